@@ -1,0 +1,84 @@
+"""A use case sees the store through Transaction alone; an entry point opens one through Database, and owns its end.
+
+A use case is a coroutine function whose first argument is the open transaction. It awaits nothing but that
+transaction's methods: SQLite drives it to its end on the writer's thread without a loop, PostgreSQL on the loop.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Concatenate, NewType, ParamSpec, Protocol, TypeVar
+
+from firmcast.db.statement import Statement
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+Row = tuple[Any, ...]
+Value = str | bytes | int | float | None | Sequence[str] | Sequence[int]
+
+Channel = NewType("Channel", str)
+"""Names what an announcement is about, such as new device commands."""
+
+Listener = Callable[[Sequence[Any]], None]
+"""Called on the event loop with the items announced by the transactions that just committed."""
+
+
+class Transaction(Protocol):
+    """An open transaction. Its methods never leave it half done: an error ends it and nothing is written."""
+
+    async def fetch(self, statement: Statement, *arguments: Value) -> list[Row]:
+        """Run a statement and return its rows."""
+        ...
+
+    async def fetch_row(self, statement: Statement, *arguments: Value) -> Row | None:
+        """Run a statement and return its first row, None for none."""
+        ...
+
+    async def execute(self, statement: Statement, *arguments: Value) -> int:
+        """Run a statement and return how many rows it changed."""
+        ...
+
+    async def execute_many(self, statement: Statement, rows: Sequence[Sequence[Value]]) -> None:
+        """Run a statement once for each row of arguments."""
+        ...
+
+    def announce(self, channel: Channel, items: Sequence[object]) -> None:
+        """Tell the listeners of `channel` about `items` after this transaction has committed; never before."""
+        ...
+
+
+class Database(Protocol):
+    """A store of the platform."""
+
+    async def write(
+        self,
+        use_case: Callable[Concatenate[Transaction, Parameters], Awaitable[Result]],
+        /,
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        """Run a use case in a transaction and return when it is durable.
+
+        An exception of the use case undoes its own changes only and is raised here.
+
+        Raises:
+            StoreFullError: no space is left; nothing was written.
+        """
+        ...
+
+    async def read(
+        self,
+        use_case: Callable[Concatenate[Transaction, Parameters], Awaitable[Result]],
+        /,
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        """Run a use case that only reads, on a consistent view of what has been committed."""
+        ...
+
+    def listen(self, channel: Channel, listener: Listener) -> None:
+        """Have `listener` called after each commit that announced something on `channel`."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was asked for and close the store."""
+        ...

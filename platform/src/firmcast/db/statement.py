@@ -1,0 +1,29 @@
+"""SQL is written once, with numbered parameters `?1`, `?2` …; where the stores differ, both texts stand side by side.
+
+Three rules let one text serve SQLite and PostgreSQL:
+
+* parameters are numbered and positional;
+* a Python list as an argument is a set: SQLite receives it as JSON text, to be read with `json_each(?1)`,
+  PostgreSQL as an array, to be read with `= ANY(?1)`; such statements give both texts;
+* times are stored as whole microseconds since 1970 (see `columns.py`), truth values as 0 and 1.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One SQL statement in the dialect of each store."""
+
+    sqlite: str
+    postgres: str
+
+
+def portable(sql: str) -> Statement:
+    """Return a statement whose text is the same in both dialects."""
+    return Statement(sqlite=sql, postgres=sql)
+
+
+def differing(*, sqlite: str, postgres: str) -> Statement:
+    """Return a statement that each store spells in its own way."""
+    return Statement(sqlite=sqlite, postgres=postgres)

@@ -1,0 +1,68 @@
+"""Every error that one part of the platform raises for another to handle descends from FirmcastError.
+
+FirmcastError
+├── RefusedError              the caller asked for something that cannot be; nothing was changed
+│   ├── InvalidValueError     a value is outside what is allowed; names the field
+│   ├── NotFoundError         the thing named does not exist, or is another application's
+│   ├── ConflictError         it exists already, or its state forbids the request
+│   └── NotAllowedError       the caller may not do this
+├── StoreError                the store could not do its work
+│   ├── StoreFullError        no space is left; nothing was written
+│   ├── StoreInUseError       another process holds the store
+│   └── StoreBrokenError      a commit or a sync failed; the process must end
+└── StartError                the settings do not allow the platform to start
+"""
+
+
+class FirmcastError(Exception):
+    """Something went wrong that Firmcast foresaw."""
+
+
+class RefusedError(FirmcastError):
+    """The request cannot be carried out; nothing was changed."""
+
+
+class InvalidValueError(RefusedError):
+    """A value is outside what is allowed."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class NotFoundError(RefusedError):
+    """The thing named does not exist."""
+
+    def __init__(self, kind: str, identifier: str) -> None:
+        super().__init__(f"no {kind} {identifier!r}")
+        self.kind = kind
+        self.identifier = identifier
+
+
+class ConflictError(RefusedError):
+    """The thing exists already, or its state forbids the request."""
+
+
+class NotAllowedError(RefusedError):
+    """The caller may not do this."""
+
+
+class StoreError(FirmcastError):
+    """The store could not do its work."""
+
+
+class StoreFullError(StoreError):
+    """No space is left; nothing was written."""
+
+
+class StoreInUseError(StoreError):
+    """Another process holds the store."""
+
+
+class StoreBrokenError(StoreError):
+    """A commit or a sync failed; what is on disk is unknown until the next start, so the process must end."""
+
+
+class StartError(FirmcastError):
+    """The settings do not allow the platform to start."""

@@ -1,0 +1,47 @@
+"""Every identifier has its own type, and every new one is drawn here from the operating system's randomness."""
+
+import secrets
+import uuid
+from typing import NewType
+
+ApplicationId = NewType("ApplicationId", str)
+"""Names an application; of the characters A-Z a-z 0-9 _ - only, since some clients do not URL-encode it."""
+
+DeviceId = NewType("DeviceId", str)
+"""Names a device for its whole life with us; a UUID in its usual spelling."""
+
+RegistrationId = NewType("RegistrationId", str)
+"""Names one LwM2M registration; it is the last segment of the location that the device was given."""
+
+PackageId = NewType("PackageId", str)
+TaskId = NewType("TaskId", str)
+DeviceUpgradeId = NewType("DeviceUpgradeId", str)
+SubscriptionId = NewType("SubscriptionId", str)
+
+EventId = NewType("EventId", int)
+"""Position of an event in the log of one store; grows, but is not gapless. Gapless is the sequence of a device."""
+
+MessageId = NewType("MessageId", str)
+"""Names an event to the outside (`webhook-id`); unlike EventId it stays unique when a store is restored."""
+
+CommandId = NewType("CommandId", int)
+
+
+def new_uuid() -> str:
+    """Return a random UUID in its usual 36-character spelling."""
+    return str(uuid.uuid4())
+
+
+def new_hex() -> str:
+    """Return 32 random hexadecimal digits."""
+    return uuid.uuid4().hex
+
+
+def new_secret(length_bytes: int = 24) -> str:
+    """Return a random secret of `length_bytes` bytes, spelt with A-Z a-z 0-9 _ - only."""
+    return secrets.token_urlsafe(length_bytes)
+
+
+def new_message_id() -> MessageId:
+    """Return a new, random `webhook-id`."""
+    return MessageId(f"evt_{uuid.uuid4().hex}")
