@@ -1,4 +1,4 @@
-"""This is the only module that reads a clock; everybody else is told the time."""
+"""No other module reads a clock; everybody else is told the time."""
 
 import time
 from datetime import UTC, datetime

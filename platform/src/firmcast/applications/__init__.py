@@ -1,0 +1,1 @@
+"""Applications: who may call us, with which secret and token."""

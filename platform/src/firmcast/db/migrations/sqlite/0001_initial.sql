@@ -1,0 +1,240 @@
+-- Everything the first release keeps. Times are microseconds since 1970, UTC; truth values are 0 and 1.
+
+-- applications ---------------------------------------------------------------------------------------------------
+
+CREATE TABLE application (
+    application_id        TEXT    PRIMARY KEY,
+    name                  TEXT    NOT NULL,
+    secret_hash           BLOB    NOT NULL,
+    signing_secret_sealed BLOB    NOT NULL,
+    callback_ca           TEXT    NOT NULL DEFAULT '',
+    frozen                INTEGER NOT NULL DEFAULT 0,
+    created_at            INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE token (
+    token_hash     BLOB    PRIMARY KEY,
+    application_id TEXT    NOT NULL,
+    kind           TEXT    NOT NULL,
+    expires_at     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX token_by_application ON token (application_id, kind);
+
+-- devices --------------------------------------------------------------------------------------------------------
+
+CREATE TABLE device (
+    device_id          TEXT    PRIMARY KEY,
+    application_id     TEXT    NOT NULL,
+    endpoint_name      TEXT    NOT NULL UNIQUE,
+    verification_code  TEXT    NOT NULL,
+    name               TEXT    NOT NULL DEFAULT '',
+    manufacturer_id    TEXT    NOT NULL DEFAULT '',
+    manufacturer_name  TEXT    NOT NULL DEFAULT '',
+    device_type        TEXT    NOT NULL DEFAULT '',
+    model              TEXT    NOT NULL DEFAULT '',
+    protocol_type      TEXT    NOT NULL DEFAULT '',
+    activation_seconds INTEGER NOT NULL,
+    firmware_version   TEXT    NOT NULL DEFAULT '',
+    created_at         INTEGER NOT NULL,
+    changed_at         INTEGER NOT NULL,
+    activated_at       INTEGER,
+    attributes         TEXT    NOT NULL DEFAULT '{}'
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX device_by_application ON device (application_id, created_at, device_id);
+
+CREATE TABLE registration (
+    device_id        TEXT    PRIMARY KEY,
+    registration_id  TEXT    NOT NULL UNIQUE,
+    endpoint_name    TEXT    NOT NULL,
+    host             TEXT    NOT NULL,
+    port             INTEGER NOT NULL,
+    lifetime_seconds INTEGER NOT NULL,
+    binding          TEXT    NOT NULL,
+    queue_mode       INTEGER NOT NULL,
+    lwm2m_version    TEXT    NOT NULL,
+    objects          TEXT    NOT NULL,
+    registered_at    INTEGER NOT NULL,
+    updated_at       INTEGER NOT NULL,
+    expires_at       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX registration_by_expiry ON registration (expires_at);
+
+-- One order at the most waits for each device upgrade: a new one takes the place of the old.
+CREATE TABLE device_command (
+    command_id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    device_id         TEXT    NOT NULL,
+    device_upgrade_id TEXT    NOT NULL UNIQUE,
+    kind              TEXT    NOT NULL,
+    transfer_token    TEXT    NOT NULL,
+    created_at        INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX device_command_by_device ON device_command (device_id, command_id);
+
+-- firmware -------------------------------------------------------------------------------------------------------
+
+CREATE TABLE firmware_package (
+    package_id        TEXT    PRIMARY KEY,
+    application_id    TEXT    NOT NULL,
+    name              TEXT    NOT NULL,
+    version           TEXT    NOT NULL,
+    device_type       TEXT    NOT NULL,
+    model             TEXT    NOT NULL,
+    manufacturer_name TEXT    NOT NULL,
+    protocol_type     TEXT    NOT NULL,
+    description       TEXT    NOT NULL,
+    size              INTEGER NOT NULL,
+    digest            TEXT    NOT NULL,
+    uploaded_at       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX firmware_package_by_application ON firmware_package (application_id, uploaded_at, package_id);
+CREATE INDEX firmware_package_by_digest ON firmware_package (digest);
+
+-- upgrades -------------------------------------------------------------------------------------------------------
+
+CREATE TABLE upgrade_task (
+    task_id        TEXT    PRIMARY KEY,
+    application_id TEXT    NOT NULL,
+    package_id     TEXT    NOT NULL,
+    target_version TEXT    NOT NULL,
+    targets        TEXT    NOT NULL,
+    start_mode     TEXT    NOT NULL,
+    window_start   INTEGER,
+    window_end     INTEGER,
+    retry_limit    INTEGER NOT NULL,
+    created_at     INTEGER NOT NULL,
+    started_at     INTEGER,
+    ended_at       INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX upgrade_task_by_application ON upgrade_task (application_id, created_at, task_id);
+CREATE INDEX upgrade_task_open ON upgrade_task (package_id) WHERE ended_at IS NULL;
+
+-- How many devices of a task count as what; moved in the transaction that moves the device.
+CREATE TABLE upgrade_task_tally (
+    task_id TEXT    NOT NULL,
+    tally   TEXT    NOT NULL,
+    devices INTEGER NOT NULL,
+    PRIMARY KEY (task_id, tally)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE device_upgrade (
+    device_upgrade_id        TEXT    PRIMARY KEY,
+    task_id                  TEXT    NOT NULL,
+    application_id           TEXT    NOT NULL,
+    device_id                TEXT    NOT NULL,
+    package_id               TEXT    NOT NULL,
+    phase                    TEXT    NOT NULL,
+    tally                    TEXT    NOT NULL,
+    published_state          INTEGER NOT NULL,
+    command_id               INTEGER,
+    command_kind             TEXT,
+    probed                   INTEGER NOT NULL,
+    executed_at              INTEGER,
+    registered_since_execute INTEGER NOT NULL,
+    transfer_token           TEXT    NOT NULL UNIQUE,
+    source_version           TEXT    NOT NULL,
+    target_version           TEXT    NOT NULL,
+    current_version          TEXT    NOT NULL,
+    bytes_total              INTEGER NOT NULL,
+    created_at               INTEGER NOT NULL,
+    started_at               INTEGER,
+    deadline_at              INTEGER,
+    ended_at                 INTEGER,
+    outcome                  TEXT,
+    description              TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX device_upgrade_by_task ON device_upgrade (task_id, device_upgrade_id);
+CREATE INDEX device_upgrade_by_deadline ON device_upgrade (deadline_at) WHERE deadline_at IS NOT NULL;
+-- A device is in one open upgrade at the most.
+CREATE UNIQUE INDEX device_upgrade_open ON device_upgrade (device_id) WHERE ended_at IS NULL;
+
+-- events ---------------------------------------------------------------------------------------------------------
+
+CREATE TABLE event_stream (
+    device_id     TEXT    PRIMARY KEY,
+    last_sequence INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE event (
+    event_id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    message_id        TEXT    NOT NULL,
+    device_id         TEXT    NOT NULL,
+    sequence          INTEGER NOT NULL,
+    application_id    TEXT    NOT NULL,
+    task_id           TEXT    NOT NULL,
+    device_upgrade_id TEXT    NOT NULL,
+    event_type        TEXT    NOT NULL,
+    occurred_at       INTEGER NOT NULL,
+    synthesised       INTEGER NOT NULL,
+    fact              BLOB    NOT NULL,
+    body              BLOB    NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX event_by_device ON event (device_id, sequence);
+
+-- subscriptions --------------------------------------------------------------------------------------------------
+
+CREATE TABLE subscription (
+    subscription_id TEXT    PRIMARY KEY,
+    application_id  TEXT    NOT NULL,
+    event_type      TEXT    NOT NULL,
+    callback_url    TEXT    NOT NULL,
+    created_at      INTEGER NOT NULL,
+    UNIQUE (application_id, event_type)
+) STRICT, WITHOUT ROWID;
+
+-- push -----------------------------------------------------------------------------------------------------------
+
+-- Only what is still to be delivered has a row here.
+CREATE TABLE delivery (
+    event_id        INTEGER NOT NULL,
+    subscription_id TEXT    NOT NULL,
+    device_id       TEXT    NOT NULL,
+    sequence        INTEGER NOT NULL,
+    PRIMARY KEY (event_id, subscription_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX delivery_by_subscription ON delivery (subscription_id, event_id);
+
+-- Only lanes in trouble have a row here; a healthy lane costs nothing.
+CREATE TABLE lane (
+    subscription_id TEXT    NOT NULL,
+    device_id       TEXT    NOT NULL,
+    attempts        INTEGER NOT NULL,
+    first_failed_at INTEGER NOT NULL,
+    next_attempt_at INTEGER NOT NULL,
+    reason          TEXT    NOT NULL,
+    PRIMARY KEY (subscription_id, device_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE attempt (
+    attempt_id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    event_id        INTEGER NOT NULL,
+    subscription_id TEXT    NOT NULL,
+    device_id       TEXT    NOT NULL,
+    number          INTEGER NOT NULL,
+    attempted_at    INTEGER NOT NULL,
+    duration        INTEGER NOT NULL,
+    status          INTEGER,
+    failure         TEXT    NOT NULL,
+    address         TEXT    NOT NULL,
+    answer          BLOB    NOT NULL
+) STRICT;
+
+CREATE INDEX attempt_by_event ON attempt (event_id, subscription_id);
+
+CREATE TABLE dead_letter (
+    event_id        INTEGER NOT NULL,
+    subscription_id TEXT    NOT NULL,
+    device_id       TEXT    NOT NULL,
+    sequence        INTEGER NOT NULL,
+    reason          TEXT    NOT NULL,
+    died_at         INTEGER NOT NULL,
+    PRIMARY KEY (event_id, subscription_id)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,83 @@
+"""What is known of a device, of its registration, and of an order that waits for it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from firmcast.ids import ApplicationId, CommandId, DeviceId, DeviceUpgradeId, RegistrationId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A device that an application made known to us."""
+
+    device_id: DeviceId
+    application_id: ApplicationId
+    endpoint_name: str
+    """LwM2M Endpoint Client Name, unique over all applications."""
+    verification_code: str
+    name: str
+    manufacturer_id: str
+    manufacturer_name: str
+    device_type: str
+    model: str
+    protocol_type: str
+    activation_seconds: int
+    """How long after its creation the device may register for the first time; 0 for ever."""
+    firmware_version: str
+    """/3/0/3 as last read; empty while unknown."""
+    created_at: datetime
+    changed_at: datetime
+    activated_at: datetime | None
+    """When it registered for the first time."""
+    attributes: dict[str, str]
+    """What the application said of it beside the above, kept as said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """A device's current LwM2M registration (OMA LwM2M 1.1 Core 6.2)."""
+
+    registration_id: RegistrationId
+    device_id: DeviceId
+    endpoint_name: str
+    host: str
+    port: int
+    lifetime_seconds: int
+    binding: str
+    queue_mode: bool
+    lwm2m_version: str
+    objects: str
+    """The registration payload, link format."""
+    registered_at: datetime
+    updated_at: datetime
+    expires_at: datetime
+
+
+class CommandKind(StrEnum):
+    """An order to a device."""
+
+    INSPECT = "inspect"
+    """Observe /5/0/3 and /5/0/5, then read /5/0 and /3/0/3."""
+    PROBE = "probe"
+    """Read /5/0/3, /5/0/5 and /3/0/3."""
+    TRANSFER_BY_URI = "transfer_by_uri"
+    """Write /5/0/1, so that the device fetches the package."""
+    TRANSFER_BY_WRITE = "transfer_by_write"
+    """Write the package to /5/0/0 block by block."""
+    EXECUTE = "execute"
+    """Execute /5/0/2."""
+    RESET = "reset"
+    """Bring the Firmware Update object back to Idle."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceCommand:
+    """An order that waits for a device; carried out at least once, so each kind may be repeated."""
+
+    command_id: CommandId
+    device_id: DeviceId
+    device_upgrade_id: DeviceUpgradeId
+    kind: CommandKind
+    transfer_token: str
+    """Names the transfer in the path of its URI; unguessable."""

@@ -1,0 +1,1 @@
+"""The seam between the halves: a durable, ordered log of what happened to each device."""

@@ -1,0 +1,1 @@
+"""Firmware packages: what they are for, their digest, their bytes."""

@@ -1,0 +1,1 @@
+"""The southbound edge: LwM2M devices over CoAP."""

@@ -1,0 +1,131 @@
+"""The settings are one frozen tree, read once at the start; nobody else reads the environment.
+
+Every field can be set by an environment variable, `FIRMCAST_` and the path of the field with two underscores between
+(`FIRMCAST_REST__PORT=8743`), or in a TOML file named to the command. Secrets are of a type that does not print.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RestSettings(_Part):
+    """The northbound and the management API, on one HTTPS port."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8743, ge=0, le=65535, description="0 for any free one")
+    certificate_file: Path | None = Field(default=None, description="PEM chain; without it one is made at the start")
+    key_file: Path | None = Field(default=None, description="PEM key of the certificate")
+    body_limit: int = Field(default=1 << 20, ge=1024, description="bytes of a request's body, uploads aside")
+    access_token_life: timedelta = timedelta(hours=1)
+    refresh_token_life: timedelta = timedelta(days=30)
+    token_grace: timedelta = Field(
+        default=timedelta(seconds=10), description="an access token outlives a new login by this"
+    )
+
+
+class GatewaySettings(_Part):
+    """The devices' side."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=5683, ge=0, le=65535, description="0 for any free one")
+    public_host: str = Field(
+        default="", description="host in package URIs; empty for the address a device reached us at"
+    )
+    transfer_limit: int = Field(default=1000, ge=1, description="packages on their way to devices at one time")
+    block_exponent: int = Field(default=6, ge=0, le=6, description="SZX we offer: block size is 2**(SZX+4) bytes")
+    acknowledgement_timeout: float = Field(default=2.0, gt=0, description="seconds; ACK_TIMEOUT of RFC 7252 4.8")
+
+
+class UpgradeSettings(_Part):
+    """How long each phase of a device's upgrade may take before the device is probed, and then judged."""
+
+    waiting_limit: timedelta = timedelta(hours=24)
+    inspecting_limit: timedelta = timedelta(minutes=3)
+    transferring_limit: timedelta = timedelta(minutes=60)
+    executing_limit: timedelta = timedelta(minutes=30)
+    verifying_limit: timedelta = timedelta(minutes=10)
+    probe_limit: timedelta = Field(
+        default=timedelta(minutes=2), description="for the answer to the probe before a verdict"
+    )
+    prefer_write: bool = Field(default=False, description="push block-wise to devices that support both methods")
+
+
+class PushSettings(_Part):
+    """The applications' side."""
+
+    attempt_timeout: timedelta = Field(
+        default=timedelta(seconds=15), description="for a whole attempt, name look-up included"
+    )
+    connect_timeout: timedelta = timedelta(seconds=5)
+    concurrency: int = Field(default=512, ge=1, description="attempts under way at one time")
+    subscription_concurrency: int = Field(default=64, ge=1, description="the same for one subscription")
+    age_limit: timedelta = Field(
+        default=timedelta(days=7), description="a delivery older than this becomes a dead letter"
+    )
+    allowed_networks: tuple[str, ...] = Field(
+        default=(), description="private networks that callbacks may be in, as CIDR"
+    )
+    window: int = Field(default=10_000, ge=100, description="undelivered rows of one subscription held in memory")
+    probe_interval: timedelta = Field(
+        default=timedelta(seconds=15), description="between tries of a callback that is down"
+    )
+
+
+class FirmwareSettings(_Part):
+    """Packages."""
+
+    size_limit: int = Field(default=64 << 20, ge=1, description="bytes of one package")
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FIRMCAST_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        nested_model_default_partial_update=True,
+    )
+
+    data: Path = Field(default=Path("firmcast-data"), description="folder of the store, the packages and the keys")
+    admin_token: SecretStr | None = Field(
+        default=None, description="opens /v1; without it one is made and kept in the folder"
+    )
+    rest: RestSettings = RestSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    upgrades: UpgradeSettings = UpgradeSettings()
+    push: PushSettings = PushSettings()
+    firmware: FirmwareSettings = FirmwareSettings()
+
+
+def load_settings(file: Path | None = None) -> Settings:
+    """Return the settings of the environment over those of the TOML `file`.
+
+    Raises:
+        pydantic.ValidationError: a value is missing, unknown or outside its range.
+    """
+    if file is None:
+        return Settings()
+
+    class _FromFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            del dotenv_settings, file_secret_settings
+            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+    return _FromFile()

@@ -1,0 +1,1 @@
+"""Subscriptions: which application wants which event, at which callback."""

@@ -1,0 +1,234 @@
+"""What a task and the upgrade of one device are, and what a device can tell us about it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from firmcast.devices.model import CommandKind
+from firmcast.events.model import Outcome
+from firmcast.ids import ApplicationId, CommandId, DeviceId, DeviceUpgradeId, PackageId, TaskId
+from firmcast.lwm2m.firmware_update import FirmwareUpdateState
+
+
+class UpgradePhase(StrEnum):
+    """Where we are with a device; more than the device itself knows."""
+
+    SCHEDULED = "scheduled"
+    """Its task has not begun."""
+    WAITING = "waiting"
+    """For the device to come online."""
+    INSPECTING = "inspecting"
+    """Its state, versions and abilities are being read."""
+    TRANSFERRING = "transferring"
+    """It was given the package, or the URI of it."""
+    EXECUTING = "executing"
+    """It has the package and was told to install it."""
+    VERIFYING = "verifying"
+    """It may be done; the evidence is being read."""
+    CLOSED = "closed"
+
+
+class Tally(StrEnum):
+    """How a device counts in its task."""
+
+    WAITING = "waiting"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    TIMED_OUT = "timed_out"
+
+
+class StartMode(StrEnum):
+    """When a task begins with a device."""
+
+    NOW = "now"
+    ON_REGISTRATION = "on_registration"
+    """When the device next comes online."""
+    WINDOW = "window"
+    """Between two times; what has not begun by the second is stopped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradePolicy:
+    """When and how hard to try."""
+
+    start_mode: StartMode = StartMode.NOW
+    window_start: datetime | None = None
+    window_end: datetime | None = None
+    retry_limit: int = 0
+    """How often a failed device is tried again after the whole task; 0 for never, 5 at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetSelection:
+    """Who is chosen: devices by id, or groups by name together with what they are."""
+
+    devices: tuple[DeviceId, ...] = ()
+    device_groups: tuple[str, ...] = ()
+    device_type: str = ""
+    model: str = ""
+    manufacturer_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradeTask:
+    """The whole campaign: one package, many devices."""
+
+    task_id: TaskId
+    application_id: ApplicationId
+    package_id: PackageId
+    target_version: str
+    targets: TargetSelection
+    policy: UpgradePolicy
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    tallies: dict[Tally, int]
+    """How many devices count as what; sums to the number of devices."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceUpgrade:
+    """One device within a task. Only `state_machine.advance` makes a new one out of an old one."""
+
+    device_upgrade_id: DeviceUpgradeId
+    task_id: TaskId
+    application_id: ApplicationId
+    device_id: DeviceId
+    package_id: PackageId
+    phase: UpgradePhase
+    tally: Tally
+    published_state: FirmwareUpdateState
+    """The state that applications were last told; Idle at first."""
+    command_id: CommandId | None
+    """The one order that waits for the device; an answer to any other is old."""
+    command_kind: CommandKind | None
+    probed: bool
+    """True when the deadline of this phase has passed once and the device was asked before the verdict."""
+    executed_at: datetime | None
+    """When the device was told to install; what it registers after that may be the new firmware."""
+    registered_since_execute: bool
+    transfer_token: str
+    source_version: str
+    target_version: str
+    current_version: str
+    bytes_total: int
+    created_at: datetime
+    started_at: datetime | None
+    deadline_at: datetime | None
+    ended_at: datetime | None
+    outcome: Outcome | None
+    description: str
+    """Why it ended as it did, for a person."""
+
+
+# --- what can be told of a device -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRenewed:
+    """The device registered anew, or the gateway was started anew: observations are gone, its state is unknown."""
+
+    newly_registered: bool
+    """False when only the gateway was started anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenAlive:
+    """The device updated its registration, so it can be talked to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourcesReported:
+    """The device told some of its resources, by notification or in answer to a read; None is not told."""
+
+    state: int | None = None
+    """/5/0/3"""
+    result: int | None = None
+    """/5/0/5"""
+    firmware_version: str | None = None
+    """/3/0/3"""
+    package_uri: str | None = None
+    """/5/0/1"""
+    protocols: tuple[int, ...] | None = None
+    """/5/0/8; None when absent, which means CoAP."""
+    delivery_method: int | None = None
+    """/5/0/9"""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferProgressed:
+    """The first block of the package reached the device (`finished` False), or its last one (True)."""
+
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandAnswered:
+    """The device carried out a command; `resources` is what it told with it."""
+
+    command_id: CommandId
+    resources: ResourcesReported = field(default_factory=ResourcesReported)
+
+
+class CommandFailure(StrEnum):
+    """Why a command came to nothing."""
+
+    UNREACHABLE = "unreachable"
+    """No answer in the time that CoAP gives it; whether the device acted is unknown."""
+    REJECTED = "rejected"
+    """The device answered with an error."""
+    NO_BYTES = "no_bytes"
+    """Our own bytes of the package cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandFailed:
+    """A command came to nothing."""
+
+    command_id: CommandId
+    failure: CommandFailure
+    description: str
+    """For a person, such as the CoAP code of the answer."""
+    resources: ResourcesReported = field(default_factory=ResourcesReported)
+    """What was read after the failure, if anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePassed:
+    """The deadline of the phase has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskBegan:
+    """The task begins with this device; `online` tells whether it has a live registration."""
+
+    online: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """An operator, or the end of the window, stops it."""
+
+
+Input = (
+    SessionRenewed
+    | SeenAlive
+    | ResourcesReported
+    | TransferProgressed
+    | CommandAnswered
+    | CommandFailed
+    | DeadlinePassed
+    | TaskBegan
+    | StopRequested
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceReport:
+    """One input about one device, on its way to the state machine."""
+
+    device_id: DeviceId
+    input: Input
+    occurred_at: datetime
