@@ -1,0 +1,59 @@
+# Every command a developer needs. Each does its own set-up: Python 3.11+, pip, make and git are enough.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+TEST_ARGS ?= -n auto --maxprocesses 4
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test check format lint types imports bench lock clean
+
+help: ## list the commands
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+$(VENV)/.platform: constraints.txt sdk/pyproject.toml platform/pyproject.toml scripts/bootstrap.py
+	@$(PYTHON) scripts/bootstrap.py $(VENV) platform
+	@touch $@
+
+$(VENV)/.development: $(VENV)/.platform requirements-dev.txt
+	@$(PYTHON) scripts/bootstrap.py $(VENV) development
+	@touch $@
+
+demo: $(VENV)/.platform ## upgrade virtual devices and show every push (ARGS="--devices 20 --with-failure")
+	@$(BIN)/firmcast demo $(ARGS)
+
+serve: $(VENV)/.platform ## run the platform (ARGS="--help" for what can be set)
+	@$(BIN)/firmcast serve $(ARGS)
+
+test: $(VENV)/.development ## run all tests
+	$(BIN)/python -m pytest $(TEST_ARGS) $(ARGS)
+
+check: $(VENV)/.development format-check lint types imports test ## all that must pass before a change lands
+
+format: $(VENV)/.development ## put the code in its form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only .
+
+.PHONY: format-check
+format-check: $(VENV)/.development
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.development ## ruff and the rules of the house
+	$(BIN)/ruff check .
+	$(BIN)/python scripts/house_rules.py
+
+types: $(VENV)/.development ## mypy, strict
+	$(BIN)/mypy
+
+imports: $(VENV)/.development ## the architecture, executed
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.development ## measure, as ratios within one run; writes build/bench.json (ARGS="--quick")
+	$(BIN)/python -m bench $(ARGS)
+
+lock: ## write constraints.txt from what the newest allowed versions resolve to
+	$(PYTHON) scripts/bootstrap.py build/lock-venv lock
+
+clean: ## remove what was built
+	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
