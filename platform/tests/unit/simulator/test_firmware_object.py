@@ -1,0 +1,250 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmcast.lwm2m.firmware_update import STATE_TRANSITIONS, DeliveryMethod, FirmwareUpdateState, UpdateResult
+from firmcast.lwm2m.paths import FIRMWARE_RESULT, FIRMWARE_STATE, FIRMWARE_VERSION, Path
+from firmcast.simulator.firmware_object import (
+    Action,
+    Answer,
+    DownloadFailed,
+    DownloadFinished,
+    EndInstall,
+    FirmwareObject,
+    Input,
+    InstallEnded,
+    PackageStarted,
+    PackageWritten,
+    Reboot,
+    Rebooted,
+    ResetWritten,
+    StartDownload,
+    Step,
+    StopTransfer,
+    Transfer,
+    UpdateExecuted,
+    UriWritten,
+    advance,
+    start,
+)
+from firmcast.simulator.profile import PROFILES, DeviceProfile, profile_named
+
+IDLE, DOWNLOADING, DOWNLOADED, UPDATING = FirmwareUpdateState
+ADDRESS = "coap://192.0.2.1:5683/fw/token"
+PLAIN = profile_named("plain")
+
+inputs: st.SearchStrategy[Input] = st.one_of(
+    st.builds(UriWritten, uri=st.sampled_from([ADDRESS, "", "ftp://a/b", "nonsense", "https://a/b", "x" * 300])),
+    st.just(PackageStarted()),
+    st.builds(PackageWritten, intact=st.booleans()),
+    st.just(ResetWritten()),
+    st.builds(DownloadFinished, intact=st.booleans()),
+    st.builds(DownloadFailed, result=st.sampled_from([UpdateResult.CONNECTION_LOST, UpdateResult.INVALID_URI])),
+    st.just(UpdateExecuted()),
+    st.just(InstallEnded()),
+    st.just(Rebooted()),
+)
+
+
+def walk(profile: DeviceProfile, *happened: Input) -> list[Step]:
+    steps: list[Step] = []
+    device = start(profile)
+    for what in happened:
+        steps.append(advance(profile, device, what))
+        device = steps[-1].after
+    return steps
+
+
+def reported(steps: list[Step]) -> list[tuple[Path, int | str]]:
+    """What an observer of the three resources is told, in order."""
+    return [
+        (
+            path,
+            {FIRMWARE_STATE: int(step.after.state), FIRMWARE_RESULT: int(step.after.result)}.get(
+                path, step.after.version
+            ),
+        )
+        for step in steps
+        for path in step.reports
+    ]
+
+
+def fits_itself(device: FirmwareObject, profile: DeviceProfile) -> bool:
+    moving = device.state in (DOWNLOADING, UPDATING)
+    return (
+        (not moving or device.result is UpdateResult.INITIAL)
+        and (device.state is not DOWNLOADING or device.transfer is not None)
+        and (device.transfer is not Transfer.BY_URI or device.state is DOWNLOADING)
+        and (device.transfer is None or device.state in (IDLE, DOWNLOADING))
+        and device.version in (profile.version, profile.installs_version)
+    )
+
+
+@given(st.sampled_from(sorted(PROFILES)), st.lists(inputs, max_size=30))
+def test_only_legal_transitions(name: str, happened: list[Input]) -> None:
+    profile = PROFILES[name]
+    device = start(profile)
+    for what in happened:
+        step = advance(profile, device, what)
+        after = step.after
+        assert after.state is device.state or (device.state, after.state) in STATE_TRANSITIONS or what == Rebooted()
+        assert fits_itself(after, profile)
+        told = {
+            FIRMWARE_STATE: after.state is not device.state,
+            FIRMWARE_RESULT: after.result is not device.result,
+            FIRMWARE_VERSION: after.version != device.version,
+        }
+        assert list(step.reports) == ([] if what == Rebooted() else [path for path, new in told.items() if new])
+        if step.answer is Answer.NOT_ALLOWED:
+            assert after == device
+            assert not step.actions
+        if after.version != device.version:
+            assert device.state is UPDATING
+        device = after
+
+
+@given(st.sampled_from(sorted(PROFILES)), st.lists(inputs, max_size=30))
+def test_every_action_has_its_reason(name: str, happened: list[Input]) -> None:
+    profile = PROFILES[name]
+    device = start(profile)
+    for what in happened:
+        step = advance(profile, device, what)
+        for action in step.actions:
+            reasons: dict[type[Action], bool] = {
+                StartDownload: step.after.transfer is Transfer.BY_URI and device.transfer is None,
+                StopTransfer: device.transfer is not None and step.after.transfer is None,
+                Reboot: device.state is DOWNLOADED and step.after.state is UPDATING,
+                EndInstall: device.state is DOWNLOADED and step.after.state is UPDATING,
+            }
+            assert reasons[type(action)]
+        device = step.after
+
+
+@given(st.sampled_from(sorted(set(PROFILES) - {"hanging"})), st.lists(inputs, max_size=12))
+def test_a_device_that_does_not_hang_comes_back_to_idle(name: str, happened: list[Input]) -> None:
+    profile = PROFILES[name]
+    device = start(profile)
+    for what in [*happened, InstallEnded(), UriWritten(uri=""), Rebooted()]:
+        device = advance(profile, device, what).after
+    assert device.state is IDLE or profile.failed_install_returns_to is device.state
+
+
+def test_a_download_by_address_shows_every_state() -> None:
+    steps = walk(PLAIN, UriWritten(uri=ADDRESS), DownloadFinished(intact=True), UpdateExecuted(), Rebooted())
+    assert reported(steps) == [(FIRMWARE_STATE, 1), (FIRMWARE_STATE, 2), (FIRMWARE_STATE, 3)]
+    assert [step.actions for step in steps] == [
+        (StartDownload(uri=ADDRESS),),
+        (),
+        (Reboot(after=PLAIN.reboot_delay),),
+        (),
+    ]
+    assert steps[-1].after == FirmwareObject(version="2.0.0", result=UpdateResult.SUCCESS)
+
+
+def test_a_package_written_in_blocks_may_hide_state_1() -> None:
+    happened = (PackageStarted(), PackageWritten(intact=True))
+    assert reported(walk(profile_named("push"), *happened)) == [(FIRMWARE_STATE, 2)]
+    assert reported(walk(profile_named("push-shown"), *happened)) == [(FIRMWARE_STATE, 1), (FIRMWARE_STATE, 2)]
+
+
+def test_a_corrupt_package_written_in_blocks_is_told_by_the_result_alone() -> None:
+    steps = walk(profile_named("push"), PackageStarted(), PackageWritten(intact=False))
+    assert reported(steps) == [(FIRMWARE_RESULT, 5)]
+    assert steps[-1].answer is Answer.CHANGED
+
+
+def test_a_corrupt_download_ends_in_idle() -> None:
+    steps = walk(PLAIN, UriWritten(uri=ADDRESS), DownloadFinished(intact=False))
+    assert reported(steps) == [(FIRMWARE_STATE, 1), (FIRMWARE_STATE, 0), (FIRMWARE_RESULT, 5)]
+
+
+def test_a_lost_download_ends_in_idle_and_another_begins_with_a_fresh_result() -> None:
+    lost = DownloadFailed(result=UpdateResult.CONNECTION_LOST)
+    steps = walk(PLAIN, UriWritten(uri=ADDRESS), lost, UriWritten(uri=ADDRESS))
+    assert reported(steps)[2:] == [(FIRMWARE_RESULT, 4), (FIRMWARE_STATE, 1), (FIRMWARE_RESULT, 0)]
+
+
+@pytest.mark.parametrize(("name", "state"), [("anjay-failing", 2), ("zephyr-failing", 0)])
+def test_a_failed_install_ends_where_the_profile_says(name: str, state: int) -> None:
+    profile = profile_named(name)
+    steps = walk(profile, UriWritten(uri=ADDRESS), DownloadFinished(intact=True), UpdateExecuted(), InstallEnded())
+    assert steps[2].actions == (EndInstall(after=profile.reboot_delay),)
+    assert reported(steps)[2:] == [(FIRMWARE_STATE, 3), (FIRMWARE_STATE, state), (FIRMWARE_RESULT, 8)]
+    assert steps[-1].after.version == profile.version
+
+
+def test_an_update_without_a_reboot_reports_its_end() -> None:
+    profile = profile_named("no-reboot")
+    steps = walk(profile, UriWritten(uri=ADDRESS), DownloadFinished(intact=True), UpdateExecuted(), InstallEnded())
+    assert reported(steps)[3:] == [(FIRMWARE_STATE, 0), (FIRMWARE_RESULT, 1), (FIRMWARE_VERSION, "2.0.0")]
+
+
+def test_a_device_that_forgets_has_only_its_version_to_show() -> None:
+    steps = walk(
+        profile_named("zephyr"), UriWritten(uri=ADDRESS), DownloadFinished(intact=True), UpdateExecuted(), Rebooted()
+    )
+    assert steps[-1].after == FirmwareObject(version="2.0.0")
+
+
+def test_a_hanging_device_stays_in_state_3() -> None:
+    steps = walk(
+        profile_named("hanging"),
+        UriWritten(uri=ADDRESS),
+        DownloadFinished(intact=True),
+        UpdateExecuted(),
+        InstallEnded(),
+    )
+    assert steps[2].actions == ()
+    assert steps[-1].after.state is UPDATING
+
+
+def test_a_foreign_scheme_is_refused_without_a_change_of_state() -> None:
+    steps = walk(PLAIN, UriWritten(uri="ftp://a/b"), UriWritten(uri="ftp://a/b"))
+    assert [step.answer for step in steps] == [Answer.BAD_REQUEST, Answer.BAD_REQUEST]
+    assert reported(steps) == [(FIRMWARE_RESULT, 9)]
+
+
+@pytest.mark.parametrize("uri", ["nonsense", "coap://", "coap://a/" + "b" * 255, "coap://a/é"])
+def test_an_address_that_cannot_be_used(uri: str) -> None:
+    steps = walk(PLAIN, UriWritten(uri=uri))
+    assert steps[0].answer is Answer.BAD_REQUEST
+    assert reported(steps) == [(FIRMWARE_RESULT, 7)]
+
+
+def test_a_second_address_while_downloading_is_refused() -> None:
+    steps = walk(PLAIN, UriWritten(uri=ADDRESS), UriWritten(uri=ADDRESS), PackageStarted())
+    assert [step.answer for step in steps[1:]] == [Answer.BAD_REQUEST, Answer.NOT_ALLOWED]
+
+
+@pytest.mark.parametrize("reset", [UriWritten(uri=""), ResetWritten()])
+def test_a_reset_stops_the_transfer_and_is_refused_while_updating(reset: Input) -> None:
+    steps = walk(PLAIN, UriWritten(uri=ADDRESS), reset)
+    assert steps[-1].actions == (StopTransfer(),)
+    assert steps[-1].after == start(PLAIN)
+    updating = walk(PLAIN, UriWritten(uri=ADDRESS), DownloadFinished(intact=True), UpdateExecuted(), reset)
+    assert updating[-1].answer is Answer.NOT_ALLOWED
+
+
+def test_each_way_of_transfer_can_be_refused() -> None:
+    by_write_only = replace(PLAIN, delivery=DeliveryMethod.PUSH)
+    by_uri_only = replace(PLAIN, delivery=DeliveryMethod.PULL)
+    assert walk(by_write_only, UriWritten(uri=ADDRESS))[0].answer is Answer.NOT_ALLOWED
+    assert walk(by_uri_only, PackageStarted())[0].answer is Answer.NOT_ALLOWED
+    assert walk(PLAIN, UpdateExecuted())[0].answer is Answer.NOT_ALLOWED
+
+
+def test_a_power_cut_loses_the_transfer() -> None:
+    after = walk(PLAIN, UriWritten(uri=ADDRESS), Rebooted())[-1].after
+    assert (after.state, after.result, after.transfer) == (IDLE, UpdateResult.CONNECTION_LOST, None)
+    kept = walk(PLAIN, UriWritten(uri=ADDRESS), DownloadFinished(intact=True), Rebooted())[-1].after
+    assert kept.state is DOWNLOADED
+
+
+def test_a_profile_that_makes_no_sense_is_refused() -> None:
+    for wrong in ({"failed_install_returns_to": UPDATING}, {"block_szx": 7}, {"reboot_delay": -1}, {"lifetime": 0}):
+        with pytest.raises(ValueError):
+            replace(PLAIN, **wrong)
+    with pytest.raises(ValueError, match="plain"):
+        profile_named("unheard-of")
