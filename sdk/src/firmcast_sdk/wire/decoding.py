@@ -274,9 +274,9 @@ def _number(value: object, path: str, hints: Hints) -> int:
 
 def _flag(value: object, path: str) -> bool:
     word = value.strip().casefold() if isinstance(value, str) else value
-    if word in {True, "true", "1"}:
+    if word in (True, "true", "1"):
         return True
-    if word in {False, "false", "0"}:
+    if word in (False, "false", "0"):
         return False
     raise WrongTypeError(path, "true or false")
 
