@@ -1,6 +1,6 @@
 """What is known of a device, of its registration, and of an order that waits for it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -54,6 +54,66 @@ class Registration:
     expires_at: datetime
 
 
+class Presence(StrEnum):
+    """Whether a device has a live registration."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceDetails:
+    """What an application says of a device beside its identity; None leaves a word unsaid, or as it was."""
+
+    name: str | None = None
+    manufacturer_id: str | None = None
+    manufacturer_name: str | None = None
+    device_type: str | None = None
+    model: str | None = None
+    protocol_type: str | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+    """Laid over what was said before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFilter:
+    """Which devices of an application are wanted; what is empty or None matches all."""
+
+    device_id: str = ""
+    device_type: str = ""
+    presence: Presence | None = None
+    created_from: datetime | None = None
+    created_until: datetime | None = None
+    oldest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRegistration:
+    """What a device said when it registered."""
+
+    endpoint_name: str
+    host: str
+    port: int
+    lifetime_seconds: int
+    binding: str
+    queue_mode: bool
+    lwm2m_version: str
+    objects: str
+    """The registration payload, link format."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationUpdate:
+    """What a device said when it updated its registration; None leaves a word as it was."""
+
+    registration_id: RegistrationId
+    host: str
+    port: int
+    lifetime_seconds: int | None = None
+    binding: str | None = None
+    objects: str | None = None
+
+
 class CommandKind(StrEnum):
     """An order to a device."""
 
@@ -81,3 +141,13 @@ class DeviceCommand:
     kind: CommandKind
     transfer_token: str
     """Names the transfer in the path of its URI; unguessable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCommand:
+    """An order that is to wait for a device, in the place of the one before it of the same device upgrade."""
+
+    device_id: DeviceId
+    device_upgrade_id: DeviceUpgradeId
+    kind: CommandKind
+    transfer_token: str

@@ -39,7 +39,8 @@ CREATE TABLE device (
     created_at         INTEGER NOT NULL,
     changed_at         INTEGER NOT NULL,
     activated_at       INTEGER,
-    attributes         TEXT    NOT NULL DEFAULT '{}'
+    attributes         TEXT    NOT NULL DEFAULT '{}',
+    pre_shared_key     BLOB    NOT NULL DEFAULT x''
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX device_by_application ON device (application_id, created_at, device_id);

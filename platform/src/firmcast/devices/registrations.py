@@ -1,0 +1,113 @@
+"""A device has one registration at the most, its latest; it ends when its lifetime passes without an update.
+
+All of it takes batches: many devices that come back at once cost a few statements.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from firmcast.db.port import Transaction
+from firmcast.devices.model import Device, NewRegistration, Registration, RegistrationUpdate
+from firmcast.devices.store import devices as device_store
+from firmcast.devices.store import registrations as store
+from firmcast.ids import DeviceId, RegistrationId, new_hex
+
+
+async def register(tx: Transaction, registrations: Sequence[NewRegistration], now: datetime) -> dict[str, Registration]:
+    """Register devices (OMA LwM2M 1.1 Core 6.2.1) and return their registrations by endpoint name.
+
+    Whoever we do not know, or whose time for the first registration is over, is absent from the answer. Of two
+    registrations of one device the later in the sequence counts.
+    """
+    latest = {registration.endpoint_name: registration for registration in registrations}
+    admitted = {
+        device.endpoint_name: device
+        for device in await device_store.by_endpoint_names(tx, list(latest))
+        if may_register(device, now)
+    }
+    made = {name: _registration(device, latest[name], now) for name, device in admitted.items()}
+    if made:
+        await store.upsert(tx, list(made.values()))
+        await device_store.activate(tx, [device.device_id for device in admitted.values()], now)
+    return made
+
+
+def may_register(device: Device, now: datetime) -> bool:
+    """Tell whether the device has registered before, or is still in time for doing so first."""
+    if device.activated_at is not None or device.activation_seconds == 0:
+        return True
+    return now <= device.created_at + timedelta(seconds=device.activation_seconds)
+
+
+async def refresh(
+    tx: Transaction, updates: Sequence[RegistrationUpdate], now: datetime
+) -> dict[RegistrationId, Registration]:
+    """Update registrations (OMA LwM2M 1.1 Core 6.2.2) and return them; unknown and ended ones are absent."""
+    live = {
+        registration.registration_id: registration
+        for registration in await store.by_ids(tx, [update.registration_id for update in updates], now)
+    }
+    changed: dict[RegistrationId, Registration] = {}
+    for update in updates:
+        registration = changed.get(update.registration_id) or live.get(update.registration_id)
+        if registration is not None:
+            changed[update.registration_id] = _updated(registration, update, now)
+    if changed:
+        await store.update(tx, list(changed.values()))
+    return changed
+
+
+async def remove(tx: Transaction, registration_ids: Sequence[RegistrationId]) -> list[DeviceId]:
+    """End registrations and return the devices whose they were."""
+    return await store.delete(tx, registration_ids)
+
+
+async def live(tx: Transaction, now: datetime, after: DeviceId | None = None, limit: int = 1000) -> list[Registration]:
+    """Return a page of the live registrations, in the order of device ids; `after` is the last page's last device."""
+    return await store.live(tx, DeviceId("") if after is None else after, now, limit)
+
+
+async def of_devices(tx: Transaction, device_ids: Sequence[DeviceId], now: datetime) -> dict[DeviceId, Registration]:
+    """Return the live registrations of these devices; who has none is absent."""
+    return {registration.device_id: registration for registration in await store.of_devices(tx, device_ids, now)}
+
+
+async def expire(tx: Transaction, now: datetime, limit: int = 1000) -> list[Registration]:
+    """End registrations whose lifetime has passed, `limit` at the most, and return them."""
+    expired = await store.expired(tx, now, limit)
+    if expired:
+        await store.delete(tx, [registration.registration_id for registration in expired])
+    return expired
+
+
+def _registration(device: Device, told: NewRegistration, now: datetime) -> Registration:
+    return Registration(
+        registration_id=RegistrationId(new_hex()),
+        device_id=device.device_id,
+        endpoint_name=told.endpoint_name,
+        host=told.host,
+        port=told.port,
+        lifetime_seconds=told.lifetime_seconds,
+        binding=told.binding,
+        queue_mode=told.queue_mode,
+        lwm2m_version=told.lwm2m_version,
+        objects=told.objects,
+        registered_at=now,
+        updated_at=now,
+        expires_at=now + timedelta(seconds=told.lifetime_seconds),
+    )
+
+
+def _updated(registration: Registration, update: RegistrationUpdate, now: datetime) -> Registration:
+    lifetime = registration.lifetime_seconds if update.lifetime_seconds is None else update.lifetime_seconds
+    return replace(
+        registration,
+        host=update.host,
+        port=update.port,
+        lifetime_seconds=lifetime,
+        binding=registration.binding if update.binding is None else update.binding,
+        objects=registration.objects if update.objects is None else update.objects,
+        updated_at=now,
+        expires_at=now + timedelta(seconds=lifetime),
+    )

@@ -1,0 +1,103 @@
+"""The table of orders that wait for devices: one row at the most for each device upgrade."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from firmcast.db.columns import to_column
+from firmcast.db.port import Row, Transaction
+from firmcast.db.statement import differing, portable
+from firmcast.devices.model import CommandKind, DeviceCommand, NewCommand
+from firmcast.ids import CommandId, DeviceId, DeviceUpgradeId
+
+# Orders that a newer one takes the place of, or that are no longer wanted.
+_DELETE_OF_UPGRADES = differing(
+    sqlite="DELETE FROM device_command WHERE device_upgrade_id IN (SELECT value FROM json_each(?1))",
+    postgres="DELETE FROM device_command WHERE device_upgrade_id = ANY(?1)",
+)
+
+# A new order; the store numbers it.
+_INSERT = portable(
+    "INSERT INTO device_command (device_id, device_upgrade_id, kind, transfer_token, created_at)"
+    " VALUES (?1, ?2, ?3, ?4, ?5)"
+)
+
+# The orders just written, with their numbers.
+_OF_UPGRADES = differing(
+    sqlite="SELECT command_id, device_id, device_upgrade_id, kind, transfer_token FROM device_command"
+    " WHERE device_upgrade_id IN (SELECT value FROM json_each(?1)) ORDER BY command_id",
+    postgres="SELECT command_id, device_id, device_upgrade_id, kind, transfer_token FROM device_command"
+    " WHERE device_upgrade_id = ANY(?1) ORDER BY command_id",
+)
+
+# Orders that were carried out, or came to nothing.
+_DELETE = differing(
+    sqlite="DELETE FROM device_command WHERE command_id IN (SELECT value FROM json_each(?1))",
+    postgres="DELETE FROM device_command WHERE command_id = ANY(?1)",
+)
+
+# What waits for devices that can now be talked to.
+_OF_DEVICES = differing(
+    sqlite="SELECT command_id, device_id, device_upgrade_id, kind, transfer_token FROM device_command"
+    " WHERE device_id IN (SELECT value FROM json_each(?1)) ORDER BY command_id",
+    postgres="SELECT command_id, device_id, device_upgrade_id, kind, transfer_token FROM device_command"
+    " WHERE device_id = ANY(?1) ORDER BY command_id",
+)
+
+# The gateway's start walks through everything that waits, a page after another.
+_AFTER = portable(
+    "SELECT command_id, device_id, device_upgrade_id, kind, transfer_token FROM device_command"
+    " WHERE command_id > ?1 ORDER BY command_id LIMIT ?2"
+)
+
+# The orders of a device that is forgotten.
+_DELETE_OF_DEVICE = portable("DELETE FROM device_command WHERE device_id = ?1")
+
+
+def _command(row: Row) -> DeviceCommand:
+    return DeviceCommand(
+        command_id=CommandId(row[0]),
+        device_id=DeviceId(row[1]),
+        device_upgrade_id=DeviceUpgradeId(row[2]),
+        kind=CommandKind(row[3]),
+        transfer_token=row[4],
+    )
+
+
+async def replace(tx: Transaction, orders: Sequence[NewCommand], now: datetime) -> list[DeviceCommand]:
+    """Store orders, each in the place of its device upgrade's former one; return them with their numbers."""
+    device_upgrade_ids = [order.device_upgrade_id for order in orders]
+    await tx.execute(_DELETE_OF_UPGRADES, device_upgrade_ids)
+    stored_now = to_column(now)
+    await tx.execute_many(
+        _INSERT,
+        [
+            (order.device_id, order.device_upgrade_id, order.kind.value, order.transfer_token, stored_now)
+            for order in orders
+        ],
+    )
+    return [_command(row) for row in await tx.fetch(_OF_UPGRADES, device_upgrade_ids)]
+
+
+async def delete_of_upgrades(tx: Transaction, device_upgrade_ids: Sequence[DeviceUpgradeId]) -> None:
+    """Delete the orders of these device upgrades."""
+    await tx.execute(_DELETE_OF_UPGRADES, list(device_upgrade_ids))
+
+
+async def delete(tx: Transaction, command_ids: Sequence[CommandId]) -> None:
+    """Delete orders."""
+    await tx.execute(_DELETE, list(command_ids))
+
+
+async def of_devices(tx: Transaction, device_ids: Sequence[DeviceId]) -> list[DeviceCommand]:
+    """Return what waits for these devices, the oldest first."""
+    return [_command(row) for row in await tx.fetch(_OF_DEVICES, list(device_ids))]
+
+
+async def after(tx: Transaction, command_id: CommandId, limit: int) -> list[DeviceCommand]:
+    """Return the next orders with a higher number."""
+    return [_command(row) for row in await tx.fetch(_AFTER, command_id, limit)]
+
+
+async def delete_of_device(tx: Transaction, device_id: DeviceId) -> None:
+    """Delete the orders of a device."""
+    await tx.execute(_DELETE_OF_DEVICE, device_id)

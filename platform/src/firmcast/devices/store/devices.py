@@ -1,0 +1,281 @@
+"""The table of devices; registrations and waiting commands have stores of their own."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from firmcast.db.columns import from_column, from_optional_column, to_column
+from firmcast.db.page import Page
+from firmcast.db.port import Row, Transaction, Value
+from firmcast.db.statement import differing, portable
+from firmcast.devices.model import Device, DeviceFilter
+from firmcast.ids import ApplicationId, DeviceId
+
+_FAR_PAST = datetime(1970, 1, 1, tzinfo=UTC)
+_FAR_FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
+
+# A new device; its endpoint name must be free.
+_INSERT = portable(
+    "INSERT INTO device (device_id, application_id, endpoint_name, verification_code, name, manufacturer_id,"
+    " manufacturer_name, device_type, model, protocol_type, activation_seconds, firmware_version, created_at,"
+    " changed_at, activated_at, attributes, pre_shared_key)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, '', ?12, ?12, NULL, ?13, ?14)"
+)
+
+# A device whose time to register ran out unused is made known anew under its old id.
+_RENEW = portable(
+    "UPDATE device SET verification_code = ?2, name = ?3, manufacturer_id = ?4, manufacturer_name = ?5,"
+    " device_type = ?6, model = ?7, protocol_type = ?8, activation_seconds = ?9, created_at = ?10, changed_at = ?10,"
+    " attributes = ?11, pre_shared_key = ?12 WHERE device_id = ?1"
+)
+
+# One device of an application.
+_FIND = portable(
+    "SELECT device_id, application_id, endpoint_name, verification_code, name, manufacturer_id, manufacturer_name,"
+    " device_type, model, protocol_type, activation_seconds, firmware_version, created_at, changed_at, activated_at,"
+    " attributes FROM device WHERE application_id = ?1 AND device_id = ?2"
+)
+
+# The chosen devices of an application, for a new task.
+_BY_IDS = differing(
+    sqlite="SELECT device_id, application_id, endpoint_name, verification_code, name, manufacturer_id,"
+    " manufacturer_name, device_type, model, protocol_type, activation_seconds, firmware_version, created_at,"
+    " changed_at, activated_at, attributes FROM device"
+    " WHERE application_id = ?1 AND device_id IN (SELECT value FROM json_each(?2))",
+    postgres="SELECT device_id, application_id, endpoint_name, verification_code, name, manufacturer_id,"
+    " manufacturer_name, device_type, model, protocol_type, activation_seconds, firmware_version, created_at,"
+    " changed_at, activated_at, attributes FROM device WHERE application_id = ?1 AND device_id = ANY(?2)",
+)
+
+# Who the devices of a batch of registrations are, whichever application they belong to.
+_BY_ENDPOINT_NAMES = differing(
+    sqlite="SELECT device_id, application_id, endpoint_name, verification_code, name, manufacturer_id,"
+    " manufacturer_name, device_type, model, protocol_type, activation_seconds, firmware_version, created_at,"
+    " changed_at, activated_at, attributes FROM device"
+    " WHERE endpoint_name IN (SELECT value FROM json_each(?1))",
+    postgres="SELECT device_id, application_id, endpoint_name, verification_code, name, manufacturer_id,"
+    " manufacturer_name, device_type, model, protocol_type, activation_seconds, firmware_version, created_at,"
+    " changed_at, activated_at, attributes FROM device WHERE endpoint_name = ANY(?1)",
+)
+
+# A page of an application's devices, the newest first.
+_LIST_NEWEST_FIRST = portable(
+    "SELECT d.device_id, d.application_id, d.endpoint_name, d.verification_code, d.name, d.manufacturer_id,"
+    " d.manufacturer_name, d.device_type, d.model, d.protocol_type, d.activation_seconds, d.firmware_version,"
+    " d.created_at, d.changed_at, d.activated_at, d.attributes"
+    " FROM device d LEFT JOIN registration r ON r.device_id = d.device_id AND r.expires_at > ?7"
+    " WHERE d.application_id = ?1 AND (?2 = '' OR d.device_id = ?2) AND (?3 = '' OR d.device_type = ?3)"
+    " AND d.created_at BETWEEN ?4 AND ?5"
+    " AND (?6 = '' OR (?6 = 'online' AND r.device_id IS NOT NULL) OR (?6 = 'offline' AND r.device_id IS NULL))"
+    " ORDER BY d.created_at DESC, d.device_id DESC LIMIT ?8 OFFSET ?9"
+)
+
+# The same, the oldest first.
+_LIST_OLDEST_FIRST = portable(
+    "SELECT d.device_id, d.application_id, d.endpoint_name, d.verification_code, d.name, d.manufacturer_id,"
+    " d.manufacturer_name, d.device_type, d.model, d.protocol_type, d.activation_seconds, d.firmware_version,"
+    " d.created_at, d.changed_at, d.activated_at, d.attributes"
+    " FROM device d LEFT JOIN registration r ON r.device_id = d.device_id AND r.expires_at > ?7"
+    " WHERE d.application_id = ?1 AND (?2 = '' OR d.device_id = ?2) AND (?3 = '' OR d.device_type = ?3)"
+    " AND d.created_at BETWEEN ?4 AND ?5"
+    " AND (?6 = '' OR (?6 = 'online' AND r.device_id IS NOT NULL) OR (?6 = 'offline' AND r.device_id IS NULL))"
+    " ORDER BY d.created_at, d.device_id LIMIT ?8 OFFSET ?9"
+)
+
+# How many the lists above would hold without their page.
+_COUNT = portable(
+    "SELECT count(*) FROM device d LEFT JOIN registration r ON r.device_id = d.device_id AND r.expires_at > ?7"
+    " WHERE d.application_id = ?1 AND (?2 = '' OR d.device_id = ?2) AND (?3 = '' OR d.device_type = ?3)"
+    " AND d.created_at BETWEEN ?4 AND ?5"
+    " AND (?6 = '' OR (?6 = 'online' AND r.device_id IS NOT NULL) OR (?6 = 'offline' AND r.device_id IS NULL))"
+)
+
+# What an application says of a device, written back whole.
+_MODIFY = portable(
+    "UPDATE device SET name = ?2, manufacturer_id = ?3, manufacturer_name = ?4, device_type = ?5, model = ?6,"
+    " protocol_type = ?7, attributes = ?8, changed_at = ?9 WHERE device_id = ?1"
+)
+
+# A new verification code, and with it new time to register.
+_SET_CREDENTIALS = portable(
+    "UPDATE device SET verification_code = ?2, endpoint_name = ?3, activation_seconds = ?4, changed_at = ?5"
+    " WHERE device_id = ?1"
+)
+
+# The key of a device's DTLS sessions, sealed.
+_SET_PRE_SHARED_KEY = portable("UPDATE device SET pre_shared_key = ?2, changed_at = ?3 WHERE device_id = ?1")
+
+# The keys for a batch of handshakes, by the identity that the devices name.
+_PRE_SHARED_KEYS = differing(
+    sqlite="SELECT endpoint_name, pre_shared_key FROM device"
+    " WHERE endpoint_name IN (SELECT value FROM json_each(?1)) AND length(pre_shared_key) > 0",
+    postgres="SELECT endpoint_name, pre_shared_key FROM device"
+    " WHERE endpoint_name = ANY(?1) AND length(pre_shared_key) > 0",
+)
+
+# The first registration activates; later ones leave the time of the first.
+_ACTIVATE = differing(
+    sqlite="UPDATE device SET activated_at = ?2, changed_at = ?2"
+    " WHERE activated_at IS NULL AND device_id IN (SELECT value FROM json_each(?1))",
+    postgres="UPDATE device SET activated_at = ?2, changed_at = ?2 WHERE activated_at IS NULL AND device_id = ANY(?1)",
+)
+
+# The version that a device runs, where it is news.
+_SET_FIRMWARE_VERSION = portable(
+    "UPDATE device SET firmware_version = ?2, changed_at = ?3 WHERE device_id = ?1 AND firmware_version <> ?2"
+)
+
+# A device is forgotten.
+_DELETE = portable("DELETE FROM device WHERE device_id = ?1")
+
+
+def _device(row: Row) -> Device:
+    return Device(
+        device_id=DeviceId(row[0]),
+        application_id=ApplicationId(row[1]),
+        endpoint_name=row[2],
+        verification_code=row[3],
+        name=row[4],
+        manufacturer_id=row[5],
+        manufacturer_name=row[6],
+        device_type=row[7],
+        model=row[8],
+        protocol_type=row[9],
+        activation_seconds=row[10],
+        firmware_version=row[11],
+        created_at=from_column(row[12]),
+        changed_at=from_column(row[13]),
+        activated_at=from_optional_column(row[14]),
+        attributes=json.loads(row[15]),
+    )
+
+
+async def insert(tx: Transaction, device: Device, pre_shared_key: bytes) -> None:
+    """Store a new device with its sealed key, which may be empty."""
+    await tx.execute(
+        _INSERT,
+        device.device_id,
+        device.application_id,
+        device.endpoint_name,
+        device.verification_code,
+        device.name,
+        device.manufacturer_id,
+        device.manufacturer_name,
+        device.device_type,
+        device.model,
+        device.protocol_type,
+        device.activation_seconds,
+        to_column(device.created_at),
+        json.dumps(device.attributes),
+        pre_shared_key,
+    )
+
+
+async def renew(tx: Transaction, device: Device, pre_shared_key: bytes) -> None:
+    """Write everything but the identity anew."""
+    await tx.execute(
+        _RENEW,
+        device.device_id,
+        device.verification_code,
+        device.name,
+        device.manufacturer_id,
+        device.manufacturer_name,
+        device.device_type,
+        device.model,
+        device.protocol_type,
+        device.activation_seconds,
+        to_column(device.created_at),
+        json.dumps(device.attributes),
+        pre_shared_key,
+    )
+
+
+async def find(tx: Transaction, application_id: ApplicationId, device_id: DeviceId) -> Device | None:
+    """Return the device, None when the application has no such device."""
+    row = await tx.fetch_row(_FIND, application_id, device_id)
+    return None if row is None else _device(row)
+
+
+async def by_ids(tx: Transaction, application_id: ApplicationId, device_ids: Sequence[DeviceId]) -> list[Device]:
+    """Return those that the application has."""
+    return [_device(row) for row in await tx.fetch(_BY_IDS, application_id, list(device_ids))]
+
+
+async def by_endpoint_names(tx: Transaction, names: Sequence[str]) -> list[Device]:
+    """Return those that exist."""
+    return [_device(row) for row in await tx.fetch(_BY_ENDPOINT_NAMES, list(names))]
+
+
+async def listed(
+    tx: Transaction, application_id: ApplicationId, wanted: DeviceFilter, page: Page, now: datetime
+) -> tuple[list[Device], int]:
+    """Return a page of the application's devices and how many there are on all pages."""
+    arguments: tuple[Value, ...] = (
+        application_id,
+        wanted.device_id,
+        wanted.device_type,
+        to_column(wanted.created_from or _FAR_PAST),
+        to_column(wanted.created_until or _FAR_FUTURE),
+        "" if wanted.presence is None else wanted.presence.value,
+        to_column(now),
+    )
+    statement = _LIST_OLDEST_FIRST if wanted.oldest_first else _LIST_NEWEST_FIRST
+    rows = await tx.fetch(statement, *arguments, page.limit, page.offset)
+    total = await tx.fetch_row(_COUNT, *arguments)
+    return [_device(row) for row in rows], 0 if total is None else total[0]
+
+
+async def modify(tx: Transaction, device: Device) -> None:
+    """Write back what an application may say of a device."""
+    await tx.execute(
+        _MODIFY,
+        device.device_id,
+        device.name,
+        device.manufacturer_id,
+        device.manufacturer_name,
+        device.device_type,
+        device.model,
+        device.protocol_type,
+        json.dumps(device.attributes),
+        to_column(device.changed_at),
+    )
+
+
+async def set_credentials(tx: Transaction, device: Device) -> None:
+    """Write back the identity on the air and the time to register."""
+    await tx.execute(
+        _SET_CREDENTIALS,
+        device.device_id,
+        device.verification_code,
+        device.endpoint_name,
+        device.activation_seconds,
+        to_column(device.changed_at),
+    )
+
+
+async def set_pre_shared_key(tx: Transaction, device_id: DeviceId, sealed: bytes, now: datetime) -> None:
+    """Write the sealed key."""
+    await tx.execute(_SET_PRE_SHARED_KEY, device_id, sealed, to_column(now))
+
+
+async def pre_shared_keys(tx: Transaction, endpoint_names: Sequence[str]) -> dict[str, bytes]:
+    """Return the sealed keys of those that have one."""
+    return {row[0]: bytes(row[1]) for row in await tx.fetch(_PRE_SHARED_KEYS, list(endpoint_names))}
+
+
+async def activate(tx: Transaction, device_ids: Sequence[DeviceId], now: datetime) -> None:
+    """Note the first registration of those that had none."""
+    await tx.execute(_ACTIVATE, list(device_ids), to_column(now))
+
+
+async def set_firmware_versions(tx: Transaction, versions: Mapping[DeviceId, str], now: datetime) -> None:
+    """Note the versions that devices run."""
+    stored_now = to_column(now)
+    await tx.execute_many(
+        _SET_FIRMWARE_VERSION, [(device_id, version, stored_now) for device_id, version in versions.items()]
+    )
+
+
+async def delete(tx: Transaction, device_id: DeviceId) -> None:
+    """Forget a device."""
+    await tx.execute(_DELETE, device_id)

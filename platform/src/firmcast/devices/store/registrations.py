@@ -1,0 +1,164 @@
+"""The table of registrations: one row at the most for each device, its latest."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from firmcast.db.columns import from_column, to_column
+from firmcast.db.port import Row, Transaction
+from firmcast.db.statement import differing, portable
+from firmcast.devices.model import Registration
+from firmcast.ids import DeviceId, RegistrationId
+
+# A device registered; whatever registration it had is over.
+_UPSERT = portable(
+    "INSERT INTO registration (device_id, registration_id, endpoint_name, host, port, lifetime_seconds, binding,"
+    " queue_mode, lwm2m_version, objects, registered_at, updated_at, expires_at)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+    " ON CONFLICT (device_id) DO UPDATE SET registration_id = excluded.registration_id,"
+    " endpoint_name = excluded.endpoint_name, host = excluded.host, port = excluded.port,"
+    " lifetime_seconds = excluded.lifetime_seconds, binding = excluded.binding, queue_mode = excluded.queue_mode,"
+    " lwm2m_version = excluded.lwm2m_version, objects = excluded.objects, registered_at = excluded.registered_at,"
+    " updated_at = excluded.updated_at, expires_at = excluded.expires_at"
+)
+
+# A device updated its registration.
+_UPDATE = portable(
+    "UPDATE registration SET host = ?2, port = ?3, lifetime_seconds = ?4, binding = ?5, objects = ?6,"
+    " updated_at = ?7, expires_at = ?8 WHERE registration_id = ?1"
+)
+
+# The registrations that a batch of updates is about.
+_BY_IDS = differing(
+    sqlite="SELECT registration_id, device_id, endpoint_name, host, port, lifetime_seconds, binding, queue_mode,"
+    " lwm2m_version, objects, registered_at, updated_at, expires_at FROM registration"
+    " WHERE registration_id IN (SELECT value FROM json_each(?1)) AND expires_at > ?2",
+    postgres="SELECT registration_id, device_id, endpoint_name, host, port, lifetime_seconds, binding, queue_mode,"
+    " lwm2m_version, objects, registered_at, updated_at, expires_at FROM registration"
+    " WHERE registration_id = ANY(?1) AND expires_at > ?2",
+)
+
+# Where these devices can be reached.
+_OF_DEVICES = differing(
+    sqlite="SELECT registration_id, device_id, endpoint_name, host, port, lifetime_seconds, binding, queue_mode,"
+    " lwm2m_version, objects, registered_at, updated_at, expires_at FROM registration"
+    " WHERE device_id IN (SELECT value FROM json_each(?1)) AND expires_at > ?2",
+    postgres="SELECT registration_id, device_id, endpoint_name, host, port, lifetime_seconds, binding, queue_mode,"
+    " lwm2m_version, objects, registered_at, updated_at, expires_at FROM registration"
+    " WHERE device_id = ANY(?1) AND expires_at > ?2",
+)
+
+# The gateway's start walks through everybody who is still registered, a page after another.
+_LIVE = portable(
+    "SELECT registration_id, device_id, endpoint_name, host, port, lifetime_seconds, binding, queue_mode,"
+    " lwm2m_version, objects, registered_at, updated_at, expires_at FROM registration"
+    " WHERE device_id > ?1 AND expires_at > ?2 ORDER BY device_id LIMIT ?3"
+)
+
+# Whose time ran out, the longest ago first.
+_EXPIRED = portable(
+    "SELECT registration_id, device_id, endpoint_name, host, port, lifetime_seconds, binding, queue_mode,"
+    " lwm2m_version, objects, registered_at, updated_at, expires_at FROM registration"
+    " WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2"
+)
+
+# Registrations that ended, by the devices or by time.
+_DELETE = differing(
+    sqlite="DELETE FROM registration WHERE registration_id IN (SELECT value FROM json_each(?1)) RETURNING device_id",
+    postgres="DELETE FROM registration WHERE registration_id = ANY(?1) RETURNING device_id",
+)
+
+# The registration of a device that is forgotten.
+_DELETE_OF_DEVICE = portable("DELETE FROM registration WHERE device_id = ?1")
+
+
+def _registration(row: Row) -> Registration:
+    return Registration(
+        registration_id=RegistrationId(row[0]),
+        device_id=DeviceId(row[1]),
+        endpoint_name=row[2],
+        host=row[3],
+        port=row[4],
+        lifetime_seconds=row[5],
+        binding=row[6],
+        queue_mode=bool(row[7]),
+        lwm2m_version=row[8],
+        objects=row[9],
+        registered_at=from_column(row[10]),
+        updated_at=from_column(row[11]),
+        expires_at=from_column(row[12]),
+    )
+
+
+async def upsert(tx: Transaction, registrations: Sequence[Registration]) -> None:
+    """Store registrations, each in the place of its device's former one."""
+    await tx.execute_many(
+        _UPSERT,
+        [
+            (
+                registration.device_id,
+                registration.registration_id,
+                registration.endpoint_name,
+                registration.host,
+                registration.port,
+                registration.lifetime_seconds,
+                registration.binding,
+                int(registration.queue_mode),
+                registration.lwm2m_version,
+                registration.objects,
+                to_column(registration.registered_at),
+                to_column(registration.updated_at),
+                to_column(registration.expires_at),
+            )
+            for registration in registrations
+        ],
+    )
+
+
+async def update(tx: Transaction, registrations: Sequence[Registration]) -> None:
+    """Write back what an update may change."""
+    await tx.execute_many(
+        _UPDATE,
+        [
+            (
+                registration.registration_id,
+                registration.host,
+                registration.port,
+                registration.lifetime_seconds,
+                registration.binding,
+                registration.objects,
+                to_column(registration.updated_at),
+                to_column(registration.expires_at),
+            )
+            for registration in registrations
+        ],
+    )
+
+
+async def by_ids(tx: Transaction, registration_ids: Sequence[RegistrationId], now: datetime) -> list[Registration]:
+    """Return those that are live."""
+    return [_registration(row) for row in await tx.fetch(_BY_IDS, list(registration_ids), to_column(now))]
+
+
+async def of_devices(tx: Transaction, device_ids: Sequence[DeviceId], now: datetime) -> list[Registration]:
+    """Return the live registrations of these devices."""
+    return [_registration(row) for row in await tx.fetch(_OF_DEVICES, list(device_ids), to_column(now))]
+
+
+async def live(tx: Transaction, after: DeviceId, now: datetime, limit: int) -> list[Registration]:
+    """Return the next live registrations after a device, in the order of device ids."""
+    return [_registration(row) for row in await tx.fetch(_LIVE, after, to_column(now), limit)]
+
+
+async def expired(tx: Transaction, now: datetime, limit: int) -> list[Registration]:
+    """Return registrations whose time ran out."""
+    return [_registration(row) for row in await tx.fetch(_EXPIRED, to_column(now), limit)]
+
+
+async def delete(tx: Transaction, registration_ids: Sequence[RegistrationId]) -> list[DeviceId]:
+    """Delete registrations and return whose they were."""
+    return [DeviceId(row[0]) for row in await tx.fetch(_DELETE, list(registration_ids))]
+
+
+async def delete_of_device(tx: Transaction, device_id: DeviceId) -> None:
+    """Delete the registration of a device."""
+    await tx.execute(_DELETE_OF_DEVICE, device_id)

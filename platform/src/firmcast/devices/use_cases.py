@@ -1,0 +1,214 @@
+"""A device belongs to the application that made it known; for every other application it does not exist.
+
+Its endpoint name is unique over all applications, since that is all that a device says when it registers.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from firmcast.db.page import Page
+from firmcast.db.port import Transaction
+from firmcast.devices import registrations
+from firmcast.devices.model import Device, DeviceDetails, DeviceFilter
+from firmcast.devices.store import commands as command_store
+from firmcast.devices.store import devices as store
+from firmcast.devices.store import registrations as registration_store
+from firmcast.errors import ConflictError, NotFoundError
+from firmcast.ids import ApplicationId, DeviceId, new_uuid
+
+DEFAULT_ACTIVATION_SECONDS = 180
+EVERYTHING = Page()
+EVERY_DEVICE = DeviceFilter()
+NO_DETAILS = DeviceDetails()
+
+ReleaseDevice = Callable[[Transaction, DeviceId, datetime], Awaitable[None]]
+"""Ends what others are doing with a device that is about to be deleted, or raises ConflictError."""
+
+
+class AlreadyBoundError(ConflictError):
+    """A device of this endpoint name is known and has registered already."""
+
+
+async def create(
+    tx: Transaction,
+    application_id: ApplicationId,
+    endpoint_name: str,
+    verification_code: str,
+    now: datetime,
+    *,
+    details: DeviceDetails = NO_DETAILS,
+    activation_seconds: int = DEFAULT_ACTIVATION_SECONDS,
+    pre_shared_key: bytes = b"",
+) -> Device:
+    """Make a device known, so that it may register within `activation_seconds` (0 for ever).
+
+    A device of this application that let its time pass is made known anew under its old id. `pre_shared_key` is
+    sealed by the caller.
+
+    Raises:
+        AlreadyBoundError: a device of this name has registered already.
+        ConflictError: a device of this name is known.
+    """
+    known = {device.endpoint_name: device for device in await store.by_endpoint_names(tx, [endpoint_name])}
+    former = known.get(endpoint_name)
+    if former is not None and former.activated_at is not None:
+        message = f"the device {endpoint_name!r} has registered already"
+        raise AlreadyBoundError(message)
+    if former is not None and (former.application_id != application_id or registrations.may_register(former, now)):
+        message = f"the endpoint name {endpoint_name!r} is taken"
+        raise ConflictError(message)
+    device = Device(
+        device_id=DeviceId(new_uuid()) if former is None else former.device_id,
+        application_id=application_id,
+        endpoint_name=endpoint_name,
+        verification_code=verification_code,
+        name=details.name or "",
+        manufacturer_id=details.manufacturer_id or "",
+        manufacturer_name=details.manufacturer_name or "",
+        device_type=details.device_type or "",
+        model=details.model or "",
+        protocol_type=details.protocol_type or "",
+        activation_seconds=activation_seconds,
+        firmware_version="",
+        created_at=now,
+        changed_at=now,
+        activated_at=None,
+        attributes=details.attributes,
+    )
+    if former is None:
+        await store.insert(tx, device, pre_shared_key)
+    else:
+        await store.renew(tx, device, pre_shared_key)
+    return device
+
+
+async def find(tx: Transaction, application_id: ApplicationId, device_id: DeviceId) -> Device:
+    """Return the device.
+
+    Raises:
+        NotFoundError: the application has no such device.
+    """
+    device = await store.find(tx, application_id, device_id)
+    if device is None:
+        raise NotFoundError("device", device_id)
+    return device
+
+
+async def by_ids(
+    tx: Transaction, application_id: ApplicationId, device_ids: Sequence[DeviceId]
+) -> dict[DeviceId, Device]:
+    """Return those of these devices that the application has."""
+    return {device.device_id: device for device in await store.by_ids(tx, application_id, device_ids)}
+
+
+async def by_endpoint_names(tx: Transaction, names: Sequence[str]) -> dict[str, Device]:
+    """Return the devices of these names, whichever application they belong to; unknown names are absent."""
+    return {device.endpoint_name: device for device in await store.by_endpoint_names(tx, names)}
+
+
+async def listed(
+    tx: Transaction,
+    application_id: ApplicationId,
+    filters: DeviceFilter = EVERY_DEVICE,
+    page: Page = EVERYTHING,
+    *,
+    now: datetime,
+) -> tuple[list[Device], int]:
+    """Return a page of the application's devices and how many there are on all pages."""
+    return await store.listed(tx, application_id, filters, page, now)
+
+
+async def modify(
+    tx: Transaction,
+    application_id: ApplicationId,
+    device_id: DeviceId,
+    details: DeviceDetails,
+    now: datetime,
+    *,
+    pre_shared_key: bytes | None = None,
+) -> Device:
+    """Change what the application says of a device; what `details` leaves out stays.
+
+    Raises:
+        NotFoundError: the application has no such device.
+    """
+    device = await find(tx, application_id, device_id)
+    changed = replace(
+        device,
+        name=_said(details.name, device.name),
+        manufacturer_id=_said(details.manufacturer_id, device.manufacturer_id),
+        manufacturer_name=_said(details.manufacturer_name, device.manufacturer_name),
+        device_type=_said(details.device_type, device.device_type),
+        model=_said(details.model, device.model),
+        protocol_type=_said(details.protocol_type, device.protocol_type),
+        attributes=device.attributes | details.attributes,
+        changed_at=now,
+    )
+    await store.modify(tx, changed)
+    if pre_shared_key is not None:
+        await store.set_pre_shared_key(tx, device_id, pre_shared_key, now)
+    return changed
+
+
+async def refresh_credentials(
+    tx: Transaction,
+    application_id: ApplicationId,
+    device_id: DeviceId,
+    now: datetime,
+    *,
+    endpoint_name: str | None,
+    verification_code: str,
+    activation_seconds: int,
+) -> Device:
+    """Give a device another verification code, and another endpoint name where one is given.
+
+    Raises:
+        NotFoundError: the application has no such device.
+        ConflictError: another device has this endpoint name.
+    """
+    device = await find(tx, application_id, device_id)
+    name = device.endpoint_name if endpoint_name is None else endpoint_name
+    if name != device.endpoint_name and await store.by_endpoint_names(tx, [name]):
+        message = f"the endpoint name {name!r} is taken"
+        raise ConflictError(message)
+    changed = replace(
+        device,
+        endpoint_name=name,
+        verification_code=verification_code,
+        activation_seconds=activation_seconds,
+        changed_at=now,
+    )
+    await store.set_credentials(tx, changed)
+    return changed
+
+
+async def delete(
+    tx: Transaction, application_id: ApplicationId, device_id: DeviceId, now: datetime, *, release: ReleaseDevice
+) -> None:
+    """Forget a device, its registration and what waits for it, after `release` has ended what is under way with it.
+
+    Raises:
+        NotFoundError: the application has no such device.
+        ConflictError: `release` does not let it go.
+    """
+    await find(tx, application_id, device_id)
+    await release(tx, device_id, now)
+    await command_store.delete_of_device(tx, device_id)
+    await registration_store.delete_of_device(tx, device_id)
+    await store.delete(tx, device_id)
+
+
+async def sealed_keys(tx: Transaction, endpoint_names: Sequence[str]) -> dict[str, bytes]:
+    """Return the sealed pre-shared keys of those of these devices that have one."""
+    return await store.pre_shared_keys(tx, endpoint_names)
+
+
+async def record_firmware_versions(tx: Transaction, versions: Mapping[DeviceId, str], now: datetime) -> None:
+    """Note which versions devices run (/3/0/3)."""
+    if versions:
+        await store.set_firmware_versions(tx, versions, now)
+
+
+def _said(new: str | None, former: str) -> str:
+    return former if new is None else new
