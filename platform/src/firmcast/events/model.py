@@ -13,6 +13,10 @@ class EventType(StrEnum):
 
     FIRMWARE_STATE_CHANGED = "firmware.state_changed"
     FIRMWARE_UPGRADE_ENDED = "firmware.upgrade_ended"
+    SOFTWARE_STATE_CHANGED = "software.state_changed"
+    """Can be subscribed to; nothing tells it yet."""
+    SOFTWARE_UPGRADE_ENDED = "software.upgrade_ended"
+    """Can be subscribed to; nothing tells it yet."""
 
 
 class Outcome(StrEnum):
