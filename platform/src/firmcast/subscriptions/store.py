@@ -1,0 +1,118 @@
+"""The table of subscriptions: one row for each application and type of event."""
+
+from collections.abc import Sequence
+
+from firmcast.db.columns import from_column, to_column
+from firmcast.db.page import Page
+from firmcast.db.port import Row, Transaction
+from firmcast.db.statement import differing, portable
+from firmcast.events.model import EventType
+from firmcast.ids import ApplicationId, SubscriptionId
+from firmcast.subscriptions.model import Subscription
+
+# A subscription; the same application and type again is the same subscription with another callback.
+_UPSERT = portable(
+    "INSERT INTO subscription (subscription_id, application_id, event_type, callback_url, created_at)"
+    " VALUES (?1, ?2, ?3, ?4, ?5)"
+    " ON CONFLICT (application_id, event_type) DO UPDATE SET callback_url = excluded.callback_url"
+    " RETURNING subscription_id, application_id, event_type, callback_url, created_at"
+)
+
+# Who of these applications wants anything: asked once for each batch of events.
+_OF_APPLICATIONS = differing(
+    sqlite="SELECT subscription_id, application_id, event_type FROM subscription"
+    " WHERE application_id IN (SELECT value FROM json_each(?1))",
+    postgres="SELECT subscription_id, application_id, event_type FROM subscription WHERE application_id = ANY(?1)",
+)
+
+# Callbacks of a batch of deliveries.
+_BY_IDS = differing(
+    sqlite="SELECT subscription_id, application_id, event_type, callback_url, created_at FROM subscription"
+    " WHERE subscription_id IN (SELECT value FROM json_each(?1))",
+    postgres="SELECT subscription_id, application_id, event_type, callback_url, created_at FROM subscription"
+    " WHERE subscription_id = ANY(?1)",
+)
+
+# The sender's start: who there is at all.
+_ALL = portable(
+    "SELECT subscription_id, application_id, event_type, callback_url, created_at FROM subscription"
+    " ORDER BY subscription_id"
+)
+
+# What one application has subscribed to, the oldest first; an empty filter matches everything.
+_LIST = portable(
+    "SELECT subscription_id, application_id, event_type, callback_url, created_at FROM subscription"
+    " WHERE application_id = ?1 AND (?2 = '' OR event_type = ?2)"
+    " ORDER BY created_at, subscription_id LIMIT ?3 OFFSET ?4"
+)
+
+# How many the list above would hold without its page.
+_COUNT = portable("SELECT count(*) FROM subscription WHERE application_id = ?1 AND (?2 = '' OR event_type = ?2)")
+
+# The wish is withdrawn; another application's subscription is left alone.
+_DELETE = differing(
+    sqlite="DELETE FROM subscription WHERE application_id = ?1"
+    " AND subscription_id IN (SELECT value FROM json_each(?2)) RETURNING subscription_id",
+    postgres="DELETE FROM subscription WHERE application_id = ?1 AND subscription_id = ANY(?2)"
+    " RETURNING subscription_id",
+)
+
+
+def _subscription(row: Row) -> Subscription:
+    subscription_id, application_id, event_type, callback_url, created_at = row
+    return Subscription(
+        subscription_id=SubscriptionId(subscription_id),
+        application_id=ApplicationId(application_id),
+        event_type=EventType(event_type),
+        callback_url=callback_url,
+        created_at=from_column(created_at),
+    )
+
+
+async def upsert(tx: Transaction, subscription: Subscription) -> Subscription:
+    """Store a subscription, or give the one of the same application and type the new callback; return what stands."""
+    row = await tx.fetch_row(
+        _UPSERT,
+        subscription.subscription_id,
+        subscription.application_id,
+        subscription.event_type,
+        subscription.callback_url,
+        to_column(subscription.created_at),
+    )
+    assert row is not None, "an upsert returns its row"
+    return _subscription(row)
+
+
+async def of_applications(
+    tx: Transaction, application_ids: Sequence[ApplicationId]
+) -> list[tuple[SubscriptionId, ApplicationId, EventType]]:
+    """Return what these applications have subscribed to."""
+    rows = await tx.fetch(_OF_APPLICATIONS, list(application_ids))
+    return [(SubscriptionId(row[0]), ApplicationId(row[1]), EventType(row[2])) for row in rows]
+
+
+async def by_ids(tx: Transaction, subscription_ids: Sequence[SubscriptionId]) -> list[Subscription]:
+    """Return those that exist."""
+    return [_subscription(row) for row in await tx.fetch(_BY_IDS, list(subscription_ids))]
+
+
+async def all_subscriptions(tx: Transaction) -> list[Subscription]:
+    """Return every subscription of every application."""
+    return [_subscription(row) for row in await tx.fetch(_ALL)]
+
+
+async def listed(
+    tx: Transaction, application_id: ApplicationId, event_type: EventType | None, page: Page
+) -> tuple[list[Subscription], int]:
+    """Return a page of an application's subscriptions and how many there are on all pages."""
+    wanted = "" if event_type is None else event_type.value
+    rows = await tx.fetch(_LIST, application_id, wanted, page.limit, page.offset)
+    total = await tx.fetch_row(_COUNT, application_id, wanted)
+    return [_subscription(row) for row in rows], 0 if total is None else total[0]
+
+
+async def delete(
+    tx: Transaction, application_id: ApplicationId, subscription_ids: Sequence[SubscriptionId]
+) -> list[SubscriptionId]:
+    """Delete those that are the application's and return their ids."""
+    return [SubscriptionId(row[0]) for row in await tx.fetch(_DELETE, application_id, list(subscription_ids))]
