@@ -4,7 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from firmcast.errors import NotAllowedError
 from firmcast.ids import ApplicationId
+
+
+class FrozenError(NotAllowedError):
+    """The application is frozen: what it proves does not help it."""
+
+
+class RefreshTokenError(NotAllowedError):
+    """The refresh token is not the application's, or has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +43,16 @@ class Credentials:
     secret: str
     signing_secret: str
     """`whsec_` and base64, as Standard Webhooks spells it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningIdentity:
+    """What a push to an application is signed with, and what its callback's certificate is checked against."""
+
+    secrets: tuple[str, ...]
+    """Each `whsec_` and base64; a push carries one signature for each."""
+    callback_ca: str
+    """PEM; empty for the authorities of the system."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
