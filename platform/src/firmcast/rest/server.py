@@ -1,0 +1,102 @@
+"""One HTTPS port serves every HTTP interface; its life is in the hands of whoever starts it, not of signals.
+
+uvicorn drops no header for an underscore in its name, which clients of this API rely on (`app_key`).
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from firmcast.errors import StartError
+
+_KEEP_ALIVE_SECONDS = 75
+_SHUTDOWN_SECONDS = 5
+
+
+class _QuietServer(uvicorn.Server):
+    """A uvicorn server that says when it is ready and leaves signals alone."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
+class HttpsServer:
+    """Serves one ASGI application over TLS, or in clear when no certificate is given."""
+
+    def __init__(self, server: _QuietServer, listening: socket.socket, scheme: str) -> None:
+        self._server = server
+        self._listening = listening
+        self._scheme = scheme
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(
+        cls, application: Any, *, host: str, port: int, certificate: Path | None = None, key: Path | None = None
+    ) -> "HttpsServer":
+        """Listen on `host` and `port` (0 for any free one) and serve until `stop`.
+
+        Raises:
+            StartError: the address cannot be listened on.
+        """
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, port))
+        except OSError as error:
+            listening.close()
+            message = f"cannot listen on {host}:{port}: {error.strerror}"
+            raise StartError(message) from error
+        config = uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+        )
+        self = cls(_QuietServer(config), listening, "http" if certificate is None else "https")
+        self._task = asyncio.create_task(self._server.serve(sockets=[listening]), name="https-server")
+        ready = asyncio.create_task(self._server.ready.wait())
+        await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            ready.cancel()
+            await self._task
+        return self
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and port that are listened on."""
+        host, port = self._listening.getsockname()[:2]
+        return host, port
+
+    @property
+    def url(self) -> str:
+        """Where the server is reached, without a path."""
+        host, port = self.address
+        return f"{self._scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    async def stop(self) -> None:
+        """Finish the requests under way, then stop listening."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+        self._listening.close()
