@@ -18,13 +18,13 @@ class _Part(BaseModel):
 class RestSettings(_Part):
     """The northbound and the management API, on one HTTPS port."""
 
-    host: str = "127.0.0.1"
+    host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 for every one")
     port: int = Field(default=8743, ge=0, le=65535, description="0 for any free one")
     certificate_file: Path | None = Field(default=None, description="PEM chain; without it one is made at the start")
     key_file: Path | None = Field(default=None, description="PEM key of the certificate")
     body_limit: int = Field(default=1 << 20, ge=1024, description="bytes of a request's body, uploads aside")
-    access_token_life: timedelta = timedelta(hours=1)
-    refresh_token_life: timedelta = timedelta(days=30)
+    access_token_life: timedelta = Field(default=timedelta(hours=1), description="of what a login gives")
+    refresh_token_life: timedelta = Field(default=timedelta(days=30), description="of what a login gives beside it")
     token_grace: timedelta = Field(
         default=timedelta(seconds=10), description="an access token outlives a new login by this"
     )
@@ -33,7 +33,7 @@ class RestSettings(_Part):
 class GatewaySettings(_Part):
     """The devices' side."""
 
-    host: str = "127.0.0.1"
+    host: str = Field(default="127.0.0.1", description="address to listen on for devices, UDP")
     port: int = Field(default=5683, ge=0, le=65535, description="0 for any free one")
     public_host: str = Field(
         default="", description="host in package URIs; empty for the address a device reached us at"
@@ -46,11 +46,19 @@ class GatewaySettings(_Part):
 class UpgradeSettings(_Part):
     """How long each phase of a device's upgrade may take before the device is probed, and then judged."""
 
-    waiting_limit: timedelta = timedelta(hours=24)
-    inspecting_limit: timedelta = timedelta(minutes=3)
-    transferring_limit: timedelta = timedelta(minutes=60)
-    executing_limit: timedelta = timedelta(minutes=30)
-    verifying_limit: timedelta = timedelta(minutes=10)
+    waiting_limit: timedelta = Field(default=timedelta(hours=24), description="for the device to come online")
+    inspecting_limit: timedelta = Field(
+        default=timedelta(minutes=3), description="for the device to tell its state and versions"
+    )
+    transferring_limit: timedelta = Field(
+        default=timedelta(minutes=60), description="for the package to reach the device"
+    )
+    executing_limit: timedelta = Field(
+        default=timedelta(minutes=30), description="for the device to install it and come back"
+    )
+    verifying_limit: timedelta = Field(
+        default=timedelta(minutes=10), description="for evidence that it runs what it was given"
+    )
     probe_limit: timedelta = Field(
         default=timedelta(minutes=2), description="for the answer to the probe before a verdict"
     )
@@ -63,7 +71,7 @@ class PushSettings(_Part):
     attempt_timeout: timedelta = Field(
         default=timedelta(seconds=15), description="for a whole attempt, name look-up included"
     )
-    connect_timeout: timedelta = timedelta(seconds=5)
+    connect_timeout: timedelta = Field(default=timedelta(seconds=5), description="of the connection, TLS included")
     concurrency: int = Field(default=512, ge=1, description="attempts under way at one time")
     subscription_concurrency: int = Field(default=64, ge=1, description="the same for one subscription")
     age_limit: timedelta = Field(
