@@ -1,0 +1,79 @@
+"""Every call proves who makes it, before anything else of it is looked at.
+
+An application sends its id as `app_key` or `x-app-key`, and its token as `Authorization: Bearer …` (the scheme in any
+case) or, as one client does, bare as `access_token`. An administrator sends a bearer token of the operator's.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+
+from firmcast.errors import NotAllowedError
+from firmcast.ids import ApplicationId
+from firmcast.rest.errors import ApiError, ManagementError
+from firmcast_sdk.wire import errors as wire
+from firmcast_sdk.wire import headers as wire_headers
+from firmcast_sdk.wire.errors import ErrorCode
+
+_BEARER = re.compile(r"\s*bearer\s+(\S+)\s*", re.IGNORECASE)
+_UNAUTHORIZED = ErrorCode("unauthorized", 401, "An administrator's bearer token is needed.")
+
+CheckToken = Callable[[ApplicationId, str], Awaitable[object]]
+"""Raises NotAllowedError unless the token is a live access token of the application."""
+
+Authenticate = Callable[[Request], Awaitable[ApplicationId]]
+"""Returns the application that makes a request, or raises ApiError."""
+
+AuthoriseAdministrator = Callable[[Request], None]
+"""Raises ApiError unless an administrator makes a request."""
+
+
+def application_authentication(check_token: CheckToken) -> Authenticate:
+    """Return what finds out which application makes a request."""
+
+    async def authenticate(request: Request) -> ApplicationId:
+        named = request.headers.get(wire_headers.APP_KEY) or request.headers.get(wire_headers.X_APP_KEY) or ""
+        if not named.strip():
+            raise ApiError(wire.APP_KEY_MISSING)
+        application_id = ApplicationId(named.strip())
+        token = bearer_token(request) or request.headers.get(wire_headers.ACCESS_TOKEN, "").strip()
+        if not token:
+            raise ApiError(wire.BAD_TOKEN, "no access token")
+        try:
+            await check_token(application_id, token)
+        except NotAllowedError as error:
+            raise ApiError(wire.BAD_TOKEN, str(error)) from None
+        return application_id
+
+    return authenticate
+
+
+def administrator_authentication(token: str) -> AuthoriseAdministrator:
+    """Return what lets nobody through who does not send `token`."""
+    expected = hashlib.sha256(token.encode()).digest()
+
+    def authorise(request: Request) -> None:
+        given = hashlib.sha256(bearer_token(request).encode()).digest()
+        if not hmac.compare_digest(given, expected):
+            raise ManagementError(_UNAUTHORIZED)
+
+    return authorise
+
+
+def bearer_token(request: Request) -> str:
+    """Return the token of the Authorization header, the empty string for none."""
+    match = _BEARER.fullmatch(request.headers.get(wire_headers.AUTHORIZATION, ""))
+    return match[1] if match else ""
+
+
+def require_own(application_id: ApplicationId, named: str | None) -> None:
+    """Let a call name, as the owner of what it is about, no other application than its own.
+
+    Raises:
+        ApiError: it names another one.
+    """
+    if named and named != application_id:
+        raise ApiError(wire.APPLICATION_NOT_AUTHORISED, "appId names another application")

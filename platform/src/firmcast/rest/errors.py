@@ -1,0 +1,144 @@
+"""Every refusal leaves as JSON with exactly two strings, `error_code` and `error_desc`, whatever went wrong.
+
+The words of the contract's errors never vary, since clients compare them; why exactly a request was refused stands
+in the header `firmcast-reason`. Errors of the management API carry a word as their code, and the reason in their text.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from firmcast.errors import (
+    ConflictError,
+    InvalidValueError,
+    NotAllowedError,
+    NotFoundError,
+    RefusedError,
+    StoreFullError,
+)
+from firmcast.rest.answers import JSON
+from firmcast_sdk.wire import errors as wire
+from firmcast_sdk.wire.errors import ErrorCode
+
+MANAGEMENT_PREFIX: Final = "/v1/"
+_UPGRADES_PREFIX: Final = "/iodm/"
+_REASON_HEADER: Final = "firmcast-reason"
+_REASON_LIMIT: Final = 256
+
+PATH_UNKNOWN: Final = ErrorCode(wire.SUBSCRIPTION_NOT_FOUND.code, 404, wire.SUBSCRIPTION_NOT_FOUND.description)
+METHOD_NOT_ALLOWED: Final = ErrorCode(wire.BAD_REQUEST_MESSAGE.code, 405, wire.BAD_REQUEST_MESSAGE.description)
+BODY_TOO_LARGE: Final = ErrorCode(wire.INPUT_INVALID.code, 413, wire.INPUT_INVALID.description)
+STORE_FULL: Final = ErrorCode(wire.INTERNAL_ERROR.code, 503, wire.INTERNAL_ERROR.description)
+UPGRADE_STORE_FULL: Final = ErrorCode(wire.UPGRADE_INTERNAL_ERROR.code, 503, wire.UPGRADE_INTERNAL_ERROR.description)
+
+_log = structlog.get_logger()
+
+
+class ApiError(RefusedError):
+    """A request is refused with an error of the contract."""
+
+    def __init__(self, error: ErrorCode, reason: str = "") -> None:
+        super().__init__(reason or error.description)
+        self.error = error
+        self.reason = reason
+
+
+class ManagementError(ApiError):
+    """A request to the management API is refused; `reason` is what its caller reads."""
+
+
+def management_error(refusal: RefusedError) -> ManagementError:
+    """Return how the management API tells a refusal."""
+    match refusal:
+        case ManagementError():
+            return refusal
+        case InvalidValueError():
+            code = ErrorCode("invalid_value", 400, "A value is not allowed.")
+        case NotFoundError():
+            code = ErrorCode("not_found", 404, "There is no such thing.")
+        case ConflictError():
+            code = ErrorCode("conflict", 409, "The request does not fit the present state.")
+        case NotAllowedError():
+            code = ErrorCode("not_allowed", 403, "This is not allowed.")
+        case ApiError():
+            code = ErrorCode("invalid_request", refusal.error.status, refusal.error.description)
+        case _:
+            code = ErrorCode("invalid_request", 400, "The request cannot be carried out.")
+    return ManagementError(code, refusal.reason if isinstance(refusal, ApiError) else str(refusal))
+
+
+def render(error: ApiError) -> Response:
+    """Return the answer that tells `error`."""
+    if isinstance(error, ManagementError):
+        return _answer(error.error, description=error.reason or None)
+    answer = _answer(error.error)
+    if error.reason:
+        printable = error.reason[:_REASON_LIMIT].encode("ascii", "backslashreplace").decode()
+        answer.headers[_REASON_HEADER] = "".join(sign if sign.isprintable() else "?" for sign in printable)
+    return answer
+
+
+def exception_handlers() -> Mapping[Any, Callable[[Request, Any], Awaitable[Response]]]:
+    """Return how a Starlette application turns exceptions into answers."""
+    return {
+        HTTPException: _on_http_exception,
+        RefusedError: _on_refused,
+        StoreFullError: _on_store_full,
+        ClientDisconnect: _on_disconnect,
+        Exception: _on_unforeseen,
+    }
+
+
+def _answer(error: ErrorCode, *, description: str | None = None) -> Response:
+    return Response(wire.encode_error(error, description), status_code=error.status, media_type=JSON)
+
+
+def _is_management(request: Request) -> bool:
+    return request.url.path.startswith(MANAGEMENT_PREFIX)
+
+
+async def _on_refused(request: Request, refusal: RefusedError) -> Response:
+    if _is_management(request):
+        return render(management_error(refusal))
+    if isinstance(refusal, ApiError):
+        return render(refusal)
+    return render(ApiError(wire.INPUT_INVALID, str(refusal)))
+
+
+async def _on_http_exception(request: Request, error: HTTPException) -> Response:
+    if _is_management(request):
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
+        answer = _answer(ErrorCode(code, error.status_code, error.detail))
+    elif error.status_code == 404:
+        answer = _answer(PATH_UNKNOWN)
+    elif error.status_code == 405:
+        answer = _answer(METHOD_NOT_ALLOWED)
+    else:
+        answer = _answer(ErrorCode(wire.BAD_REQUEST_MESSAGE.code, error.status_code, error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _on_store_full(request: Request, error: StoreFullError) -> Response:
+    if _is_management(request):
+        answer = _answer(ErrorCode("store_full", 503, str(error)))
+    else:
+        answer = _answer(UPGRADE_STORE_FULL if request.url.path.startswith(_UPGRADES_PREFIX) else STORE_FULL)
+    answer.headers["retry-after"] = "60"
+    return answer
+
+
+async def _on_disconnect(_request: Request, _error: ClientDisconnect) -> Response:
+    return _answer(wire.BAD_REQUEST_MESSAGE)  # nobody reads it
+
+
+async def _on_unforeseen(request: Request, error: Exception) -> Response:
+    path = request.url.path
+    _log.error("rest.unforeseen", method=request.method, path=path, exc_info=error)
+    if _is_management(request):
+        return _answer(ErrorCode("internal_error", 500, "Internal server error."))
+    return _answer(wire.UPGRADE_INTERNAL_ERROR if path.startswith(_UPGRADES_PREFIX) else wire.GATEWAY_INTERNAL_ERROR)
