@@ -1,0 +1,252 @@
+"""An attempt's answer decides alone what becomes of its delivery: delivered, tried again at a time, or dead.
+
+A step is only given up when it is too old, or when the receiver says that it is gone or that it can never take this
+very body. Everything else is tried again: applications are deployed broken, and mended.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from types import MappingProxyType
+
+from firmcast.push.answer import Answer, FailureKind
+
+
+class FailureReason(Enum):
+    """Why an attempt did not deliver."""
+
+    REDIRECTED = "redirected"
+    REFUSED = "refused"
+    """A 4xx that a mended application would not send again."""
+
+    UNACCEPTABLE = "unacceptable"
+    """413, 415 or 422: the receiver objects to this very body."""
+
+    GONE = "gone"
+    SERVER_ERROR = "server_error"
+    UNAVAILABLE = "unavailable"
+    """502, 503 or 504: what stands before the application does not reach it."""
+
+    THROTTLED = "throttled"
+    """429, or a 503 that says when to come back."""
+
+    BLOCKED = "blocked"
+    UNRESOLVED = "unresolved"
+    CONNECT = "connect"
+    TLS = "tls"
+    TIMEOUT = "timeout"
+    CONNECTION_LOST = "connection_lost"
+    PROTOCOL = "protocol"
+    LOCAL = "local"
+
+
+class DeadReason(Enum):
+    """Why a delivery is given up and kept for a person."""
+
+    EXPIRED = "expired"
+    """It was tried for as long as the policy allows."""
+
+    GONE = "gone"
+    """The receiver answered 410."""
+
+    UNACCEPTABLE = "unacceptable"
+    """The receiver objected to this body as often as the policy allows."""
+
+
+_CALLBACK_WIDE = frozenset(
+    {
+        FailureReason.UNAVAILABLE,
+        FailureReason.THROTTLED,
+        FailureReason.BLOCKED,
+        FailureReason.UNRESOLVED,
+        FailureReason.CONNECT,
+        FailureReason.TLS,
+        FailureReason.GONE,
+    }
+)
+
+
+def concerns_callback(reason: FailureReason) -> bool:
+    """Say whether a failure speaks of the whole callback, rather than perhaps of one device's event alone."""
+    return reason in _CALLBACK_WIDE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """When a failed delivery is tried again, and when it is given up."""
+
+    delays: tuple[timedelta, ...] = (
+        timedelta(seconds=1),
+        timedelta(seconds=2),
+        timedelta(seconds=5),
+        timedelta(seconds=15),
+        timedelta(minutes=1),
+        timedelta(minutes=2),
+        timedelta(minutes=5),
+        timedelta(minutes=10),
+        timedelta(minutes=30),
+    )
+    """The wait after the first failure, the second, …; the last one repeats."""
+
+    jitter_portion: float = 0.5
+    """The portion (0 to 1) of each wait that is drawn at random, so that lanes do not march in step."""
+
+    age_limit: timedelta = timedelta(days=7)
+    """How long after its first attempt a delivery is still tried."""
+
+    unacceptable_attempts: int = 12
+    """How often a body is offered to a receiver that answers 413, 415 or 422 to it."""
+
+    longest_throttle: timedelta = timedelta(hours=1)
+    """A receiver that asks for more than this is tried again after this."""
+
+    local_delay: timedelta = timedelta(seconds=1)
+    """The wait after a fault of our own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """The receiver has the event."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryAt:
+    """The delivery stays the head of its lane and is tried again."""
+
+    at: datetime
+    reason: FailureReason
+    spends_attempt: bool = True
+    """False when the attempt does not advance the schedule: our own fault, or a receiver that named a time."""
+
+    holds_subscription: bool = False
+    """True when nothing may be sent to the subscription before `at`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dead:
+    """The delivery is given up; its lane goes on with the next event."""
+
+    reason: DeadReason
+    failure: FailureReason
+    """Why the last attempt did not deliver."""
+
+
+Verdict = Delivered | RetryAt | Dead
+
+_DELIVERED = Delivered()
+
+_KIND_REASONS: Mapping[FailureKind, FailureReason] = MappingProxyType(
+    {
+        FailureKind.BLOCKED: FailureReason.BLOCKED,
+        FailureKind.UNRESOLVED: FailureReason.UNRESOLVED,
+        FailureKind.CONNECT: FailureReason.CONNECT,
+        FailureKind.CONNECT_TIMEOUT: FailureReason.CONNECT,
+        FailureKind.TLS: FailureReason.TLS,
+        FailureKind.TIMEOUT: FailureReason.TIMEOUT,
+        FailureKind.CONNECTION_LOST: FailureReason.CONNECTION_LOST,
+        FailureKind.PROTOCOL: FailureReason.PROTOCOL,
+        FailureKind.LOCAL: FailureReason.LOCAL,
+    }
+)
+
+_STATUS_REASONS: Mapping[int, FailureReason] = MappingProxyType(
+    {
+        410: FailureReason.GONE,
+        413: FailureReason.UNACCEPTABLE,
+        415: FailureReason.UNACCEPTABLE,
+        422: FailureReason.UNACCEPTABLE,
+        429: FailureReason.THROTTLED,
+        502: FailureReason.UNAVAILABLE,
+        503: FailureReason.UNAVAILABLE,
+        504: FailureReason.UNAVAILABLE,
+    }
+)
+
+
+def decide(
+    *,
+    attempt: int,
+    first_attempted_at: datetime,
+    answer: Answer,
+    policy: RetryPolicy,
+    now: datetime,
+    jitter: float,
+) -> Verdict:
+    """Decide what becomes of a delivery.
+
+    Args:
+        attempt: number of this attempt, from 1; attempts that were not spent do not count.
+        first_attempted_at: start of the first attempt of this delivery.
+        answer: what this attempt came to.
+        policy: the subscription's rules.
+        now: the time of the decision.
+        jitter: a number from 0 to 1 drawn for this decision.
+    """
+    reason = failure_reason(answer)
+    if reason is None:
+        return _DELIVERED
+    if reason is FailureReason.LOCAL:
+        return RetryAt(at=now + policy.local_delay, reason=reason, spends_attempt=False)
+    if reason is FailureReason.GONE:
+        return Dead(reason=DeadReason.GONE, failure=reason)
+    if reason is FailureReason.UNACCEPTABLE and attempt >= policy.unacceptable_attempts:
+        return Dead(reason=DeadReason.UNACCEPTABLE, failure=reason)
+    expires_at = first_attempted_at + policy.age_limit
+    if now >= expires_at:
+        return Dead(reason=DeadReason.EXPIRED, failure=reason)
+    asked_for = _throttled_until(answer, policy, now)
+    if asked_for is not None:
+        return RetryAt(at=asked_for, reason=FailureReason.THROTTLED, spends_attempt=False, holds_subscription=True)
+    return RetryAt(at=min(now + _delay(attempt, policy, jitter), expires_at), reason=reason)
+
+
+def failure_reason(answer: Answer) -> FailureReason | None:
+    """Say why an answer is a failure; None when the event was delivered."""
+    if answer.failure is not None:
+        return _KIND_REASONS[answer.failure]
+    status = answer.status
+    if status is None:
+        raise ValueError("an answer has a status or a failure")
+    if 200 <= status < 300:
+        return None
+    if status in _STATUS_REASONS:
+        return _STATUS_REASONS[status]
+    if 300 <= status < 400:
+        return FailureReason.REDIRECTED
+    if 400 <= status < 500:
+        return FailureReason.REFUSED
+    return FailureReason.SERVER_ERROR
+
+
+def _delay(attempt: int, policy: RetryPolicy, jitter: float) -> timedelta:
+    full = policy.delays[min(attempt, len(policy.delays)) - 1]
+    return full * (1 - policy.jitter_portion * jitter)
+
+
+def _throttled_until(answer: Answer, policy: RetryPolicy, now: datetime) -> datetime | None:
+    """Return the time that a 429 or 503 asks us to keep away until; None when it asks for none to come."""
+    if answer.status not in {429, 503} or answer.retry_after is None:
+        return None
+    asked_for = parse_retry_after(answer.retry_after, now)
+    if asked_for is None or asked_for <= now:
+        return None
+    return min(asked_for, now + policy.longest_throttle)
+
+
+def parse_retry_after(value: str, now: datetime) -> datetime | None:
+    """Read `Retry-After` (RFC 9110, section 10.2.3) in either form; None when it is neither."""
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return now + timedelta(seconds=min(int(text[:12]), 10**9))
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, IndexError, TypeError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        return None

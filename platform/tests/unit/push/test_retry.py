@@ -1,0 +1,179 @@
+"""What becomes of a delivery, for every kind of answer."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firmcast.push.answer import Answer, FailureKind
+from firmcast.push.retry import (
+    Dead,
+    DeadReason,
+    Delivered,
+    FailureReason,
+    RetryAt,
+    RetryPolicy,
+    Verdict,
+    concerns_callback,
+    decide,
+    failure_reason,
+    parse_retry_after,
+)
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+POLICY = RetryPolicy()
+
+
+def answered(status: int, retry_after: str | None = None) -> Answer:
+    return Answer(status=status, failure=None, retry_after=retry_after, duration=0.1)
+
+
+def failed(kind: FailureKind) -> Answer:
+    return Answer(status=None, failure=kind, duration=0.1)
+
+
+def judge(answer: Answer, *, attempt: int = 1, age: timedelta = timedelta(0), jitter: float = 0.0) -> Verdict:
+    return decide(attempt=attempt, first_attempted_at=NOW - age, answer=answer, policy=POLICY, now=NOW, jitter=jitter)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 206, 299])
+def test_any_2xx_delivers(status: int) -> None:
+    assert judge(answered(status)) == Delivered()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (301, FailureReason.REDIRECTED),
+        (307, FailureReason.REDIRECTED),
+        (304, FailureReason.REDIRECTED),
+        (400, FailureReason.REFUSED),
+        (401, FailureReason.REFUSED),
+        (404, FailureReason.REFUSED),
+        (413, FailureReason.UNACCEPTABLE),
+        (429, FailureReason.THROTTLED),
+        (500, FailureReason.SERVER_ERROR),
+        (502, FailureReason.UNAVAILABLE),
+        (503, FailureReason.UNAVAILABLE),
+        (599, FailureReason.SERVER_ERROR),
+        (700, FailureReason.SERVER_ERROR),
+    ],
+)
+def test_other_statuses_are_tried_again_on_the_schedule(status: int, reason: FailureReason) -> None:
+    assert judge(answered(status)) == RetryAt(at=NOW + timedelta(seconds=1), reason=reason)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FailureKind if kind is not FailureKind.LOCAL])
+def test_failures_without_a_status_are_tried_again(kind: FailureKind) -> None:
+    verdict = judge(failed(kind), attempt=3)
+    assert isinstance(verdict, RetryAt)
+    assert verdict.at == NOW + timedelta(seconds=5)
+    assert verdict.spends_attempt
+
+
+def test_our_own_fault_spends_no_attempt_whatever_the_age() -> None:
+    verdict = judge(failed(FailureKind.LOCAL), attempt=40, age=timedelta(days=30))
+    assert verdict == RetryAt(at=NOW + timedelta(seconds=1), reason=FailureReason.LOCAL, spends_attempt=False)
+
+
+def test_410_is_the_end_of_the_delivery() -> None:
+    assert judge(answered(410)) == Dead(reason=DeadReason.GONE, failure=FailureReason.GONE)
+
+
+@pytest.mark.parametrize("status", [413, 415, 422])
+def test_a_body_the_receiver_cannot_take_has_a_budget(status: int) -> None:
+    assert isinstance(judge(answered(status), attempt=POLICY.unacceptable_attempts - 1), RetryAt)
+    verdict = judge(answered(status), attempt=POLICY.unacceptable_attempts)
+    assert verdict == Dead(reason=DeadReason.UNACCEPTABLE, failure=FailureReason.UNACCEPTABLE)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("spelling", ["7", format_datetime(NOW + timedelta(seconds=7), usegmt=True)])
+def test_retry_after_holds_the_whole_subscription_and_spends_nothing(status: int, spelling: str) -> None:
+    assert judge(answered(status, spelling), attempt=5) == RetryAt(
+        at=NOW + timedelta(seconds=7),
+        reason=FailureReason.THROTTLED,
+        spends_attempt=False,
+        holds_subscription=True,
+    )
+
+
+@pytest.mark.parametrize("spelling", ["0", "-5", "soon", "", "1.5", format_datetime(NOW, usegmt=True), "٧"])
+def test_a_useless_retry_after_falls_back_to_the_schedule(spelling: str) -> None:
+    verdict = judge(answered(503, spelling))
+    assert verdict == RetryAt(at=NOW + timedelta(seconds=1), reason=FailureReason.UNAVAILABLE)
+
+
+def test_retry_after_on_other_statuses_means_nothing() -> None:
+    assert judge(answered(500, "70")) == RetryAt(at=NOW + timedelta(seconds=1), reason=FailureReason.SERVER_ERROR)
+
+
+def test_a_receiver_cannot_send_us_away_for_days() -> None:
+    verdict = judge(answered(429, str(10**30)))
+    assert isinstance(verdict, RetryAt)
+    assert verdict.at == NOW + POLICY.longest_throttle
+
+
+def test_the_schedule_outlives_a_long_outage_and_ends_at_the_age_limit() -> None:
+    now = NOW
+    attempts = 0
+    while True:
+        attempts += 1
+        verdict = decide(
+            attempt=attempts,
+            first_attempted_at=NOW,
+            answer=failed(FailureKind.CONNECT),
+            policy=POLICY,
+            now=now,
+            jitter=0.5,
+        )
+        if isinstance(verdict, Dead):
+            break
+        assert isinstance(verdict, RetryAt)
+        assert verdict.at > now
+        now = verdict.at
+    assert verdict.reason is DeadReason.EXPIRED
+    assert now == NOW + POLICY.age_limit
+    assert attempts > 300
+
+
+def test_an_answer_with_neither_status_nor_failure_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="a status or a failure"):
+        failure_reason(Answer(status=None, failure=None, duration=0.0))
+
+
+def test_what_says_nothing_of_the_callback_as_a_whole() -> None:
+    lane_only = {reason for reason in FailureReason if not concerns_callback(reason)}
+    assert FailureReason.SERVER_ERROR in lane_only
+    assert FailureReason.TIMEOUT in lane_only
+    assert FailureReason.CONNECT not in lane_only
+
+
+@given(
+    status=st.integers(100, 999),
+    retry_after=st.none() | st.text(max_size=40) | st.integers().map(str),
+    attempt=st.integers(1, 10_000),
+    age=st.timedeltas(timedelta(0), timedelta(days=20)),
+    jitter=st.floats(0, 1),
+)
+@settings(max_examples=200)
+def test_every_answer_has_a_verdict_and_no_retry_lies_in_the_past(
+    status: int, retry_after: str | None, attempt: int, age: timedelta, jitter: float
+) -> None:
+    verdict = judge(answered(status, retry_after), attempt=attempt, age=age, jitter=jitter)
+    if isinstance(verdict, RetryAt):
+        assert NOW < verdict.at <= NOW + timedelta(hours=1)
+    assert isinstance(verdict, Delivered) == (200 <= status < 300)
+
+
+@given(st.text(max_size=60))
+@settings(max_examples=200)
+def test_retry_after_never_raises(value: str) -> None:
+    moment = parse_retry_after(value, NOW)
+    assert moment is None or moment.utcoffset() == timedelta(0)
+
+
+def test_retry_after_in_another_zone_is_the_same_moment() -> None:
+    assert parse_retry_after("Tue, 24 Nov 2026 20:00:00 +0800", NOW) == NOW
