@@ -1,0 +1,83 @@
+"""A push is signed the Standard Webhooks way: HMAC-SHA256 over id, time of the attempt and body.
+
+Source: the Standard Webhooks specification, sections "Signature scheme" and "Webhook headers".
+"""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from firmcast.errors import InvalidValueError
+
+_PREFIX = "whsec_"
+_SHORTEST_KEY_BYTES = 24
+_LONGEST_KEY_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """The two header values that differ between attempts."""
+
+    timestamp: str
+    """`webhook-timestamp`: seconds since 1970 of the attempt, never of the event."""
+
+    value: str
+    """`webhook-signature`: one `v1,…` for each key, separated by blanks."""
+
+
+class Signer:
+    """Signs for one subscription. Key states are prepared once and copied for each signature."""
+
+    __slots__ = ("_states",)
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        """Take the keys, newest first; more than one while a secret is being rotated.
+
+        Raises:
+            ValueError: when there is no key.
+        """
+        if not keys:
+            raise ValueError("a signer needs a key")
+        self._states = tuple(hmac.new(key, digestmod="sha256") for key in keys)
+
+    def sign(self, message_id: str, attempted_at: datetime, body: bytes) -> Signature:
+        """Sign one attempt.
+
+        Raises:
+            ValueError: when `attempted_at` is naive.
+        """
+        if attempted_at.tzinfo is None:
+            raise ValueError("attempted_at must be aware")
+        timestamp = str(int(attempted_at.timestamp()))
+        content = b"%b.%b.%b" % (message_id.encode(), timestamp.encode(), body)
+        signatures = []
+        for state in self._states:
+            mac = state.copy()
+            mac.update(content)
+            signatures.append("v1," + binascii.b2a_base64(mac.digest(), newline=False).decode())
+        return Signature(timestamp=timestamp, value=" ".join(signatures))
+
+
+def parse_secret(secret: str) -> bytes:
+    """Return the key that a secret such as `whsec_…` spells in base64.
+
+    Raises:
+        InvalidValueError: when it is not base64, or not 24 to 64 bytes long.
+    """
+    try:
+        key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+    except ValueError as error:
+        raise InvalidValueError("secret", "not base64") from error
+    if not _SHORTEST_KEY_BYTES <= len(key) <= _LONGEST_KEY_BYTES:
+        raise InvalidValueError(
+            "secret", f"must hold {_SHORTEST_KEY_BYTES} to {_LONGEST_KEY_BYTES} bytes, has {len(key)}"
+        )
+    return key
+
+
+def spell_secret(key: bytes) -> str:
+    """Return the usual spelling of a key, as it is shown to its owner."""
+    return _PREFIX + base64.b64encode(key).decode()
