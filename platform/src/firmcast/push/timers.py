@@ -1,0 +1,68 @@
+"""All waits stand in one heap; an entry that no longer means anything is passed over when its time comes."""
+
+import heapq
+import itertools
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Generic
+
+from firmcast.push.breaker import BreakerState
+from firmcast.push.lane import DeliveryT, Lane
+
+if TYPE_CHECKING:
+    from firmcast.push.subscription_lanes import SubscriptionLanes
+
+
+@dataclass(order=True, slots=True)
+class Timer(Generic[DeliveryT]):
+    """A wait of one lane, or of a subscription's breaker when there is no lane."""
+
+    due_at: datetime
+    number: int
+    subscription: "SubscriptionLanes[DeliveryT]" = field(compare=False)
+    lane: Lane[DeliveryT] | None = field(compare=False)
+    version: int = field(compare=False)
+
+    def is_live(self) -> bool:
+        """Say whether what was waited for still waits."""
+        if self.lane is not None:
+            return self.subscription.is_waiting(self.lane, self.version)
+        breaker = self.subscription.breaker
+        return breaker.state is BreakerState.OPEN and breaker.probe_at == self.due_at
+
+
+class Timers(Generic[DeliveryT]):
+    """The heap of waits."""
+
+    __slots__ = ("_heap", "_numbers")
+
+    def __init__(self) -> None:
+        self._heap: list[Timer[DeliveryT]] = []
+        self._numbers = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def add_lane(self, due_at: datetime, subscription: "SubscriptionLanes[DeliveryT]", lane: Lane[DeliveryT]) -> None:
+        """Wait for a troubled lane."""
+        timer = Timer(due_at, next(self._numbers), subscription, lane, lane.version)
+        heapq.heappush(self._heap, timer)
+
+    def add_probe(self, due_at: datetime, subscription: "SubscriptionLanes[DeliveryT]") -> None:
+        """Wait for the next probe of a subscription."""
+        heapq.heappush(self._heap, Timer(due_at, next(self._numbers), subscription, None, 0))
+
+    def next_due(self) -> datetime | None:
+        """Return when the first live timer is due."""
+        while self._heap and not self._heap[0].is_live():
+            heapq.heappop(self._heap)
+        return self._heap[0].due_at if self._heap else None
+
+    def pop_due(self, now: datetime) -> list[Timer[DeliveryT]]:
+        """Remove and return the live timers whose time has come, in order of their time."""
+        due = []
+        while self._heap and self._heap[0].due_at <= now:
+            timer = heapq.heappop(self._heap)
+            if timer.is_live():
+                due.append(timer)
+        return due

@@ -1,0 +1,316 @@
+"""The scheduler by example: order, isolation, fairness, memory, recovery."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from firmcast.ids import DeviceId, EventId, SubscriptionId
+from firmcast.push.breaker import BreakerPolicy, BreakerState
+from firmcast.push.lane import Trouble
+from firmcast.push.lanes import LaneLimits, Lanes, Sendable
+from firmcast.push.retry import Dead, DeadReason, Delivered, FailureReason, RetryAt
+from firmcast.push.subscription_lanes import LoadRequest
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    subscription_id: SubscriptionId
+    device_id: DeviceId
+    event_id: EventId
+    trouble: Trouble | None = None
+
+
+def row(event: int, device: str = "d", subscription: str = "s", trouble: Trouble | None = None) -> Row:
+    return Row(
+        subscription_id=SubscriptionId(subscription),
+        device_id=DeviceId(device),
+        event_id=EventId(event),
+        trouble=trouble,
+    )
+
+
+LIMITS = LaneLimits(in_flight=100, reserved=10, window_rows=50, total_rows=200, open_rows=4, load_rows=20)
+
+
+def lanes(limits: LaneLimits = LIMITS, breaker: BreakerPolicy | None = None) -> Lanes[Row]:
+    policy = BreakerPolicy(window=80) if breaker is None else breaker
+    return Lanes(limits=limits, breaker_policy=policy, draw=lambda: 0.0)
+
+
+def events(sendables: Sequence[Sendable[Row]]) -> list[int]:
+    return [sendable.row.event_id for sendable in sendables]
+
+
+def again(at: datetime, reason: FailureReason = FailureReason.SERVER_ERROR) -> RetryAt:
+    return RetryAt(at=at, reason=reason)
+
+
+def test_one_delivery_of_a_lane_is_in_flight_and_the_next_follows_when_it_is_settled() -> None:
+    it = lanes()
+    it.offer([row(1), row(2), row(3, "e")], NOW)
+    first, other = it.take(NOW)
+    assert events([first, other]) == [1, 3]
+    assert it.take(NOW) == []
+    it.settle(first, Delivered(), NOW)
+    assert events(it.take(NOW)) == [2]
+    assert it.in_flight == 2
+
+
+def test_a_failing_lane_waits_alone_and_keeps_its_order() -> None:
+    it = lanes()
+    it.offer([row(1, "bad"), row(2, "bad"), row(3, "good"), row(4, "good")], NOW)
+    bad, good = it.take(NOW)
+    it.settle(bad, again(NOW + SECOND), NOW)
+    it.settle(good, Delivered(), NOW)
+    (good,) = it.take(NOW)
+    assert good.row.event_id == 4
+    assert it.next_timer() == NOW + SECOND
+    (retry,) = it.take(NOW + SECOND)
+    assert (retry.row.event_id, retry.attempt, retry.first_attempted_at) == (1, 2, NOW)
+    it.settle(retry, Delivered(), NOW + SECOND)
+    (following,) = it.take(NOW + SECOND)
+    assert (following.row.event_id, following.attempt) == (2, 1)
+    assert it.next_timer() is None
+
+
+def test_after_a_dead_letter_the_lane_goes_on() -> None:
+    it = lanes()
+    it.offer([row(1), row(2)], NOW)
+    (first,) = it.take(NOW)
+    it.settle(first, Dead(reason=DeadReason.GONE, failure=FailureReason.GONE), NOW)
+    assert events(it.take(NOW)) == [2]
+
+
+def test_an_attempt_that_was_not_spent_keeps_its_number() -> None:
+    it = lanes()
+    it.offer([row(1)], NOW)
+    (first,) = it.take(NOW)
+    unspent = RetryAt(at=NOW + SECOND, reason=FailureReason.LOCAL, spends_attempt=False)
+    it.settle(first, unspent, NOW)
+    (second,) = it.take(NOW + SECOND)
+    assert second.attempt == 1
+
+
+def test_settling_twice_is_a_mistake_of_the_driver() -> None:
+    it = lanes()
+    it.offer([row(1), row(2)], NOW)
+    (first,) = it.take(NOW)
+    it.settle(first, Delivered(), NOW)
+    with pytest.raises(ValueError, match="not in flight"):
+        it.settle(first, Delivered(), NOW)
+
+
+def test_subscriptions_take_turns() -> None:
+    it = lanes(replace(LIMITS, in_flight=6, reserved=0))
+    it.offer([row(event, f"d{event}", "big") for event in range(1, 21)], NOW)
+    it.offer([row(30, "x", "small"), row(31, "y", "small")], NOW)
+    assert events(it.take(NOW)) == [1, 30, 2, 31, 3, 4]
+
+
+def test_one_subscription_fills_its_window_only() -> None:
+    it = lanes(breaker=BreakerPolicy(window=3))
+    it.offer([row(event, f"d{event}") for event in range(1, 11)], NOW)
+    assert events(it.take(NOW)) == [1, 2, 3]
+
+
+def test_the_last_slots_are_for_subscriptions_with_nothing_in_flight() -> None:
+    it = lanes(replace(LIMITS, in_flight=10, reserved=3))
+    it.offer([row(event, f"d{event}", "greedy") for event in range(1, 21)], NOW)
+    assert len(it.take(NOW)) == 7
+    it.offer([row(100 + number, "d", f"s{number}") for number in range(5)], NOW)
+    assert events(it.take(NOW)) == [100, 101, 102]
+    assert it.in_flight == 10
+
+
+def test_rows_beyond_the_window_are_read_later_and_in_order() -> None:
+    it = lanes(replace(LIMITS, window_rows=4, load_rows=4))
+    store = [row(event, f"d{event % 2}") for event in range(1, 31)]
+    it.offer(store, NOW)
+    delivered: list[int] = []
+    for _ in range(200):
+        for request in it.needs_rows():
+            rest = [item for item in store if item.event_id > request.after and item.event_id not in delivered]
+            it.loaded(request, rest[: request.limit], NOW)
+        for sendable in it.take(NOW):
+            delivered.append(sendable.row.event_id)
+            it.settle(sendable, Delivered(), NOW)
+        assert it.queued <= 4
+    assert sorted(delivered) == list(range(1, 31))
+    for parity in (0, 1):
+        lane = [event for event in delivered if event % 2 == parity]
+        assert lane == sorted(lane)
+    it.offer([row(31)], NOW)
+    assert events(it.take(NOW)) == [31], "nothing is left behind, so new rows are queued at once"
+
+
+def test_a_row_committed_while_a_read_is_under_way_is_neither_lost_nor_sent_twice() -> None:
+    it = lanes()
+    it.add_backlog(SubscriptionId("s"))
+    (request,) = it.needs_rows()
+    assert request == LoadRequest(subscription_id=SubscriptionId("s"), after=EventId(0), limit=20)
+    it.offer([row(2, "e"), row(3, "f")], NOW)
+    it.loaded(request, [row(1), row(2, "e")], NOW)
+    it.offer([row(3, "f"), row(4, "g")], NOW)
+    assert sorted(events(it.take(NOW))) == [1, 2, 3, 4]
+    assert it.needs_rows() == []
+
+
+def test_a_dead_callback_costs_one_probe_at_a_time_and_few_rows() -> None:
+    it = lanes()
+    it.offer([row(event, f"d{event}") for event in range(1, 41)], NOW)
+    for sendable in it.take(NOW):
+        it.settle(sendable, again(NOW + SECOND, FailureReason.CONNECT), NOW)
+    assert it.breaker_state(SubscriptionId("s")) is BreakerState.OPEN
+    assert it.queued <= 2 * LIMITS.open_rows
+    now = NOW
+    probes = []
+    for _ in range(8):
+        due = it.next_timer()
+        assert due is not None
+        now = max(now, due)
+        for probe in it.take(now):
+            assert probe.probe
+            probes.append(probe.row.event_id)
+            assert it.take(now + 5 * SECOND) == []
+            it.settle(probe, again(now + SECOND, FailureReason.CONNECT), now)
+    assert probes[:4] == [1, 2, 3, 4], "each lane in its turn, the oldest first"
+    assert len(probes) >= 5
+
+
+def test_when_a_callback_is_back_everything_is_due_and_the_window_grows() -> None:
+    it = lanes(replace(LIMITS, open_rows=40, in_flight=1000))
+    it.offer([row(event, f"d{event}") for event in range(1, 41)], NOW)
+    far = NOW + timedelta(hours=1)
+    for sendable in it.take(NOW):
+        it.settle(sendable, again(far, FailureReason.CONNECT), NOW)
+    due = it.next_timer()
+    assert due is not None
+    (probe,) = it.take(due)
+    it.settle(probe, Delivered(), due)
+    waves = []
+    while wave := it.take(due):
+        waves.append(len(wave))
+        for sendable in wave:
+            it.settle(sendable, Delivered(), due)
+    assert waves == [2, 4, 8, 16, 9]
+
+
+def test_rows_left_in_the_store_while_it_was_down_do_not_wait_for_their_old_time() -> None:
+    it = lanes(replace(LIMITS, open_rows=1))
+    it.offer([row(event, f"d{event}") for event in range(1, 11)], NOW)
+    far = NOW + timedelta(hours=1)
+    for sendable in it.take(NOW):
+        it.settle(sendable, again(far, FailureReason.CONNECT), NOW)
+    due = it.next_timer()
+    assert due is not None
+    (probe,) = it.take(due)
+    it.settle(probe, Delivered(), due)
+    trouble = Trouble(attempts=1, first_attempted_at=NOW, due_at=far)
+    delivered = [probe.row.event_id]
+    for _ in range(10):
+        for request in it.needs_rows():
+            left = [row(event, f"d{event}", trouble=trouble) for event in range(2, 11)]
+            it.loaded(request, [item for item in left if item.event_id > request.after], due)
+        for sendable in it.take(due):
+            assert sendable.attempt == 2
+            delivered.append(sendable.row.event_id)
+            it.settle(sendable, Delivered(), due)
+    assert sorted(delivered) == list(range(1, 11))
+
+
+def test_a_receiver_that_names_a_time_is_left_alone_until_then() -> None:
+    it = lanes()
+    it.offer([row(event, f"d{event}") for event in range(1, 6)], NOW)
+    sendables = it.take(NOW)
+    until = NOW + 7 * SECOND
+    throttled = RetryAt(at=until, reason=FailureReason.THROTTLED, spends_attempt=False, holds_subscription=True)
+    it.settle(sendables[0], throttled, NOW)
+    for sendable in sendables[1:]:
+        it.settle(sendable, Delivered(), NOW)
+    it.offer([row(9, "new")], NOW)
+    assert it.take(until - SECOND) == []
+    assert it.next_timer() == until
+    (probe,) = it.take(until)
+    assert (probe.row.event_id, probe.attempt) == (1, 1)
+
+
+def test_a_dead_subscription_takes_nothing_from_a_healthy_one() -> None:
+    it = lanes(replace(LIMITS, in_flight=20, reserved=5), BreakerPolicy(window=20))
+    it.offer([row(event, f"d{event}", "hanging") for event in range(1, 41)], NOW)
+    assert len(it.take(NOW)) == 15
+    sent = 0
+    for event in range(100, 200):
+        it.offer([row(event, f"d{event}", "healthy")], NOW)
+        (sendable,) = it.take(NOW)
+        assert sendable.row.subscription_id == "healthy"
+        it.settle(sendable, Delivered(), NOW)
+        sent += 1
+    assert sent == 100
+
+
+def test_a_paused_subscription_holds_its_rows_and_goes_on_where_it_stopped() -> None:
+    it = lanes()
+    it.offer([row(1), row(2), row(3, "e")], NOW)
+    first, other = it.take(NOW)
+    it.pause(SubscriptionId("s"))
+    it.settle(first, Delivered(), NOW)
+    it.settle(other, again(NOW + SECOND), NOW)
+    it.offer([row(4)], NOW)
+    assert it.take(NOW + 5 * SECOND) == []
+    assert it.needs_rows() == []
+    it.resume(SubscriptionId("s"))
+    (request,) = it.needs_rows()
+    it.loaded(request, [item for item in (row(2), row(3, "e"), row(4)) if item.event_id > request.after], NOW)
+    assert events(it.take(NOW)) == [3, 2]
+
+
+def test_a_deleted_subscription_is_forgotten_at_once() -> None:
+    it = lanes()
+    it.offer([row(1), row(2), row(3, "d", "other")], NOW)
+    first, other = it.take(NOW)
+    it.drop_subscription(SubscriptionId("s"))
+    assert (it.in_flight, it.queued) == (1, 1)
+    it.settle(first, again(NOW + SECOND), NOW)
+    it.settle(other, Delivered(), NOW)
+    assert (it.in_flight, it.queued, it.next_timer()) == (0, 0, None)
+    assert it.take(NOW + 5 * SECOND) == []
+
+
+def test_a_dead_letter_sent_again_takes_its_old_place_in_the_lane() -> None:
+    it = lanes()
+    it.offer([row(5), row(6), row(7)], NOW)
+    (fifth,) = it.take(NOW)
+    it.offer_again([row(3), row(2), row(3)])
+    it.settle(fifth, Delivered(), NOW)
+    order = []
+    while sendables := it.take(NOW):
+        for sendable in sendables:
+            order.append(sendable.row.event_id)
+            it.settle(sendable, Delivered(), NOW)
+    assert order == [2, 3, 6, 7]
+
+
+def test_what_a_restart_finds_waiting_waits_for_its_time_and_keeps_its_count() -> None:
+    it = lanes()
+    it.add_backlog(SubscriptionId("s"))
+    (request,) = it.needs_rows()
+    trouble = Trouble(attempts=4, first_attempted_at=NOW - timedelta(hours=1), due_at=NOW + SECOND)
+    it.loaded(request, [row(1, trouble=trouble), row(2), row(3, "e")], NOW)
+    assert events(it.take(NOW)) == [3]
+    assert it.next_timer() == NOW + SECOND
+    (head,) = it.take(NOW + SECOND)
+    assert (head.row.event_id, head.attempt) == (1, 5)
+    assert head.first_attempted_at == NOW - timedelta(hours=1)
+
+
+def test_all_memory_together_is_bounded_but_nobody_is_shut_out() -> None:
+    it = lanes(replace(LIMITS, total_rows=30, least_rows=2, window_rows=25, in_flight=4, reserved=0))
+    it.offer([row(event, f"d{event}", "one") for event in range(1, 26)], NOW)
+    it.offer([row(event, f"d{event}", "two") for event in range(30, 60)], NOW)
+    it.offer([row(event, f"d{event}", "three") for event in range(60, 90)], NOW)
+    assert it.queued == 25 + 5 + 2
