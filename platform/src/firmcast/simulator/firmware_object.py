@@ -84,8 +84,8 @@ class DownloadFinished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DownloadFailed:
-    """The package at the address could not be had."""
+class TransferFailed:
+    """The package could not be had: the download failed, or the rest of a written package never came."""
 
     result: UpdateResult
 
@@ -111,7 +111,7 @@ Input: TypeAlias = (
     | PackageWritten
     | ResetWritten
     | DownloadFinished
-    | DownloadFailed
+    | TransferFailed
     | UpdateExecuted
     | InstallEnded
     | Rebooted
@@ -184,8 +184,8 @@ def advance(profile: DeviceProfile, before: FirmwareObject, happened: Input) -> 
             return _complete(before, intact) if before.transfer is Transfer.BY_WRITE else _refused(before)
         case DownloadFinished(intact=intact):
             return _complete(before, intact) if before.transfer is Transfer.BY_URI else _nothing(before)
-        case DownloadFailed(result=result):
-            if before.transfer is not Transfer.BY_URI:
+        case TransferFailed(result=result):
+            if before.transfer is None:
                 return _nothing(before)
             return _changed(before, replace(before, state=IDLE, result=result, transfer=None))
         case UpdateExecuted():
@@ -228,7 +228,7 @@ def _reset(before: FirmwareObject) -> Step:
 def _uri_written(profile: DeviceProfile, before: FirmwareObject, uri: str) -> Step:
     if before.state is UPDATING or profile.delivery is DeliveryMethod.PUSH:
         return _refused(before)
-    if before.state is not IDLE or before.transfer is not None:
+    if before.state is not IDLE:
         return Step(after=before, answer=Answer.BAD_REQUEST)
     scheme, separator, rest = uri.partition("://")
     if not separator or not rest or len(uri) > LONGEST_PACKAGE_URI or not uri.isascii():
@@ -245,7 +245,9 @@ def _uri_written(profile: DeviceProfile, before: FirmwareObject, uri: str) -> St
         package_uri=uri,
         transfer=Transfer.BY_URI,
     )
-    return _changed(before, after, StartDownload(uri=uri))
+    # A package that stopped coming, and whose state was never shown, does not bar the way.
+    stop = () if before.transfer is None else (StopTransfer(),)
+    return _changed(before, after, *stop, StartDownload(uri=uri))
 
 
 def _package_started(profile: DeviceProfile, before: FirmwareObject) -> Step:

@@ -9,7 +9,6 @@ from firmcast.lwm2m.paths import FIRMWARE_RESULT, FIRMWARE_STATE, FIRMWARE_VERSI
 from firmcast.simulator.firmware_object import (
     Action,
     Answer,
-    DownloadFailed,
     DownloadFinished,
     EndInstall,
     FirmwareObject,
@@ -24,6 +23,7 @@ from firmcast.simulator.firmware_object import (
     Step,
     StopTransfer,
     Transfer,
+    TransferFailed,
     UpdateExecuted,
     UriWritten,
     advance,
@@ -41,7 +41,7 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.builds(PackageWritten, intact=st.booleans()),
     st.just(ResetWritten()),
     st.builds(DownloadFinished, intact=st.booleans()),
-    st.builds(DownloadFailed, result=st.sampled_from([UpdateResult.CONNECTION_LOST, UpdateResult.INVALID_URI])),
+    st.builds(TransferFailed, result=st.sampled_from([UpdateResult.CONNECTION_LOST, UpdateResult.INVALID_URI])),
     st.just(UpdateExecuted()),
     st.just(InstallEnded()),
     st.just(Rebooted()),
@@ -113,8 +113,8 @@ def test_every_action_has_its_reason(name: str, happened: list[Input]) -> None:
         step = advance(profile, device, what)
         for action in step.actions:
             reasons: dict[type[Action], bool] = {
-                StartDownload: step.after.transfer is Transfer.BY_URI and device.transfer is None,
-                StopTransfer: device.transfer is not None and step.after.transfer is None,
+                StartDownload: step.after.transfer is Transfer.BY_URI and device.transfer is not Transfer.BY_URI,
+                StopTransfer: device.transfer is not None and step.after.transfer is not device.transfer,
                 Reboot: device.state is DOWNLOADED and step.after.state is UPDATING,
                 EndInstall: device.state is DOWNLOADED and step.after.state is UPDATING,
             }
@@ -161,7 +161,7 @@ def test_a_corrupt_download_ends_in_idle() -> None:
 
 
 def test_a_lost_download_ends_in_idle_and_another_begins_with_a_fresh_result() -> None:
-    lost = DownloadFailed(result=UpdateResult.CONNECTION_LOST)
+    lost = TransferFailed(result=UpdateResult.CONNECTION_LOST)
     steps = walk(PLAIN, UriWritten(uri=ADDRESS), lost, UriWritten(uri=ADDRESS))
     assert reported(steps)[2:] == [(FIRMWARE_RESULT, 4), (FIRMWARE_STATE, 1), (FIRMWARE_RESULT, 0)]
 
@@ -248,3 +248,10 @@ def test_a_profile_that_makes_no_sense_is_refused() -> None:
             replace(PLAIN, **wrong)
     with pytest.raises(ValueError, match="plain"):
         profile_named("unheard-of")
+
+
+def test_a_written_package_that_stopped_coming_does_not_bar_an_address() -> None:
+    steps = walk(profile_named("anjay"), PackageStarted(), UriWritten(uri=ADDRESS))
+    assert steps[-1].actions == (StopTransfer(), StartDownload(uri=ADDRESS))
+    abandoned = TransferFailed(result=UpdateResult.CONNECTION_LOST)
+    assert reported(walk(profile_named("anjay"), PackageStarted(), abandoned)) == [(FIRMWARE_RESULT, 4)]
