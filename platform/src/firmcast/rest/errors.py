@@ -97,8 +97,13 @@ def _answer(error: ErrorCode, *, description: str | None = None) -> Response:
     return Response(wire.encode_error(error, description), status_code=error.status, media_type=JSON)
 
 
+def _path(request: Request) -> str:
+    # Not request.url: it fails on a query that is no UTF-8.
+    return str(request.scope["path"])
+
+
 def _is_management(request: Request) -> bool:
-    return request.url.path.startswith(MANAGEMENT_PREFIX)
+    return _path(request).startswith(MANAGEMENT_PREFIX)
 
 
 async def _on_refused(request: Request, refusal: RefusedError) -> Response:
@@ -127,7 +132,7 @@ async def _on_store_full(request: Request, error: StoreFullError) -> Response:
     if _is_management(request):
         answer = _answer(ErrorCode("store_full", 503, str(error)))
     else:
-        answer = _answer(UPGRADE_STORE_FULL if request.url.path.startswith(_UPGRADES_PREFIX) else STORE_FULL)
+        answer = _answer(UPGRADE_STORE_FULL if _path(request).startswith(_UPGRADES_PREFIX) else STORE_FULL)
     answer.headers["retry-after"] = "60"
     return answer
 
@@ -137,7 +142,7 @@ async def _on_disconnect(_request: Request, _error: ClientDisconnect) -> Respons
 
 
 async def _on_unforeseen(request: Request, error: Exception) -> Response:
-    path = request.url.path
+    path = _path(request)
     _log.error("rest.unforeseen", method=request.method, path=path, exc_info=error)
     if _is_management(request):
         return _answer(ErrorCode("internal_error", 500, "Internal server error."))
