@@ -1,0 +1,134 @@
+"""Whatever is sent, the answer is one of the contract's, and a refused request changes nothing."""
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+TEXT = st.text(max_size=300) | st.sampled_from(
+    ["", " ", "a\0b", "now", "1", "-1", "9" * 30, "20260101T000000Z", "true"]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = st.sampled_from(
+    [
+        "appId",
+        "secret",
+        "refreshToken",
+        "accessToken",
+        "notifyType",
+        "callbackurl",
+        "callbackUrl",
+        "nodeId",
+        "verifyCode",
+        "timeout",
+        "psk",
+        "isSecure",
+        "name",
+        "mute",
+        "deviceConfig",
+        "imsi",
+        "location",
+        "callback_ca",
+    ]
+)
+BODIES = st.binary(max_size=200) | st.dictionaries(FIELDS, JSON, max_size=6).map(
+    lambda body: json.dumps(body).encode("utf-8", "surrogatepass")
+)
+PARAMETERS = st.sampled_from(
+    [
+        "appId",
+        "gatewayId",
+        "pageNo",
+        "pageSize",
+        "status",
+        "sort",
+        "startTime",
+        "nodeType",
+        "select",
+        "cascade",
+        "fileType",
+        "model",
+        "version",
+        "application_id",
+        "name",
+        "page",
+        "sha256",
+    ]
+)
+QUERIES = st.binary(max_size=60) | st.lists(st.tuples(PARAMETERS, TEXT), max_size=4).map(
+    lambda pairs: "&".join(f"{name}={value}" for name, value in pairs).encode("utf-8", "surrogatepass")
+)
+HEADER_TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=40)
+CALLS = st.sampled_from(
+    [
+        ("POST", "/iocm/app/sec/v1.1.0/login"),
+        ("POST", "/iocm/app/sec/v1.1.0/refreshToken"),
+        ("POST", "/iocm/app/sec/v1.1.0/logout"),
+        ("POST", "/iodm/app/sub/v1.1.0/subscribe"),
+        ("POST", "/iocm/app/reg/v1.1.0/deviceCredentials"),
+        ("PUT", "/iocm/app/reg/v1.1.0/deviceCredentials/{device}"),
+        ("GET", "/iocm/app/dm/v1.4.0/devices"),
+        ("PUT", "/iocm/app/dm/v1.4.0/devices/{device}"),
+        ("GET", "/iodm/northbound/v1.5.0/category"),
+        ("POST", "/v1/firmware"),
+        ("GET", "/v1/firmware"),
+        ("POST", "/v1/applications"),
+        ("PUT", "/v1/applications/{application}/callback-ca"),
+    ]
+)
+DEVICES = "/iocm/app/dm/v1.4.0/devices"
+FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+async def everything(world, caller):
+    """What the platform keeps, as its own answers tell it."""
+    answers = [
+        await caller.call("GET", "/iocm/app/dm/v1.4.0/devices", query=b"pageNo=0&pageSize=1000"),
+        await caller.call("GET", "/iodm/northbound/v1.5.0/category", query=b"pageSize=100"),
+        await world.manage("GET", "/v1/applications"),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    return [answer.content for answer in answers]
+
+
+@FUZZ
+@given(call=CALLS, body=BODIES, query=QUERIES)
+async def test_no_request_makes_the_platform_fail(world, caller, call, body, query):
+    method, path = call
+    world.clock.pass_time(milliseconds=1)
+    known = (await caller.call("GET", DEVICES, query=b"gatewayId=&pageNo=0&sort=ASC")).json()["devices"]
+    device = known[0]["deviceId"] if known else await world.register(caller)
+    before = await everything(world, caller)
+    target = path.format(device=device, application=caller.application_id)
+    send = world.manage if path.startswith("/v1/") else caller.call
+    answer = await send(method, target, body if method != "GET" else None, query=query)
+    assert answer.status_code < 500
+    assert answer.status_code == 204 or answer.headers["content-type"] == "application/json"
+    if answer.status_code >= 400:
+        assert sorted(answer.json()) == ["error_code", "error_desc"]
+        assert await everything(world, caller) == before
+
+
+@FUZZ
+@given(
+    headers=st.dictionaries(
+        st.sampled_from(["app_key", "x-app-key", "authorization", "access_token", "content-type", "content-length"]),
+        HEADER_TEXT,
+        max_size=5,
+    )
+)
+async def test_no_header_makes_the_platform_fail(world, headers):
+    answer = await world.call("GET", "/iocm/app/dm/v1.4.0/devices", headers=headers)
+    assert (answer.status_code, answer.json()["error_code"]) in [(401, "100025"), (403, "1010005")]
+
+
+@pytest.mark.parametrize("depth", [100_000])
+async def test_a_body_that_is_nested_deeply_is_refused(world, caller, refused, depth):
+    for body in (b"[" * depth, b'{"a":' * depth):
+        answer = await caller.call("POST", "/iodm/app/sub/v1.1.0/subscribe", body)
+        refused(answer, 400, "100007", "Bad request message.")
