@@ -1,0 +1,63 @@
+"""Orders that wait for devices."""
+
+import asyncio
+
+import pytest
+
+from firmcast.devices import commands
+from firmcast.devices.model import CommandKind, NewCommand
+from firmcast.ids import CommandId, DeviceId, DeviceUpgradeId
+
+
+def order(device, upgrade, kind=CommandKind.INSPECT):
+    return NewCommand(
+        device_id=DeviceId(device), device_upgrade_id=DeviceUpgradeId(upgrade), kind=kind, transfer_token="t"
+    )
+
+
+@pytest.fixture
+def announced(database):
+    """What is announced of new orders, in order."""
+    queue = asyncio.Queue()
+    database.listen(commands.DEVICE_COMMANDS, lambda items: [queue.put_nowait(item) for item in items])
+    return queue
+
+
+async def test_new_orders_wait_and_are_announced(database, now, announced):
+    made = await database.write(commands.replace, [order("a", "1"), order("b", "2")], now)
+    assert [command.device_id for command in made] == ["a", "b"]
+    assert [await announced.get(), await announced.get()] == made
+    assert await database.read(commands.waiting, ["a", "b", "c"]) == made
+    assert await database.read(commands.waiting, ["b"]) == made[1:]
+
+
+async def test_an_order_takes_the_place_of_the_former_under_a_new_number(database, now):
+    (first,) = await database.write(commands.replace, [order("a", "1")], now)
+    (second,) = await database.write(commands.replace, [order("a", "1", CommandKind.EXECUTE)], now)
+    assert second.command_id > first.command_id
+    assert await database.read(commands.all_waiting) == [second]
+    await database.write(commands.finish, [first.command_id])
+    assert await database.read(commands.all_waiting) == [second]
+    await database.write(commands.finish, [second.command_id])
+    (third,) = await database.write(commands.replace, [order("a", "1")], now)
+    assert third.command_id > second.command_id
+
+
+async def test_withdrawn_orders_wait_no_longer(database, now):
+    _, kept = await database.write(commands.replace, [order("a", "1"), order("b", "2")], now)
+    await database.write(commands.withdraw, [DeviceUpgradeId("1"), DeviceUpgradeId("unknown")])
+    assert await database.read(commands.all_waiting) == [kept]
+
+
+async def test_all_that_waits_comes_in_pages(database, now):
+    made = await database.write(commands.replace, [order(f"d{n}", f"u{n}") for n in range(5)], now)
+    first = await database.read(commands.all_waiting, CommandId(0), 3)
+    rest = await database.read(commands.all_waiting, first[-1].command_id, 3)
+    assert first + rest == made
+
+
+async def test_empty_batches_do_nothing(database, now):
+    assert await database.write(commands.replace, [], now) == []
+    await database.write(commands.withdraw, [])
+    await database.write(commands.finish, [])
+    assert await database.read(commands.waiting, []) == []

@@ -1,0 +1,95 @@
+"""Registrations, in batches as the gateway brings them."""
+
+from datetime import timedelta
+
+from firmcast.devices import registrations, use_cases
+from firmcast.devices.model import RegistrationUpdate
+from firmcast.ids import RegistrationId
+
+
+async def test_a_batch_registers_whom_we_know(database, devices, told, now):
+    made = await database.write(registrations.register, [told("node-0"), told("stranger"), told("node-1")], now)
+    assert sorted(made) == ["node-0", "node-1"]
+    live = await database.read(registrations.of_devices, [device.device_id for device in devices.values()], now)
+    assert live == {registration.device_id: registration for registration in made.values()}
+    assert made["node-0"].expires_at == now + timedelta(seconds=300)
+    known = await database.read(use_cases.by_endpoint_names, ["node-0", "node-2", "stranger"])
+    assert {name: device.activated_at for name, device in known.items()} == {"node-0": now, "node-2": None}
+
+
+async def test_registering_again_takes_the_place_of_the_former(database, devices, told, now):
+    first = (await database.write(registrations.register, [told("node-0")], now))["node-0"]
+    later = now + timedelta(seconds=60)
+    again = [told("node-0", port=1), told("node-0", port=2)]
+    second = (await database.write(registrations.register, again, later))["node-0"]
+    assert second.registration_id != first.registration_id
+    assert second.port == 2
+    assert await database.read(registrations.live, later) == [second]
+    assert await database.write(registrations.remove, [first.registration_id]) == []
+    assert (await database.read(use_cases.by_endpoint_names, ["node-0"]))["node-0"].activated_at == now
+
+
+async def test_the_first_registration_must_be_in_time_and_no_later_one(database, application_id, told, now):
+    await database.write(use_cases.create, application_id, "a", "a", now, activation_seconds=60)
+    await database.write(use_cases.create, application_id, "b", "b", now, activation_seconds=60)
+    await database.write(use_cases.create, application_id, "c", "c", now, activation_seconds=0)
+    assert list(await database.write(registrations.register, [told("a")], now + timedelta(seconds=60))) == ["a"]
+    much_later = now + timedelta(days=900)
+    made = await database.write(registrations.register, [told("a"), told("b"), told("c")], much_later)
+    assert sorted(made) == ["a", "c"]
+
+
+async def test_updates_change_what_they_say(database, devices, told, now):
+    made = await database.write(registrations.register, [told("node-0"), told("node-1")], now)
+    ids = {name: registration.registration_id for name, registration in made.items()}
+    later = now + timedelta(seconds=100)
+    updates = [
+        RegistrationUpdate(registration_id=ids["node-0"], host="192.0.2.10", port=7000),
+        RegistrationUpdate(registration_id=ids["node-1"], host="h", port=1, lifetime_seconds=60, binding="UQ"),
+        RegistrationUpdate(registration_id=ids["node-1"], host="h", port=2, objects="</3/0>"),
+        RegistrationUpdate(registration_id=RegistrationId("unknown"), host="h", port=1),
+    ]
+    changed = await database.write(registrations.refresh, updates, later)
+    assert sorted(changed) == sorted(ids.values())
+    first, second = changed[ids["node-0"]], changed[ids["node-1"]]
+    assert (first.host, first.port, first.expires_at) == ("192.0.2.10", 7000, later + timedelta(seconds=300))
+    assert (second.port, second.binding, second.objects) == (2, "UQ", "</3/0>")
+    assert second.expires_at == later + timedelta(seconds=60)
+    assert {one.registration_id: one for one in await database.read(registrations.live, later)} == changed
+
+
+async def test_a_registration_ends_with_its_lifetime(database, devices, told, now):
+    batch = [told("node-0", lifetime_seconds=10), told("node-1", lifetime_seconds=20), told("node-2")]
+    made = await database.write(registrations.register, batch, now)
+    end = now + timedelta(seconds=20)
+    assert [one.endpoint_name for one in await database.read(registrations.live, end)] == ["node-2"]
+    update = RegistrationUpdate(registration_id=made["node-1"].registration_id, host="h", port=1)
+    assert await database.write(registrations.refresh, [update], end) == {}
+    expired = await database.write(registrations.expire, end, 1)
+    expired += await database.write(registrations.expire, end, 10)
+    assert [one.endpoint_name for one in expired] == ["node-0", "node-1"]
+    assert await database.write(registrations.expire, end) == []
+
+
+async def test_live_registrations_come_in_pages(database, devices, told, now):
+    await database.write(registrations.register, [told(name) for name in devices], now)
+    seen, after = [], None
+    while page := await database.read(registrations.live, now, after, 2):
+        assert len(page) <= 2
+        seen += page
+        after = page[-1].device_id
+    assert sorted(one.endpoint_name for one in seen) == sorted(devices)
+
+
+async def test_removing_tells_whose_they_were(database, devices, told, now):
+    made = await database.write(registrations.register, [told("node-0"), told("node-1")], now)
+    removed = await database.write(registrations.remove, [made["node-0"].registration_id, RegistrationId("unknown")])
+    assert removed == [devices["node-0"].device_id]
+    assert [one.endpoint_name for one in await database.read(registrations.live, now)] == ["node-1"]
+
+
+async def test_empty_batches_do_nothing(database, now):
+    assert await database.write(registrations.register, [], now) == {}
+    assert await database.write(registrations.refresh, [], now) == {}
+    assert await database.write(registrations.remove, []) == []
+    assert await database.read(registrations.of_devices, [], now) == {}
