@@ -1,0 +1,87 @@
+"""Pure: what arrived and `now` go in, a push to handle or a finished answer comes out; nothing is read or run here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from firmcast_sdk.events import DeliveryFacts, Event, make_event, read_delivery_facts
+from firmcast_sdk.receiver import answers
+from firmcast_sdk.receiver.answers import Answer
+from firmcast_sdk.signatures import DEFAULT_TOLERANCE, SignatureError, verify
+from firmcast_sdk.wire.decoding import UnknownNotifyTypeError, WireError
+from firmcast_sdk.wire.notifications import Notification, decode
+
+DEFAULT_PATH = "/v1.0.0/messageReceiver"
+DEFAULT_SIZE_LIMIT = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceptionRules:
+    """What a receiver insists on."""
+
+    path: str | None = DEFAULT_PATH
+    """Where it listens; None takes every path. A slash at the end makes no difference."""
+
+    secrets: tuple[str, ...] = ()
+    """Any of them may have signed; several while one is being replaced. None at all: signatures are not looked at."""
+
+    tolerance: timedelta = DEFAULT_TOLERANCE
+    """How far a signature's time may be from now."""
+
+    size_limit: int = DEFAULT_SIZE_LIMIT
+    """Largest body, bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    """A push that follows the contract: what it says and what its headers say of it."""
+
+    notification: Notification
+    facts: DeliveryFacts
+
+    def event(self) -> Event:
+        """The typed event that it tells of."""
+        return make_event(self.notification, self.facts)
+
+
+def check_head(
+    rules: ReceptionRules, *, method: str, path: str, mounted: bool, headers: Mapping[str, str]
+) -> Answer | None:
+    """The answer that is due before the body is read, or None.
+
+    `path` begins where the application that holds the receiver ends; `mounted` says that there is one, and then the
+    mount's own root is a place of the receiver too. `headers` have names in lower case.
+    """
+    place = path.rstrip("/")
+    at_root = mounted and not place
+    if rules.path is not None and place != rules.path.rstrip("/") and not at_root:
+        return answers.NOT_FOUND
+    if method != "POST":
+        return answers.METHOD_NOT_ALLOWED
+    length = headers.get("content-length", "").strip()
+    if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > rules.size_limit):
+        return answers.too_large(rules.size_limit)
+    return None
+
+
+def receive(rules: ReceptionRules, *, headers: Mapping[str, str], body: bytes, now: datetime) -> Push | Answer:
+    """The push in `body`, or the answer that refuses it. The content type is not looked at.
+
+    The order is: size, signature, emptiness, contract; so an unsigned sender learns nothing about the contract.
+    """
+    if len(body) > rules.size_limit:
+        return answers.too_large(rules.size_limit)
+    if rules.secrets:
+        try:
+            verify(rules.secrets, headers, body, now=now, tolerance=rules.tolerance)
+        except SignatureError as error:
+            return answers.refused_signature(error)
+    if not body.strip():
+        return answers.EMPTY_BODY
+    try:
+        notification = decode(body)
+    except UnknownNotifyTypeError:
+        return answers.UNKNOWN_TYPE
+    except WireError as error:
+        return answers.refused_body(error)
+    return Push(notification=notification, facts=read_delivery_facts(headers))

@@ -1,0 +1,240 @@
+"""Both clients against a small real server that keeps tokens, devices and tasks the way the contract says."""
+
+import asyncio
+import inspect
+import ssl
+import subprocess
+import sys
+import threading
+from datetime import timedelta
+
+import pytest
+
+from firmcast_sdk import (
+    AccessDeniedError,
+    AsyncNorthboundClient,
+    ClientExtraMissingError,
+    NorthboundClient,
+    NotFoundError,
+    NotifyType,
+    TransportError,
+    TransportOptions,
+)
+from firmcast_sdk.client import CreateUpgradeRequest, OperationQuery, RegisterDeviceRequest, Targets
+from firmcast_sdk.wire import authentication, devices, errors, operations, subscriptions
+from firmcast_sdk.wire.decoding import decode_struct
+from firmcast_sdk.wire.encoding import encode_response
+from firmcast_sdk.wire.errors import encode_error
+from firmcast_sdk.wire.queries import decode_query
+from firmcast_sdk.wire.times import parse_time
+
+
+class SmallPlatform:
+    """A WSGI application with the calls that these tests make; a new token ends the older one."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.logins = 0
+        self.token = None
+        self.callbacks = []
+        self.operations = []
+
+    def __call__(self, environ, start_response):
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        with self.lock:
+            status, answer = self.answer(environ, body)
+        start_response(f"{status} -", [("Content-Type", "application/json")])
+        return [answer]
+
+    def answer(self, environ, body):
+        path = environ["PATH_INFO"]
+        if path == authentication.LOGIN_PATH:
+            return self.login(decode_query(authentication.LoginRequest, body))
+        if environ.get("HTTP_AUTHORIZATION") != f"Bearer {self.token}" or environ.get("HTTP_APP_KEY") != "app":
+            return 403, encode_error(errors.BAD_TOKEN)
+        if path == subscriptions.MANAGEMENT_SUBSCRIBE_PATH:
+            self.callbacks.append(decode_struct(subscriptions.ManagementSubscribeRequest, body).callback_url)
+            return 200, b""
+        if path == devices.DEVICE_CREDENTIALS_PATH:
+            node_id = decode_struct(devices.RegisterDeviceRequest, body).node_id
+            answer = devices.RegisterDeviceResponse(device_id=f"id-{node_id}", verify_code="v", timeout=180, psk="p")
+            return 200, encode_response(answer)
+        if path == operations.FIRMWARE_UPGRADE_PATH:
+            return 200, encode_response(self.create(decode_struct(operations.CreateUpgradeRequest, body)))
+        if path == operations.OPERATIONS_PATH:
+            query = decode_query(operations.OperationQuery, environ["QUERY_STRING"])
+            return 200, encode_response(self.page(query))
+        return 404, encode_error(errors.TASK_NOT_FOUND)
+
+    def login(self, request):
+        if request.secret != "word":
+            return 401, encode_error(errors.APP_ID_OR_SECRET_WRONG)
+        self.logins += 1
+        self.token = f"token-{self.logins}"
+        response = authentication.TokenResponse(expires_in=3600, access_token=self.token)
+        return 200, encode_response(response)
+
+    def create(self, request):
+        operation_id = f"task-{len(self.operations)}"
+        self.operations.append(
+            operations.Operation(
+                operation_id=operation_id,
+                create_time=parse_time("20260101T000000Z"),
+                operate_type=operations.OperateType.FIRMWARE,
+                targets=request.targets,
+                status=operations.OperationStatus.WAIT,
+                sta_result=operations.StageResult(total=1, wait=1),
+            )
+        )
+        return operations.CreateUpgradeResponse(operation_id=operation_id)
+
+    def page(self, query):
+        start = query.page_no * query.page_size
+        return operations.OperationList(
+            data=tuple(self.operations[start : start + query.page_size]),
+            page_no=query.page_no,
+            page_size=query.page_size,
+            total_count=len(self.operations),
+            total_size=len(self.operations),
+        )
+
+
+@pytest.fixture
+def small_platform():
+    return SmallPlatform()
+
+
+@pytest.fixture
+def base_url(serve_wsgi, small_platform):
+    with serve_wsgi(small_platform) as url:
+        yield url
+
+
+REQUEST = CreateUpgradeRequest(file_id="f", targets=Targets(devices=("d",)))
+CALLBACK = "https://app.example:9443/pushes"
+
+
+def test_the_blocking_client(base_url, small_platform):
+    with NorthboundClient(base_url, app_id="app", secret="word") as client:
+        client.subscribe(NotifyType.FW_UPGRADE_STATE_CHANGE, CALLBACK)
+        assert client.register_device(RegisterDeviceRequest(node_id="n1")).device_id == "id-n1"
+        created = [client.create_firmware_upgrade(REQUEST) for _ in range(5)]
+        assert [task.operation_id for task in client.operations(OperationQuery(page_size=2))] == created
+        with pytest.raises(NotFoundError):
+            client.operation("none")
+    assert small_platform.callbacks == [CALLBACK]
+    assert small_platform.logins == 1
+
+
+async def test_the_asynchronous_client(base_url, small_platform):
+    async with AsyncNorthboundClient(base_url, app_id="app", secret="word") as client:
+        await client.login()
+        await client.subscribe(NotifyType.FW_UPGRADE_RESULT, CALLBACK)
+        created = [await client.create_firmware_upgrade(REQUEST) for _ in range(5)]
+        assert [task.operation_id async for task in client.operations(OperationQuery(page_size=2))] == created
+        with pytest.raises(NotFoundError):
+            await client.operation("none")
+    assert small_platform.logins == 1
+
+
+def test_one_login_for_many_threads_also_after_the_token_was_taken_away(base_url, small_platform):
+    with NorthboundClient(base_url, app_id="app", secret="word") as client:
+        for logins in (1, 2):
+            failures = []
+
+            def call(failures=failures):
+                try:
+                    client.create_firmware_upgrade(REQUEST)
+                except Exception as error:
+                    failures.append(error)
+
+            threads = [threading.Thread(target=call) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(20)
+            assert failures == []
+            assert small_platform.logins == logins
+            with small_platform.lock:
+                small_platform.token = "taken away"
+    assert len(small_platform.operations) == 16
+
+
+async def test_one_login_for_many_tasks_also_after_the_token_was_taken_away(base_url, small_platform):
+    async with AsyncNorthboundClient(base_url, app_id="app", secret="word") as client:
+        for logins in (1, 2):
+            await asyncio.gather(*(client.create_firmware_upgrade(REQUEST) for _ in range(8)))
+            assert small_platform.logins == logins
+            small_platform.token = "taken away"
+    assert len(small_platform.operations) == 16
+
+
+def test_a_wrong_secret(base_url):
+    with NorthboundClient(base_url, app_id="app", secret="guess") as client, pytest.raises(AccessDeniedError):
+        client.login()
+
+
+def test_nobody_there(serve_wsgi, small_platform):
+    with serve_wsgi(small_platform) as url:
+        pass
+    options = TransportOptions(timeout=timedelta(seconds=5))
+    with (
+        NorthboundClient(url, app_id="app", secret="word", options=options) as client,
+        pytest.raises(TransportError),
+    ):
+        client.login()
+
+
+async def test_a_plain_server_behind_https(base_url):
+    options = TransportOptions(verify=ssl.create_default_context())
+    url = base_url.replace("http:", "https:")
+    async with AsyncNorthboundClient(url, app_id="app", secret="word", options=options) as client:
+        with pytest.raises(TransportError):
+            await client.login()
+
+
+def test_a_custom_authority_and_a_client_certificate(serve_wsgi, small_platform, certificates):
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(certificates / "server.pem")
+    server_side.load_verify_locations(certificates / "authority.pem")
+    server_side.verify_mode = ssl.CERT_REQUIRED
+    known = TransportOptions(verify=certificates / "authority.pem", client_certificate=str(certificates / "client.pem"))
+    nameless = TransportOptions(verify=certificates / "authority.pem")
+    trusting_nobody = TransportOptions(client_certificate=str(certificates / "client.pem"))
+    with serve_wsgi(small_platform, server_side) as url:
+        with NorthboundClient(url, app_id="app", secret="word", options=known) as client:
+            client.subscribe(NotifyType.FW_UPGRADE_RESULT, CALLBACK)
+        for options in (nameless, trusting_nobody):
+            with (
+                NorthboundClient(url, app_id="app", secret="word", options=options) as client,
+                pytest.raises(TransportError),
+            ):
+                client.login()
+    assert small_platform.logins == 1
+
+
+def test_both_clients_have_the_same_methods_and_parameters():
+    def surface(kind):
+        return {
+            name: list(inspect.signature(member).parameters.values())
+            for name, member in vars(kind).items()
+            if callable(member) and not name.startswith("_")
+        }
+
+    assert surface(NorthboundClient) == surface(AsyncNorthboundClient)
+
+
+def test_without_the_http_library_all_but_the_client_works():
+    program = """
+import sys
+sys.modules["httpx2"] = None
+import firmcast_sdk, firmcast_sdk.testing
+firmcast_sdk.Receiver()
+try:
+    firmcast_sdk.NorthboundClient("http://127.0.0.1:1", app_id="a", secret="s")
+except firmcast_sdk.ClientExtraMissingError:
+    print("told")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == ("told\n", "")
+    assert issubclass(ClientExtraMissingError, Exception)
