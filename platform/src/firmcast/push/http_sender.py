@@ -1,0 +1,214 @@
+"""One attempt is one POST: one deadline for all of it, no redirect, 8 KiB of answer, no address that is not permitted.
+
+libcurl does the HTTP, the event loop of the caller does the waiting. Nothing here blocks; name look-ups run on
+libcurl's threads.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pycurl
+
+from firmcast.push.answer import Answer, FailureKind
+from firmcast.push.attempt_slot import AttemptSlot, SlotSettings
+from firmcast.push.destination import DestinationRules
+from firmcast.push.socket_watch import watch_sockets
+from firmcast.push.trust import Trust
+
+_MOST_IDLE_SLOTS = 256
+"""Kept for each kind of trust; a slot costs some tens of kilobytes, to make one some tens of microseconds."""
+
+OnDone = Callable[[Answer], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SenderLimits:
+    """Bounds of every attempt, and of what is kept between attempts."""
+
+    attempt_timeout: timedelta = timedelta(seconds=15)
+    """From the start of an attempt to its end, name look-up, connection, TLS and answer included."""
+
+    connect_timeout: timedelta = timedelta(seconds=5)
+    connections: int = 1024
+    """Connections kept open, busy and idle together."""
+
+    idle_connection: timedelta = timedelta(seconds=60)
+    """An idle connection older than this is not used again."""
+
+    http2: bool = True
+    """Offer HTTP/2 on TLS connections."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingRequest:
+    """One POST."""
+
+    url: str
+    headers: list[str] = field(default_factory=list)
+    """Lines of `name: value`; `name:` takes out a header that the library would send."""
+
+    body: bytes
+    trust: Trust = field(default_factory=Trust)
+
+
+class HttpSender:
+    """Sends requests on the running loop; must be made and used there."""
+
+    def __init__(self, *, rules: DestinationRules, limits: SenderLimits) -> None:
+        """Bind to the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._settings = SlotSettings(
+            rules=rules,
+            attempt_timeout=limits.attempt_timeout,
+            connect_timeout=limits.connect_timeout,
+            idle_connection=limits.idle_connection,
+            http2=limits.http2,
+        )
+        self._multi: Any = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, limits.connections)
+        self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX if limits.http2 else pycurl.PIPE_NOTHING)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_interest)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
+        self._watch = watch_sockets(self._loop, self._on_ready)
+        self._idle: dict[Trust, list[AttemptSlot]] = {}
+        self._busy: dict[Any, tuple[AttemptSlot, OnDone]] = {}
+        self._kick_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def in_flight(self) -> int:
+        """How many attempts are under way."""
+        return len(self._busy)
+
+    def start(self, request: OutgoingRequest, on_done: OnDone) -> None:
+        """Start an attempt; `on_done` is called once, later, on the loop, and must not raise.
+
+        Raises:
+            RuntimeError: after `close`.
+        """
+        if self._closed:
+            raise RuntimeError("the sender is closed")
+        try:
+            slot = self._slot(request.trust)
+            slot.prepare(request.url, request.headers, request.body)
+            self._multi.add_handle(slot.handle)
+        except (pycurl.error, OSError, UnicodeError) as error:
+            answer = Answer(status=None, failure=FailureKind.LOCAL, duration=0.0, detail=str(error))
+            self._loop.call_soon(on_done, answer)
+            return
+        self._busy[slot.handle] = (slot, on_done)
+        self._kick_soon()
+
+    async def send(self, request: OutgoingRequest) -> Answer:
+        """Make one attempt and wait for its answer."""
+        answered: asyncio.Future[Answer] = self._loop.create_future()
+
+        def settle(answer: Answer) -> None:
+            if not answered.done():
+                answered.set_result(answer)
+
+        self.start(request, settle)
+        return await answered
+
+    def close(self) -> None:
+        """Break off what is under way, answering it with LOCAL, and close all connections."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        broken_off = list(self._busy.values())
+        self._busy.clear()
+        for slot, _ in broken_off:
+            self._multi.remove_handle(slot.handle)
+        self._watch.close()
+        self._multi.close()
+        for slot in [slot for slot, _ in broken_off] + [slot for slots in self._idle.values() for slot in slots]:
+            slot.close()
+        self._idle.clear()
+        for _, on_done in broken_off:
+            on_done(Answer(status=None, failure=FailureKind.LOCAL, duration=0.0, detail="shutting down"))
+
+    # ------------------------------------------------------------------ slots
+
+    def _slot(self, trust: Trust) -> AttemptSlot:
+        idle = self._idle.get(trust)
+        if idle:
+            return idle.pop()
+        return AttemptSlot(self._settings, trust)
+
+    # ------------------------------------------------------------------ libcurl asks
+
+    def _on_interest(self, what: int, descriptor: int, _multi: object, _data: object) -> None:
+        if not self._closed:
+            self._watch.want(descriptor, read=bool(what & pycurl.POLL_IN), write=bool(what & pycurl.POLL_OUT))
+
+    def _on_timer(self, milliseconds: int) -> None:
+        if self._closed or milliseconds < 0:
+            return  # a timer that fires for nothing does no harm
+        if milliseconds == 0:
+            self._kick_soon()
+            return
+        due = self._loop.time() + milliseconds / 1000
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return  # it comes earlier, and libcurl then names the next time again
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._on_time)
+
+    # ------------------------------------------------------------------ the loop tells
+
+    def _kick_soon(self) -> None:
+        if not self._kick_due:
+            self._kick_due = True
+            self._loop.call_soon(self._kick)
+
+    def _kick(self) -> None:
+        self._kick_due = False
+        if not self._closed:
+            self._act(pycurl.SOCKET_TIMEOUT, 0)
+            self._harvest()
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self._kick()
+        self._wait_on()
+
+    def _wait_on(self) -> None:
+        """Ask for the next time: libcurl does not repeat one that it named before."""
+        if self._timer is None and not self._closed:
+            self._on_timer(self._multi.timeout())
+
+    def _on_ready(self, ready: list[tuple[int, int]]) -> None:
+        """Take note of sockets that can be read or written."""
+        for descriptor, mask in ready:
+            self._act(descriptor, mask)
+        self._harvest()
+
+    def _act(self, descriptor: int, mask: int) -> None:
+        self._multi.socket_action(descriptor, mask)
+
+    def _harvest(self) -> None:
+        """Hand out the answers of the attempts that have ended."""
+        more = True
+        while more:
+            more, succeeded, failed = self._multi.info_read()
+            for handle in succeeded:
+                self._finish(handle, 0, "")
+            for handle, code, message in failed:
+                self._finish(handle, code, message)
+
+    def _finish(self, handle: Any, code: int, message: str) -> None:
+        slot, on_done = self._busy.pop(handle)
+        answer = slot.answer(code, message)
+        self._multi.remove_handle(handle)
+        idle = self._idle.setdefault(slot.trust, [])
+        if len(idle) < _MOST_IDLE_SLOTS:
+            idle.append(slot)
+        else:
+            slot.close()
+        on_done(answer)

@@ -1,0 +1,12 @@
+"""Whom a TLS connection trusts and as whom it presents itself; connections are shared only where this is the same."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """PEM texts; empty ones stand for the system's authorities, and for no client certificate."""
+
+    authorities: bytes = b""
+    client_certificate: bytes = b""
+    client_key: bytes = b""

@@ -1,0 +1,226 @@
+"""A callback that does what its script says, on loopback, with and without TLS."""
+
+import asyncio
+import select
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from firmcast.push.destination import DestinationRules
+from firmcast.push.http_sender import HttpSender, SenderLimits
+
+LOOPBACK = DestinationRules(allowed_networks=(ip_network("127.0.0.0/8"), ip_network("::1/128")))
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """A request as it came in."""
+
+    line: str
+    headers: dict[str, str]
+    body: bytes
+    connection: int
+
+
+Script = Callable[[Received, asyncio.StreamWriter], Awaitable[bool]]
+"""Answers one request; False ends the connection."""
+
+
+async def answer_ok(_request: Received, writer: asyncio.StreamWriter) -> bool:
+    writer.write(OK)
+    return True
+
+
+@dataclass(slots=True)
+class Callback:
+    """A raw HTTP/1.1 server."""
+
+    script: Script = answer_ok
+    requests: list[Received] = field(default_factory=list)
+    connections: int = 0
+    scheme: str = "http"
+    host: str = "127.0.0.1"
+    protocols: list[str | None] = field(default_factory=list)
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+    _server: asyncio.Server | None = None
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def listen(self, context: ssl.SSLContext | None = None) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context, backlog=1024)
+        if context is not None:
+            self.scheme = "https"
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def url(self, path: str = "/v1.0.0/messageReceiver") -> str:
+        return f"{self.scheme}://{self.host}:{self.port}{path}"
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self.connections += 1
+        connection = self.connections
+        socket_tls = writer.get_extra_info("ssl_object")
+        self.protocols.append(socket_tls.selected_alpn_protocol() if socket_tls else None)
+        try:
+            await self._converse(reader, writer, connection)
+        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
+            pass
+        finally:
+            self.closed.set()
+            writer.transport.abort()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int) -> None:
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            line, *rest = head.split("\r\n")
+            headers = {name.lower(): value.strip() for name, _, value in (item.partition(":") for item in rest)}
+            body = await reader.readexactly(int(headers.get("content-length", "0")))
+            request = Received(line=line, headers=headers, body=body, connection=connection)
+            self.requests.append(request)
+            if not await self.script(request, writer):
+                return
+            await writer.drain()
+
+
+@pytest.fixture
+async def callback(new_callback) -> Callback:
+    return await new_callback()
+
+
+@pytest.fixture
+def callback_class() -> type[Callback]:
+    return Callback
+
+
+@pytest.fixture
+async def new_callback() -> AsyncIterator[Callable[..., Awaitable[Callback]]]:
+    """Makes callbacks that are stopped at the end of the test."""
+    made: list[Callback] = []
+
+    async def make(context: ssl.SSLContext | None = None) -> Callback:
+        server = Callback()
+        await server.listen(context)
+        made.append(server)
+        return server
+
+    yield make
+    for server in made:
+        await server.stop()
+
+
+@pytest.fixture(params=["epoll", "loop"])
+async def sender(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HttpSender]:
+    """A sender on each way of watching sockets that the system offers."""
+    if request.param == "loop":
+        monkeypatch.delattr(select, "epoll", raising=False)
+    limits = SenderLimits(attempt_timeout=timedelta(seconds=20), connect_timeout=timedelta(seconds=10))
+    it = HttpSender(rules=LOOPBACK, limits=limits)
+    yield it
+    it.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """A certificate authority of its own, and what it has signed."""
+
+    certificate: bytes
+    server: Path
+    """PEM of the chain and the key, for 127.0.0.1 and localhost."""
+
+    stranger: Path
+    """The same for another host."""
+
+    client_certificate: bytes
+    client_key: bytes
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    folder = tmp_path_factory.mktemp("authority")
+    key = ec.generate_private_key(ec.SECP256R1())
+    root = _certify("Firmcast test authority", key, None, None, authority=True)
+
+    def issue(name: str, hosts: list[x509.GeneralName]) -> tuple[bytes, bytes]:
+        own = ec.generate_private_key(ec.SECP256R1())
+        issued = _certify(name, own, root, key, hosts=hosts)
+        pem = own.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return issued.public_bytes(serialization.Encoding.PEM), pem
+
+    loopback = [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("localhost")]
+    for name, hosts in (("server", loopback), ("stranger", [x509.DNSName("other.example")])):
+        (folder / f"{name}.pem").write_bytes(b"".join(issue(name, list(hosts))))
+    client_certificate, client_key = issue("platform", [x509.DNSName("platform.example")])
+    return Authority(
+        certificate=root.public_bytes(serialization.Encoding.PEM),
+        server=folder / "server.pem",
+        stranger=folder / "stranger.pem",
+        client_certificate=client_certificate,
+        client_key=client_key,
+    )
+
+
+def _certify(
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: x509.Certificate | None,
+    issuer_key: ec.EllipticCurvePrivateKey | None,
+    *,
+    hosts: list[x509.GeneralName] | None = None,
+    authority: bool = False,
+) -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    signer = key if issuer_key is None else issuer_key
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject if issuer is None else issuer.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+    )
+    if hosts:
+        builder = builder.add_extension(x509.SubjectAlternativeName(hosts), critical=False)
+    return builder.sign(signer, hashes.SHA256())
+
+
+@pytest.fixture
+def tls_context(authority: Authority) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.server)
+    return context
+
+
+@pytest.fixture
+async def tls_callback(new_callback, tls_context: ssl.SSLContext) -> Callback:
+    return await new_callback(tls_context)
