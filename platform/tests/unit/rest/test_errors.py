@@ -1,10 +1,21 @@
 """How refusals look on the wire."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.routing import Route
 
-from firmcast.errors import ConflictError, InvalidValueError, NotAllowedError, NotFoundError, RefusedError
+from firmcast.errors import (
+    ConflictError,
+    InvalidValueError,
+    NotAllowedError,
+    NotFoundError,
+    RefusedError,
+    StoreFullError,
+)
+from firmcast.rest.application import http_application
 from firmcast.rest.errors import ApiError, management_error, render
 from firmcast_sdk.wire.errors import INPUT_INVALID, TASK_NOT_FOUND
 
@@ -37,3 +48,47 @@ def test_the_management_api_says_words(refusal, status, code):
     error = management_error(refusal)
     assert (error.error.status, error.error.code, error.reason) == (status, code, str(refusal))
     assert management_error(error) is error
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [("/iocm/app/dm", "100001"), ("/iodm/northbound", "120001"), ("/v1/applications", "store_full")],
+)
+async def test_a_full_store_asks_to_come_back_later(path, code):
+    async def fail(_request):
+        raise StoreFullError("no space is left")
+
+    status, headers, body = await answer_of(http_application([Route(path, fail)]), path)
+    assert (status, headers["content-type"], body["error_code"]) == (503, "application/json", code)
+    assert headers["retry-after"].isdigit()
+
+
+@pytest.mark.parametrize(("path", "code"), [("/iocm/a", "50252"), ("/iodm/a", "120001"), ("/v1/a", "internal_error")])
+async def test_what_nobody_foresaw_shows_nothing_of_itself(path, code):
+    async def fail(_request):
+        raise ZeroDivisionError("secret")
+
+    application = http_application([Route(path, fail)])
+    sent = []
+    with pytest.raises(ZeroDivisionError):  # for the server's log, after the answer
+        await call(application, path, sent)
+    assert sent[0]["status"] == 500
+    assert json.loads(sent[1]["body"]) == {"error_code": code, "error_desc": "Internal server error."}
+
+
+async def answer_of(application, path):
+    sent = []
+    await call(application, path, sent)
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], headers, json.loads(sent[1]["body"])
+
+
+async def call(application, path, sent):
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"\xff", "headers": [], "scheme": "https"}
+    await application(scope, receive, send)
