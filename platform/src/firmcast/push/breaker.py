@@ -121,6 +121,13 @@ class Breaker:
         self.probe_at = self._held_until
         return True
 
+    def hasten(self, now: datetime) -> None:
+        """Probe at once: something has changed that may have mended the callback."""
+        if self.state is BreakerState.OPEN:
+            self._held_until = None
+            self._probes = 0
+            self.probe_at = now
+
     def begin_probe(self) -> None:
         """Let one attempt through."""
         self.state = BreakerState.PROBING

@@ -1,24 +1,11 @@
 """A lane holds the undelivered events of one subscription and device; at most its head is on its way."""
 
 from collections import deque
-from dataclasses import dataclass
-from datetime import datetime
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
 from firmcast.ids import DeviceId, EventId, SubscriptionId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
-    """What is remembered of a delivery that failed."""
-
-    attempts: int
-    """Attempts spent so far."""
-
-    first_attempted_at: datetime
-    due_at: datetime
-    """When the next attempt may be made."""
+from firmcast.push.model import Trouble
 
 
 class QueuedDelivery(Protocol):

@@ -18,7 +18,8 @@ from typing import Generic, assert_never
 
 from firmcast.ids import SubscriptionId
 from firmcast.push.breaker import Breaker, BreakerPolicy, BreakerState
-from firmcast.push.lane import DeliveryT, Lane, Trouble
+from firmcast.push.lane import DeliveryT, Lane
+from firmcast.push.model import Trouble
 from firmcast.push.retry import Dead, Delivered, FailureReason, RetryAt, Verdict
 from firmcast.push.subscription_lanes import LoadRequest, Offered, SubscriptionLanes
 from firmcast.push.timers import Timers
@@ -57,6 +58,9 @@ class Sendable(Generic[DeliveryT]):
     """Number of this attempt, from 1."""
 
     first_attempted_at: datetime
+    retried: bool
+    """True when an earlier attempt left something to remember, spent or not."""
+
     probe: bool
     """True when this attempt decides whether its subscription is tried at all."""
 
@@ -159,6 +163,13 @@ class Lanes(Generic[DeliveryT]):
         subscription.recover()
         self._join_turn(subscription)
         self._note_hunger(subscription)
+
+    def hasten(self, subscription_id: SubscriptionId, now: datetime) -> None:
+        """Try what waits at once, as when the callback has moved."""
+        subscription = self._subscription(subscription_id)
+        subscription.recover()
+        subscription.breaker.hasten(now)
+        self._join_turn(subscription)
 
     def drop_subscription(self, subscription_id: SubscriptionId) -> None:
         """Forget a deleted subscription; what is in flight may finish and is settled for nothing."""
@@ -331,5 +342,6 @@ def _sendable(subscription: SubscriptionLanes[DeliveryT], lane: Lane[DeliveryT],
         row=lane.head,
         attempt=1 if trouble is None else trouble.attempts + 1,
         first_attempted_at=now if trouble is None else trouble.first_attempted_at,
+        retried=trouble is not None,
         probe=subscription.breaker.state is BreakerState.PROBING,
     )

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from enum import Enum
+from enum import StrEnum
 from types import MappingProxyType
 
 from firmcast.push.answer import Answer, FailureKind
 
 
-class FailureReason(Enum):
+class FailureReason(StrEnum):
     """Why an attempt did not deliver."""
 
     REDIRECTED = "redirected"
@@ -42,14 +42,14 @@ class FailureReason(Enum):
     LOCAL = "local"
 
 
-class DeadReason(Enum):
+class DeadReason(StrEnum):
     """Why a delivery is given up and kept for a person."""
 
     EXPIRED = "expired"
     """It was tried for as long as the policy allows."""
 
     GONE = "gone"
-    """The receiver answered 410."""
+    """The receiver answered 410. Several in a row open the breaker, so a backlog is not given up at one blow."""
 
     UNACCEPTABLE = "unacceptable"
     """The receiver objected to this body as often as the policy allows."""

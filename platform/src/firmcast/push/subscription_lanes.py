@@ -14,7 +14,8 @@ from typing import Generic
 
 from firmcast.ids import DeviceId, EventId, SubscriptionId
 from firmcast.push.breaker import Breaker, BreakerState
-from firmcast.push.lane import DeliveryT, Lane, LaneState, Trouble
+from firmcast.push.lane import DeliveryT, Lane, LaneState
+from firmcast.push.model import Trouble
 from firmcast.push.timers import Timers
 
 

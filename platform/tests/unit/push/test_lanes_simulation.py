@@ -14,8 +14,8 @@ import pytest
 
 from firmcast.ids import DeviceId, EventId, SubscriptionId
 from firmcast.push.breaker import BreakerPolicy
-from firmcast.push.lane import Trouble
 from firmcast.push.lanes import LaneLimits, Lanes, Sendable
+from firmcast.push.model import Trouble
 from firmcast.push.retry import Dead, DeadReason, Delivered, FailureReason, RetryAt, Verdict
 from firmcast.push.subscription_lanes import LoadRequest
 

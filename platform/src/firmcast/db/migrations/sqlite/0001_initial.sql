@@ -203,14 +203,15 @@ CREATE TABLE delivery (
 
 CREATE INDEX delivery_by_subscription ON delivery (subscription_id, event_id);
 
--- Only lanes in trouble have a row here; a healthy lane costs nothing.
+-- Only lanes in trouble have a row here, about the event at their head; a healthy lane costs nothing.
 CREATE TABLE lane (
-    subscription_id TEXT    NOT NULL,
-    device_id       TEXT    NOT NULL,
-    attempts        INTEGER NOT NULL,
-    first_failed_at INTEGER NOT NULL,
-    next_attempt_at INTEGER NOT NULL,
-    reason          TEXT    NOT NULL,
+    subscription_id    TEXT    NOT NULL,
+    device_id          TEXT    NOT NULL,
+    event_id           INTEGER NOT NULL,
+    attempts           INTEGER NOT NULL,
+    first_attempted_at INTEGER NOT NULL,
+    next_attempt_at    INTEGER NOT NULL,
+    reason             TEXT    NOT NULL,
     PRIMARY KEY (subscription_id, device_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -224,6 +225,7 @@ CREATE TABLE attempt (
     duration        INTEGER NOT NULL,
     status          INTEGER,
     failure         TEXT    NOT NULL,
+    detail          TEXT    NOT NULL,
     address         TEXT    NOT NULL,
     answer          BLOB    NOT NULL
 ) STRICT;
@@ -235,7 +237,11 @@ CREATE TABLE dead_letter (
     subscription_id TEXT    NOT NULL,
     device_id       TEXT    NOT NULL,
     sequence        INTEGER NOT NULL,
+    attempts        INTEGER NOT NULL,
     reason          TEXT    NOT NULL,
+    failure         TEXT    NOT NULL,
     died_at         INTEGER NOT NULL,
     PRIMARY KEY (event_id, subscription_id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX dead_letter_by_subscription ON dead_letter (subscription_id, event_id);

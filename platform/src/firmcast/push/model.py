@@ -1,0 +1,114 @@
+"""A delivery is one event for one subscription; what has become of it is told by where its record stands."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from firmcast.ids import DeviceId, EventId, MessageId, SubscriptionId
+from firmcast.push.answer import Answer
+from firmcast.push.retry import DeadReason, FailureReason, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What is remembered of a delivery that failed."""
+
+    attempts: int
+    """Attempts spent so far."""
+
+    first_attempted_at: datetime
+    due_at: datetime
+    """When the next attempt may be made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """An event on its way to a subscription, with all that is sent of it."""
+
+    event_id: EventId
+    subscription_id: SubscriptionId
+    device_id: DeviceId
+    sequence: int
+    message_id: MessageId
+    occurred_at: datetime
+    synthesised: bool
+    body: bytes
+    """The bytes of the request, the same at each attempt."""
+
+    trouble: Trouble | None = None
+    """What the store remembers of failed attempts, when it was read from there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """An attempt that has ended, and what was decided about its delivery."""
+
+    delivery: Delivery
+    attempt: int
+    attempted_at: datetime
+    first_attempted_at: datetime
+    retried: bool
+    """True when the store remembers an earlier attempt."""
+
+    answer: Answer
+    verdict: Verdict
+    settled_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingDelivery:
+    """A delivery that is still to be made, as an operator sees it."""
+
+    event_id: EventId
+    subscription_id: SubscriptionId
+    device_id: DeviceId
+    sequence: int
+    attempts: int
+    next_attempt_at: datetime | None
+    """None when nothing but its turn is waited for."""
+
+    reason: FailureReason | None
+    """Why the last attempt failed; None when there was none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A delivery that was given up and is kept for a person."""
+
+    event_id: EventId
+    subscription_id: SubscriptionId
+    device_id: DeviceId
+    sequence: int
+    attempts: int
+    reason: DeadReason
+    failure: FailureReason
+    died_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """An entry of the log of attempts."""
+
+    attempt_id: int
+    event_id: EventId
+    subscription_id: SubscriptionId
+    device_id: DeviceId
+    number: int
+    attempted_at: datetime
+    duration: timedelta
+    status: int | None
+    failure: FailureReason | None
+    """None when the event was delivered."""
+
+    detail: str
+    address: str
+    answer: bytes
+    """The first bytes of the answer's body, of failed attempts only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryFilter:
+    """Which deliveries, dead letters or attempts are wanted; None for any."""
+
+    subscription_id: SubscriptionId | None = None
+    device_id: DeviceId | None = None
+    event_id: EventId | None = None

@@ -1,0 +1,229 @@
+"""The tables of push: deliveries still to be made, lanes in trouble, attempts, dead letters."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final
+
+from firmcast.db.columns import from_column, to_column
+from firmcast.db.port import Row, Transaction
+from firmcast.db.statement import portable
+from firmcast.ids import DeviceId, EventId, SubscriptionId
+from firmcast.push.model import Settlement, Trouble
+
+# An event is to be delivered to a subscription.
+INSERT_DELIVERY: Final = portable(
+    "INSERT INTO delivery (event_id, subscription_id, device_id, sequence) VALUES (?1, ?2, ?3, ?4)"
+)
+
+# It was delivered, or given up.
+DELETE_DELIVERY: Final = portable("DELETE FROM delivery WHERE event_id = ?1 AND subscription_id = ?2")
+
+# Is an event still on its way to a subscription?
+SELECT_DELIVERY: Final = portable("SELECT 1 FROM delivery WHERE event_id = ?1 AND subscription_id = ?2")
+
+# Which subscriptions have anything left: from one to the next in the index, however many rows each has.
+SELECT_SUBSCRIPTIONS: Final = portable(
+    "WITH RECURSIVE present (subscription_id) AS ("
+    " SELECT MIN(subscription_id) FROM delivery"
+    " UNION ALL"
+    " SELECT (SELECT MIN(d.subscription_id) FROM delivery d WHERE d.subscription_id > present.subscription_id)"
+    " FROM present WHERE present.subscription_id IS NOT NULL"
+    ") SELECT subscription_id FROM present WHERE subscription_id IS NOT NULL"
+)
+
+# The next part of a subscription's backlog, with what is known of failed attempts.
+SELECT_BACKLOG: Final = portable(
+    "SELECT d.event_id, d.device_id, d.sequence, l.attempts, l.first_attempted_at, l.next_attempt_at"
+    " FROM delivery d LEFT JOIN lane l ON l.subscription_id = d.subscription_id AND l.device_id = d.device_id"
+    " AND l.event_id = d.event_id"
+    " WHERE d.subscription_id = ?1 AND d.event_id > ?2 ORDER BY d.event_id LIMIT ?3"
+)
+
+# A lane waits; only while its delivery is there, so that nothing is left behind of a deleted subscription.
+UPSERT_LANE: Final = portable(
+    "INSERT INTO lane (subscription_id, device_id, event_id, attempts, first_attempted_at, next_attempt_at, reason)"
+    " SELECT subscription_id, device_id, event_id, ?3, ?4, ?5, ?6 FROM delivery"
+    " WHERE event_id = ?1 AND subscription_id = ?2"
+    " ON CONFLICT (subscription_id, device_id) DO UPDATE SET event_id = excluded.event_id,"
+    " attempts = excluded.attempts, first_attempted_at = excluded.first_attempted_at,"
+    " next_attempt_at = excluded.next_attempt_at, reason = excluded.reason"
+)
+
+# A lane is well again.
+DELETE_LANE: Final = portable("DELETE FROM lane WHERE subscription_id = ?1 AND device_id = ?2")
+
+# After a start nothing waits long, except where the receiver named a time.
+HASTEN_LANES: Final = portable("UPDATE lane SET next_attempt_at = ?1 WHERE next_attempt_at > ?1 AND reason <> ?2")
+
+# The log of attempts.
+INSERT_ATTEMPT: Final = portable(
+    "INSERT INTO attempt (event_id, subscription_id, device_id, number, attempted_at, duration, status, failure,"
+    " detail, address, answer) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+)
+
+# Was an event ever sent to a subscription?
+SELECT_ATTEMPTED: Final = portable("SELECT device_id FROM attempt WHERE event_id = ?1 AND subscription_id = ?2 LIMIT 1")
+
+# A delivery is given up: it moves here, before its row is deleted.
+INSERT_DEAD_LETTER: Final = portable(
+    "INSERT INTO dead_letter (event_id, subscription_id, device_id, sequence, attempts, reason, failure, died_at)"
+    " SELECT event_id, subscription_id, device_id, sequence, ?3, ?4, ?5, ?6 FROM delivery"
+    " WHERE event_id = ?1 AND subscription_id = ?2"
+    " ON CONFLICT (event_id, subscription_id) DO UPDATE SET attempts = excluded.attempts,"
+    " reason = excluded.reason, failure = excluded.failure, died_at = excluded.died_at"
+)
+
+# A dead letter is sent again: it moves back.
+DELETE_DEAD_LETTER: Final = portable(
+    "DELETE FROM dead_letter WHERE event_id = ?1 AND subscription_id = ?2 RETURNING device_id, sequence"
+)
+
+# The next dead letters of a subscription, to send them again.
+SELECT_DEAD_AFTER: Final = portable(
+    "SELECT event_id FROM dead_letter WHERE subscription_id = ?1 AND event_id > ?2 ORDER BY event_id LIMIT ?3"
+)
+
+# What a deleted subscription leaves behind goes a part at a time.
+PURGE_DELIVERIES: Final = portable(
+    "DELETE FROM delivery WHERE (event_id, subscription_id) IN (SELECT event_id, subscription_id FROM delivery"
+    " WHERE subscription_id = ?1 ORDER BY event_id LIMIT ?2)"
+)
+PURGE_DEAD_LETTERS: Final = portable(
+    "DELETE FROM dead_letter WHERE (event_id, subscription_id) IN (SELECT event_id, subscription_id FROM dead_letter"
+    " WHERE subscription_id = ?1 ORDER BY event_id LIMIT ?2)"
+)
+PURGE_LANES: Final = portable("DELETE FROM lane WHERE subscription_id = ?1")
+
+
+async def insert_deliveries(tx: Transaction, keys: Iterable[tuple[EventId, SubscriptionId, DeviceId, int]]) -> None:
+    """Store that these events (id, subscription, device, sequence) are to be delivered."""
+    await tx.execute_many(INSERT_DELIVERY, list(keys))
+
+
+async def is_pending(tx: Transaction, event_id: EventId, subscription_id: SubscriptionId) -> bool:
+    """Say whether the delivery is still to be made."""
+    return await tx.fetch_row(SELECT_DELIVERY, event_id, subscription_id) is not None
+
+
+async def subscriptions_with_deliveries(tx: Transaction) -> list[SubscriptionId]:
+    """Return the subscriptions that have deliveries to be made, in the order of their ids."""
+    return [SubscriptionId(row[0]) for row in await tx.fetch(SELECT_SUBSCRIPTIONS)]
+
+
+async def backlog(
+    tx: Transaction, subscription_id: SubscriptionId, after: EventId, limit: int
+) -> list[tuple[EventId, DeviceId, int, Trouble | None]]:
+    """Return (event, device, sequence, trouble) of the deliveries after an event, the oldest first."""
+    rows = await tx.fetch(SELECT_BACKLOG, subscription_id, after, limit)
+    return [(EventId(row[0]), DeviceId(row[1]), row[2], _trouble(row)) for row in rows]
+
+
+def _trouble(row: Row) -> Trouble | None:
+    if row[3] is None:
+        return None
+    return Trouble(attempts=row[3], first_attempted_at=from_column(row[4]), due_at=from_column(row[5]))
+
+
+async def delete_deliveries(tx: Transaction, settled: Sequence[Settlement]) -> None:
+    """Forget deliveries that were made or given up."""
+    keys = [(item.delivery.event_id, item.delivery.subscription_id) for item in settled]
+    await tx.execute_many(DELETE_DELIVERY, keys)
+
+
+async def upsert_lanes(tx: Transaction, rows: Sequence[tuple[Settlement, Trouble, str]]) -> None:
+    """Remember what the lanes of these deliveries wait for, and why."""
+    await tx.execute_many(
+        UPSERT_LANE,
+        [
+            (
+                item.delivery.event_id,
+                item.delivery.subscription_id,
+                trouble.attempts,
+                to_column(trouble.first_attempted_at),
+                to_column(trouble.due_at),
+                reason,
+            )
+            for item, trouble, reason in rows
+        ],
+    )
+
+
+async def delete_lanes(tx: Transaction, settled: Sequence[Settlement]) -> None:
+    """Forget the troubles of the lanes of these deliveries."""
+    keys = [(item.delivery.subscription_id, item.delivery.device_id) for item in settled]
+    await tx.execute_many(DELETE_LANE, keys)
+
+
+async def hasten_lanes(tx: Transaction, due_at: datetime, *, except_reason: str) -> None:
+    """Let no lane wait longer than `due_at`, but for one reason."""
+    await tx.execute(HASTEN_LANES, to_column(due_at), except_reason)
+
+
+async def insert_attempts(tx: Transaction, rows: Sequence[tuple[Settlement, str]]) -> None:
+    """Log attempts; beside each the reason of its failure, empty for none."""
+    await tx.execute_many(
+        INSERT_ATTEMPT,
+        [
+            (
+                item.delivery.event_id,
+                item.delivery.subscription_id,
+                item.delivery.device_id,
+                item.attempt,
+                to_column(item.attempted_at),
+                int(item.answer.duration * 1_000_000),
+                item.answer.status,
+                failure,
+                item.answer.detail,
+                item.answer.address or "",
+                item.answer.snippet if failure else b"",
+            )
+            for item, failure in rows
+        ],
+    )
+
+
+async def attempted_device(tx: Transaction, event_id: EventId, subscription_id: SubscriptionId) -> DeviceId | None:
+    """Return the device of an event that was sent to the subscription; None when the log knows of no attempt."""
+    row = await tx.fetch_row(SELECT_ATTEMPTED, event_id, subscription_id)
+    return None if row is None else DeviceId(row[0])
+
+
+async def insert_dead_letters(tx: Transaction, rows: Sequence[tuple[Settlement, str, str]]) -> None:
+    """Keep deliveries that are given up; beside each the reason, and why the last attempt failed."""
+    await tx.execute_many(
+        INSERT_DEAD_LETTER,
+        [
+            (
+                item.delivery.event_id,
+                item.delivery.subscription_id,
+                item.attempt,
+                reason,
+                failure,
+                to_column(item.settled_at),
+            )
+            for item, reason, failure in rows
+        ],
+    )
+
+
+async def take_dead_letter(
+    tx: Transaction, event_id: EventId, subscription_id: SubscriptionId
+) -> tuple[DeviceId, int] | None:
+    """Remove a dead letter and return its device and sequence; None when there is none."""
+    row = await tx.fetch_row(DELETE_DEAD_LETTER, event_id, subscription_id)
+    return None if row is None else (DeviceId(row[0]), row[1])
+
+
+async def dead_letters_after(
+    tx: Transaction, subscription_id: SubscriptionId, after: EventId, limit: int
+) -> list[EventId]:
+    """Return the next dead letters of a subscription, the oldest first."""
+    return [EventId(row[0]) for row in await tx.fetch(SELECT_DEAD_AFTER, subscription_id, after, limit)]
+
+
+async def purge(tx: Transaction, subscription_id: SubscriptionId, limit: int) -> bool:
+    """Remove a part of what a subscription has left; return whether there may be more."""
+    if await tx.execute(PURGE_DELIVERIES, subscription_id, limit) == limit:
+        return True
+    await tx.execute(PURGE_LANES, subscription_id)
+    return await tx.execute(PURGE_DEAD_LETTERS, subscription_id, limit) == limit

@@ -1,0 +1,210 @@
+"""What others may ask of push. Each of these runs in the caller's transaction; none commits."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, assert_never
+
+from firmcast.db.page import Page
+from firmcast.db.port import Channel, Transaction
+from firmcast.errors import NotFoundError, StoreError
+from firmcast.events import use_cases as events
+from firmcast.events.model import Event, StoredEvent, type_of
+from firmcast.ids import EventId, SubscriptionId
+from firmcast.push import listing_store, store
+from firmcast.push.model import (
+    Attempt,
+    DeadLetter,
+    Delivery,
+    DeliveryFilter,
+    PendingDelivery,
+    Settlement,
+    Trouble,
+)
+from firmcast.push.retry import Dead, Delivered, FailureReason, RetryAt
+from firmcast.push.subscription_lanes import LoadRequest
+from firmcast.subscriptions import use_cases as subscriptions
+
+NEW_DELIVERIES: Final = Channel("new_deliveries")
+"""Announced with each Delivery that has come into being, in the order of the log."""
+
+DELIVERIES_AGAIN: Final = Channel("deliveries_again")
+"""Announced with each Delivery that is to be made once more, at somebody's wish."""
+
+_RESENT_AT_ONCE = 500
+_PURGED_AT_ONCE = 5_000
+
+
+async def fan_out(tx: Transaction, new_events: Sequence[Event]) -> None:
+    """Make a delivery of each event for each subscription that wants it: a projection of the event log.
+
+    It runs in the transaction that writes the events, so an event belongs to a subscription exactly when it was
+    committed after the subscription's creation and before its deletion.
+    """
+    pairs = sorted({(event.application_id, type_of(event.fact)) for event in new_events})
+    wanted = await subscriptions.matching(tx, pairs)
+    routed = [
+        (event.event_id, subscription_id)
+        for event in new_events
+        for subscription_id in wanted[event.application_id, type_of(event.fact)]
+    ]
+    if not routed:
+        return
+    stored = await events.bodies(tx, sorted({event_id for event_id, _ in routed}))
+    deliveries = [_delivery(stored[event_id], subscription_id) for event_id, subscription_id in routed]
+    await _insert(tx, deliveries)
+    tx.announce(NEW_DELIVERIES, deliveries)
+
+
+async def record_settlements(tx: Transaction, settlements: Sequence[Settlement]) -> None:
+    """Write what became of a batch of attempts."""
+    ended: list[Settlement] = []
+    recovered: list[Settlement] = []
+    waiting: list[tuple[Settlement, Trouble, str]] = []
+    dead: list[tuple[Settlement, str, str]] = []
+    attempts: list[tuple[Settlement, str]] = []
+    for item in settlements:
+        verdict = item.verdict
+        match verdict:
+            case Delivered():
+                failure = ""
+            case RetryAt():
+                failure = verdict.reason.value
+                waiting.append((item, trouble_of(item, verdict), failure))
+            case Dead():
+                failure = verdict.failure.value
+                dead.append((item, verdict.reason.value, failure))
+            case _:
+                assert_never(verdict)
+        attempts.append((item, failure))
+        if not isinstance(verdict, RetryAt):
+            ended.append(item)
+            if item.retried:
+                recovered.append(item)
+    await store.insert_attempts(tx, attempts)
+    await store.insert_dead_letters(tx, dead)
+    await store.delete_deliveries(tx, ended)
+    await store.delete_lanes(tx, recovered)
+    # Last, since the next event of a lane may have failed already; one of an ended delivery finds nothing to wait for.
+    await store.upsert_lanes(tx, waiting)
+
+
+def trouble_of(item: Settlement, verdict: RetryAt) -> Trouble:
+    """Return what is remembered of an attempt that failed."""
+    return Trouble(
+        attempts=item.attempt if verdict.spends_attempt else item.attempt - 1,
+        first_attempted_at=item.first_attempted_at,
+        due_at=verdict.at,
+    )
+
+
+async def subscriptions_with_deliveries(tx: Transaction) -> list[SubscriptionId]:
+    """Return the subscriptions that have deliveries to be made, deleted ones included."""
+    return await store.subscriptions_with_deliveries(tx)
+
+
+async def hasten(tx: Transaction, due_at: datetime) -> None:
+    """Let no lane wait longer than `due_at`, unless the receiver asked for it."""
+    await store.hasten_lanes(tx, due_at, except_reason=FailureReason.THROTTLED.value)
+
+
+async def load(tx: Transaction, request: LoadRequest) -> list[Delivery]:
+    """Return the next part of a subscription's backlog.
+
+    Raises:
+        StoreError: the log has lost an event that is still to be delivered.
+    """
+    rows = await store.backlog(tx, request.subscription_id, request.after, request.limit)
+    stored = await events.bodies(tx, [event_id for event_id, _, _, _ in rows])
+    lost = [event_id for event_id, _, _, _ in rows if event_id not in stored]
+    if lost:
+        message = f"event {lost[0]} is to be delivered and is not in the log"
+        raise StoreError(message)
+    return [_delivery(stored[event_id], request.subscription_id, trouble) for event_id, _, _, trouble in rows]
+
+
+async def discard_subscription(tx: Transaction, subscription_id: SubscriptionId) -> bool:
+    """Remove a part of what a deleted subscription has left; return whether to call again."""
+    return await store.purge(tx, subscription_id, _PURGED_AT_ONCE)
+
+
+async def resend(tx: Transaction, event_id: EventId, subscription_id: SubscriptionId) -> None:
+    """Deliver once more what was given up, or was delivered before; one that is on its way stays on its way.
+
+    Raises:
+        NotFoundError: the event was never sent to the subscription, or one of them is no more.
+    """
+    if await store.is_pending(tx, event_id, subscription_id):
+        return
+    letter = await store.take_dead_letter(tx, event_id, subscription_id)
+    if letter is None and await store.attempted_device(tx, event_id, subscription_id) is None:
+        raise NotFoundError("delivery", f"{event_id} to {subscription_id}")
+    await _again(tx, subscription_id, [event_id])
+
+
+async def resend_dead_letters(
+    tx: Transaction, subscription_id: SubscriptionId, after: EventId | None = None
+) -> tuple[int, EventId | None]:
+    """Deliver the oldest dead letters of a subscription after an event again.
+
+    Returns:
+        How many, and the event to go on after; None when there are no more.
+
+    Raises:
+        NotFoundError: there is no such subscription.
+    """
+    event_ids = await store.dead_letters_after(tx, subscription_id, after or EventId(0), _RESENT_AT_ONCE)
+    for event_id in event_ids:
+        await store.take_dead_letter(tx, event_id, subscription_id)
+    await _again(tx, subscription_id, event_ids)
+    return len(event_ids), event_ids[-1] if event_ids else None
+
+
+async def pending(tx: Transaction, wanted: DeliveryFilter, page: Page) -> tuple[list[PendingDelivery], int]:
+    """Return a page of the deliveries still to be made, the oldest first, and how many there are."""
+    return await listing_store.pending(tx, wanted, page)
+
+
+async def dead_letters(tx: Transaction, wanted: DeliveryFilter, page: Page) -> tuple[list[DeadLetter], int]:
+    """Return a page of what was given up, the oldest first, and how many there are."""
+    return await listing_store.dead_letters(tx, wanted, page)
+
+
+async def attempts(tx: Transaction, wanted: DeliveryFilter, page: Page) -> tuple[list[Attempt], int]:
+    """Return a page of the log of attempts, the latest first, and how many there are."""
+    return await listing_store.attempts(tx, wanted, page)
+
+
+async def _again(tx: Transaction, subscription_id: SubscriptionId, event_ids: Sequence[EventId]) -> None:
+    if subscription_id not in await subscriptions.by_ids(tx, [subscription_id]):
+        raise NotFoundError("subscription", subscription_id)
+    stored = await events.bodies(tx, event_ids)
+    for event_id in event_ids:
+        if event_id not in stored:
+            raise NotFoundError("event", str(event_id))
+    deliveries = [_delivery(stored[event_id], subscription_id) for event_id in event_ids]
+    await _insert(tx, deliveries)
+    tx.announce(DELIVERIES_AGAIN, deliveries)
+
+
+async def _insert(tx: Transaction, deliveries: Sequence[Delivery]) -> None:
+    await store.insert_deliveries(
+        tx,
+        [
+            (delivery.event_id, delivery.subscription_id, delivery.device_id, delivery.sequence)
+            for delivery in deliveries
+        ],
+    )
+
+
+def _delivery(event: StoredEvent, subscription_id: SubscriptionId, trouble: Trouble | None = None) -> Delivery:
+    return Delivery(
+        event_id=event.event_id,
+        subscription_id=subscription_id,
+        device_id=event.device_id,
+        sequence=event.sequence,
+        message_id=event.message_id,
+        occurred_at=event.occurred_at,
+        synthesised=event.synthesised,
+        body=event.body,
+        trouble=trouble,
+    )
