@@ -1,6 +1,7 @@
 """A callback that does what its script says, on loopback, with and without TLS."""
 
 import asyncio
+import json
 import select
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,8 +16,24 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from firmcast.applications import use_cases as applications
+from firmcast.clock import SystemClock
+from firmcast.db.page import Page
+from firmcast.db.sqlite import SqliteDatabase
+from firmcast.events.log import EventLog
+from firmcast.events.model import Event, EventType, Fact, FirmwareStateChanged, NewEvent
+from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, SubscriptionId, TaskId
+from firmcast.lwm2m.firmware_update import FirmwareUpdateState
+from firmcast.push import use_cases as push
+from firmcast.push.configuration import destination_rules, sender_limits
 from firmcast.push.destination import DestinationRules
+from firmcast.push.dispatcher import Dispatcher
+from firmcast.push.envelope import encode_event
 from firmcast.push.http_sender import HttpSender, SenderLimits
+from firmcast.push.model import Attempt, DeadLetter, DeliveryFilter
+from firmcast.sealing import Sealer
+from firmcast.settings import PushSettings
+from firmcast.subscriptions import use_cases as subscriptions
 
 LOOPBACK = DestinationRules(allowed_networks=(ip_network("127.0.0.0/8"), ip_network("::1/128")))
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -55,8 +72,8 @@ class Callback:
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def listen(self, context: ssl.SSLContext | None = None) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context, backlog=1024)
+    async def listen(self, context: ssl.SSLContext | None = None, port: int = 0) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, ssl=context, backlog=1024)
         if context is not None:
             self.scheme = "https"
 
@@ -64,6 +81,16 @@ class Callback:
     def port(self) -> int:
         assert self._server is not None
         return int(self._server.sockets[0].getsockname()[1])
+
+    def lanes(self) -> dict[str, list[int]]:
+        """Sequences by device, in the order of their first arrival."""
+        found: dict[str, list[int]] = {}
+        for request in self.requests:
+            arrived = found.setdefault(json.loads(request.body)["deviceId"], [])
+            sequence = int(request.headers["firmcast-sequence"])
+            if sequence not in arrived:
+                arrived.append(sequence)
+        return found
 
     def url(self, path: str = "/v1.0.0/messageReceiver") -> str:
         return f"{self.scheme}://{self.host}:{self.port}{path}"
@@ -121,9 +148,9 @@ async def new_callback() -> AsyncIterator[Callable[..., Awaitable[Callback]]]:
     """Makes callbacks that are stopped at the end of the test."""
     made: list[Callback] = []
 
-    async def make(context: ssl.SSLContext | None = None) -> Callback:
+    async def make(context: ssl.SSLContext | None = None, port: int = 0) -> Callback:
         server = Callback()
-        await server.listen(context)
+        await server.listen(context, port)
         made.append(server)
         return server
 
@@ -224,3 +251,96 @@ def tls_context(authority: Authority) -> ssl.SSLContext:
 @pytest.fixture
 async def tls_callback(new_callback, tls_context: ssl.SSLContext) -> Callback:
     return await new_callback(tls_context)
+
+
+@dataclass(slots=True)
+class World:
+    """A store with one application, and a dispatcher that can be taken away and made anew."""
+
+    database: SqliteDatabase
+    sealer: Sealer
+    log: EventLog
+    application_id: ApplicationId
+    signing_secret: str
+    settings: PushSettings
+    dispatchers: list[Dispatcher] = field(default_factory=list)
+
+    async def subscribe(self, url: str, event_type: EventType = EventType.FIRMWARE_STATE_CHANGED) -> SubscriptionId:
+        now = datetime.now(UTC)
+        subscription = await self.database.write(subscriptions.subscribe, self.application_id, event_type, url, now)
+        return subscription.subscription_id
+
+    async def happen(self, *devices: str, fact: Fact | None = None, synthesised: bool = False) -> list[Event]:
+        new_events = [
+            NewEvent(
+                application_id=self.application_id,
+                device_id=DeviceId(device),
+                task_id=TaskId("task"),
+                device_upgrade_id=DeviceUpgradeId(f"upgrade-{device}"),
+                occurred_at=datetime.now(UTC),
+                synthesised=synthesised,
+                fact=fact or FirmwareStateChanged(state=FirmwareUpdateState.DOWNLOADING),
+            )
+            for device in devices
+        ]
+        return await self.database.write(self.log.append, new_events)
+
+    async def dispatch(self) -> Dispatcher:
+        sender = HttpSender(rules=destination_rules(self.settings), limits=sender_limits(self.settings))
+        dispatcher = Dispatcher(
+            database=self.database,
+            sender=sender,
+            clock=SystemClock(),
+            settings=self.settings,
+            sealer=self.sealer,
+        )
+        await dispatcher.start()
+        self.dispatchers.append(dispatcher)
+        return dispatcher
+
+    def kill(self, dispatcher: Dispatcher) -> None:
+        """Take everything from a dispatcher that a killed process would lose."""
+        self.dispatchers.remove(dispatcher)
+        dispatcher._stopping = True
+        for task in dispatcher._tasks:
+            task.cancel()
+        dispatcher._sender.close()
+        self.database._listeners.clear()
+
+    async def pending(self) -> int:
+        _, total = await self.database.read(push.pending, DeliveryFilter(), Page())
+        return total
+
+    async def dead(self) -> list[DeadLetter]:
+        letters, _ = await self.database.read(push.dead_letters, DeliveryFilter(), Page())
+        return letters
+
+    async def attempts(self) -> list[Attempt]:
+        entries, _ = await self.database.read(push.attempts, DeliveryFilter(), Page())
+        return entries[::-1]
+
+    async def settled(self) -> None:
+        """Wait until nothing is left to be delivered; the test's own time limit bounds it."""
+        while await self.pending():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def world(database: SqliteDatabase) -> AsyncIterator[World]:
+    sealer = Sealer(bytes(32))
+    credentials = await database.write(applications.create, "app", sealer, datetime.now(UTC))
+    it = World(
+        database=database,
+        sealer=sealer,
+        log=EventLog(encode=encode_event, projections=[push.fan_out]),
+        application_id=credentials.application_id,
+        signing_secret=credentials.signing_secret,
+        settings=PushSettings(
+            allowed_networks=("127.0.0.0/8",),
+            probe_interval=timedelta(milliseconds=100),
+            attempt_timeout=timedelta(seconds=10),
+        ),
+    )
+    yield it
+    for dispatcher in it.dispatchers:
+        await dispatcher.stop(0)

@@ -1,0 +1,65 @@
+"""Where each subscription is called, whom that trusts and how it is signed: a copy in memory of what the store says."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from firmcast.applications import use_cases as applications
+from firmcast.applications.model import SigningIdentity
+from firmcast.db.port import Transaction
+from firmcast.errors import StoreError
+from firmcast.ids import ApplicationId, SubscriptionId
+from firmcast.push.signing import Signer, parse_secret
+from firmcast.push.trust import Trust
+from firmcast.sealing import Sealer
+from firmcast.subscriptions import use_cases as subscriptions
+from firmcast.subscriptions.model import Subscription
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callback:
+    """Everything that the attempts of one subscription have in common."""
+
+    application_id: ApplicationId
+    url: str
+    trust: Trust
+    signer: Signer
+
+    def leads_elsewhere(self, other: "Callback") -> bool:
+        """Say whether attempts go to another place than with `other`, or trust it on other grounds."""
+        return (self.url, self.trust) != (other.url, other.trust)
+
+
+async def all_callbacks(tx: Transaction, sealer: Sealer) -> dict[SubscriptionId, Callback]:
+    """Return the callbacks of all subscriptions."""
+    return await _callbacks(tx, await subscriptions.all_subscriptions(tx), sealer)
+
+
+async def callbacks_of(
+    tx: Transaction, subscription_ids: Iterable[SubscriptionId], sealer: Sealer
+) -> dict[SubscriptionId, Callback]:
+    """Return the callbacks of these subscriptions; those that are no more are absent."""
+    found = await subscriptions.by_ids(tx, sorted(subscription_ids))
+    return await _callbacks(tx, list(found.values()), sealer)
+
+
+async def _callbacks(tx: Transaction, found: Sequence[Subscription], sealer: Sealer) -> dict[SubscriptionId, Callback]:
+    application_ids = sorted({subscription.application_id for subscription in found})
+    identities = await applications.signing_secrets(tx, application_ids, sealer)
+    if missing := set(application_ids) - identities.keys():
+        message = f"application {min(missing)} has subscriptions and is not in the store"
+        raise StoreError(message)
+    prepared = {application_id: _prepare(identity) for application_id, identity in identities.items()}
+    return {
+        subscription.subscription_id: Callback(
+            application_id=subscription.application_id,
+            url=subscription.callback_url,
+            trust=prepared[subscription.application_id][0],
+            signer=prepared[subscription.application_id][1],
+        )
+        for subscription in found
+    }
+
+
+def _prepare(identity: SigningIdentity) -> tuple[Trust, Signer]:
+    trust = Trust(authorities=identity.callback_ca.encode())
+    return trust, Signer([parse_secret(secret) for secret in identity.secrets])

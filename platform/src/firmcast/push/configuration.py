@@ -1,0 +1,62 @@
+"""What the operator sets becomes the rules and limits of push here, and nowhere else."""
+
+from datetime import timedelta
+from ipaddress import ip_network
+
+from firmcast.errors import StartError
+from firmcast.push.breaker import BreakerPolicy
+from firmcast.push.destination import DestinationRules
+from firmcast.push.http_sender import SenderLimits
+from firmcast.push.lanes import LaneLimits
+from firmcast.push.retry import RetryPolicy
+from firmcast.settings import PushSettings
+
+_PROBE_SECONDS = (1, 2, 5, 10)
+_RESERVED_SHARE = 10
+_TOTAL_ROWS = 50_000
+
+
+def destination_rules(settings: PushSettings) -> DestinationRules:
+    """Return what may be dialled.
+
+    Raises:
+        StartError: a network is not one.
+    """
+    try:
+        networks = tuple(ip_network(network) for network in settings.allowed_networks)
+    except ValueError as error:
+        message = f"push.allowed_networks: {error}"
+        raise StartError(message) from None
+    return DestinationRules(allowed_networks=networks)
+
+
+def sender_limits(settings: PushSettings) -> SenderLimits:
+    """Return the bounds of attempts."""
+    return SenderLimits(
+        attempt_timeout=settings.attempt_timeout,
+        connect_timeout=settings.connect_timeout,
+        connections=2 * settings.concurrency,
+    )
+
+
+def lane_limits(settings: PushSettings) -> LaneLimits:
+    """Return the bounds of the scheduler."""
+    return LaneLimits(
+        in_flight=settings.concurrency,
+        reserved=settings.concurrency // _RESERVED_SHARE,
+        window_rows=settings.window,
+        total_rows=max(_TOTAL_ROWS, settings.window),
+        load_rows=min(1_000, settings.window),
+    )
+
+
+def breaker_policy(settings: PushSettings) -> BreakerPolicy:
+    """Return when a callback counts as down, and how it is probed: soon at first, then at the operator's interval."""
+    longest = settings.probe_interval
+    soon = tuple(delay for seconds in _PROBE_SECONDS if (delay := timedelta(seconds=seconds)) < longest)
+    return BreakerPolicy(probe_delays=(*soon, longest), window=settings.subscription_concurrency)
+
+
+def retry_policy(settings: PushSettings) -> RetryPolicy:
+    """Return when failed deliveries are tried again."""
+    return RetryPolicy(age_limit=settings.age_limit)

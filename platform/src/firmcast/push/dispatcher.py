@@ -1,0 +1,338 @@
+"""The dispatcher carries the scheduler's decisions out: it feeds it rows, sends what it names, writes what came of it.
+
+Everything here runs on one event loop. A failure of the store, or a mistake of ours, is not survived: `broken` is set,
+and the process is to end, since what it would go on with is unknown; the next one reads where this one stopped.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+
+from firmcast.applications.use_cases import APPLICATIONS_CHANGED
+from firmcast.clock import Clock
+from firmcast.db.port import Database
+from firmcast.ids import ApplicationId, SubscriptionId
+from firmcast.push import use_cases
+from firmcast.push.answer import Answer
+from firmcast.push.callbacks import Callback, all_callbacks, callbacks_of
+from firmcast.push.configuration import breaker_policy, lane_limits, retry_policy
+from firmcast.push.envelope import attempt_headers
+from firmcast.push.http_sender import HttpSender, OutgoingRequest
+from firmcast.push.lanes import Lanes, Sendable
+from firmcast.push.model import Delivery, Settlement
+from firmcast.push.retry import Dead, Delivered, FailureReason, RetryAt, Verdict, decide
+from firmcast.push.settlement_writer import SettlementWriter
+from firmcast.push.steady_time import SteadyTime
+from firmcast.push.subscription_lanes import LoadRequest
+from firmcast.sealing import Sealer
+from firmcast.settings import PushSettings
+from firmcast.subscriptions.use_cases import SUBSCRIPTIONS_CHANGED
+
+_log = structlog.get_logger()
+
+_MOST_UNWRITTEN = 20_000
+"""With more outcomes than this not yet durable, nothing more is sent."""
+
+_LAST_WRITE_SECONDS = 5.0
+"""How long a stop waits at least for the store; what is not written by then is delivered once more."""
+
+_RESTART_GRACE = timedelta(seconds=5)
+"""After a start nothing waits longer than this for its next attempt."""
+
+
+class Dispatcher:
+    """Delivers what the store holds, until it is stopped."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        sender: HttpSender,
+        clock: Clock,
+        settings: PushSettings,
+        sealer: Sealer,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        """Bind the parts; nothing happens before `start`. `draw` gives numbers from 0 to 1 for jitter."""
+        self._database = database
+        self._sender = sender
+        self._clock = clock
+        self._sealer = sealer
+        self._draw = draw
+        self._policy = retry_policy(settings)
+        self._time = SteadyTime(clock)
+        self._lanes: Lanes[Delivery] = Lanes(
+            limits=lane_limits(settings), breaker_policy=breaker_policy(settings), draw=draw
+        )
+        self._callbacks: dict[SubscriptionId, Callback] = {}
+        self._writer = SettlementWriter(self._write)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._refreshing = asyncio.Lock()
+        self._early: list[Delivery] | None = []  # announced before the backlog was known
+        self._sending = 0
+        self._pump_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._stopping = False
+        self._idle = asyncio.Event()
+        self.broken = asyncio.Event()
+        """Set when the dispatcher cannot go on; the process must end."""
+
+    # ------------------------------------------------------------------ life
+
+    async def start(self) -> None:
+        """Take up what earlier processes left, then deliver what comes.
+
+        Raises:
+            StartError: the key file does not open the signing secrets.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._database.listen(use_cases.NEW_DELIVERIES, self._guarded(self._offer))
+        self._database.listen(use_cases.DELIVERIES_AGAIN, self._guarded(self._offer_again))
+        self._database.listen(SUBSCRIPTIONS_CHANGED, self._guarded(self._on_subscriptions_changed))
+        self._database.listen(APPLICATIONS_CHANGED, self._guarded(self._on_applications_changed))
+        await self._database.write(use_cases.hasten, self._clock.now() + _RESTART_GRACE)
+        async with self._refreshing:
+            self._callbacks = await self._database.read(all_callbacks, self._sealer)
+        left_over = await self._database.read(use_cases.subscriptions_with_deliveries)
+        self._spawn(self._writer.run())
+        for subscription_id in left_over:
+            if subscription_id in self._callbacks:
+                self._lanes.add_backlog(subscription_id)
+            else:
+                self._spawn(self._discard(subscription_id))
+        early, self._early = self._early or [], None
+        for subscription_id in {delivery.subscription_id for delivery in early} - self._callbacks.keys():
+            self._lanes.pause(subscription_id)
+        # Some of them may be older than others that are in the backlog: all are read from the store, in order.
+        for subscription_id in {delivery.subscription_id for delivery in early}:
+            self._lanes.add_backlog(subscription_id)
+        self._pump_soon()
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Start nothing more, let attempts under way end for so long, break off the rest, write what came of them."""
+        self._stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._sending and not self.broken.is_set():
+            self._idle.clear()
+            waiting = asyncio.create_task(self._idle.wait())
+            await asyncio.wait({waiting}, timeout=drain_seconds)
+            waiting.cancel()
+        self._sender.close()
+        if not self.broken.is_set():
+            written = asyncio.create_task(self._writer.written())
+            await asyncio.wait({written}, timeout=max(drain_seconds, _LAST_WRITE_SECONDS))
+            written.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def in_flight(self) -> int:
+        """How many attempts are under way."""
+        return self._sending
+
+    # ------------------------------------------------------------------ what the store tells
+
+    def _offer(self, deliveries: Sequence[Delivery]) -> None:
+        if self._early is not None:
+            self._early += deliveries
+            return
+        self._hold_back_strangers(deliveries)
+        self._lanes.offer(deliveries, self._time.now())
+        self._pump_soon()
+
+    def _offer_again(self, deliveries: Sequence[Delivery]) -> None:
+        if self._early is not None:
+            self._early += deliveries
+            return
+        self._hold_back_strangers(deliveries)
+        self._lanes.offer_again(deliveries)
+        self._pump_soon()
+
+    def _hold_back_strangers(self, deliveries: Iterable[Delivery]) -> None:
+        """Leave rows in the store whose callback is not known yet: the news of it is on its way."""
+        for subscription_id in {delivery.subscription_id for delivery in deliveries} - self._callbacks.keys():
+            self._lanes.pause(subscription_id)
+
+    def _on_subscriptions_changed(self, subscription_ids: Sequence[SubscriptionId]) -> None:
+        self._spawn(self._refresh(set(subscription_ids)))
+
+    def _on_applications_changed(self, application_ids: Sequence[ApplicationId]) -> None:
+        changed = set(application_ids)
+        self._spawn(
+            self._refresh({key for key, callback in self._callbacks.items() if callback.application_id in changed})
+        )
+
+    async def _refresh(self, subscription_ids: set[SubscriptionId]) -> None:
+        """Learn where subscriptions are called now; the next attempt of each goes there."""
+        async with self._refreshing:
+            found = await self._database.read(callbacks_of, subscription_ids, self._sealer)
+            for subscription_id in sorted(subscription_ids):
+                before = self._callbacks.get(subscription_id)
+                now = found.get(subscription_id)
+                if now is None:
+                    self._forget(subscription_id)
+                    continue
+                self._callbacks[subscription_id] = now
+                if before is None:
+                    self._lanes.resume(subscription_id)
+                elif now.leads_elsewhere(before):
+                    self._lanes.hasten(subscription_id, self._time.now())
+        self._pump_soon()
+
+    def _forget(self, subscription_id: SubscriptionId) -> None:
+        self._callbacks.pop(subscription_id, None)
+        self._lanes.drop_subscription(subscription_id)
+        self._spawn(self._discard(subscription_id))
+
+    async def _discard(self, subscription_id: SubscriptionId) -> None:
+        while await self._database.write(use_cases.discard_subscription, subscription_id):
+            pass
+        _log.info("push.subscription_discarded", subscription_id=subscription_id)
+
+    async def _load(self, request: LoadRequest) -> None:
+        """Read a part of a backlog, once everything settled before the request is durable."""
+        await self._writer.written()
+        rows = await self._database.read(use_cases.load, request)
+        self._lanes.loaded(request, rows, self._time.now())
+        self._pump_soon()
+
+    # ------------------------------------------------------------------ the pump
+
+    def _pump_soon(self) -> None:
+        if not self._pump_due:
+            self._pump_due = True
+            self._loop.call_soon(self._guarded(self._pump))
+
+    def _pump(self) -> None:
+        """Send what may be sent, ask for what memory has room for, and set the alarm for what waits."""
+        self._pump_due = False
+        if self._stopping or self._early is not None or self._writer.unwritten > _MOST_UNWRITTEN:
+            return
+        now = self._time.now()
+        sendables = self._lanes.take(now)
+        if sendables:
+            attempted_at = self._clock.now()
+            for sendable in sendables:
+                self._send(sendable, attempted_at)
+        for request in self._lanes.needs_rows():
+            self._spawn(self._load(request))
+        self._set_alarm(now)
+
+    def _set_alarm(self, now: datetime) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = self._lanes.next_timer()
+        if due is not None:
+            self._timer = self._loop.call_later(max(0.0, (due - now).total_seconds()), self._pump_soon)
+
+    def _send(self, sendable: Sendable[Delivery], attempted_at: datetime) -> None:
+        delivery = sendable.row
+        callback = self._callbacks[delivery.subscription_id]
+        headers = attempt_headers(
+            message_id=delivery.message_id,
+            sequence=delivery.sequence,
+            occurred_at=delivery.occurred_at,
+            synthesised=delivery.synthesised,
+            attempt=sendable.attempt,
+            signature=callback.signer.sign(delivery.message_id, attempted_at, delivery.body),
+        )
+        self._sending += 1
+        self._sender.start(
+            OutgoingRequest(url=callback.url, headers=headers, body=delivery.body, trust=callback.trust),
+            self._guarded(partial(self._answered, sendable, attempted_at)),
+        )
+
+    def _answered(self, sendable: Sendable[Delivery], attempted_at: datetime, answer: Answer) -> None:
+        self._sending -= 1
+        if not self._sending:
+            self._idle.set()
+        now = self._time.now()
+        verdict = decide(
+            attempt=sendable.attempt,
+            first_attempted_at=sendable.first_attempted_at,
+            answer=answer,
+            policy=self._policy,
+            now=now,
+            jitter=self._draw(),
+        )
+        self._lanes.settle(sendable, verdict, now)
+        if not isinstance(verdict, RetryAt) or verdict.reason is not FailureReason.LOCAL:
+            self._writer.add(
+                Settlement(
+                    delivery=sendable.row,
+                    attempt=sendable.attempt,
+                    attempted_at=attempted_at,
+                    first_attempted_at=sendable.first_attempted_at,
+                    retried=sendable.retried,
+                    answer=answer,
+                    verdict=verdict,
+                    settled_at=now,
+                )
+            )
+        _tell(sendable, answer, verdict)
+        self._pump_soon()
+
+    # ------------------------------------------------------------------ inside
+
+    async def _write(self, settlements: Sequence[Settlement]) -> None:
+        await self._database.write(use_cases.record_settlements, settlements)
+        if len(settlements) + self._writer.unwritten > _MOST_UNWRITTEN:
+            self._pump_soon()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._break(error)
+
+    def _guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
+        """Return `callback` so that its failure does not go unnoticed by a loop that would only log it."""
+
+        def call(*arguments: Any) -> None:
+            try:
+                callback(*arguments)
+            except Exception as error:  # whatever it is, the dispatcher's state is no longer sound
+                self._break(error)
+
+        return call
+
+    def _break(self, error: BaseException) -> None:
+        if self._stopping or self.broken.is_set():
+            return
+        _log.critical("push.broken", error=repr(error), exc_info=error)
+        self._stopping = True
+        self.broken.set()
+
+
+def _tell(sendable: Sendable[Delivery], answer: Answer, verdict: Verdict) -> None:
+    """Log an attempt in one line; deliveries only where somebody asks for every detail."""
+    if isinstance(verdict, Delivered):
+        log, outcome = _log.debug, {"outcome": "delivered"}
+    elif isinstance(verdict, Dead):
+        log, outcome = _log.warning, {"outcome": "dead", "reason": verdict.reason.value}
+    else:
+        log, outcome = _log.info, {"outcome": "again", "at": verdict.at.isoformat(), "reason": verdict.reason.value}
+    log(
+        "push.attempted",
+        message_id=sendable.row.message_id,
+        device_id=sendable.row.device_id,
+        subscription_id=sendable.row.subscription_id,
+        attempt=sendable.attempt,
+        probe=sendable.probe,
+        status=answer.status,
+        detail=answer.detail,
+        seconds=round(answer.duration, 3),
+        **outcome,
+    )

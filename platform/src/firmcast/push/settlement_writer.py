@@ -1,0 +1,79 @@
+"""What became of attempts is written in batches: while one is being written, the next gathers.
+
+A full disk is waited out, since nothing is lost by it: what was delivered is only not yet known to the store. Any other
+failure of the store ends the writer.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from firmcast.errors import StoreFullError
+from firmcast.push.model import Settlement
+
+WriteBatch = Callable[[Sequence[Settlement]], Awaitable[None]]
+
+_log = structlog.get_logger()
+_FULL_DISK_PAUSE_SECONDS = 1.0
+
+
+class SettlementWriter:
+    """Gathers settlements and writes them, in order."""
+
+    def __init__(self, write: WriteBatch, *, pause_seconds: float = _FULL_DISK_PAUSE_SECONDS) -> None:
+        """Write each batch with `write`; `run` does it."""
+        self._write = write
+        self._pause_seconds = pause_seconds
+        self._gathered: list[Settlement] = []
+        self._waiters: list[asyncio.Future[None]] = []
+        self._wake = asyncio.Event()
+        self._writing = 0
+
+    def add(self, settlement: Settlement) -> None:
+        """Have a settlement written soon."""
+        self._gathered.append(settlement)
+        self._wake.set()
+
+    @property
+    def unwritten(self) -> int:
+        """How many settlements are not yet durable."""
+        return len(self._gathered) + self._writing
+
+    async def written(self) -> None:
+        """Wait until everything added so far is durable."""
+        if not self.unwritten:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._wake.set()
+        await waiter
+
+    async def run(self) -> None:
+        """Write for ever.
+
+        Raises:
+            StoreError: the store is broken or closed.
+        """
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            batch, self._gathered = self._gathered, []
+            waiters, self._waiters = self._waiters, []
+            if batch:
+                self._writing = len(batch)
+                await self._write_durably(batch)
+                self._writing = 0
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    async def _write_durably(self, batch: Sequence[Settlement]) -> None:
+        while True:
+            try:
+                await self._write(batch)
+            except StoreFullError:
+                _log.error("push.settlements_held_up", settlements=len(batch), reason="the disk is full")
+                await asyncio.sleep(self._pause_seconds)
+            else:
+                return

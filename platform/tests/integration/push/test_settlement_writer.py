@@ -1,0 +1,65 @@
+"""Outcomes are written in order, in batches, and a full disk is waited out."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+import pytest
+
+from firmcast.errors import StoreBrokenError, StoreFullError
+from firmcast.push.settlement_writer import SettlementWriter
+
+
+async def test_while_one_batch_is_written_the_next_gathers() -> None:
+    batches: list[list[str]] = []
+    release = asyncio.Event()
+
+    async def write(batch: Sequence[str]) -> None:
+        batches.append(list(batch))
+        await release.wait()
+
+    writer = SettlementWriter(write)
+    running = asyncio.create_task(writer.run())
+    writer.add("a")
+    while not batches:
+        await asyncio.sleep(0)
+    for item in "bcd":
+        writer.add(item)
+    assert writer.unwritten == 4
+    waiting = asyncio.create_task(writer.written())
+    release.set()
+    await waiting
+    assert (batches, writer.unwritten) == ([["a"], ["b", "c", "d"]], 0)
+    await writer.written()
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+async def test_a_full_disk_is_waited_out_and_nothing_is_lost() -> None:
+    failures = iter([True, True, False])
+    written: list[str] = []
+
+    async def write(batch: Sequence[str]) -> None:
+        if next(failures, False):
+            raise StoreFullError
+        written.extend(batch)
+
+    writer = SettlementWriter(write, pause_seconds=0)
+    running = asyncio.create_task(writer.run())
+    writer.add("a")
+    await writer.written()
+    assert written == ["a"]
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+async def test_any_other_failure_of_the_store_ends_it() -> None:
+    async def write(_batch: Sequence[str]) -> None:
+        raise StoreBrokenError("no sync")
+
+    writer = SettlementWriter(write)
+    writer.add("a")
+    with pytest.raises(StoreBrokenError):
+        await writer.run()
