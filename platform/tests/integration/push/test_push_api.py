@@ -1,0 +1,154 @@
+"""The management API of push over HTTP, in process."""
+
+import asyncio
+
+import httpx2
+import pytest
+
+from firmcast.ids import EventId
+from firmcast.push import api, use_cases
+from firmcast.rest.application import http_application
+from firmcast.rest.authentication import administrator_authentication
+
+GONE = b"HTTP/1.1 410 Gone\r\nContent-Length: 3\r\n\r\nbye"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+ADMINISTRATOR = {"authorization": "Bearer operators-token"}
+
+
+@pytest.fixture
+async def client(world):
+    routes = api.routes(
+        database=world.database, authorise_administrator=administrator_authentication("operators-token")
+    )
+    transport = httpx2.ASGITransport(http_application(routes))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://platform", headers=ADMINISTRATOR) as it:
+        yield it
+
+
+def answering(text: bytes):
+    async def script(_received, writer: asyncio.StreamWriter) -> bool:
+        writer.write(text)
+        return True
+
+    return script
+
+
+async def test_what_is_pending_is_listed_and_filtered(world, client) -> None:
+    subscription = await world.subscribe("http://127.0.0.1:9/x")
+    await world.happen("d1", "d2", "d1")
+    listed = (await client.get("/v1/deliveries")).json()
+    assert [(item["device_id"], item["sequence"]) for item in listed["deliveries"]] == [
+        ("d1", 1),
+        ("d2", 1),
+        ("d1", 2),
+    ]
+    assert {key: listed[key] for key in ("page", "page_size", "total")} == {"page": 0, "page_size": 100, "total": 3}
+    assert listed["deliveries"][0] == {
+        "event_id": 1,
+        "subscription_id": subscription,
+        "device_id": "d1",
+        "sequence": 1,
+        "attempts": 0,
+        "next_attempt_at": None,
+        "reason": None,
+    }
+    only = (await client.get("/v1/deliveries?device_id=d1&page=1&page_size=1")).json()
+    assert ([item["event_id"] for item in only["deliveries"]], only["total"]) == ([3], 2)
+    nothing = (await client.get(f"/v1/deliveries?subscription_id={subscription}&event_id=9")).json()
+    assert nothing["deliveries"] == []
+
+
+async def test_dead_letters_and_attempts_are_listed_and_sent_again(world, client, callback) -> None:
+    callback.script = answering(GONE)
+    await world.dispatch()
+    subscription = await world.subscribe(callback.url())
+    await world.happen("d1", "d2", "d3")
+    while len(await world.dead()) < 3:
+        await asyncio.sleep(0.01)
+    letters = (await client.get("/v1/dead-letters")).json()
+    assert letters["total"] == 3
+    assert letters["dead_letters"][0] | {"died_at": ""} == {
+        "event_id": 1,
+        "subscription_id": subscription,
+        "device_id": "d1",
+        "sequence": 1,
+        "attempts": 1,
+        "reason": "gone",
+        "failure": "gone",
+        "died_at": "",
+    }
+    tried = (await client.get("/v1/attempts?event_id=1")).json()
+    assert tried["total"] == 1
+    assert tried["attempts"][0] | {"attempted_at": "", "seconds": 0, "attempt_id": 0} == {
+        "attempt_id": 0,
+        "event_id": 1,
+        "subscription_id": subscription,
+        "device_id": "d1",
+        "number": 1,
+        "attempted_at": "",
+        "seconds": 0,
+        "status": 410,
+        "failure": "gone",
+        "detail": "",
+        "address": "127.0.0.1",
+        "answer": "bye",
+    }
+    callback.script = answering(OK)
+    said = await client.post("/v1/deliveries/resend", json={"event_id": 2, "subscription_id": subscription})
+    assert (said.status_code, said.json()) == (200, {"resent": 1})
+    said = await client.post("/v1/dead-letters/resend", json={"subscription_id": subscription})
+    assert (said.status_code, said.json()) == (200, {"resent": 2})
+    await world.settled()
+    assert (await client.get("/v1/dead-letters")).json()["total"] == 0
+
+
+async def test_more_dead_letters_than_one_transaction_moves(
+    world, client, callback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(use_cases, "_RESENT_AT_ONCE", 2)
+    callback.script = answering(GONE)
+    await world.dispatch()
+    subscription = await world.subscribe(callback.url())
+    for _ in range(5):
+        await world.happen("d1")
+    while len(await world.dead()) < 5:
+        await asyncio.sleep(0.01)
+    callback.requests.clear()
+    callback.script = answering(OK)
+    said = await client.post("/v1/dead-letters/resend", json={"subscription_id": subscription})
+    assert said.json() == {"resent": 5}
+    await world.settled()
+    assert callback.lanes() == {"d1": [1, 2, 3, 4, 5]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("/v1/deliveries/resend", {"event_id": 7, "subscription_id": "nobody"}, 404, "not_found"),
+        ("/v1/deliveries/resend", {"event_id": 2**70, "subscription_id": "nobody"}, 400, "invalid_request"),
+        ("/v1/deliveries/resend", {"event_id": "x", "subscription_id": "nobody"}, 400, "invalid_request"),
+        ("/v1/deliveries/resend", {"subscription_id": "nobody"}, 400, "invalid_request"),
+        ("/v1/dead-letters/resend", {"subscription_id": "nobody"}, 404, "not_found"),
+        ("/v1/dead-letters/resend", {"subscription_id": ""}, 400, "invalid_request"),
+        ("/v1/dead-letters/resend", [], 400, "invalid_request"),
+    ],
+)
+async def test_what_cannot_be_sent_again(client, path: str, body: object, status: int, code: str) -> None:
+    answer = await client.post(path, json=body)
+    assert (answer.status_code, answer.json()["error_code"]) == (status, code)
+
+
+@pytest.mark.parametrize("query", ["page=-1", "page_size=0", "page_size=1001", "event_id=x", "page=99999999999"])
+async def test_a_list_with_a_wrong_parameter_is_refused(client, query: str) -> None:
+    assert (await client.get(f"/v1/attempts?{query}")).status_code == 400
+
+
+@pytest.mark.parametrize("method_and_path", ["GET /v1/deliveries", "GET /v1/attempts", "POST /v1/deliveries/resend"])
+async def test_strangers_learn_nothing(client, method_and_path: str) -> None:
+    method, path = method_and_path.split()
+    answer = await client.request(method, path, headers={"authorization": "Bearer guessed"})
+    assert (answer.status_code, answer.json()["error_code"]) == (401, "unauthorized")
+
+
+def test_no_event_has_the_number_that_stands_for_none() -> None:
+    assert api._event_id(-5) == EventId(0)
