@@ -25,7 +25,7 @@ from firmcast.push.envelope import attempt_headers
 from firmcast.push.http_sender import HttpSender, OutgoingRequest
 from firmcast.push.lanes import Lanes, Sendable
 from firmcast.push.model import Delivery, Settlement
-from firmcast.push.retry import Dead, Delivered, FailureReason, RetryAt, Verdict, decide
+from firmcast.push.retry import Dead, Delivered, FailureReason, RetryAt, decide
 from firmcast.push.settlement_writer import SettlementWriter
 from firmcast.push.steady_time import SteadyTime
 from firmcast.push.subscription_lanes import LoadRequest
@@ -76,6 +76,7 @@ class Dispatcher:
         self._early: list[Delivery] | None = []  # announced before the backlog was known
         self._sending = 0
         self._pump_due = False
+        self._moment: datetime | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._stopping = False
         self._idle = asyncio.Event()
@@ -213,6 +214,7 @@ class Dispatcher:
     def _pump(self) -> None:
         """Send what may be sent, ask for what memory has room for, and set the alarm for what waits."""
         self._pump_due = False
+        self._moment = None
         if self._stopping or self._early is not None or self._writer.unwritten > _MOST_UNWRITTEN:
             return
         now = self._time.now()
@@ -247,14 +249,22 @@ class Dispatcher:
         self._sending += 1
         self._sender.start(
             OutgoingRequest(url=callback.url, headers=headers, body=delivery.body, trust=callback.trust),
-            self._guarded(partial(self._answered, sendable, attempted_at)),
+            partial(self._on_answer, sendable, attempted_at),
         )
 
-    def _answered(self, sendable: Sendable[Delivery], attempted_at: datetime, answer: Answer) -> None:
+    def _on_answer(self, sendable: Sendable[Delivery], attempted_at: datetime, answer: Answer) -> None:
         self._sending -= 1
         if not self._sending:
             self._idle.set()
-        now = self._time.now()
+        try:
+            self._settle(sendable, attempted_at, answer)
+        except Exception as error:
+            self._break(error)
+
+    def _settle(self, sendable: Sendable[Delivery], attempted_at: datetime, answer: Answer) -> None:
+        now = self._moment
+        if now is None:
+            now = self._moment = self._time.now()  # the same for all that have ended in this turn of the loop
         verdict = decide(
             attempt=sendable.attempt,
             first_attempted_at=sendable.first_attempted_at,
@@ -277,8 +287,28 @@ class Dispatcher:
                     settled_at=now,
                 )
             )
-        _tell(sendable, answer, verdict)
+        if not isinstance(verdict, Delivered):
+            self._tell(sendable, answer, verdict)
         self._pump_soon()
+
+    def _tell(self, sendable: Sendable[Delivery], answer: Answer, verdict: RetryAt | Dead) -> None:
+        """Log an attempt that failed, in one line; those that delivered stand in the store's log of attempts alone."""
+        if isinstance(verdict, Dead):
+            log, outcome = _log.warning, {"outcome": "dead", "reason": verdict.reason.value}
+        else:
+            log, outcome = _log.info, {"outcome": "again", "at": verdict.at.isoformat(), "reason": verdict.reason.value}
+        log(
+            "push.attempted",
+            message_id=sendable.row.message_id,
+            device_id=sendable.row.device_id,
+            subscription_id=sendable.row.subscription_id,
+            attempt=sendable.attempt,
+            probe=sendable.probe,
+            status=answer.status,
+            detail=answer.detail,
+            seconds=round(answer.duration, 3),
+            **outcome,
+        )
 
     # ------------------------------------------------------------------ inside
 
@@ -314,25 +344,3 @@ class Dispatcher:
         _log.critical("push.broken", error=repr(error), exc_info=error)
         self._stopping = True
         self.broken.set()
-
-
-def _tell(sendable: Sendable[Delivery], answer: Answer, verdict: Verdict) -> None:
-    """Log an attempt in one line; deliveries only where somebody asks for every detail."""
-    if isinstance(verdict, Delivered):
-        log, outcome = _log.debug, {"outcome": "delivered"}
-    elif isinstance(verdict, Dead):
-        log, outcome = _log.warning, {"outcome": "dead", "reason": verdict.reason.value}
-    else:
-        log, outcome = _log.info, {"outcome": "again", "at": verdict.at.isoformat(), "reason": verdict.reason.value}
-    log(
-        "push.attempted",
-        message_id=sendable.row.message_id,
-        device_id=sendable.row.device_id,
-        subscription_id=sendable.row.subscription_id,
-        attempt=sendable.attempt,
-        probe=sendable.probe,
-        status=answer.status,
-        detail=answer.detail,
-        seconds=round(answer.duration, 3),
-        **outcome,
-    )

@@ -1,22 +1,36 @@
-"""The tables of push: deliveries still to be made, lanes in trouble, attempts, dead letters."""
+"""The tables of push: deliveries still to be made, lanes in trouble, attempts, dead letters.
+
+What is written of every delivery goes in one statement for a whole batch, its rows in one JSON text: the store then
+works through them without taking turns with the event loop for each row.
+"""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from firmcast.db.columns import from_column, to_column
 from firmcast.db.port import Row, Transaction
-from firmcast.db.statement import portable
+from firmcast.db.statement import differing, portable
 from firmcast.ids import DeviceId, EventId, SubscriptionId
 from firmcast.push.model import Settlement, Trouble
 
-# An event is to be delivered to a subscription.
-INSERT_DELIVERY: Final = portable(
-    "INSERT INTO delivery (event_id, subscription_id, device_id, sequence) VALUES (?1, ?2, ?3, ?4)"
+# Events are to be delivered to subscriptions: [[event, subscription, device, sequence], …].
+INSERT_DELIVERIES: Final = differing(
+    sqlite="INSERT INTO delivery (event_id, subscription_id, device_id, sequence)"
+    " SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?1)",
+    postgres="INSERT INTO delivery (event_id, subscription_id, device_id, sequence)"
+    " SELECT (row ->> 0)::bigint, row ->> 1, row ->> 2, (row ->> 3)::bigint FROM json_array_elements(?1::json) row",
 )
 
-# It was delivered, or given up.
-DELETE_DELIVERY: Final = portable("DELETE FROM delivery WHERE event_id = ?1 AND subscription_id = ?2")
+# They were delivered, or given up: [[event, subscription], …].
+DELETE_DELIVERIES: Final = differing(
+    sqlite="DELETE FROM delivery WHERE (event_id, subscription_id) IN"
+    " (SELECT value ->> 0, value ->> 1 FROM json_each(?1))",
+    postgres="DELETE FROM delivery WHERE (event_id, subscription_id) IN"
+    " (SELECT (row ->> 0)::bigint, row ->> 1 FROM json_array_elements(?1::json) row)",
+)
 
 # Is an event still on its way to a subscription?
 SELECT_DELIVERY: Final = portable("SELECT 1 FROM delivery WHERE event_id = ?1 AND subscription_id = ?2")
@@ -55,10 +69,23 @@ DELETE_LANE: Final = portable("DELETE FROM lane WHERE subscription_id = ?1 AND d
 # After a start nothing waits long, except where the receiver named a time.
 HASTEN_LANES: Final = portable("UPDATE lane SET next_attempt_at = ?1 WHERE next_attempt_at > ?1 AND reason <> ?2")
 
-# The log of attempts.
-INSERT_ATTEMPT: Final = portable(
+# The log of attempts that failed.
+INSERT_FAILED_ATTEMPT: Final = portable(
     "INSERT INTO attempt (event_id, subscription_id, device_id, number, attempted_at, duration, status, failure,"
     " detail, address, answer) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+)
+
+# The log of attempts that delivered: [[event, subscription, device, number, attempted at, duration, status, address]].
+INSERT_DELIVERED_ATTEMPTS: Final = differing(
+    sqlite="INSERT INTO attempt (event_id, subscription_id, device_id, number, attempted_at, duration, status,"
+    " failure, detail, address, answer)"
+    " SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, '', '',"
+    " value ->> 7, x'' FROM json_each(?1)",
+    postgres="INSERT INTO attempt (event_id, subscription_id, device_id, number, attempted_at, duration, status,"
+    " failure, detail, address, answer)"
+    " SELECT (row ->> 0)::bigint, row ->> 1, row ->> 2, (row ->> 3)::bigint, (row ->> 4)::bigint,"
+    " (row ->> 5)::bigint, (row ->> 6)::bigint, '', '', row ->> 7, ''::bytea"
+    " FROM json_array_elements(?1::json) row",
 )
 
 # Was an event ever sent to a subscription?
@@ -97,7 +124,11 @@ PURGE_LANES: Final = portable("DELETE FROM lane WHERE subscription_id = ?1")
 
 async def insert_deliveries(tx: Transaction, keys: Iterable[tuple[EventId, SubscriptionId, DeviceId, int]]) -> None:
     """Store that these events (id, subscription, device, sequence) are to be delivered."""
-    await tx.execute_many(INSERT_DELIVERY, list(keys))
+    await tx.execute(INSERT_DELIVERIES, _json(keys))
+
+
+def _json(rows: Iterable[Sequence[object]]) -> str:
+    return msgspec.json.encode(list(rows)).decode()
 
 
 async def is_pending(tx: Transaction, event_id: EventId, subscription_id: SubscriptionId) -> bool:
@@ -126,8 +157,9 @@ def _trouble(row: Row) -> Trouble | None:
 
 async def delete_deliveries(tx: Transaction, settled: Sequence[Settlement]) -> None:
     """Forget deliveries that were made or given up."""
-    keys = [(item.delivery.event_id, item.delivery.subscription_id) for item in settled]
-    await tx.execute_many(DELETE_DELIVERY, keys)
+    if settled:
+        keys = [(item.delivery.event_id, item.delivery.subscription_id) for item in settled]
+        await tx.execute(DELETE_DELIVERIES, _json(keys))
 
 
 async def upsert_lanes(tx: Transaction, rows: Sequence[tuple[Settlement, Trouble, str]]) -> None:
@@ -159,10 +191,29 @@ async def hasten_lanes(tx: Transaction, due_at: datetime, *, except_reason: str)
     await tx.execute(HASTEN_LANES, to_column(due_at), except_reason)
 
 
-async def insert_attempts(tx: Transaction, rows: Sequence[tuple[Settlement, str]]) -> None:
-    """Log attempts; beside each the reason of its failure, empty for none."""
+async def insert_delivered_attempts(tx: Transaction, delivered: Sequence[Settlement]) -> None:
+    """Log attempts that delivered."""
+    if delivered:
+        rows = [
+            (
+                item.delivery.event_id,
+                item.delivery.subscription_id,
+                item.delivery.device_id,
+                item.attempt,
+                to_column(item.attempted_at),
+                int(item.answer.duration * 1_000_000),
+                item.answer.status,
+                item.answer.address or "",
+            )
+            for item in delivered
+        ]
+        await tx.execute(INSERT_DELIVERED_ATTEMPTS, _json(rows))
+
+
+async def insert_failed_attempts(tx: Transaction, rows: Sequence[tuple[Settlement, str]]) -> None:
+    """Log attempts that failed; beside each the reason."""
     await tx.execute_many(
-        INSERT_ATTEMPT,
+        INSERT_FAILED_ATTEMPT,
         [
             (
                 item.delivery.event_id,
@@ -175,7 +226,7 @@ async def insert_attempts(tx: Transaction, rows: Sequence[tuple[Settlement, str]
                 failure,
                 item.answer.detail,
                 item.answer.address or "",
-                item.answer.snippet if failure else b"",
+                item.answer.snippet,
             )
             for item, failure in rows
         ],

@@ -57,33 +57,29 @@ async def fan_out(tx: Transaction, new_events: Sequence[Event]) -> None:
 
 async def record_settlements(tx: Transaction, settlements: Sequence[Settlement]) -> None:
     """Write what became of a batch of attempts."""
-    ended: list[Settlement] = []
-    recovered: list[Settlement] = []
-    waiting: list[tuple[Settlement, Trouble, str]] = []
+    delivered: list[Settlement] = []
     dead: list[tuple[Settlement, str, str]] = []
-    attempts: list[tuple[Settlement, str]] = []
+    waiting: list[tuple[Settlement, Trouble, str]] = []
+    failed: list[tuple[Settlement, str]] = []
     for item in settlements:
         verdict = item.verdict
         match verdict:
             case Delivered():
-                failure = ""
+                delivered.append(item)
             case RetryAt():
-                failure = verdict.reason.value
-                waiting.append((item, trouble_of(item, verdict), failure))
+                waiting.append((item, trouble_of(item, verdict), verdict.reason.value))
+                failed.append((item, verdict.reason.value))
             case Dead():
-                failure = verdict.failure.value
-                dead.append((item, verdict.reason.value, failure))
+                dead.append((item, verdict.reason.value, verdict.failure.value))
+                failed.append((item, verdict.failure.value))
             case _:
                 assert_never(verdict)
-        attempts.append((item, failure))
-        if not isinstance(verdict, RetryAt):
-            ended.append(item)
-            if item.retried:
-                recovered.append(item)
-    await store.insert_attempts(tx, attempts)
+    ended = delivered + [item for item, _, _ in dead]
+    await store.insert_delivered_attempts(tx, delivered)
+    await store.insert_failed_attempts(tx, failed)
     await store.insert_dead_letters(tx, dead)
     await store.delete_deliveries(tx, ended)
-    await store.delete_lanes(tx, recovered)
+    await store.delete_lanes(tx, [item for item in ended if item.retried])
     # Last, since the next event of a lane may have failed already; one of an ended delivery finds nothing to wait for.
     await store.upsert_lanes(tx, waiting)
 

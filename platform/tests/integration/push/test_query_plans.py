@@ -13,7 +13,7 @@ async def plan(tx, statement, arguments):
 @pytest.mark.parametrize(
     ("statement", "arguments"),
     [
-        (store.DELETE_DELIVERY, (1, "s")),
+        (store.DELETE_DELIVERIES, ('[[1, "s"]]',)),
         (store.SELECT_DELIVERY, (1, "s")),
         (store.SELECT_BACKLOG, ("s", 0, 100)),
         (store.UPSERT_LANE, (1, "s", 1, 1, 1, "r")),
