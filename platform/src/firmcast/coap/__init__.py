@@ -1,1 +1,1 @@
-"""CoAP is spoken here without I/O: datagrams and `now` go in, datagrams and events come out; only `udp` touches a socket."""
+"""CoAP without I/O: datagrams and `now` go in, datagrams and events come out; only `udp` touches a socket."""
