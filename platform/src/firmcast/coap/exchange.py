@@ -1,0 +1,346 @@
+"""An exchange is one request of ours and all the blocks it takes; it decides what each response means for the transfer.
+
+Block1 goes by a cursor over the caller's bytes, never a copy of them; Block2 fills one assembler. Sources: RFC 7959
+sections 2.3 to 2.6 and 3; the order of the phases (upload, then download) is that of section 3.3.
+"""
+
+from enum import Enum
+from typing import Protocol
+
+from firmcast.coap.block import (
+    LARGEST_SZX,
+    Assembler,
+    Block,
+    BlockError,
+    BlockSink,
+    BodyTooLargeError,
+    decode_block,
+    encode_block,
+)
+from firmcast.coap.codes import Code, MessageType, OptionNumber, is_success
+from firmcast.coap.events import FailureReason, Peer
+from firmcast.coap.message import Message
+from firmcast.coap.options import (
+    Options,
+    encode_options,
+    encode_uint,
+    first_value,
+    sort_options,
+    without,
+)
+from firmcast.coap.static_bodies import StaticBody
+from firmcast.coap.transmission import Outcome, Transmission
+
+_MOST_BLOCKS = 1 << 20
+_FETCHING = (Code.GET, Code.FETCH)
+
+
+class Purpose(Enum):
+    """What an exchange is for."""
+
+    REQUEST = "request"
+    OBSERVE = "observe"
+    CANCEL = "cancel"
+    """To end an observation."""
+    FETCH = "fetch"
+    """To fetch the rest of a notification."""
+
+
+class Step(Enum):
+    """What a response means for its exchange."""
+
+    IGNORE = "ignore"
+    CONTINUE = "continue"
+    COMPLETE = "complete"
+
+
+class ExchangeOwner(Protocol):
+    """Who acts for an exchange when time or the message layer speaks."""
+
+    def exchange_due(self, exchange: "Exchange", now: float) -> None:
+        """Go on after a deadline."""
+
+    def exchange_ended(self, exchange: "Exchange", outcome: Outcome, now: float) -> None:
+        """Go on after the end of a transmission."""
+
+
+class _Wording:
+    """Options in wire form with one block option left open, so that a block costs one concatenation."""
+
+    __slots__ = ("_headers", "_high", "_low", "_number")
+
+    def __init__(self, options: Options, number: OptionNumber) -> None:
+        low = [pair for pair in options if pair[0] < number]
+        last = low[-1][0] if low else 0
+        self._low = encode_options(low)
+        self._headers = [encode_options(((number, bytes(size)),), last)[: -size or None] for size in range(4)]
+        self._high = [pair for pair in options if pair[0] > number]
+        self._number = int(number)
+
+    def with_block(self, value: bytes, *more: tuple[int, bytes]) -> bytes:
+        """Return all options with the block option at `value`, and `more` options of higher number."""
+        wire = self._low + self._headers[len(value)] + value
+        if more or self._high:
+            wire += encode_options(sort_options([*self._high, *more]), self._number)
+        return wire
+
+
+class Exchange(Transmission):
+    """One request to `peer`. `token` names it to the application, `wire_token` is what its messages carry now."""
+
+    __slots__ = (
+        "_base",
+        "_download_szx",
+        "_download_wording",
+        "_in_flight",
+        "_owner",
+        "_payload",
+        "_restarts_left",
+        "_start",
+        "_upload_wording",
+        "_whole",
+        "body_size",
+        "download",
+        "fetching",
+        "first",
+        "max_body",
+        "method",
+        "observing",
+        "options",
+        "payload",
+        "purpose",
+        "sent",
+        "sink",
+        "szx",
+        "token",
+        "total",
+        "waiting",
+        "wire_token",
+    )
+
+    def __init__(
+        self,
+        peer: Peer,
+        owner: ExchangeOwner,
+        *,
+        token: bytes,
+        method: int,
+        options: Options,
+        payload: bytes | StaticBody = b"",
+        confirmable: bool = True,
+        szx: int,
+        max_body: int,
+        restarts: int,
+        whole: bool = True,
+        sink: BlockSink | None = None,
+        purpose: Purpose = Purpose.REQUEST,
+    ) -> None:
+        super().__init__(peer, confirmable=confirmable)
+        self._owner = owner
+        self.token = self.wire_token = token
+        self.method = method
+        self.options = options
+        self.purpose = purpose
+        self.szx = szx
+        self.max_body = max_body
+        self.sink = sink
+        self.waiting = False
+        self._payload = payload
+        self.total = payload.size if isinstance(payload, StaticBody) else len(payload)
+        self._whole = whole
+        self._restarts_left = restarts
+        self.sent = 0
+        self._in_flight = 0
+        self._upload_wording: _Wording | None = None
+        self._download_wording: _Wording | None = None
+        wanted = first_value(options, OptionNumber.BLOCK2)
+        self._start = 0 if wanted is None else decode_block(wanted).offset
+        self._base = _base_options(options, method, szx)
+        self._download_szx = szx
+        self.download: Assembler | None = None
+        self.fetching = False
+        self.first: Message | None = None
+        self.observing = False
+        self.payload = b""
+        self.body_size = 0
+
+    def fire(self, now: float) -> None:
+        self._owner.exchange_due(self, now)
+
+    def ended(self, outcome: Outcome, now: float) -> None:
+        self._owner.exchange_ended(self, outcome, now)
+
+    # What to send next.
+
+    def next_datagram(self) -> bytes:
+        """Return the message that the transfer needs now, under `message_id` and `wire_token`."""
+        token = self.wire_token
+        first_byte = (0x40 if self.confirmable else 0x50) | len(token)
+        message_id = self.message_id
+        head = bytes((first_byte, self.method, message_id >> 8, message_id & 0xFF)) + token
+        if self.fetching:
+            return head + self._next_download()
+        if self.total <= 1 << (self.szx + 4) and not self.sent:
+            self._in_flight = self.total
+            wire = head + encode_options(self._base)
+            return wire + b"\xff" + self._slice(0, self.total) if self.total else wire
+        return head + self._next_upload()
+
+    def _next_upload(self) -> bytes:
+        wording = self._upload_wording
+        if wording is None:
+            wording = self._upload_wording = _Wording(self._base, OptionNumber.BLOCK1)
+        szx = self.szx
+        sent = self.sent
+        payload = self._slice(sent, 1 << (szx + 4))
+        self._in_flight = len(payload)
+        value = encode_block(sent >> (szx + 4), sent + len(payload) < self.total, szx)
+        if sent:
+            return wording.with_block(value) + b"\xff" + payload
+        size1 = (int(OptionNumber.SIZE1), encode_uint(self.total))
+        return wording.with_block(value, size1) + b"\xff" + payload
+
+    def _next_download(self) -> bytes:
+        wording = self._download_wording
+        if wording is None:
+            asked = without(self._base, OptionNumber.OBSERVE, OptionNumber.BLOCK2)
+            wording = self._download_wording = _Wording(asked, OptionNumber.BLOCK2)
+        szx = self._download_szx
+        offset = self._start if self.download is None else self.download.received
+        return wording.with_block(encode_block(offset >> (szx + 4), False, szx))
+
+    def _slice(self, offset: int, length: int) -> bytes:
+        payload = self._payload
+        if isinstance(payload, StaticBody):
+            return payload.read(offset, length)
+        return payload[offset : offset + length]
+
+    # What a response means.
+
+    def accept(self, message: Message) -> Step | FailureReason:
+        """Take in a response that belongs to this exchange."""
+        try:
+            if self.fetching:
+                return self._accept_download(message)
+            verdict = self._accept_upload(message) if self.total else None
+            return self._accept_first(message) if verdict is None else verdict
+        except BodyTooLargeError:
+            return FailureReason.TOO_LARGE
+        except BlockError:
+            return FailureReason.BLOCK_FAILED
+
+    def resume(self, notification: Message) -> Step | FailureReason:
+        """Take a notification as the first block of the body to fetch."""
+        self.sent = self.total
+        try:
+            return self._accept_first(notification)
+        except BodyTooLargeError:
+            return FailureReason.TOO_LARGE
+        except BlockError:
+            return FailureReason.BLOCK_FAILED
+
+    def _accept_upload(self, message: Message) -> Step | FailureReason | None:
+        code = message.code
+        block1 = message.block1
+        end = self.sent + self._in_flight
+        if code == Code.REQUEST_ENTITY_TOO_LARGE and block1 is not None and block1.szx < self.szx:
+            if self.total > block1.size:
+                return self._restart_upload(block1.szx)
+            return None
+        if not self.sent and end == self.total and self._upload_wording is None:
+            return FailureReason.BLOCK_FAILED if code == Code.CONTINUE else None
+        if code == Code.REQUEST_ENTITY_INCOMPLETE and self._restarts_left > 0:
+            self._restarts_left -= 1
+            return self._restart_upload(self.szx)
+        goes_on = code == Code.CONTINUE or (is_success(code) and end < self.total)
+        if not goes_on:
+            return None
+        if end >= self.total or (block1 is None and code != Code.CONTINUE):
+            return FailureReason.BLOCK_FAILED
+        if block1 is not None:
+            if block1.offset != self.sent and block1.number != self.sent >> (self.szx + 4):
+                return _stale(message)
+            self.szx = min(self.szx, block1.szx)
+        self.sent = end
+        return self._checked_size()
+
+    def _restart_upload(self, szx: int) -> Step | FailureReason:
+        self.szx = szx
+        self.sent = 0
+        return self._checked_size()
+
+    def _checked_size(self) -> Step | FailureReason:
+        return Step.CONTINUE if self.total <= _MOST_BLOCKS << (self.szx + 4) else FailureReason.TOO_LARGE
+
+    def _accept_first(self, message: Message) -> Step | FailureReason:
+        self.sent = self.total
+        self.first = message
+        self.observing = message.observe is not None and is_success(message.code)
+        if message.block2 is None or not is_success(message.code):
+            return self._accept_unblocked(message)
+        return self._accept_block(message, message.block2)
+
+    def _accept_unblocked(self, message: Message) -> Step | FailureReason:
+        payload = message.payload
+        self.body_size = len(payload)
+        if len(payload) > self.max_body:
+            return FailureReason.TOO_LARGE
+        if self.sink is not None and is_success(message.code):
+            self.sink(0, payload)
+        else:
+            self.payload = payload
+        return Step.COMPLETE
+
+    def _accept_block(self, message: Message, block: Block) -> Step | FailureReason:
+        if self.download is None:
+            if self._whole and (message.size2 or 0) > self.max_body:
+                return FailureReason.TOO_LARGE
+            self.download = Assembler(limit=self._start + self.max_body, sink=self.sink, start=self._start)
+        self.download.add(block, message.payload)
+        self._download_szx = min(block.szx, self._download_szx)
+        self.fetching = True
+        if block.more and self._whole:
+            return Step.CONTINUE
+        self.payload = self.download.body()
+        self.body_size = self.download.received
+        return Step.COMPLETE
+
+    def _accept_download(self, message: Message) -> Step | FailureReason:
+        if not is_success(message.code):
+            self.first = message
+            self.payload = message.payload
+            self.body_size = len(message.payload)
+            return Step.COMPLETE
+        block = message.block2
+        if block is None:
+            return _stale(message)
+        if self.first is None or self.download is None:
+            self.first = message
+            return self._accept_block(message, block)
+        if message.etag != self.first.etag:
+            return self._restart_download()
+        if block.offset != self.download.received:
+            return _stale(message)
+        return self._accept_block(message, block)
+
+    def _restart_download(self) -> Step | FailureReason:
+        # The body changed between two blocks. A request with a body of its own is not repeated for that: it may not be
+        # idempotent, and the server keeps what it answered if it means to serve it.
+        if self.total or self._restarts_left <= 0:
+            return FailureReason.BLOCK_FAILED
+        self._restarts_left -= 1
+        self.first = None
+        self.download = None
+        return Step.CONTINUE
+
+
+def _stale(message: Message) -> Step | FailureReason:
+    # A piggybacked response is tied to our last message by its message id, so it cannot be an old one.
+    return FailureReason.BLOCK_FAILED if message.type is MessageType.ACK else Step.IGNORE
+
+
+def _base_options(options: Options, method: int, szx: int) -> Options:
+    base = sort_options(without(options, OptionNumber.BLOCK1, OptionNumber.SIZE1))
+    if szx < LARGEST_SZX and method in _FETCHING and first_value(base, OptionNumber.BLOCK2) is None:
+        return sort_options([*base, (int(OptionNumber.BLOCK2), encode_block(0, False, szx))])
+    return base

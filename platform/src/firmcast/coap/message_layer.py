@@ -1,0 +1,137 @@
+"""The message layer carries messages and knows which of them wait; what they mean is the roles' affair (RFC 7252)."""
+
+import random as random_module
+from dataclasses import dataclass
+
+from firmcast.coap.deduplication import Reply
+from firmcast.coap.events import Event, Peer
+from firmcast.coap.parameters import TransmissionParameters
+from firmcast.coap.peers import PeerState, PeerTable
+from firmcast.coap.timers import Timers
+from firmcast.coap.transmission import Outcome, Transmission
+
+ACK_HEAD = b"\x60\x00"
+RST_HEAD = b"\x70\x00"
+
+
+@dataclass(slots=True)
+class Counters:
+    """Counts since the start."""
+
+    received: int = 0
+    malformed: int = 0
+    repeated: int = 0
+    retransmitted: int = 0
+    given_up: int = 0
+    refused: int = 0
+
+
+class MessageLayer:
+    """Outgoing datagrams, events, timers, peers and the transmissions under way: what both roles share."""
+
+    __slots__ = ("_lifetime", "counters", "events", "outgoing", "parameters", "peers", "random", "timers")
+
+    def __init__(self, *, random: random_module.Random, parameters: TransmissionParameters) -> None:
+        self.random = random
+        self.parameters = parameters
+        self.timers = Timers()
+        self.peers = PeerTable(self.timers, lifetime=parameters.exchange_lifetime, limit=parameters.max_peers)
+        self.outgoing: list[tuple[bytes, Peer]] = []
+        self.events: list[Event] = []
+        self.counters = Counters()
+        self._lifetime = parameters.exchange_lifetime
+
+    def state_of(self, peer: Peer, now: float) -> PeerState:
+        """Return the state of a peer that we address, remembering it if need be."""
+        state = self.peers.touch(peer, now)
+        if state is None:
+            state = self.peers.add(peer, self.random.randrange(0x10000), now, always=True)
+            assert state is not None
+        return state
+
+    def state_of_caller(self, peer: Peer, now: float) -> PeerState | None:
+        """Return the state of a peer that addresses us, or None when there is no room for another one."""
+        state = self.peers.touch(peer, now)
+        if state is None:
+            state = self.peers.add(peer, self.random.randrange(0x10000), now, always=False)
+            if state is None:
+                self.counters.refused += 1
+        return state
+
+    def send_acknowledgement(self, message_id: int, peer: Peer) -> bytes:
+        """Send an empty acknowledgement and return its datagram."""
+        datagram = ACK_HEAD + message_id.to_bytes(2, "big")
+        self.outgoing.append((datagram, peer))
+        return datagram
+
+    def send_reset(self, message_id: int, peer: Peer) -> bytes:
+        """Send a reset and return its datagram."""
+        datagram = RST_HEAD + message_id.to_bytes(2, "big")
+        self.outgoing.append((datagram, peer))
+        return datagram
+
+    def repeated(self, state: PeerState, message_id: int, datagram: bytes, now: float) -> bool:
+        """Tell whether a message came before; if so its reply, where it had one, is sent again."""
+        reply = state.replies.find(message_id, hash(datagram), now - self._lifetime)
+        if reply is None:
+            return False
+        self.counters.repeated += 1
+        if reply.datagram:
+            self.outgoing.append((reply.datagram, state.address))
+        return True
+
+    def remember(self, state: PeerState, message_id: int, datagram: bytes, now: float) -> Reply:
+        """Take note of a message, and return the place for its reply."""
+        return state.replies.remember(message_id, hash(datagram), now, self.parameters.replies_per_peer)
+
+    def transmit(self, transmission: Transmission, state: PeerState, datagram: bytes, now: float) -> None:
+        """Send a datagram of ours, whose message id `transmission` already holds, and wait for its end."""
+        parameters = self.parameters
+        transmission.datagram = datagram
+        transmission.attempts = 0
+        state.transmissions[transmission.message_id] = transmission
+        if transmission.confirmable:
+            factor = 1.0 + (parameters.ack_random_factor - 1.0) * self.random.random()
+            transmission.timeout = parameters.ack_timeout * factor
+        else:
+            transmission.timeout = parameters.response_timeout
+        self.timers.set(transmission, now + transmission.timeout)
+        self.outgoing.append((datagram, state.address))
+
+    def timed_out(self, transmission: Transmission, now: float) -> None:
+        """Send a confirmable message once more, or give it up."""
+        if transmission.confirmable and transmission.attempts < self.parameters.max_retransmit:
+            transmission.attempts += 1
+            transmission.timeout *= 2
+            self.counters.retransmitted += 1
+            self.timers.set(transmission, now + transmission.timeout)
+            self.outgoing.append((transmission.datagram, transmission.peer))
+            return
+        self.counters.given_up += 1
+        self.drop(transmission)
+        transmission.ended(Outcome.TIMEOUT, now)
+
+    def drop(self, transmission: Transmission) -> None:
+        """Stop transmitting, without telling the owner."""
+        self.timers.clear(transmission)
+        state = self.peers.states.get(transmission.peer)
+        if state is not None and state.transmissions.get(transmission.message_id) is transmission:
+            del state.transmissions[transmission.message_id]
+
+    def acknowledged(self, message_id: int, peer: Peer, now: float) -> None:
+        """Note an empty acknowledgement; one for a message that does not wait for it is ignored."""
+        state = self.peers.touch(peer, now)
+        transmission = None if state is None else state.transmissions.get(message_id)
+        if transmission is not None and transmission.confirmable:
+            self.drop(transmission)
+            transmission.ended(Outcome.ACKNOWLEDGED, now)
+
+    def reset(self, message_id: int, peer: Peer, now: float) -> bool:
+        """Note a reset; return whether a message waited that it rejects."""
+        state = self.peers.touch(peer, now)
+        transmission = None if state is None else state.transmissions.get(message_id)
+        if transmission is None:
+            return False
+        self.drop(transmission)
+        transmission.ended(Outcome.RESET, now)
+        return True
