@@ -1,0 +1,291 @@
+"""The server role: each request is told once, answered once, and a repeat of it gets the same answer (RFC 7252)."""
+
+from firmcast.coap.block import Block, BlockError
+from firmcast.coap.codes import Code, MessageType, OptionNumber
+from firmcast.coap.deduplication import Reply
+from firmcast.coap.events import EndReason, ObservationId, Peer, RequestReceived
+from firmcast.coap.held_responses import HeldResponses
+from firmcast.coap.message import Message, encode
+from firmcast.coap.message_layer import MessageLayer
+from firmcast.coap.observers import Observers
+from firmcast.coap.options import Options, sort_options, unsupported_critical_option
+from firmcast.coap.peers import PeerState
+from firmcast.coap.reception import PendingRequest, RequestKey, request_key
+from firmcast.coap.static_bodies import BlockServed, StaticHandler
+from firmcast.coap.static_routes import StaticRoutes
+from firmcast.coap.transmission import Transmission
+from firmcast.coap.uploads import BlockAnswer, UploadRoute, Uploads
+
+_PROXY_OPTIONS = (OptionNumber.PROXY_URI, OptionNumber.PROXY_SCHEME)
+_REPEATABLE_METHODS = (Code.GET, Code.FETCH)
+
+
+class _SeparateResponse(Transmission):
+    """A confirmable response of its own; nobody waits for its end."""
+
+    __slots__ = ("_layer",)
+
+    def __init__(self, peer: Peer, layer: MessageLayer) -> None:
+        super().__init__(peer)
+        self._layer = layer
+
+    def fire(self, now: float) -> None:
+        self._layer.timed_out(self, now)
+
+
+class ServerRole:
+    """Requests of peers, from their first byte to their answer."""
+
+    def __init__(self, layer: MessageLayer) -> None:
+        self._layer = layer
+        self._held = HeldResponses(layer)
+        self._observers = Observers(layer, self._held)
+        self._uploads = Uploads(layer)
+        self._static: StaticRoutes | None = None
+
+    def fast_route(self, handler: StaticHandler, on_block_served: BlockServed | None) -> None:
+        """Serve the static bodies that `handler` names."""
+        self._static = StaticRoutes(self._layer, handler, on_block_served)
+
+    def upload_route(self, handler: UploadRoute) -> None:
+        """Let `handler` take bodies as they arrive."""
+        self._uploads.upload_route(handler)
+
+    # What peers ask.
+
+    def receive_request(self, message: Message, datagram: bytes, peer: Peer, now: float) -> None:
+        """Take in a message with a request code."""
+        static = self._static
+        if static is not None and message.code == Code.GET and static.answer(message, peer, now):
+            return
+        state = self._layer.state_of_caller(peer, now)
+        if state is None or self._layer.repeated(state, message.message_id, datagram, now):
+            return
+        pending = state.pending.get(message.message_id)
+        if pending is not None and pending.reply.digest == hash(datagram):
+            self._layer.counters.repeated += 1
+            return
+        reply = self._layer.remember(state, message.message_id, datagram, now)
+        if self._refuse(state, message, reply):
+            return
+        try:
+            block1, block2 = message.block1, message.block2
+        except BlockError:
+            self._answer(state, message, reply, Code.BAD_REQUEST, (), b"")
+            return
+        if block1 is not None:
+            self._receive_block(state, message, reply, block1, now)
+        elif block2 is not None and block2.number > 0 and self._serve_later(state, message, reply, block2, now):
+            return
+        else:
+            self._tell(state, message, reply, message.payload, len(message.payload), None, now)
+
+    def _refuse(self, state: PeerState, message: Message, reply: Reply) -> bool:
+        unsupported = unsupported_critical_option(message.options)
+        if unsupported is not None:
+            if unsupported in _PROXY_OPTIONS:
+                self._answer(state, message, reply, Code.PROXYING_NOT_SUPPORTED, (), b"")
+            elif message.type is MessageType.CON:
+                text = f"option {unsupported}".encode()
+                self._answer(state, message, reply, Code.BAD_OPTION, (), text)
+            else:
+                # RFC 7252 section 5.4.1: a non-confirmable message is rejected instead.
+                reply.datagram = self._layer.send_reset(message.message_id, state.address)
+            return True
+        if message.code > Code.IPATCH:
+            self._answer(state, message, reply, Code.METHOD_NOT_ALLOWED, (), b"")
+            return True
+        return False
+
+    def _receive_block(self, state: PeerState, message: Message, reply: Reply, block: Block, now: float) -> None:
+        taken = self._uploads.receive(state, message, block, now)
+        if isinstance(taken, BlockAnswer):
+            self._answer(state, message, reply, taken.code, taken.options, b"")
+        else:
+            self._tell(state, message, reply, taken.payload, taken.size, taken.block1, now)
+
+    def _serve_later(self, state: PeerState, message: Message, reply: Reply, block: Block, now: float) -> bool:
+        found = self._held.later_block(state, request_key(message), block, now)
+        if found is not None:
+            self._answer(state, message, reply, *found)
+            return True
+        if message.code in _REPEATABLE_METHODS:
+            return False
+        self._answer(state, message, reply, Code.REQUEST_ENTITY_INCOMPLETE, (), b"")
+        return True
+
+    def _tell(
+        self,
+        state: PeerState,
+        message: Message,
+        reply: Reply,
+        payload: bytes,
+        size: int,
+        block1: bytes | None,
+        now: float,
+    ) -> None:
+        parameters = self._layer.parameters
+        if len(state.pending) >= parameters.max_pending_per_peer:
+            self._layer.counters.refused += 1
+            self._answer(state, message, reply, Code.SERVICE_UNAVAILABLE, (), b"")
+            return
+        pending = PendingRequest(state.address, message, reply, self._pending_due)
+        pending.block1 = block1
+        state.pending[message.message_id] = pending
+        confirmable = message.type is MessageType.CON
+        wait = parameters.ack_delay if confirmable else parameters.exchange_lifetime
+        self._layer.timers.set(pending, now + wait)
+        observe = message.observe if message.code in _REPEATABLE_METHODS else None
+        if observe == 1:
+            self._observers.cancel(state, message.token)
+        self._layer.events.append(
+            RequestReceived(
+                peer=state.address,
+                method=message.code,
+                token=message.token,
+                options=message.options,
+                payload=payload,
+                observe=observe if observe in (0, 1) else None,
+                message=message,
+                body_size=size,
+            )
+        )
+
+    # What the application answers.
+
+    def respond(
+        self,
+        request: RequestReceived,
+        code: int,
+        *,
+        options: Options,
+        payload: bytes,
+        now: float,
+        confirmable: bool | None,
+    ) -> bool:
+        """Answer a request."""
+        found = self._pending_of(request)
+        if found is None:
+            return False
+        state, pending = found
+        self._remove(state, pending)
+        message = pending.message
+        if pending.observation is not None:
+            options = self._observers.options_of_answer(pending.observation, code, options)
+        key: RequestKey = request_key(message) if len(payload) > 16 or message.block2 else (0, ())
+        code, options, payload = self._held.first_block(state, key, message.block2, int(code), options, payload, now)
+        if pending.block1 is not None:
+            options = sort_options([*options, (int(OptionNumber.BLOCK1), pending.block1)])
+        if not pending.acknowledged:
+            self._answer(state, message, pending.reply, code, options, payload)
+            return True
+        message_id = state.next_message_id()
+        if confirmable is False:
+            datagram = encode(Message(MessageType.NON, code, message_id, message.token, options, payload))
+            self._layer.outgoing.append((datagram, state.address))
+            return True
+        separate = _SeparateResponse(state.address, self._layer)
+        separate.message_id = message_id
+        datagram = encode(Message(MessageType.CON, code, message_id, message.token, options, payload))
+        self._layer.transmit(separate, state, datagram, now)
+        return True
+
+    def acknowledge(self, request: RequestReceived, now: float) -> None:
+        """Send the empty acknowledgement of a request."""
+        found = self._pending_of(request)
+        if found is not None:
+            self._acknowledge(found[1], now)
+
+    def accept_observation(self, request: RequestReceived) -> ObservationId:
+        """Register the observer of an unanswered request; raise ValueError for any other."""
+        found = self._pending_of(request)
+        if found is None or request.observe != 0:
+            raise ValueError("only an unanswered request with Observe 0 begins an observation")
+        return self._observers.accept(*found)
+
+    def notify(
+        self,
+        observation: ObservationId,
+        code: int,
+        options: Options,
+        payload: bytes,
+        *,
+        now: float,
+        confirmable: bool,
+    ) -> bool:
+        """Tell an observer the present state."""
+        return self._observers.notify(observation, int(code), options, payload, now=now, confirmable=confirmable)
+
+    def end_observation(self, observation: ObservationId) -> None:
+        """Drop an observer."""
+        self._observers.end(observation)
+
+    # What the network and the clock say.
+
+    def reset_notification(self, message_id: int, peer: Peer) -> None:
+        """Note a reset that rejects no transmission: it may reject a non-confirmable notification."""
+        state = self._layer.peers.states.get(peer)
+        if state is not None:
+            self._observers.reset(state, message_id)
+
+    def unreachable(self, state: PeerState) -> None:
+        """Stop sending to a peer that is not there."""
+        self._observers.end_all(state, EndReason.UNREACHABLE)
+        self._stop_sending(state)
+
+    def forget(self, state: PeerState) -> None:
+        """Drop everything of one peer."""
+        self._observers.end_all(state, EndReason.FORGOTTEN)
+        self._stop_sending(state)
+        self._uploads.forget(state)
+        self._held.forget(state)
+        for pending in list(state.pending.values()):
+            self._remove(state, pending)
+
+    def _stop_sending(self, state: PeerState) -> None:
+        for transmission in list(state.transmissions.values()):
+            self._layer.drop(transmission)
+
+    def _pending_due(self, pending: PendingRequest, now: float) -> None:
+        if pending.message.type is MessageType.CON and not pending.acknowledged:
+            self._acknowledge(pending, now)
+            return
+        state = self._layer.peers.states.get(pending.peer)
+        if state is not None:
+            self._remove(state, pending)
+
+    def _acknowledge(self, pending: PendingRequest, now: float) -> None:
+        if pending.acknowledged or pending.message.type is not MessageType.CON:
+            return
+        pending.acknowledged = True
+        message_id = pending.message.message_id
+        pending.reply.datagram = self._layer.send_acknowledgement(message_id, pending.peer)
+        self._layer.timers.set(pending, now + self._layer.parameters.exchange_lifetime)
+
+    def _pending_of(self, request: RequestReceived) -> tuple[PeerState, PendingRequest] | None:
+        state = self._layer.peers.states.get(request.peer)
+        if state is None:
+            return None
+        pending = state.pending.get(request.message.message_id)
+        if pending is None or pending.message is not request.message:
+            return None
+        return state, pending
+
+    def _remove(self, state: PeerState, pending: PendingRequest) -> None:
+        self._layer.timers.clear(pending)
+        if state.pending.get(pending.message.message_id) is pending:
+            del state.pending[pending.message.message_id]
+
+    def _answer(
+        self, state: PeerState, message: Message, reply: Reply, code: int, options: Options, payload: bytes
+    ) -> None:
+        if message.type is MessageType.CON:
+            answer = Message(MessageType.ACK, int(code), message.message_id, message.token, options, payload)
+            reply.datagram = datagram = encode(answer)
+        else:
+            message_id = state.next_message_id()
+            datagram = encode(Message(MessageType.NON, int(code), message_id, message.token, options, payload))
+        self._layer.outgoing.append((datagram, state.address))
+
+
+__all__ = ["ServerRole", "UploadRoute"]
