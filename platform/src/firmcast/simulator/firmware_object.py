@@ -171,6 +171,11 @@ def start(profile: DeviceProfile) -> FirmwareObject:
     return FirmwareObject(version=profile.version)
 
 
+def install_succeeds(profile: DeviceProfile) -> bool:
+    """Say whether an install on such a device ends, and ends well."""
+    return profile.failed_install_returns_to is None and not profile.hang_in_updating
+
+
 def advance(profile: DeviceProfile, before: FirmwareObject, happened: Input) -> Step:
     """Return what `happened` makes of the object. An input that fits no state changes nothing."""
     match happened:
