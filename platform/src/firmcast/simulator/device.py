@@ -1,0 +1,299 @@
+"""A virtual device is its firmware object and a row of sessions; whatever happens to its server, it goes on trying."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import assert_never
+
+from firmcast.clock import Clock, SystemClock
+from firmcast.lwm2m.firmware_update import FirmwareUpdateState, UpdateResult, is_failure
+from firmcast.lwm2m.values import ResourceValues
+from firmcast.simulator.download import Downloader, DownloadFailedError
+from firmcast.simulator.firmware_object import (
+    DownloadFinished,
+    EndInstall,
+    FirmwareObject,
+    Input,
+    InstallEnded,
+    Reboot,
+    Rebooted,
+    StartDownload,
+    Step,
+    StopTransfer,
+    TransferFailed,
+    advance,
+    install_succeeds,
+    start,
+)
+from firmcast.simulator.package_intake import PackageIntake
+from firmcast.simulator.profile import DeviceProfile
+from firmcast.simulator.resources import all_values
+from firmcast.simulator.session import Session, SessionSettings
+from firmcast.simulator.timing import PATIENT, DeviceTiming
+
+REGISTERING_AT_ONCE = 256
+"""Devices of one process that register at the same time unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceSpec:
+    """A device to be: its endpoint client name and its kind."""
+
+    endpoint_name: str
+    profile: DeviceProfile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceStatus:
+    """Where a device is.
+
+    `received` of `total` bytes of the package under way, or of the last one, have come; `total` is None where the
+    server told none. `bytes_received` counts all packages. `registrations` counts every successful one.
+    """
+
+    endpoint_name: str
+    registered: bool
+    registrations: int
+    state: FirmwareUpdateState
+    result: UpdateResult
+    version: str
+    received: int
+    total: int | None
+    bytes_received: int
+    updates_succeeded: int
+    updates_failed: int
+
+
+class VirtualDevice:
+    """One device: `start` lets it live, `close` ends it.
+
+    `on_change` is called when its status changed, `on_progress` after each block of a package.
+    """
+
+    def __init__(
+        self,
+        spec: DeviceSpec,
+        *,
+        server: tuple[str, int],
+        timing: DeviceTiming = PATIENT,
+        clock: Clock | None = None,
+        random: Random | None = None,
+        admission: asyncio.Semaphore | None = None,
+        on_change: Callable[["VirtualDevice"], None] | None = None,
+        on_progress: Callable[["VirtualDevice"], None] | None = None,
+    ) -> None:
+        self.spec = spec
+        self._settings = SessionSettings(
+            endpoint_name=spec.endpoint_name,
+            profile=spec.profile,
+            server=server,
+            timing=timing,
+            clock=clock or SystemClock(),
+            random=random or Random(),  # noqa: S311 -- jitter and message ids of a simulated device
+            admission=admission or asyncio.Semaphore(REGISTERING_AT_ONCE),
+        )
+        self._on_change = on_change
+        self._on_progress = on_progress
+        self._firmware = start(spec.profile)
+        self._session: Session | None = None
+        self._life: asyncio.Task[None] | None = None
+        self._download: asyncio.Task[None] | None = None
+        self._install: asyncio.TimerHandle | None = None
+        self._reboot_wanted = asyncio.Event()
+        self._status_changed = asyncio.Event()
+        self._registered = False
+        self._registrations = 0
+        self._received = 0
+        self._total: int | None = None
+        self._bytes_received = 0
+        self._succeeded = 0
+        self._failed = 0
+
+    # Its life.
+
+    def start(self) -> None:
+        """Let the device boot and live until `close`."""
+        if self._life is None:
+            self._life = asyncio.create_task(self._live())
+
+    async def close(self, *, deregister: bool = True) -> None:
+        """End the device, saying so to the server or, as by a power cut, not."""
+        life, self._life = self._life, None
+        if life is None:
+            return
+        if deregister and self._session is not None:
+            await self._session.deregister()
+        life.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await life
+
+    def reboot(self) -> None:
+        """Cut the power and switch it on again, wherever the device is; it registers anew from another port."""
+        self._reboot_wanted.set()
+
+    @property
+    def status(self) -> DeviceStatus:
+        """Where the device is now."""
+        firmware = self._firmware
+        return DeviceStatus(
+            endpoint_name=self.spec.endpoint_name,
+            registered=self._registered,
+            registrations=self._registrations,
+            state=firmware.state,
+            result=firmware.result,
+            version=firmware.version,
+            received=self._received,
+            total=self._total,
+            bytes_received=self._bytes_received,
+            updates_succeeded=self._succeeded,
+            updates_failed=self._failed,
+        )
+
+    async def until(self, fulfilled: Callable[[DeviceStatus], bool]) -> DeviceStatus:
+        """Wait until the status fulfils a condition, and return it; it is looked at after changes, not after blocks."""
+        while not fulfilled(self.status):
+            self._status_changed.clear()
+            await self._status_changed.wait()
+        return self.status
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Where the device listens now; None while it is off."""
+        if self._session is None:
+            return None
+        host, port = self._session.udp.address[:2]
+        return str(host), int(port)
+
+    async def _live(self) -> None:
+        while True:
+            self._reboot_wanted.clear()
+            await self._live_once()
+            self.decide(Rebooted())
+            self._changed()
+
+    async def _live_once(self) -> None:
+        """Boot, and stay until the power is cut."""
+        self._session = session = await self._boot()
+        registration = asyncio.create_task(session.keep_registered())
+        power = asyncio.create_task(self._reboot_wanted.wait())
+        try:
+            await asyncio.wait({registration, power}, return_when=asyncio.FIRST_COMPLETED)
+            if registration.done():
+                registration.result()
+        finally:
+            for task in (registration, power):
+                task.cancel()
+            await asyncio.gather(registration, power, return_exceptions=True)
+            self._power_off(session)
+
+    async def _boot(self) -> Session:
+        failures = 0
+        while True:
+            try:
+                return await Session.open(self._settings, self)
+            except OSError:
+                failures += 1
+                jitter = self._settings.random.random()
+                await asyncio.sleep(self._settings.timing.registration_delay(failures, jitter))
+
+    def _power_off(self, session: Session) -> None:
+        self._session = None
+        self._stop_download()
+        if self._install is not None:
+            self._install.cancel()
+            self._install = None
+        session.close()
+        self.registered(None)
+
+    # What its sessions ask of it.
+
+    def values(self) -> ResourceValues:
+        return all_values(self.spec.endpoint_name, self.spec.profile, self._firmware)
+
+    def decide(self, happened: Input) -> Step:
+        """Let the firmware object take in `happened`; the step must be performed once the server has its answer."""
+        before = self._firmware
+        step = advance(self.spec.profile, before, happened)
+        self._firmware = step.after
+        self._count(before, step.after)
+        return step
+
+    def perform(self, step: Step) -> None:
+        """Do and report what a step says."""
+        for action in step.actions:
+            match action:
+                case StartDownload(uri=uri):
+                    self._start_download(uri)
+                case StopTransfer():
+                    self._stop_download()
+                    if self._session is not None:
+                        self._session.drop_upload()
+                case Reboot(after=after):
+                    self._install = asyncio.get_running_loop().call_later(after, self.reboot)
+                case EndInstall(after=after):
+                    self._install = asyncio.get_running_loop().call_later(after, self._put, InstallEnded())
+                case _:
+                    assert_never(action)
+        if self._session is not None:
+            for path in step.reports:
+                self._session.report(path)
+        self._changed()
+
+    def registered(self, location: tuple[str, ...] | None) -> None:
+        was, self._registered = self._registered, location is not None
+        self._registrations += location is not None
+        if was or self._registered:
+            self._changed()
+
+    def progressed(self, intake: PackageIntake) -> None:
+        self._bytes_received += max(0, intake.received - self._received)
+        self._received = intake.received
+        self._total = intake.total
+        if self._on_progress is not None:
+            self._on_progress(self)
+
+    def _put(self, happened: Input) -> None:
+        self.perform(self.decide(happened))
+
+    def _changed(self) -> None:
+        self._status_changed.set()
+        if self._on_change is not None:
+            self._on_change(self)
+
+    def _count(self, before: FirmwareObject, after: FirmwareObject) -> None:
+        if before.transfer is None and after.transfer is not None:
+            self._received, self._total = 0, None
+        if is_failure(after.result) and after.result is not before.result:
+            self._failed += 1
+        elif before.state is FirmwareUpdateState.UPDATING and after.state is not before.state:
+            self._succeeded += install_succeeds(self.spec.profile)
+
+    # Downloads.
+
+    def _start_download(self, uri: str) -> None:
+        self._stop_download()
+        if self._session is not None:
+            downloader = Downloader(
+                udp=self._session.udp,
+                profile=self.spec.profile,
+                timing=self._settings.timing,
+                clock=self._settings.clock,
+                on_progress=self.progressed,
+            )
+            self._download = asyncio.create_task(self._run_download(downloader, uri))
+
+    def _stop_download(self) -> None:
+        download, self._download = self._download, None
+        if download is not None:
+            download.cancel()
+
+    async def _run_download(self, downloader: Downloader, uri: str) -> None:
+        intake = PackageIntake(self.spec.profile)
+        try:
+            await downloader.fetch(uri, intake)
+        except DownloadFailedError as error:
+            self._put(TransferFailed(result=error.result))
+        else:
+            self._put(DownloadFinished(intact=intake.intact))

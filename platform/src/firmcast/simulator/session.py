@@ -1,0 +1,346 @@
+"""A session is one life of a device from boot to reboot: one socket, its registration, and whoever observes it there.
+
+What the device is and decides outlives the session; what others know of the socket does not.
+"""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Protocol
+
+from firmcast.clock import Clock
+from firmcast.coap.block import BlockSink
+from firmcast.coap.codes import Code, ContentFormat
+from firmcast.coap.events import (
+    EndReason,
+    Event,
+    ObservationEnded,
+    ObservationId,
+    Peer,
+    RequestReceived,
+    ResponseReceived,
+)
+from firmcast.coap.message import Message
+from firmcast.coap.options import options
+from firmcast.coap.udp import RequestFailedError, UdpEndpoint
+from firmcast.lwm2m.errors import PathFormatError
+from firmcast.lwm2m.firmware_update import UpdateResult
+from firmcast.lwm2m.paths import PACKAGE, REBOOT, Path
+from firmcast.lwm2m.registration import RegisterRequest, format_object_links, format_register_query
+from firmcast.lwm2m.values import ResourceValues
+from firmcast.simulator.answers import Reply, input_of_execute, input_of_write, reply_of, reply_to_read
+from firmcast.simulator.download import resolve
+from firmcast.simulator.firmware_object import Answer, Input, PackageStarted, Step, TransferFailed
+from firmcast.simulator.package_intake import PackageIntake
+from firmcast.simulator.profile import DeviceProfile
+from firmcast.simulator.resources import OBJECTS
+from firmcast.simulator.timing import DeviceTiming
+from firmcast.simulator.upload import Upload
+
+
+_RECEIVE_BUFFER = 256 << 10
+"""A device hears one server, and thousands of devices may share a machine."""
+
+
+class SessionOwner(Protocol):
+    """The device that a session speaks for."""
+
+    def values(self) -> ResourceValues:
+        """Return what can be read."""
+        ...
+
+    def decide(self, happened: Input) -> Step:
+        """Let the firmware object take in what happened."""
+        ...
+
+    def perform(self, step: Step) -> None:
+        """Do and report what `decide` returned."""
+        ...
+
+    def registered(self, location: tuple[str, ...] | None) -> None:
+        """Note that the session has a registration, or None."""
+        ...
+
+    def progressed(self, intake: PackageIntake) -> None:
+        """Note that more of a package has come."""
+        ...
+
+    def reboot(self) -> None:
+        """End this session and begin another."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSettings:
+    """Who the device is, whose it is, and how it waits; `admission` bounds how many devices register at a time."""
+
+    endpoint_name: str
+    profile: DeviceProfile
+    server: tuple[str, int]
+    timing: DeviceTiming
+    clock: Clock
+    random: Random
+    admission: asyncio.Semaphore
+
+
+class Session:
+    """One socket of one device, from `open` to `close`."""
+
+    def __init__(self, settings: SessionSettings, owner: SessionOwner, udp: UdpEndpoint, server: Peer) -> None:
+        self.udp = udp
+        self._settings = settings
+        self._owner = owner
+        self._server = server
+        self._observers: dict[ObservationId, tuple[Path, int | None]] = {}
+        self._location: tuple[str, ...] | None = None
+        self._contact_lost = asyncio.Event()
+        self._upload: Upload | None = None
+
+    @classmethod
+    async def open(cls, settings: SessionSettings, owner: SessionOwner) -> "Session":
+        """Open a socket. Raises OSError when the server's name is not known or no port is free."""
+        server = await resolve(*settings.server)
+        parameters = replace(settings.timing.transmission, block_szx=settings.profile.block_szx)
+        session: Session | None = None
+
+        def on_event(event: Event) -> None:
+            if session is not None:
+                session.handle(event)
+
+        udp = await UdpEndpoint.open(
+            _local_host(str(server[0])),
+            0,
+            on_event=on_event,
+            clock=settings.clock.monotonic,
+            parameters=parameters,
+            random=settings.random,
+            receive_buffer=_RECEIVE_BUFFER,
+        )
+        session = cls(settings, owner, udp, server)
+        udp.endpoint.upload_route(session.accept_upload)
+        return session
+
+    def close(self) -> None:
+        """Close the socket without a word to the server."""
+        self.drop_upload()
+        self._observers.clear()
+        self.udp.close()
+
+    # Registration.
+
+    async def keep_registered(self) -> None:
+        """Register, keep the registration alive, and register anew whenever it is lost, until cancelled."""
+        while True:
+            self._location = await self._register()
+            self._owner.registered(self._location)
+            while await self._update(self._location):
+                pass
+            self._location = None
+            self._owner.registered(None)
+
+    async def deregister(self) -> None:
+        """Take back the registration, if there is one and the server answers soon."""
+        location, self._location = self._location, None
+        if location is None:
+            return
+        with contextlib.suppress(RequestFailedError, TimeoutError):
+            async with asyncio.timeout(self._settings.timing.deregister_patience):
+                await self._request(Code.DELETE, location)
+
+    async def _register(self) -> tuple[str, ...]:
+        failures = 0
+        while True:
+            async with self._settings.admission:
+                location = await self._try_to_register()
+            if location is not None:
+                return location
+            failures += 1
+            await asyncio.sleep(self._settings.timing.registration_delay(failures, self._settings.random.random()))
+
+    async def _try_to_register(self) -> tuple[str, ...] | None:
+        # A new registration voids what was observed under the old one (LwM2M 1.1 section 6.4), and a server may observe
+        # again before its answer has reached us.
+        for observation in self._observers:
+            self.udp.endpoint.end_observation(observation)
+        self._observers.clear()
+        self._contact_lost.clear()
+        profile = self._settings.profile
+        query = format_register_query(
+            RegisterRequest(
+                endpoint_name=self._settings.endpoint_name,
+                lifetime=profile.lifetime,
+                lwm2m_version=profile.lwm2m_version,
+                binding=profile.binding,
+            )
+        )
+        try:
+            response = await self._request(Code.POST, ("rd",), query, format_object_links(OBJECTS))
+        except RequestFailedError:
+            return None
+        return response.message.location_path if response.code == Code.CREATED else None
+
+    async def _update(self, location: tuple[str, ...]) -> bool:
+        """Wait until the registration needs an update, or the server seems gone; say whether it still stands."""
+        delay = self._settings.profile.lifetime * self._settings.random.uniform(0.5, 0.8)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await self._contact_lost.wait()
+        self._contact_lost.clear()
+        try:
+            response = await self._request(Code.POST, location)
+        except RequestFailedError:
+            return False
+        return response.code == Code.CHANGED
+
+    async def _request(
+        self, method: Code, path: tuple[str, ...], query: tuple[str, ...] = (), payload: bytes = b""
+    ) -> ResponseReceived:
+        content_format = ContentFormat.LINK_FORMAT if payload else None
+        wording = options(uri_path=path, uri_query=query, content_format=content_format)
+        return await self.udp.request(self._server, method, options=wording, payload=payload)
+
+    # What the server asks.
+
+    def handle(self, event: Event) -> None:
+        """Take in an event of the socket."""
+        if isinstance(event, RequestReceived):
+            self._handle_request(event)
+        elif isinstance(event, ObservationEnded) and event.observation is not None:
+            self._observers.pop(event.observation, None)
+            if event.reason in (EndReason.UNREACHABLE, EndReason.TIMEOUT):
+                self._contact_lost.set()
+
+    def report(self, path: Path) -> None:
+        """Notify whoever observes `path` of its value."""
+        for observation, (observed, accept) in list(self._observers.items()):
+            if observed.covers(path):
+                reply = self._read(observed, accept)
+                self.udp.notify(
+                    observation,
+                    reply.code,
+                    options(content_format=reply.content_format),
+                    reply.payload,
+                    confirmable=self._settings.profile.notifies_confirmable,
+                )
+
+    def accept_upload(self, message: Message, peer: Peer) -> BlockSink | None:
+        """Name the sink of a body whose first block has come."""
+        if peer != self._server or _path_of(message) != PACKAGE or message.code != Code.PUT:
+            return None
+        if message.block1 is not None and not message.block1.more:
+            # All in one block: it may be a reset, and is looked at as a whole.
+            return None
+        step = self._owner.decide(PackageStarted())
+        self.drop_upload()
+        if step.answer is not Answer.CHANGED:
+            return _discard
+        self._upload = self._new_upload()
+        # The engine is at work just now; it is told what to report when it has finished.
+        asyncio.get_running_loop().call_soon(self._owner.perform, step)
+        return self._upload.take
+
+    def drop_upload(self) -> None:
+        """Forget the package that is being written."""
+        if self._upload is not None:
+            self._upload.close()
+            self._upload = None
+
+    def _new_upload(self) -> Upload:
+        return Upload(
+            self._settings.profile,
+            patience=self._settings.timing.upload_patience,
+            clock=self._settings.clock,
+            on_progress=self._owner.progressed,
+            on_lost=self._upload_lost,
+        )
+
+    def _upload_lost(self) -> None:
+        self.drop_upload()
+        self._owner.perform(self._owner.decide(TransferFailed(result=UpdateResult.CONNECTION_LOST)))
+
+    def _handle_request(self, request: RequestReceived) -> None:
+        if request.peer != self._server:
+            self._send(request, Reply(code=Code.UNAUTHORIZED))
+            return
+        path = _path_of(request.message)
+        if path is None:
+            self._send(request, Reply(code=Code.NOT_FOUND))
+            return
+        match request.method:
+            case Code.GET:
+                self._handle_read(request, path)
+            case Code.PUT:
+                self._handle_write(request, path)
+            case Code.POST if path == REBOOT:
+                self._send(request, Reply(code=Code.CHANGED))
+                self._owner.reboot()
+            case Code.POST:
+                self._answer(request, input_of_execute(path))
+            case _:
+                self._send(request, Reply(code=Code.METHOD_NOT_ALLOWED))
+
+    def _handle_read(self, request: RequestReceived, path: Path) -> None:
+        accept = request.message.accept
+        reply = self._read(path, accept)
+        if request.observe == 0 and reply.code == Code.CONTENT:
+            self._observers[self.udp.endpoint.accept_observation(request)] = (path, accept)
+        self._send(request, reply)
+
+    def _read(self, path: Path, accept: int | None) -> Reply:
+        return reply_to_read(self._owner.values(), path, accept, self._settings.profile.default_content_format)
+
+    def _handle_write(self, request: RequestReceived, path: Path) -> None:
+        message = request.message
+        if not request.body_size and message.uri_query:
+            # Write-Attributes: accepted, and without effect on when this device notifies.
+            self._send(request, Reply(code=Code.CHANGED))
+            return
+        intact = path == PACKAGE and self._take_whole(request)
+        happened = input_of_write(path, message.content_format, request.payload, request.body_size, intact=intact)
+        self.drop_upload()
+        self._answer(request, happened)
+
+    def _take_whole(self, request: RequestReceived) -> bool:
+        """Take in what came of a package in one message; say whether the package is intact."""
+        if request.body_size > 1 and len(request.payload) == request.body_size:
+            step = self._owner.decide(PackageStarted())
+            self.drop_upload()
+            if step.answer is Answer.CHANGED:
+                self._upload = self._new_upload()
+                self._owner.perform(step)
+                self._upload.take(0, request.payload)
+        return self._upload is not None and self._upload.intake.intact
+
+    def _answer(self, request: RequestReceived, happened: Input | Reply) -> None:
+        if isinstance(happened, Reply):
+            self._send(request, happened)
+            return
+        step = self._owner.decide(happened)
+        self._send(request, reply_of(step.answer))
+        self._owner.perform(step)
+
+    def _send(self, request: RequestReceived, reply: Reply) -> None:
+        self.udp.respond(
+            request, reply.code, options=options(content_format=reply.content_format), payload=reply.payload
+        )
+
+
+def _path_of(message: Message) -> Path | None:
+    try:
+        return Path.from_segments(message.uri_path)
+    except PathFormatError:
+        return None
+
+
+def _discard(_offset: int, _chunk: bytes) -> None:
+    """Drop a block of a package that is not wanted; the answer to the last one says so."""
+
+
+def _local_host(server_host: str) -> str:
+    """Return where to bind: the loopback for a server there, so that nobody else can speak to the device."""
+    if server_host.startswith("127."):
+        return "127.0.0.1"
+    if server_host == "::1":
+        return "::1"
+    return "::" if ":" in server_host else "0.0.0.0"  # noqa: S104 -- a device is reached from wherever its server is
