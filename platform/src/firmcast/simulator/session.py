@@ -38,7 +38,6 @@ from firmcast.simulator.resources import OBJECTS
 from firmcast.simulator.timing import DeviceTiming
 from firmcast.simulator.upload import Upload
 
-
 _RECEIVE_BUFFER = 256 << 10
 """A device hears one server, and thousands of devices may share a machine."""
 
