@@ -4,7 +4,7 @@ A use case is a coroutine function whose first argument is the open transaction.
 transaction's methods: SQLite drives it to its end on the writer's thread without a loop, PostgreSQL on the loop.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Concatenate, NewType, ParamSpec, Protocol, TypeVar
 
 from firmcast.db.statement import Statement
@@ -51,7 +51,7 @@ class Database(Protocol):
 
     async def write(
         self,
-        use_case: Callable[Concatenate[Transaction, Parameters], Awaitable[Result]],
+        use_case: Callable[Concatenate[Transaction, Parameters], Coroutine[Any, Any, Result]],
         /,
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
@@ -67,7 +67,7 @@ class Database(Protocol):
 
     async def read(
         self,
-        use_case: Callable[Concatenate[Transaction, Parameters], Awaitable[Result]],
+        use_case: Callable[Concatenate[Transaction, Parameters], Coroutine[Any, Any, Result]],
         /,
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,

@@ -85,6 +85,21 @@ class Event:
     fact: Fact
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """What is sent of an event: the bytes, frozen when it was written, and what stands beside them in headers."""
+
+    event_id: EventId
+    message_id: MessageId
+    device_id: DeviceId
+    sequence: int
+    application_id: ApplicationId
+    event_type: EventType
+    occurred_at: datetime
+    synthesised: bool
+    body: bytes
+
+
 def type_of(fact: Fact) -> EventType:
     """Return the type under which `fact` is subscribed to."""
     match fact:
