@@ -17,12 +17,16 @@ class Reply:
 
 
 class ReplyRing:
-    """The last messages of one peer, by message id, oldest first."""
+    """The last messages of one peer, by message id, oldest first; only the newest of them keep their replies.
 
-    __slots__ = ("_replies",)
+    A repeat so late that its reply is gone is met by silence: better than to do its request twice.
+    """
+
+    __slots__ = ("_replies", "_with_reply")
 
     def __init__(self) -> None:
         self._replies: dict[int, Reply] = {}
+        self._with_reply: list[Reply] = []
 
     def __len__(self) -> int:
         return len(self._replies)
@@ -34,15 +38,21 @@ class ReplyRing:
             return None
         return reply
 
-    def remember(self, message_id: int, digest: int, now: float, capacity: int) -> Reply:
-        """Take note of a new message, dropping the oldest beyond `capacity`; return the place for its reply."""
-        replies = self._replies
-        replies.pop(message_id, None)
-        while len(replies) >= capacity:
-            del replies[next(iter(replies))]
-        reply = replies[message_id] = Reply(digest, now)
+    def remember(self, message_id: int, digest: int, now: float, *, replies: int, messages: int) -> Reply:
+        """Take note of a new message and return the place for its reply; keep so many replies and messages."""
+        known = self._replies
+        if message_id in known:
+            del known[message_id]
+        elif len(known) >= messages:
+            del known[next(iter(known))]
+        reply = known[message_id] = Reply(digest, now)
+        recent = self._with_reply
+        recent.append(reply)
+        if len(recent) > replies:
+            recent.pop(0).datagram = b""
         return reply
 
     def clear(self) -> None:
         """Forget all of them."""
         self._replies.clear()
+        self._with_reply.clear()

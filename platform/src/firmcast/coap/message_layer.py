@@ -82,7 +82,14 @@ class MessageLayer:
 
     def remember(self, state: PeerState, message_id: int, datagram: bytes, now: float) -> Reply:
         """Take note of a message, and return the place for its reply."""
-        return state.replies.remember(message_id, hash(datagram), now, self.parameters.replies_per_peer)
+        parameters = self.parameters
+        return state.replies.remember(
+            message_id,
+            hash(datagram),
+            now,
+            replies=parameters.replies_per_peer,
+            messages=parameters.messages_per_peer,
+        )
 
     def transmit(self, transmission: Transmission, state: PeerState, datagram: bytes, now: float) -> None:
         """Send a datagram of ours, whose message id `transmission` already holds, and wait for its end."""

@@ -25,7 +25,9 @@ class TransmissionParameters:
     unmatched_timeout: float = 0.5
     """How long an unmatched notification may wait to be adopted before it is answered by a reset."""
     replies_per_peer: int = 8
-    """Requests of one peer remembered, with their replies, to answer repeats."""
+    """Messages of one peer whose replies are kept, to answer repeats."""
+    messages_per_peer: int = 64
+    """Messages of one peer remembered at all, so that late repeats are known as such."""
     max_peers: int = 250_000
     """Peers remembered at a time; beyond it the longest idle one is forgotten."""
     max_pending_per_peer: int = 32
