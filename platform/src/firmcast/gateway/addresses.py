@@ -1,0 +1,58 @@
+"""A device's address is a host and a port in the store and a socket address on the wire; both are written here only."""
+
+import socket
+from typing import Final
+
+from firmcast.coap.events import Peer
+
+PACKAGE_PATH: Final = "fw"
+"""The first segment of the path under which packages are fetched."""
+
+
+def peer_of(host: str, port: int) -> Peer:
+    """Return the socket address of a stored one; the zone of a link-local IPv6 host follows its `%`."""
+    if ":" not in host:
+        return host, port
+    address, _, zone = host.partition("%")
+    return address, port, 0, int(zone) if zone.isdigit() else 0
+
+
+def stored_address(peer: Peer) -> tuple[str, int]:
+    """Return host and port of a socket address, so that `peer_of` gives it back."""
+    host, port = str(peer[0]), int(peer[1])
+    if len(peer) == 4 and peer[3]:
+        return f"{host.partition('%')[0]}%{peer[3]}", port
+    return host, port
+
+
+def uri_host(host: str) -> str:
+    """Return the host as a URI spells it: an IPv6 address stands in brackets, without its zone (RFC 3986 3.2.2)."""
+    return f"[{host.partition('%')[0]}]" if ":" in host else host
+
+
+def is_unspecified(host: str) -> bool:
+    """Tell whether a socket bound to `host` listens on every address of the machine."""
+    return host in ("", "0.0.0.0", "::")  # noqa: S104 -- a comparison, nothing is bound
+
+
+def local_host_towards(peer: Peer) -> str:
+    """Return the address of this machine from which datagrams to `peer` leave; nothing is sent. Raises OSError."""
+    family = socket.AF_INET6 if ":" in str(peer[0]) else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect(peer)
+        return str(probe.getsockname()[0])
+
+
+class PackageAddresses:
+    """Writes the URI of a package as a given device can reach it."""
+
+    def __init__(self, *, public_host: str, bound_host: str, port: int) -> None:
+        self._host = public_host or ("" if is_unspecified(bound_host) else bound_host)
+        self._port = port
+
+    def uri(self, token: str, peer: Peer) -> str:
+        """Return `coap://host:port/fw/<token>`. The token is in the path, since some clients drop the query.
+
+        Raises OSError when no way leads to `peer` and the settings name no public host.
+        """
+        return f"coap://{uri_host(self._host or local_host_towards(peer))}:{self._port}/{PACKAGE_PATH}/{token}"

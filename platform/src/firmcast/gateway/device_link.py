@@ -1,0 +1,158 @@
+"""One request to one device at its present address: what comes back is a code and values, or one of two errors.
+
+A device whose address changes while it is asked is asked again at the new one.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from firmcast.coap.client import BacklogFullError
+from firmcast.coap.codes import Code, ContentFormat, code_text, is_success
+from firmcast.coap.events import Peer, ResponseReceived
+from firmcast.coap.options import Options, options
+from firmcast.coap.static_bodies import StaticBody
+from firmcast.coap.udp import RequestFailedError, UdpEndpoint
+from firmcast.gateway.live_devices import LiveDevice
+from firmcast.lwm2m.content import decode_content
+from firmcast.lwm2m.errors import ContentFormatError
+from firmcast.lwm2m.paths import Path
+from firmcast.lwm2m.values import ResourceValues
+from firmcast.upgrades.model import ResourcesReported
+
+LARGEST_READ: Final = 1 << 16
+"""Bytes of the largest answer to a read; a firmware object has a few hundred."""
+
+_MOST_ADDRESSES: Final = 5
+_PASSING: Final = (Code.TOO_MANY_REQUESTS, Code.SERVICE_UNAVAILABLE, Code.GATEWAY_TIMEOUT)
+
+
+class DeviceSilentError(Exception):
+    """The device did not answer, or not sensibly: whether it acted is unknown. The message is for a person."""
+
+
+class DeviceRefusedError(Exception):
+    """The device answered with an error."""
+
+    def __init__(self, description: str, resources: ResourcesReported) -> None:
+        """Say what was answered, and what was read of the device afterwards."""
+        super().__init__(description)
+        self.description = description
+        self.resources = resources
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What came of a read: the answer's code, and the values if it had any that can be understood."""
+
+    code: int
+    values: ResourceValues | None
+
+
+class DeviceLink:
+    """The way to one device, for as long as its registration lives."""
+
+    def __init__(self, udp: UdpEndpoint, device: LiveDevice, *, block_exponent: int = 6) -> None:
+        self.device = device
+        self._udp = udp
+        self._block_exponent = block_exponent
+        self._under_way: tuple[Peer, bytes] | None = None
+        self.notifications = 0
+        """How many notifications have come; a read during which this changes may be older than they are."""
+
+    def moved(self) -> None:
+        """Give up waiting at the former address: what is under way begins again at the present one."""
+        if self._under_way is not None and self._under_way[0] != self.device.peer:
+            self._udp.endpoint.cancel_request(*self._under_way, self._udp.now())
+            self._udp.flush()
+
+    async def read(self, path: Path, content_format: int | None) -> Read:
+        """Read `path` (LwM2M Read), asking for a content format. Raises DeviceSilentError."""
+        return self._understood(path, await self._ask(Code.GET, _to(path, accept=content_format)))
+
+    async def observe(self, path: Path, content_format: int | None) -> Read:
+        """Observe `path`, one of `live_devices.OBSERVED`, anew; the values are those of now. Raises DeviceSilentError.
+
+        Notifications come under the device's token of that path.
+        """
+        token = self.device.token(path)
+        wording = _to(path, accept=content_format)
+
+        async def begin(peer: Peer) -> ResponseReceived:
+            self._udp.endpoint.forget_observation(peer, token, self._udp.now())
+            return await self._udp.observe(peer, wording, token)
+
+        return self._understood(path, await self._repeated(begin, token))
+
+    async def write(self, path: Path, payload: bytes | StaticBody, content_format: int) -> int:
+        """Write a resource, block by block where it is large; return the code. Raises DeviceSilentError."""
+        wording = _to(path, content_format=content_format)
+        return (await self._ask(Code.PUT, wording, payload)).code
+
+    async def execute(self, path: Path) -> int:
+        """Execute a resource; return the code. Raises DeviceSilentError."""
+        return (await self._ask(Code.POST, _to(path))).code
+
+    async def _ask(self, method: Code, wording: Options, payload: bytes | StaticBody = b"") -> ResponseReceived:
+        token = secrets.token_bytes(8)
+
+        async def ask(peer: Peer) -> ResponseReceived:
+            return await self._udp.request(
+                peer,
+                method,
+                options=wording,
+                payload=payload,
+                token=token,
+                szx=self._block_exponent,
+                max_body=LARGEST_READ,
+            )
+
+        return await self._repeated(ask, token)
+
+    async def _repeated(self, ask: Callable[[Peer], Awaitable[ResponseReceived]], token: bytes) -> ResponseReceived:
+        for _ in range(_MOST_ADDRESSES):
+            peer = self.device.peer
+            self._under_way = peer, token
+            try:
+                return await ask(peer)
+            except RequestFailedError as error:
+                if peer == self.device.peer:
+                    raise DeviceSilentError(f"no answer from the device: {error.reason.value}") from error
+            except BacklogFullError as error:
+                raise DeviceSilentError(str(error)) from error
+            finally:
+                self._under_way = None
+        raise DeviceSilentError("no answer from the device: its address changes again and again")
+
+    def _understood(self, path: Path, response: ResponseReceived) -> Read:
+        if not is_success(response.code):
+            return Read(response.code, None)
+        try:
+            return Read(response.code, decode_content(response.message.content_format, response.payload, path))
+        except ContentFormatError:
+            return Read(response.code, None)
+
+
+def describe(code: int, what: str) -> str:
+    """Return, for a person, that a device answered `code` to `what`."""
+    name = Code(code).name.replace("_", " ").lower() if code in frozenset(Code) else "an unknown code"
+    return f"{code_text(code)} {name} to {what}"
+
+
+def is_passing(code: int) -> bool:
+    """Tell whether an answer says nothing about the device but that it cannot answer now."""
+    return code in _PASSING
+
+
+def asks_for_other_format(code: int) -> bool:
+    """Tell whether an answer means that the value exists, though not in the content format asked for."""
+    return code in (Code.NOT_ACCEPTABLE, Code.BAD_OPTION, Code.UNSUPPORTED_CONTENT_FORMAT)
+
+
+def _to(path: Path, *, accept: int | None = None, content_format: int | None = None) -> Options:
+    return options(uri_path=path.segments, accept=accept, content_format=content_format)
+
+
+TEXT: Final = int(ContentFormat.TEXT)
+OPAQUE: Final = int(ContentFormat.OCTET_STREAM)

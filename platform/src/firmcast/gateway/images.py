@@ -1,0 +1,90 @@
+"""The bytes of a package are opened once and read in place, block by block, for all the devices that want them."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from firmcast.coap.codes import ContentFormat
+from firmcast.coap.static_bodies import StaticBody
+
+_OPEN_LIMIT: Final = 64
+_CACHED_TAILS: Final = 4096
+_ETAG_DIGITS: Final = 16
+
+
+class PackageUnreadableError(Exception):
+    """The bytes of a package cannot be read. The message is for a person."""
+
+
+class _OpenFile:
+    """A file that stays open for as long as anybody refers to it, even after it was removed from its folder."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+    @property
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+    def read(self, offset: int, length: int) -> bytes:
+        return os.pread(self._descriptor, length, offset)
+
+
+class PackageImages:
+    """Packages that are being sent, by digest, the one not asked for longest first."""
+
+    def __init__(self, path_of: Callable[[str], Path], *, open_limit: int = _OPEN_LIMIT) -> None:
+        """Find the file of a digest through `path_of`; keep at most `open_limit` of them ready."""
+        self._path_of = path_of
+        self._open_limit = open_limit
+        self._bodies: dict[str, StaticBody] = {}
+
+    async def body(self, digest: str, size: int) -> StaticBody:
+        """Return the package of a digest (64 hexadecimal digits) and of `size` bytes, ready to be sent.
+
+        Raises PackageUnreadableError.
+        """
+        body = self._bodies.pop(digest, None)
+        if body is None:
+            try:
+                body = await asyncio.to_thread(_open, self._path_of(digest), digest, size)
+            except OSError as error:
+                raise PackageUnreadableError(f"the package's bytes: {error.strerror or error}") from error
+        self._bodies[digest] = body
+        while len(self._bodies) > self._open_limit:
+            del self._bodies[next(iter(self._bodies))]
+        return body
+
+    async def check(self, digest: str, size: int) -> None:
+        """Find out whether the bytes can be read at all, after a transfer of them failed.
+
+        Raises PackageUnreadableError.
+        """
+        try:
+            body = await asyncio.to_thread(_open, self._path_of(digest), digest, size)
+            await asyncio.to_thread(_read_through, body)
+        except OSError as error:
+            raise PackageUnreadableError(f"the package's bytes: {error.strerror or error}") from error
+
+
+def _open(path: Path, digest: str, size: int) -> StaticBody:
+    file = _OpenFile(path)
+    if file.size != size:
+        raise OSError(f"{file.size} bytes, {size} expected")
+    return StaticBody(
+        file.read,
+        etag=bytes.fromhex(digest[:_ETAG_DIGITS]),
+        size=size,
+        content_format=int(ContentFormat.OCTET_STREAM),
+        cached_tails=_CACHED_TAILS,
+    )
+
+
+def _read_through(body: StaticBody) -> None:
+    for offset in range(0, body.size, 1 << 20):
+        body.read(offset, 1 << 20)

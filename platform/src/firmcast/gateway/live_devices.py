@@ -1,0 +1,142 @@
+"""A device is live from its registration to its end, and is known by that first, by observation next, by address last.
+
+Addresses change under a device's feet (NAT), so an address alone names a device only where the protocol has nothing
+better to offer.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from hashlib import blake2b
+from typing import Final
+
+from firmcast.coap.events import Peer
+from firmcast.devices.model import Registration
+from firmcast.gateway.addresses import peer_of
+from firmcast.ids import DeviceId, RegistrationId
+from firmcast.lwm2m.paths import FIRMWARE_RESULT, FIRMWARE_STATE, FIRMWARE_VERSION, Path
+
+OBSERVED: Final = (FIRMWARE_STATE, FIRMWARE_RESULT, FIRMWARE_VERSION)
+"""What observations may be about; a path's position here is the last byte of its tokens, so only add at the end."""
+
+_KEY_SIZE: Final = 7
+
+
+def observation_token(registration_id: RegistrationId, path: Path) -> bytes:
+    """Return the token, 8 bytes, under which a registered device notifies of `path`.
+
+    It follows from the registration alone: after a restart the notifications that go on coming are still understood.
+    """
+    return _key(registration_id) + bytes((OBSERVED.index(path),))
+
+
+def _key(registration_id: RegistrationId) -> bytes:
+    return blake2b(registration_id.encode(), digest_size=_KEY_SIZE).digest()
+
+
+class LiveDevice:
+    """One device with a registration. What may change with an update changes here, so that who holds it sees it."""
+
+    __slots__ = (
+        "device_id",
+        "endpoint_name",
+        "expires_at",
+        "expiry_watched_at",
+        "key",
+        "peer",
+        "read_format",
+        "registration_id",
+    )
+
+    def __init__(self, registration: Registration) -> None:
+        self.device_id = registration.device_id
+        self.registration_id = registration.registration_id
+        self.endpoint_name = registration.endpoint_name
+        self.key = _key(registration.registration_id)
+        self.peer: Peer = peer_of(registration.host, registration.port)
+        self.expires_at: datetime = registration.expires_at
+        self.expiry_watched_at: datetime | None = None
+        """The earliest time at which somebody looks whether the registration has ended."""
+        self.read_format: int | None = None
+        """The content format in which this device was found to answer the read of an object."""
+
+    def token(self, path: Path) -> bytes:
+        """Return the token of the observation of `path`, one of OBSERVED."""
+        return self.key + bytes((OBSERVED.index(path),))
+
+
+class LiveDevices:
+    """Every device whose registration this gateway holds."""
+
+    def __init__(self) -> None:
+        self._by_device: dict[DeviceId, LiveDevice] = {}
+        self._by_registration: dict[RegistrationId, LiveDevice] = {}
+        self._by_key: dict[bytes, LiveDevice] = {}
+        self._by_peer: dict[Peer, LiveDevice] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_device)
+
+    def __iter__(self) -> Iterator[LiveDevice]:
+        return iter(self._by_device.values())
+
+    def add(self, registration: Registration) -> LiveDevice | None:
+        """Take in a new registration; return what the device was under its former one, if it had one."""
+        former = self.remove(registration.device_id)
+        device = LiveDevice(registration)
+        self._by_device[device.device_id] = device
+        self._by_registration[device.registration_id] = device
+        self._by_key[device.key] = device
+        self._by_peer[device.peer] = device
+        return former
+
+    def update(self, registration: Registration) -> tuple[LiveDevice, Peer | None]:
+        """Take in an update of a registration; return the device, and its former address where that has changed.
+
+        A registration that another gateway took is added: its device has come over to this one.
+        """
+        device = self._by_registration.get(registration.registration_id)
+        if device is None:
+            self.add(registration)
+            return self._by_registration[registration.registration_id], None
+        device.expires_at = registration.expires_at
+        peer = peer_of(registration.host, registration.port)
+        if peer == device.peer:
+            return device, None
+        former = device.peer
+        self._leave_address(device)
+        device.peer = peer
+        self._by_peer[peer] = device
+        return device, former
+
+    def remove(self, device_id: DeviceId) -> LiveDevice | None:
+        """Forget a device; return what it was, None where it was not live."""
+        device = self._by_device.pop(device_id, None)
+        if device is not None:
+            del self._by_registration[device.registration_id]
+            self._by_key.pop(device.key, None)
+            self._leave_address(device)
+        return device
+
+    def of(self, device_id: DeviceId) -> LiveDevice | None:
+        """Return the device of that id while it is live."""
+        return self._by_device.get(device_id)
+
+    def by_registration(self, registration_id: RegistrationId) -> LiveDevice | None:
+        """Return the device of a registration."""
+        return self._by_registration.get(registration_id)
+
+    def by_token(self, token: bytes) -> tuple[LiveDevice, Path] | None:
+        """Return whose observation a token names, and of what, whatever address it came from."""
+        if len(token) != _KEY_SIZE + 1 or token[_KEY_SIZE] >= len(OBSERVED):
+            return None
+        device = self._by_key.get(token[:_KEY_SIZE])
+        return None if device is None else (device, OBSERVED[token[_KEY_SIZE]])
+
+    def by_peer(self, peer: Peer) -> LiveDevice | None:
+        """Return the device last registered at an address."""
+        return self._by_peer.get(peer)
+
+    def _leave_address(self, device: LiveDevice) -> None:
+        # Somebody else may have been given the address since.
+        if self._by_peer.get(device.peer) is device:
+            del self._by_peer[device.peer]

@@ -1,0 +1,145 @@
+"""A device is read in the content format that it knows, and a value that no format brings was not told.
+
+Clients differ: some answer the read of an object in TLV only, some in SenML-CBOR only, some refuse it and answer
+single resources; a resource of several instances is refused as text by some.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from firmcast.coap.codes import ContentFormat, is_success
+from firmcast.gateway.device_link import (
+    TEXT,
+    DeviceLink,
+    DeviceRefusedError,
+    DeviceSilentError,
+    Read,
+    asks_for_other_format,
+    describe,
+    is_passing,
+)
+from firmcast.gateway.resources import NOTHING, merged, resources_of
+from firmcast.lwm2m.paths import (
+    DELIVERY_METHOD,
+    FIRMWARE_INSTANCE,
+    FIRMWARE_RESULT,
+    FIRMWARE_STATE,
+    FIRMWARE_VERSION,
+    PACKAGE_URI,
+    PROTOCOL_SUPPORT,
+    Path,
+)
+from firmcast.upgrades.model import ResourcesReported
+
+_TLV: Final = int(ContentFormat.LWM2M_TLV)
+_OBJECT_FORMATS: Final = (_TLV, int(ContentFormat.SENML_CBOR))
+_TEXT_FORMATS: Final = (TEXT, None)
+_MULTIPLE_FORMATS: Final = (_TLV, int(ContentFormat.SENML_CBOR), None)
+_QUIET_TRIES: Final = 3
+
+Ask = Callable[[Path, int | None], Awaitable[Read]]
+
+
+async def read_version(link: DeviceLink) -> ResourcesReported:
+    """Return what /3/0/3 tells, nothing where the device does not have it. Raises DeviceSilentError."""
+    return await _in_some_format(link.read, FIRMWARE_VERSION, _TEXT_FORMATS)
+
+
+async def observe_firmware(link: DeviceLink) -> None:
+    """Observe state and result, each by itself; a device that refuses is read instead. Raises DeviceSilentError."""
+    for path in (FIRMWARE_STATE, FIRMWARE_RESULT):
+        await _in_some_format(link.observe, path, _TEXT_FORMATS)
+
+
+async def read_state_and_result(link: DeviceLink) -> ResourcesReported:
+    """Return state and result, in this order: some clients show the new state before the new result.
+
+    Raises DeviceSilentError.
+    """
+
+    async def read() -> ResourcesReported:
+        state = await _in_some_format(link.read, FIRMWARE_STATE, _TEXT_FORMATS)
+        return merged(state, await _in_some_format(link.read, FIRMWARE_RESULT, _TEXT_FORMATS))
+
+    return await _while_quiet(link, read)
+
+
+async def read_firmware_object(link: DeviceLink) -> ResourcesReported:
+    """Return what /5/0 tells.
+
+    Raises:
+        DeviceSilentError: the device did not answer.
+        DeviceRefusedError: it does not tell its state in any way.
+    """
+
+    async def read() -> ResourcesReported:
+        whole = await _read_whole(link)
+        return whole if whole.state is not None else await _read_singly(link)
+
+    return await _while_quiet(link, read)
+
+
+async def _while_quiet(link: DeviceLink, read: Callable[[], Awaitable[ResourcesReported]]) -> ResourcesReported:
+    """Read again when a notification came meanwhile, since what was read may be older than what it said."""
+    told = NOTHING
+    for _ in range(_QUIET_TRIES):
+        before = link.notifications
+        told = await read()
+        if link.notifications == before:
+            break
+    return told
+
+
+async def _read_whole(link: DeviceLink) -> ResourcesReported:
+    known = link.device.read_format
+    formats = _OBJECT_FORMATS if known is None else (known, *_OBJECT_FORMATS)
+    for content_format in dict.fromkeys(formats):
+        read = await _checked(link.read(FIRMWARE_INSTANCE, content_format), FIRMWARE_INSTANCE)
+        if read.values is not None:
+            link.device.read_format = content_format
+            return resources_of(read.values)
+        if not asks_for_other_format(read.code) and not _is_garbled(read):
+            break
+    return NOTHING
+
+
+async def _read_singly(link: DeviceLink) -> ResourcesReported:
+    told = NOTHING
+    for path in (PACKAGE_URI, DELIVERY_METHOD):
+        told = merged(told, await _in_some_format(link.read, path, _TEXT_FORMATS))
+    told = merged(told, await _in_some_format(link.read, PROTOCOL_SUPPORT, _MULTIPLE_FORMATS))
+    read = await _read(link.read, FIRMWARE_STATE, _TEXT_FORMATS)
+    state = NOTHING if read.values is None else resources_of(read.values)
+    told = merged(told, state)
+    told = merged(told, await _in_some_format(link.read, FIRMWARE_RESULT, _TEXT_FORMATS))
+    if told.state is None:
+        what = f"the read of {FIRMWARE_STATE}"
+        raise DeviceRefusedError(
+            f"a senseless answer to {what}" if is_success(read.code) else describe(read.code, what), told
+        )
+    return told
+
+
+async def _in_some_format(ask: Ask, path: Path, formats: tuple[int | None, ...]) -> ResourcesReported:
+    read = await _read(ask, path, formats)
+    return NOTHING if read.values is None else resources_of(read.values)
+
+
+async def _read(ask: Ask, path: Path, formats: tuple[int | None, ...]) -> Read:
+    read = await _checked(ask(path, formats[0]), path)
+    for content_format in formats[1:]:
+        if not asks_for_other_format(read.code) and not _is_garbled(read):
+            break
+        read = await _checked(ask(path, content_format), path)
+    return read
+
+
+async def _checked(asked: Awaitable[Read], path: Path) -> Read:
+    read = await asked
+    if is_passing(read.code):
+        raise DeviceSilentError(describe(read.code, f"the read of {path}"))
+    return read
+
+
+def _is_garbled(read: Read) -> bool:
+    return read.values is None and is_success(read.code)
