@@ -98,18 +98,22 @@ CREATE INDEX firmware_package_by_digest ON firmware_package (digest);
 -- upgrades -------------------------------------------------------------------------------------------------------
 
 CREATE TABLE upgrade_task (
-    task_id        TEXT    PRIMARY KEY,
-    application_id TEXT    NOT NULL,
-    package_id     TEXT    NOT NULL,
-    target_version TEXT    NOT NULL,
-    targets        TEXT    NOT NULL,
-    start_mode     TEXT    NOT NULL,
-    window_start   INTEGER,
-    window_end     INTEGER,
-    retry_limit    INTEGER NOT NULL,
-    created_at     INTEGER NOT NULL,
-    started_at     INTEGER,
-    ended_at       INTEGER
+    task_id           TEXT    PRIMARY KEY,
+    application_id    TEXT    NOT NULL,
+    package_id        TEXT    NOT NULL,
+    target_version    TEXT    NOT NULL,
+    device_type       TEXT    NOT NULL,
+    model             TEXT    NOT NULL,
+    manufacturer_name TEXT    NOT NULL,
+    targets           TEXT    NOT NULL,
+    start_mode        TEXT    NOT NULL,
+    window_start      INTEGER,
+    window_end        INTEGER,
+    retry_limit       INTEGER NOT NULL,
+    status            TEXT    NOT NULL,
+    created_at        INTEGER NOT NULL,
+    started_at        INTEGER,
+    ended_at          INTEGER
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX upgrade_task_by_application ON upgrade_task (application_id, created_at, task_id);
@@ -123,34 +127,38 @@ CREATE TABLE upgrade_task_tally (
     PRIMARY KEY (task_id, tally)
 ) STRICT, WITHOUT ROWID;
 
+-- `evidence` is what only the rules read, as JSON.
 CREATE TABLE device_upgrade (
-    device_upgrade_id        TEXT    PRIMARY KEY,
-    task_id                  TEXT    NOT NULL,
-    application_id           TEXT    NOT NULL,
-    device_id                TEXT    NOT NULL,
-    package_id               TEXT    NOT NULL,
-    phase                    TEXT    NOT NULL,
-    tally                    TEXT    NOT NULL,
-    published_state          INTEGER NOT NULL,
-    command_id               INTEGER,
-    command_kind             TEXT,
-    probed                   INTEGER NOT NULL,
-    executed_at              INTEGER,
-    registered_since_execute INTEGER NOT NULL,
-    transfer_token           TEXT    NOT NULL UNIQUE,
-    source_version           TEXT    NOT NULL,
-    target_version           TEXT    NOT NULL,
-    current_version          TEXT    NOT NULL,
-    bytes_total              INTEGER NOT NULL,
-    created_at               INTEGER NOT NULL,
-    started_at               INTEGER,
-    deadline_at              INTEGER,
-    ended_at                 INTEGER,
-    outcome                  TEXT,
-    description              TEXT    NOT NULL
+    device_upgrade_id TEXT    PRIMARY KEY,
+    task_id           TEXT    NOT NULL,
+    application_id    TEXT    NOT NULL,
+    device_id         TEXT    NOT NULL,
+    package_id        TEXT    NOT NULL,
+    phase             TEXT    NOT NULL,
+    tally             TEXT    NOT NULL,
+    published_state   INTEGER NOT NULL,
+    command_id        INTEGER,
+    command_kind      TEXT,
+    probed            INTEGER NOT NULL,
+    evidence          BLOB    NOT NULL,
+    transfer_token    TEXT    NOT NULL UNIQUE,
+    source_version    TEXT    NOT NULL,
+    target_version    TEXT    NOT NULL,
+    current_version   TEXT    NOT NULL,
+    bytes_total       INTEGER NOT NULL,
+    created_at        INTEGER NOT NULL,
+    started_at        INTEGER,
+    window_end        INTEGER,
+    waiting_ends_at   INTEGER,
+    phase_ends_at     INTEGER,
+    deadline_at       INTEGER,
+    ended_at          INTEGER,
+    outcome           TEXT,
+    description       TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX device_upgrade_by_task ON device_upgrade (task_id, device_upgrade_id);
+CREATE INDEX device_upgrade_by_device ON device_upgrade (device_id, task_id);
 CREATE INDEX device_upgrade_by_deadline ON device_upgrade (deadline_at) WHERE deadline_at IS NOT NULL;
 -- A device is in one open upgrade at the most.
 CREATE UNIQUE INDEX device_upgrade_open ON device_upgrade (device_id) WHERE ended_at IS NULL;

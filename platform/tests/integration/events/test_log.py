@@ -1,0 +1,116 @@
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firmcast.db.sqlite import SqliteDatabase
+from firmcast.events import use_cases
+from firmcast.events.log import EventLog
+from firmcast.events.model import (
+    FirmwareStateChanged,
+    FirmwareUpgradeEnded,
+    NewEvent,
+    Outcome,
+)
+from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, TaskId
+from firmcast.lwm2m.firmware_update import FirmwareUpdateState
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+ENDED = FirmwareUpgradeEnded(
+    outcome=Outcome.FAILED, description="x", source_version="1", target_version="2", current_version="1", duration=3
+)
+
+
+def new(device: str, fact=None, *, synthesised: bool = False, at: datetime = NOW) -> NewEvent:
+    return NewEvent(
+        application_id=ApplicationId("app"),
+        device_id=DeviceId(device),
+        task_id=TaskId("task"),
+        device_upgrade_id=DeviceUpgradeId(f"upgrade-{device}"),
+        occurred_at=at,
+        synthesised=synthesised,
+        fact=fact or FirmwareStateChanged(state=FirmwareUpdateState.DOWNLOADING),
+    )
+
+
+def encode(event) -> bytes:
+    return json.dumps({"device": event.device_id, "sequence": event.sequence}).encode()
+
+
+async def append(tx, log: EventLog, events):
+    return await log.append(tx, events)
+
+
+async def test_facts_come_back_as_they_were_written(database: SqliteDatabase) -> None:
+    log = EventLog(encode=encode)
+    later = NOW + timedelta(microseconds=1)
+    written = await database.write(append, log, [new("a", synthesised=True), new("a", ENDED, at=later)])
+    assert await database.read(use_cases.of_device, DeviceId("a")) == written
+    assert [event.sequence for event in written] == [1, 2]
+    assert written[1].fact == ENDED
+
+
+async def test_the_bytes_are_frozen_with_the_number(database: SqliteDatabase) -> None:
+    log = EventLog(encode=encode)
+    (event,) = await database.write(append, log, [new("a")])
+    stored = await database.read(use_cases.bodies, [event.event_id, 999])
+    assert set(stored) == {event.event_id}
+    assert json.loads(stored[event.event_id].body) == {"device": "a", "sequence": 1}
+    assert stored[event.event_id].message_id == event.message_id
+
+
+async def test_a_projection_that_fails_takes_the_event_and_its_number_with_it(database: SqliteDatabase) -> None:
+    async def refuse(_tx, _events) -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await database.write(append, EventLog(encode=encode, projections=[refuse]), [new("a")])
+    (event,) = await database.write(append, EventLog(encode=encode), [new("a")])
+    assert event.sequence == 1
+
+
+async def test_projections_see_the_events_in_the_transaction(database: SqliteDatabase) -> None:
+    seen: list[int] = []
+
+    async def look(tx, events) -> None:
+        found = await use_cases.bodies(tx, [event.event_id for event in events])
+        seen.extend(event.sequence for event in found.values())
+
+    await database.write(append, EventLog(encode=encode, projections=[look]), [new("a"), new("b"), new("a")])
+    assert sorted(seen) == [1, 1, 2]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(st.lists(st.sampled_from("abc"), max_size=5), st.booleans()), max_size=12))
+def test_numbers_have_no_gap_whatever_fails_meanwhile(tmp_path_factory: pytest.TempPathFactory, batches) -> None:
+    async def check() -> None:
+        opened = await SqliteDatabase.open(tmp_path_factory.mktemp("log") / "store.db", NOW)
+        log = EventLog(encode=encode)
+
+        async def write(tx, devices, fails) -> None:
+            await log.append(tx, [new(device) for device in devices])
+            if fails:
+                raise ValueError
+
+        await asyncio.gather(
+            *(opened.write(write, devices, fails) for devices, fails in batches), return_exceptions=True
+        )
+        for device in "abc":
+            written = sum(devices.count(device) for devices, fails in batches if not fails)
+            history = await opened.read(use_cases.of_device, DeviceId(device))
+            assert [event.sequence for event in history] == list(range(1, written + 1))
+            positions = [event.event_id for event in history]
+            assert positions == sorted(positions)
+        await opened.close()
+
+    asyncio.run(check())
+
+
+async def test_history_is_read_from_a_number_on(database: SqliteDatabase, tmp_path: Path) -> None:
+    await database.write(append, EventLog(encode=encode), [new("a") for _ in range(10)])
+    rest = await database.read(use_cases.of_device, DeviceId("a"), after_sequence=7, limit=2)
+    assert [event.sequence for event in rest] == [8, 9]
