@@ -1,0 +1,137 @@
+"""How a command reaches a platform: options, then environment, then what a platform on this machine left in its folder.
+
+A running platform writes `running.json` (where it is reached), `authority.pem` and `admin-token` into its data folder,
+so that commands beside it need no options at all.
+"""
+
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import httpx2
+import typer
+
+from firmcast.cli.failures import CommandError
+
+RUNNING_FILE = "running.json"
+ADMIN_TOKEN_FILE = "admin-token"  # noqa: S105 -- a file's name
+_TIMEOUT_SECONDS = 30.0
+
+Url = Annotated[str, typer.Option("--url", envvar="FIRMCAST_URL", help="Where the platform is, as https://host:port.")]
+Authority = Annotated[
+    Path | None,
+    typer.Option("--authority", envvar="FIRMCAST_AUTHORITY", help="PEM file that its certificate is checked against."),
+]
+AdminToken = Annotated[
+    str, typer.Option("--admin-token", envvar="FIRMCAST_ADMIN_TOKEN", help="The administrator's token.")
+]
+DataFolder = Annotated[
+    Path, typer.Option("--data", envvar="FIRMCAST_DATA", help="Data folder of a platform on this machine.")
+]
+ApplicationOption = Annotated[str, typer.Option("--app", envvar="FIRMCAST_APP_ID", help="Application id.")]
+SecretOption = Annotated[str, typer.Option("--secret", envvar="FIRMCAST_APP_SECRET", help="Secret of the application.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+DEFAULT_FOLDER = Path("firmcast-data")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """Where a platform is and how its certificate is checked."""
+
+    url: str
+    tls: ssl.SSLContext
+    admin_token: str
+
+    def management(self) -> "ManagementClient":
+        """Return a client of `/v1`.
+
+        Raises:
+            CommandError: no administrator's token is known.
+        """
+        if not self.admin_token:
+            message = "no administrator's token: give --admin-token, or --data with the folder of the platform"
+            raise CommandError(message)
+        return ManagementClient(self)
+
+
+def connect(
+    url: str = "", authority: Path | None = None, admin_token: str = "", data: Path = DEFAULT_FOLDER
+) -> Connection:
+    """Return how to reach the platform, filling what is not given from the data folder.
+
+    Raises:
+        CommandError: nothing tells where the platform is, or the authority's file is no certificate.
+    """
+    running = data / RUNNING_FILE
+    if not url:
+        if not running.exists():
+            message = f"no platform is known: give --url, or --data with the folder of one that runs here (not {data})"
+            raise CommandError(message)
+        said = json.loads(running.read_text())
+        url = said["url"]
+        authority = authority or (Path(said["authority"]) if said.get("authority") else None)
+    token_file = data / ADMIN_TOKEN_FILE
+    if not admin_token and token_file.exists():
+        admin_token = token_file.read_text().strip()
+    try:
+        tls = ssl.create_default_context(cafile=str(authority) if authority else None)
+    except (OSError, ssl.SSLError) as error:
+        message = f"the authority {authority} cannot be read: {error}"
+        raise CommandError(message) from error
+    return Connection(url=url.rstrip("/"), tls=tls, admin_token=admin_token)
+
+
+class ManagementClient:
+    """Calls of the management API."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._client = httpx2.Client(
+            base_url=connection.url,
+            verify=connection.tls,
+            headers={"authorization": f"Bearer {connection.admin_token}"},
+            timeout=_TIMEOUT_SECONDS,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._client.close()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json_body: object = None,
+        query: Mapping[str, Any] | None = None,
+        content: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Make a call and return its JSON, None for none.
+
+        Raises:
+            CommandError: the platform cannot be reached, or refuses.
+        """
+        given: dict[str, Any] = {
+            "params": {name: value for name, value in (query or {}).items() if value not in (None, "")}
+        }
+        if json_body is not None:
+            given["json"] = json_body
+        if content is not None:
+            given["content"] = content
+        try:
+            answer = self._client.request(method, path, headers=dict(headers or {}), **given)
+        except httpx2.HTTPError as error:
+            message = f"{self._client.base_url} cannot be reached: {error}"
+            raise CommandError(message) from error
+        body = answer.json() if answer.content else None
+        if answer.is_error:
+            description = body.get("error_desc", "") if isinstance(body, dict) else ""
+            message = f"{description or answer.reason_phrase} ({answer.status_code})"
+            raise CommandError(message)
+        return body

@@ -1,0 +1,45 @@
+"""The `firmcast` command is a tree of small commands; each module beside this one holds those of one noun."""
+
+from typing import Annotated
+
+import typer
+
+import firmcast
+from firmcast.cli import applications, demo, devices, firmware, listen, push, serve, simulate, upgrades
+
+app = typer.Typer(
+    name="firmcast",
+    help="Upgrade the firmware of LwM2M devices and tell applications every step of it.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serve.serve)
+app.command("demo")(demo.demo)
+app.command("simulate")(simulate.simulate)
+app.command("listen")(listen.listen)
+app.add_typer(applications.app, name="app")
+app.add_typer(firmware.app, name="firmware")
+app.add_typer(devices.app, name="device")
+app.add_typer(upgrades.app, name="upgrade")
+app.add_typer(push.app, name="push")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"firmcast {firmcast.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Upgrade the firmware of LwM2M devices and tell applications every step of it."""
+
+
+def run() -> None:
+    """Run the command line and end the process with its status."""
+    app()
