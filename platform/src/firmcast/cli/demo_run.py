@@ -62,6 +62,7 @@ class Demo:
         self._story = story
         self._display = display
         self._parts = AsyncExitStack()
+        self._callback_parts = AsyncExitStack()
         self._received = asyncio.Event()
         self._clock = SystemClock()
         self._began = 0.0
@@ -120,8 +121,9 @@ class Demo:
         return summary
 
     async def close(self) -> None:
-        """End the devices, the application and the platform."""
+        """End the devices and the platform, and the callback last, so that the platform never calls in vain."""
         await self._parts.aclose()
+        await self._callback_parts.aclose()
 
     async def _create_application(self) -> None:
         files = make_certificate(self._plan.folder / "application", ["127.0.0.1", "localhost"], self._clock.now())
@@ -156,7 +158,7 @@ class Demo:
             certificate=self._callback_files.certificate,
             key=self._callback_files.key,
         )
-        self._parts.push_async_callback(server.stop)
+        self._callback_parts.push_async_callback(server.stop)
         return f"{server.url}{_CALLBACK_PATH}"
 
     async def _subscribe(self, callback: str) -> None:
@@ -191,7 +193,7 @@ class Demo:
         made = await self._managed("POST", "/v1/firmware", params=query, content=self._plan.firmware)
         self._package_id = made["package_id"]
         self._display.said(
-            f"package {made['name']} {made['version']}: {made['size']:,} bytes, sha256 {made['digest'][:16]}…"
+            f"package {made['name']} {made['version']}: {made['size']:,} bytes, sha256 {made['sha256'][:16]}…"
         )
 
     async def _start_devices(self) -> None:

@@ -69,7 +69,7 @@ def upload(
     if as_json:
         typer.echo(json.dumps(made))
     else:
-        typer.echo(f"package {made['package_id']}  {made['size']} bytes  sha256 {made['digest']}")
+        typer.echo(f"package {made['package_id']}  {made['size']} bytes  sha256 {made['sha256']}")
 
 
 @app.command("list")

@@ -15,7 +15,7 @@ import uvicorn
 from firmcast.errors import StartError
 
 _KEEP_ALIVE_SECONDS = 75
-_SHUTDOWN_SECONDS = 5
+_SHUTDOWN_SECONDS = 3
 
 
 class _QuietServer(uvicorn.Server):
@@ -64,6 +64,7 @@ class HttpsServer:
         config = uvicorn.Config(
             application,
             log_config=None,
+            log_level="critical",
             access_log=False,
             lifespan="off",
             server_header=False,

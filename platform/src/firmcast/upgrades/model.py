@@ -1,5 +1,6 @@
 """What a task and the upgrade of one device are, and what a device can tell us about it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -71,6 +72,27 @@ class TargetSelection:
     manufacturer_name: str = ""
 
 
+class TaskStatus(StrEnum):
+    """The one word for a whole task."""
+
+    WAITING = "waiting"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+def status_of(tallies: Mapping[Tally, int]) -> TaskStatus:
+    """Return the word for a task: what went wrong with any device outweighs what went right with the others."""
+    open_devices = tallies.get(Tally.WAITING, 0) + tallies.get(Tally.PROCESSING, 0)
+    if open_devices:
+        begun = sum(tallies.values()) > tallies.get(Tally.WAITING, 0)
+        return TaskStatus.PROCESSING if begun else TaskStatus.WAITING
+    if tallies.get(Tally.FAILED, 0) or tallies.get(Tally.TIMED_OUT, 0):
+        return TaskStatus.FAILED
+    return TaskStatus.STOPPED if tallies.get(Tally.STOPPED, 0) else TaskStatus.SUCCEEDED
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpgradeTask:
     """The whole campaign: one package, many devices."""
@@ -79,8 +101,13 @@ class UpgradeTask:
     application_id: ApplicationId
     package_id: PackageId
     target_version: str
+    device_type: str
+    """What its devices are, as the targets or else the package say; so with the next two."""
+    model: str
+    manufacturer_name: str
     targets: TargetSelection
     policy: UpgradePolicy
+    status: TaskStatus
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
@@ -89,8 +116,47 @@ class UpgradeTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFilter:
+    """Which tasks are wanted; what is None or empty matches all."""
+
+    status: TaskStatus | None = None
+    device_type: str = ""
+    model: str = ""
+    manufacturer_name: str = ""
+    device_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What was seen of the device since its last inspection before a transfer, as far as a verdict stands on it."""
+
+    baseline_result: int = 0
+    """/5/0/5 before the transfer; a device may go on telling it for a while."""
+    result_changed: bool = False
+    """True when /5/0/5 was seen to leave the baseline, or a download was seen: from then on a result is news."""
+    last_result: int = 0
+    """/5/0/5 as last told since the transfer was ordered."""
+    transfer_kind: CommandKind | None = None
+    """How the package was last sent."""
+    transfer_finished: bool = False
+    """The last byte reached the device."""
+    lost_transfers: int = 0
+    """How often the device dropped a transfer without a reason and without a new registration."""
+    reset_ordered: bool = False
+    """The device was told to go back to Idle and has not been seen there yet."""
+    executed_at: datetime | None = None
+    """When the device was first told to install what it now has."""
+    execute_confirmed: bool = False
+    """The device is known to have begun to install."""
+    repeated_executions: int = 0
+    """How often it was told again after it had registered anew with the package still waiting."""
+    registered_anew: bool = False
+    """It registered since the last order to transfer or to install: it may run other firmware now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceUpgrade:
-    """One device within a task. Only `state_machine.advance` makes a new one out of an old one."""
+    """One device within a task. Only `state_machine` makes a new one out of an old one."""
 
     device_upgrade_id: DeviceUpgradeId
     task_id: TaskId
@@ -102,13 +168,11 @@ class DeviceUpgrade:
     published_state: FirmwareUpdateState
     """The state that applications were last told; Idle at first."""
     command_id: CommandId | None
-    """The one order that waits for the device; an answer to any other is old."""
+    """The one order that waits for the device; an answer to any other is old. None also before it has its number."""
     command_kind: CommandKind | None
     probed: bool
-    """True when the deadline of this phase has passed once and the device was asked before the verdict."""
-    executed_at: datetime | None
-    """When the device was told to install; what it registers after that may be the new firmware."""
-    registered_since_execute: bool
+    """True when the time of this phase is over and the device was asked once more before the verdict."""
+    evidence: Evidence
     transfer_token: str
     source_version: str
     target_version: str
@@ -116,11 +180,32 @@ class DeviceUpgrade:
     bytes_total: int
     created_at: datetime
     started_at: datetime | None
+    """When the first order was given."""
+    window_end: datetime | None
+    """What has not begun by then is stopped; None without a window."""
+    waiting_ends_at: datetime | None
+    """Until when the device may come online, however often it goes away again."""
+    phase_ends_at: datetime | None
+    """When the time of this phase is over."""
     deadline_at: datetime | None
+    """The next time to look, at the latest when the phase ends; None when closed."""
     ended_at: datetime | None
     outcome: Outcome | None
     description: str
     """Why it ended as it did, for a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferTarget:
+    """What the bearer of a transfer token may fetch."""
+
+    device_upgrade_id: DeviceUpgradeId
+    device_id: DeviceId
+    package_id: PackageId
+    digest: str
+    """SHA-256 of the bytes, 64 lower-case hexadecimal digits."""
+    size: int
+    """Bytes."""
 
 
 # --- what can be told of a device -------------------------------------------------------------------------------

@@ -127,7 +127,6 @@ CREATE TABLE upgrade_task_tally (
     PRIMARY KEY (task_id, tally)
 ) STRICT, WITHOUT ROWID;
 
--- `evidence` is what only the rules read, as JSON.
 CREATE TABLE device_upgrade (
     device_upgrade_id TEXT    PRIMARY KEY,
     task_id           TEXT    NOT NULL,
@@ -160,8 +159,8 @@ CREATE TABLE device_upgrade (
 CREATE INDEX device_upgrade_by_task ON device_upgrade (task_id, device_upgrade_id);
 CREATE INDEX device_upgrade_by_device ON device_upgrade (device_id, task_id);
 CREATE INDEX device_upgrade_by_deadline ON device_upgrade (deadline_at) WHERE deadline_at IS NOT NULL;
--- A device is in one open upgrade at the most.
-CREATE UNIQUE INDEX device_upgrade_open ON device_upgrade (device_id) WHERE ended_at IS NULL;
+-- A device is in one upgrade at the most that has begun and has not ended.
+CREATE UNIQUE INDEX device_upgrade_begun ON device_upgrade (device_id) WHERE phase NOT IN ('scheduled', 'closed');
 
 -- events ---------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,241 @@
+"""Every object of the platform is built here, from the settings, and nowhere else; parts end in the reverse order.
+
+This is also the only place where the halves know each other: push's projection is handed to the event log.
+"""
+
+import asyncio
+import os
+import secrets
+import ssl
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from starlette.applications import Starlette
+
+from firmcast.applications import api as applications_api
+from firmcast.applications import use_cases as applications
+from firmcast.clock import Clock, SystemClock
+from firmcast.db.port import Database
+from firmcast.db.sqlite import SqliteDatabase
+from firmcast.devices import api as devices_api
+from firmcast.errors import StartError
+from firmcast.events.log import EventLog
+from firmcast.firmware import api as firmware_api
+from firmcast.firmware.files import FirmwareFiles
+from firmcast.gateway.server import Gateway
+from firmcast.ids import ApplicationId
+from firmcast.push import api as push_api
+from firmcast.push.configuration import destination_rules, sender_limits
+from firmcast.push.destination import parse_callback_url
+from firmcast.push.dispatcher import Dispatcher
+from firmcast.push.envelope import encode_event
+from firmcast.push.http_sender import HttpSender
+from firmcast.push.use_cases import fan_out
+from firmcast.rest import health
+from firmcast.rest.application import http_application
+from firmcast.rest.authentication import administrator_authentication, application_authentication
+from firmcast.rest.certificates import load_or_make_certificate
+from firmcast.rest.server import HttpsServer
+from firmcast.sealing import Sealer, load_or_create_key
+from firmcast.settings import Settings
+from firmcast.subscriptions import api as subscriptions_api
+from firmcast.upgrades import api as upgrades_api
+from firmcast.upgrades import use_cases as upgrades
+from firmcast.upgrades.engine import UpgradeEngine
+from firmcast.upgrades.limits import Limits, limits_of
+
+_STORE_FILE = "firmcast.db"
+_KEY_FILE = "sealing-key"
+_ADMIN_TOKEN_FILE = "admin-token"  # noqa: S105 -- a file's name
+_DRAIN_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """Where a started platform is reached."""
+
+    url: str
+    coap: str
+    authority: Path | None
+    """PEM file of the authority that it made; None when the operator brought a certificate."""
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the same as words, for logs and for `running.json`."""
+        told = {"url": self.url, "coap": self.coap}
+        return {**told, "authority": str(self.authority.absolute())} if self.authority else told
+
+
+class Platform:
+    """The whole platform in one process, on one embedded store."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.broken = asyncio.Event()
+        """Set when the store can no longer be trusted: the process must end and start anew."""
+        self.database: Database
+        self.gateway: Gateway
+        self.admin_token = ""
+        self._server: HttpsServer
+        self._authority: Path | None = None
+        self._parts = AsyncExitStack()
+
+    @classmethod
+    async def start(cls, settings: Settings, *, clock: Clock | None = None) -> Self:
+        """Open the store and start every part.
+
+        Raises:
+            StartError: the settings do not allow it.
+            StoreInUseError: another process has the store.
+        """
+        self = cls(settings, clock or SystemClock())
+        try:
+            await self._start()
+        except BaseException:
+            await self._parts.aclose()
+            raise
+        return self
+
+    async def stop(self) -> None:
+        """Finish what is under way and close the store."""
+        await self._parts.aclose()
+
+    @property
+    def running(self) -> Running:
+        """Where it is reached."""
+        host, port = self.gateway.address
+        return Running(url=self._server.url, coap=f"coap://{host}:{port}", authority=self._authority)
+
+    async def _start(self) -> None:
+        folder = self.settings.data
+        database = await SqliteDatabase.open(folder / _STORE_FILE, self.clock.now())
+        self._parts.push_async_callback(database.close)
+        self.database = database
+        self._watch(database.broken)
+        sealer = Sealer(await asyncio.to_thread(load_or_create_key, folder / _KEY_FILE))
+        self.admin_token = await asyncio.to_thread(_admin_token, self.settings)
+        files = FirmwareFiles(folder / "firmware")
+        log = EventLog(encode=encode_event, projections=[fan_out])
+        await self._start_push(database, sealer)
+        limits = limits_of(self.settings.upgrades)
+        engine = UpgradeEngine(database=database, log=log, clock=self.clock, limits=limits)
+        self.gateway = await Gateway.start(
+            database=database,
+            log=log,
+            clock=self.clock,
+            settings=self.settings.gateway,
+            limits=limits,
+            files=files,
+        )
+        self._parts.push_async_callback(self.gateway.stop)
+        await engine.start()
+        self._parts.push_async_callback(engine.stop)
+        await self._start_http(self._http(sealer, files, log, limits))
+
+    async def _start_push(self, database: Database, sealer: Sealer) -> None:
+        push = self.settings.push
+        sender = HttpSender(rules=destination_rules(push), limits=sender_limits(push))
+        dispatcher = Dispatcher(database=database, sender=sender, clock=self.clock, settings=push, sealer=sealer)
+        await dispatcher.start()
+        self._parts.push_async_callback(dispatcher.stop, _DRAIN_SECONDS)
+        self._watch(dispatcher.broken)
+
+    def _watch(self, broken: asyncio.Event) -> None:
+        async def pass_on() -> None:
+            await broken.wait()
+            self.broken.set()
+
+        task = asyncio.create_task(pass_on())
+        self._parts.callback(task.cancel)
+
+    def _http(self, sealer: Sealer, files: FirmwareFiles, log: EventLog, limits: Limits) -> Starlette:
+        database, clock, rest = self.database, self.clock, self.settings.rest
+        authenticate = application_authentication(applications_api.token_check(database, clock))
+        authorise = administrator_authentication(self.admin_token)
+        rules = destination_rules(self.settings.push)
+
+        async def require_application(application_id: ApplicationId) -> object:
+            return await database.read(applications.find, application_id)
+
+        return http_application(
+            [
+                *applications_api.routes(
+                    database=database, clock=clock, sealer=sealer, settings=rest, authorise_administrator=authorise
+                ),
+                *subscriptions_api.routes(
+                    database=database,
+                    clock=clock,
+                    authenticate=authenticate,
+                    check_callback=lambda url: rules.check(parse_callback_url(url)),
+                    body_limit=rest.body_limit,
+                ),
+                *devices_api.routes(
+                    database=database,
+                    clock=clock,
+                    authenticate=authenticate,
+                    sealer=sealer,
+                    release_device=partial(upgrades.release_device, log=log, limits=limits),
+                    body_limit=rest.body_limit,
+                ),
+                *firmware_api.routes(
+                    database=database,
+                    clock=clock,
+                    authenticate=authenticate,
+                    authorise_administrator=authorise,
+                    files=files,
+                    size_limit=self.settings.firmware.size_limit,
+                    is_needed=upgrades.is_needed,
+                    require_application=require_application,
+                ),
+                *upgrades_api.routes(
+                    database=database, clock=clock, authenticate=authenticate, body_limit=rest.body_limit
+                ),
+                *push_api.routes(database=database, authorise_administrator=authorise),
+                *health.routes(self._readiness),
+            ]
+        )
+
+    async def _readiness(self) -> Mapping[str, bool]:
+        return {"store": not self.broken.is_set(), "gateway": self.gateway.is_listening}
+
+    async def _start_http(self, application: Starlette) -> None:
+        rest = self.settings.rest
+        certificate, key = rest.certificate_file, rest.key_file
+        if (certificate is None) != (key is None):
+            message = "rest.certificate_file and rest.key_file go together"
+            raise StartError(message)
+        if certificate is None:
+            hosts = ["localhost", "127.0.0.1", "::1"]
+            if rest.host not in ("0.0.0.0", "::"):  # noqa: S104 -- compared with, not listened on
+                hosts.append(rest.host)
+            made = await asyncio.to_thread(
+                load_or_make_certificate, self.settings.data / "tls", hosts, self.clock.now()
+            )
+            certificate, key, self._authority = made.certificate, made.key, made.authority
+        try:
+            self._server = await HttpsServer.start(
+                application, host=rest.host, port=rest.port, certificate=certificate, key=key
+            )
+        except (ssl.SSLError, FileNotFoundError) as error:
+            message = f"the certificate or its key cannot be used: {error}"
+            raise StartError(message) from error
+        self._parts.push_async_callback(self._server.stop)
+
+
+def _admin_token(settings: Settings) -> str:
+    """Return the token that opens the management API; one that is made is kept, readable by its owner only."""
+    if settings.admin_token is not None:
+        return settings.admin_token.get_secret_value()
+    path = settings.data / _ADMIN_TOKEN_FILE
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    token = secrets.token_urlsafe(24)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token + "\n")
+    return token

@@ -1,0 +1,367 @@
+"""Upgrade tasks as applications create, read and list them. Contract page, section 6.
+
+What a request must not be is judged here, since each way to be wrong has a code of its own; what becomes of a task is
+the use cases' to decide.
+"""
+
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Final, assert_never
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from firmcast.clock import Clock
+from firmcast.db.page import Page
+from firmcast.db.port import Database, Transaction
+from firmcast.devices import use_cases as devices
+from firmcast.devices.model import Device
+from firmcast.errors import NotFoundError, RefusedError
+from firmcast.firmware import use_cases as firmware
+from firmcast.firmware.model import FirmwarePackage
+from firmcast.ids import ApplicationId, DeviceId, PackageId, TaskId
+from firmcast.rest.answers import wire_answer
+from firmcast.rest.authentication import Authenticate
+from firmcast.rest.errors import ApiError
+from firmcast.rest.paging import RequestedPage, requested_page
+from firmcast.rest.requests import DEFAULT_BODY_LIMIT, decode_body, decode_parameters, path_identifier, read_body
+from firmcast.upgrades import use_cases
+from firmcast.upgrades.model import (
+    DeviceUpgrade,
+    StartMode,
+    Tally,
+    TargetSelection,
+    TaskFilter,
+    TaskStatus,
+    UpgradePolicy,
+    UpgradeTask,
+)
+from firmcast_sdk.wire import errors as wire
+from firmcast_sdk.wire import operations as wire_operations
+from firmcast_sdk.wire.operations import ExecuteType, OperateType, OperationStatus, SubOperationStatus
+
+_LEAST_WINDOW: Final = timedelta(minutes=5)
+_RETRY_LIMIT: Final = 5
+_BY_FIELD: Final = {
+    "targets": wire.TARGETS_MISSING,
+    "policy.executeType": wire.EXECUTE_TYPE_INVALID,
+    "policy.startTime": wire.WINDOW_INVALID,
+    "policy.endTime": wire.WINDOW_INVALID,
+    "policy.retryTimes": wire.RETRY_TIMES_INVALID,
+}
+_START_MODES: Final = MappingProxyType(
+    {
+        ExecuteType.NOW: StartMode.NOW,
+        ExecuteType.DEVICE_ONLINE: StartMode.ON_REGISTRATION,
+        ExecuteType.CUSTOM: StartMode.WINDOW,
+    }
+)
+_STATUS_WORDS: Final = MappingProxyType(
+    {
+        TaskStatus.WAITING: OperationStatus.WAIT,
+        TaskStatus.PROCESSING: OperationStatus.PROCESSING,
+        TaskStatus.SUCCEEDED: OperationStatus.SUCCESS,
+        TaskStatus.FAILED: OperationStatus.FAILED,
+        TaskStatus.STOPPED: OperationStatus.STOP,
+    }
+)
+_EXECUTE_TYPES: Final = MappingProxyType({mode: word for word, mode in _START_MODES.items()})
+
+
+def routes(
+    *,
+    database: Database,
+    clock: Clock,
+    authenticate: Authenticate,
+    body_limit: int = DEFAULT_BODY_LIMIT,
+) -> list[BaseRoute]:
+    """Return the routes of upgrade tasks."""
+    calls = _TaskCalls(database, clock, authenticate, body_limit)
+    return [
+        Route(wire_operations.FIRMWARE_UPGRADE_PATH, calls.create, methods=["POST"]),
+        Route(wire_operations.SOFTWARE_UPGRADE_PATH, calls.create_for_software, methods=["POST"]),
+        Route(wire_operations.OPERATIONS_PATH, calls.listed, methods=["GET"]),
+        Route(wire_operations.OPERATION_PATH, calls.find, methods=["GET"]),
+        Route(wire_operations.SUB_OPERATIONS_PATH, calls.device_upgrades, methods=["GET"]),
+    ]
+
+
+class _TaskCalls:
+    def __init__(self, database: Database, clock: Clock, authenticate: Authenticate, body_limit: int) -> None:
+        self._database = database
+        self._clock = clock
+        self._authenticate = authenticate
+        self._body_limit = body_limit
+
+    async def create(self, request: Request) -> Response:
+        application_id = await self._authenticate(request)
+        said = await self._read_request(request)
+        now = self._clock.now()
+        targets = _targets(said.targets)
+        policy = _policy(said.policy or wire_operations.Policy(), now)
+        try:
+            task = await self._database.write(_create, application_id, PackageId(said.file_id), targets, policy, now)
+        except ApiError:
+            raise
+        except NotFoundError as error:
+            raise ApiError(wire.PACKAGE_NOT_FOUND, str(error)) from None
+        except RefusedError as error:
+            raise ApiError(wire.UPGRADE_BAD_REQUEST, str(error)) from None
+        return wire_answer(wire_operations.CreateUpgradeResponse(operation_id=task.task_id))
+
+    async def create_for_software(self, request: Request) -> Response:
+        await self._authenticate(request)
+        await self._read_request(request)
+        raise ApiError(wire.UPGRADE_BAD_REQUEST, "software upgrades are not offered; firmware upgrades are")
+
+    async def find(self, request: Request) -> Response:
+        application_id = await self._authenticate(request)
+        try:
+            task = await self._database.read(use_cases.find_task, application_id, _task_id(request))
+        except NotFoundError as error:
+            raise ApiError(wire.TASK_NOT_FOUND, str(error)) from None
+        return wire_answer(_wire_task(task))
+
+    async def listed(self, request: Request) -> Response:
+        application_id = await self._authenticate(request)
+        said = decode_parameters(wire_operations.OperationQuery, request, invalid=wire.UPGRADE_BAD_REQUEST)
+        page = _page(said.page_no, said.page_size)
+        tasks: list[UpgradeTask] = []
+        total = 0
+        if said.operation_type is not OperateType.SOFTWARE:
+            tasks, total = await self._database.read(
+                use_cases.listed_tasks, application_id, _task_filter(said), Page(page.offset, page.size)
+            )
+        return wire_answer(
+            wire_operations.OperationList(
+                data=tuple(_wire_task(task) for task in tasks),
+                page_no=page.number,
+                page_size=page.size,
+                total_count=total,
+                total_size=total,
+            )
+        )
+
+    async def device_upgrades(self, request: Request) -> Response:
+        application_id = await self._authenticate(request)
+        said = decode_parameters(wire_operations.SubOperationQuery, request, invalid=wire.UPGRADE_BAD_REQUEST)
+        page = _page(said.page_no, said.page_size)
+        try:
+            found, total = await self._database.read(
+                use_cases.device_upgrades,
+                application_id,
+                _task_id(request),
+                _tallies(said.sub_operation_status),
+                Page(page.offset, page.size),
+            )
+        except NotFoundError as error:
+            raise ApiError(wire.TASK_NOT_FOUND, str(error)) from None
+        return wire_answer(
+            wire_operations.SubOperationList(
+                data=tuple(_wire_device_upgrade(upgrade) for upgrade in found),
+                page_no=page.number,
+                page_size=page.size,
+                total_count=total,
+            )
+        )
+
+    async def _read_request(self, request: Request) -> wire_operations.CreateUpgradeRequest:
+        return decode_body(
+            wire_operations.CreateUpgradeRequest,
+            await read_body(request, self._body_limit),
+            invalid=wire.UPGRADE_BAD_REQUEST,
+            unreadable=wire.UPGRADE_BAD_REQUEST,
+            by_field=_BY_FIELD,
+        )
+
+
+async def _create(
+    tx: Transaction,
+    application_id: ApplicationId,
+    package_id: PackageId,
+    targets: TargetSelection,
+    policy: UpgradePolicy,
+    now: datetime,
+) -> UpgradeTask:
+    package = await firmware.find(tx, package_id, application_id)
+    if targets.device_groups:
+        raise ApiError(wire.DEVICE_GROUPS_NOT_FOUND, "there are no device groups")
+    known = await devices.by_ids(tx, application_id, targets.devices)
+    for device_id in targets.devices:
+        if device_id not in known:
+            raise NotFoundError("device", device_id)
+        if not _fits(package, known[device_id]):
+            raise ApiError(wire.TARGET_VERSION_MISMATCH, f"the package is not for the device {device_id!r}")
+    return await use_cases.create_task(tx, application_id, package_id, targets, policy, now)
+
+
+def _fits(package: FirmwarePackage, device: Device) -> bool:
+    """Tell whether nothing that is known of both speaks against it; what either leaves open does not."""
+    pairs = (
+        (package.device_type, device.device_type),
+        (package.model, device.model),
+        (package.manufacturer_name, device.manufacturer_name),
+    )
+    return all(not wanted or not given or wanted == given for wanted, given in pairs)
+
+
+def _targets(said: wire_operations.Targets) -> TargetSelection:
+    """Return who is chosen; an empty list is as good as none.
+
+    Raises:
+        ApiError: devices and groups are both given, or neither, or too many, or a group without what it consists of.
+    """
+    groups, chosen = said.device_groups or (), said.devices or ()
+    if not groups and not chosen:
+        raise ApiError(wire.TARGETS_MISSING)
+    if groups and chosen:
+        raise ApiError(wire.TARGETS_CONFLICT)
+    if max(len(groups), len(chosen)) > wire_operations.TARGET_LIMIT:
+        raise ApiError(wire.TARGETS_TOO_MANY)
+    if groups:
+        for word, error in (
+            (said.manufacturer_name, wire.MANUFACTURER_NAME_NULL),
+            (said.device_type, wire.DEVICE_TYPE_NULL),
+            (said.model, wire.MODEL_NULL),
+        ):
+            if not word:
+                raise ApiError(error)
+    return TargetSelection(
+        devices=tuple(DeviceId(device_id) for device_id in dict.fromkeys(chosen)),
+        device_groups=tuple(dict.fromkeys(groups)),
+        device_type=said.device_type or "",
+        model=said.model or "",
+        manufacturer_name=said.manufacturer_name or "",
+    )
+
+
+def _policy(said: wire_operations.Policy, now: datetime) -> UpgradePolicy:
+    """Return when and how hard to try; without a word about it at once, and once.
+
+    Raises:
+        ApiError: the window or the number of retries is not as it must be.
+    """
+    mode = _START_MODES[said.execute_type or ExecuteType.NOW]
+    retry_limit = 0
+    if said.retry_type:
+        retry_limit = said.retry_times or 0
+        if not 1 <= retry_limit <= _RETRY_LIMIT:
+            raise ApiError(wire.RETRY_TIMES_INVALID)
+    if mode is not StartMode.WINDOW:
+        return UpgradePolicy(start_mode=mode, retry_limit=retry_limit)
+    start, end = said.start_time, said.end_time
+    if start is None or end is None:
+        raise ApiError(wire.WINDOW_INVALID)
+    if start > end:
+        raise ApiError(wire.WINDOW_REVERSED)
+    if start < now.replace(microsecond=0):  # the wire knows whole seconds only
+        raise ApiError(wire.WINDOW_PAST)
+    if end - start < _LEAST_WINDOW:
+        raise ApiError(wire.WINDOW_TOO_SHORT)
+    return UpgradePolicy(start_mode=mode, window_start=start, window_end=end, retry_limit=retry_limit)
+
+
+def _page(number: int | None, size: int | None) -> RequestedPage:
+    return requested_page(
+        number,
+        size,
+        default_size=wire_operations.DEFAULT_PAGE_SIZE,
+        largest_size=wire_operations.LARGEST_PAGE_SIZE,
+        beyond=wire.PAGE_BEYOND_LIMIT,
+    )
+
+
+def _task_id(request: Request) -> TaskId:
+    return TaskId(path_identifier(request, "operation_id"))
+
+
+def _tallies(status: SubOperationStatus | None) -> tuple[Tally, ...]:
+    """Return what devices of this status count as; all for None."""
+    return tuple(tally for tally in Tally if status is None or _word_of(tally) is status)
+
+
+def _word_of(tally: Tally) -> SubOperationStatus:
+    match tally:
+        case Tally.WAITING:
+            return SubOperationStatus.WAIT
+        case Tally.PROCESSING:
+            return SubOperationStatus.PROCESSING
+        case Tally.SUCCEEDED:
+            return SubOperationStatus.SUCCESS
+        case Tally.FAILED | Tally.TIMED_OUT:
+            return SubOperationStatus.FAIL
+        case Tally.STOPPED:
+            return SubOperationStatus.STOP
+        case _:
+            assert_never(tally)
+
+
+def _task_filter(said: wire_operations.OperationQuery) -> TaskFilter:
+    words = {word: status for status, word in _STATUS_WORDS.items()}
+    return TaskFilter(
+        status=None if said.operation_status is None else words[said.operation_status],
+        device_type=said.device_type or "",
+        model=said.model or "",
+        manufacturer_name=said.manufacturer_name or "",
+        device_id=said.device_id or "",
+    )
+
+
+def _wire_task(task: UpgradeTask) -> wire_operations.Operation:
+    count = task.tallies.get
+    return wire_operations.Operation(
+        operation_id=task.task_id,
+        create_time=task.created_at,
+        start_time=task.started_at,
+        stop_time=task.ended_at,
+        operate_type=OperateType.FIRMWARE,
+        targets=wire_operations.Targets(
+            device_groups=task.targets.device_groups or None,
+            device_type=task.targets.device_type or None,
+            model=task.targets.model or None,
+            manufacturer_name=task.targets.manufacturer_name or None,
+            devices=task.targets.devices or None,
+        ),
+        policy=wire_operations.Policy(
+            execute_type=_EXECUTE_TYPES[task.policy.start_mode],
+            start_time=task.policy.window_start,
+            end_time=task.policy.window_end,
+            retry_type=task.policy.retry_limit > 0,
+            retry_times=task.policy.retry_limit or None,
+        ),
+        status=_STATUS_WORDS[task.status],
+        sta_result=wire_operations.StageResult(
+            total=sum(task.tallies.values()),
+            wait=count(Tally.WAITING, 0),
+            processing=count(Tally.PROCESSING, 0),
+            success=count(Tally.SUCCEEDED, 0),
+            fail=count(Tally.FAILED, 0),
+            stop=count(Tally.STOPPED, 0),
+            timeout=count(Tally.TIMED_OUT, 0),
+        ),
+        extend_para={"fileVersion": task.target_version},
+    )
+
+
+def _wire_device_upgrade(upgrade: DeviceUpgrade) -> wire_operations.SubOperation:
+    return wire_operations.SubOperation(
+        sub_operation_id=upgrade.device_upgrade_id,
+        create_time=upgrade.created_at,
+        start_time=upgrade.started_at,
+        stop_time=upgrade.ended_at,
+        operate_type=OperateType.FIRMWARE,
+        device_id=upgrade.device_id,
+        status=_word_of(upgrade.tally),
+        detail_info=upgrade.description or None,
+        extend_info=wire_operations.ExtendInfo(
+            upgrade_time=_seconds(upgrade.started_at, upgrade.ended_at),
+            source_version=upgrade.source_version or None,
+            cur_version=upgrade.current_version or None,
+            target_version=upgrade.target_version or None,
+        ),
+    )
+
+
+def _seconds(start: datetime | None, end: datetime | None) -> str | None:
+    return None if start is None or end is None else str(int((end - start).total_seconds()))

@@ -1,0 +1,152 @@
+"""Idle is not success: a verdict needs state and result read together, and a result that is news, or the new version.
+
+The whole outcome rule is in this module, as three functions of (state, result, version, registration, time):
+
+| the device is | and tells                                              | then                                       |
+| ------------- | ------------------------------------------------------ | ------------------------------------------ |
+| transferring  | Idle, a failing result that is news                    | failed; lost connection plus new           |
+|               |                                                        | registration means a reboot: send it again |
+| transferring  | Idle, the target version, and a new registration or    | succeeded: it installed by itself          |
+|               | result 1 that is news                                  |                                            |
+| installing    | Idle, the target version, a new registration           | succeeded                                  |
+| installing    | Idle, result 1 that is news                            | succeeded                                  |
+| installing    | Idle or Downloaded, a failing result that is news      | failed                                     |
+| installing    | Downloaded, having been Updating, result not deferred  | failed, the package was kept               |
+| installing    | anything else                                          | nothing yet: the deadline decides          |
+
+A result is news when it differs from the one before the transfer, or was seen to leave it in between. Source: OMA
+Object 5, resources 3 and 5, and the ways of real clients.
+"""
+
+from dataclasses import dataclass, replace
+
+from firmcast.events.model import Outcome
+from firmcast.lwm2m.firmware_update import FirmwareUpdateState, UpdateResult, is_failure, parse_result
+from firmcast.upgrades.model import DeviceUpgrade, Evidence, ResourcesReported, Tally, UpgradePhase
+from firmcast.upgrades.rules import wording
+from firmcast.upgrades.rules.ladder import DOWNLOADED, DOWNLOADING, IDLE, UPDATING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """How an upgrade ends."""
+
+    outcome: Outcome
+    tally: Tally
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """State and result as told together."""
+
+    state: FirmwareUpdateState
+    result: int
+    version: str | None
+
+
+SUCCESS = Verdict(outcome=Outcome.SUCCEEDED, tally=Tally.SUCCEEDED, description=wording.SUCCEEDED)
+
+
+def failure(description: str) -> Verdict:
+    """Return the verdict that the device, or we, could not do it."""
+    return Verdict(outcome=Outcome.FAILED, tally=Tally.FAILED, description=description)
+
+
+def parse_state(value: int | None) -> FirmwareUpdateState | None:
+    """Return the state that /5/0/3 stands for; None where it was not told, or is none that the object names."""
+    return FirmwareUpdateState(value) if value is not None and 0 <= value <= max(FirmwareUpdateState) else None
+
+
+def reading_of(told: ResourcesReported) -> Reading | None:
+    """Return state and result where both were told, None otherwise."""
+    state = parse_state(told.state)
+    if state is None or told.result is None:
+        return None
+    return Reading(state=state, result=told.result, version=told.firmware_version)
+
+
+def weigh(evidence: Evidence, told: ResourcesReported) -> Evidence:
+    """Return the evidence with what was told added."""
+    changed = evidence.result_changed or told.state == DOWNLOADING
+    if told.result is None:
+        return replace(evidence, result_changed=changed)
+    return replace(
+        evidence,
+        last_result=told.result,
+        result_changed=changed or told.result != evidence.baseline_result,
+    )
+
+
+def is_news(evidence: Evidence, result: int) -> bool:
+    """Tell whether `result` can be about this upgrade rather than left from an earlier one."""
+    return evidence.result_changed or result != evidence.baseline_result
+
+
+def tells_failure(evidence: Evidence, result: int | None) -> bool:
+    """Tell whether a result was told, fails, and is news."""
+    return result is not None and is_failure(parse_result(result)) and is_news(evidence, result)
+
+
+def tells_success(evidence: Evidence, result: int | None) -> bool:
+    """Tell whether the result Success was told and is news."""
+    return result == UpdateResult.SUCCESS and is_news(evidence, UpdateResult.SUCCESS)
+
+
+def judge_transfer(upgrade: DeviceUpgrade, reading: Reading) -> Verdict | None:
+    """Return how the upgrade of a device that should be downloading ended, None while that is open."""
+    evidence = upgrade.evidence
+    if reading.state is DOWNLOADED and reading.result == UpdateResult.UPDATE_FAILED:
+        # Only a client that installs by itself can have come this far.
+        return failure(wording.PACKAGE_KEPT) if tells_failure(evidence, reading.result) else None
+    if reading.state is not IDLE:
+        return None
+    says_so = tells_success(evidence, reading.result) and reading.version == upgrade.target_version
+    if says_so or _runs_target_after_registration(upgrade, reading):
+        return SUCCESS
+    if reading.result == UpdateResult.CONNECTION_LOST and evidence.registered_anew:
+        return None
+    # After the last byte an Idle device has dropped the package, even if its result is the same as the last time.
+    is_over = evidence.transfer_finished and is_failure(parse_result(reading.result))
+    if is_over or tells_failure(evidence, reading.result):
+        return failure(wording.describe_failure(reading.result))
+    return None
+
+
+def judge_install(upgrade: DeviceUpgrade, reading: Reading) -> Verdict | None:
+    """Return how the upgrade of a device that was told to install ended, None while that is open."""
+    evidence = upgrade.evidence
+    if reading.state in (DOWNLOADING, UPDATING):
+        return None
+    if reading.state is IDLE and (
+        _runs_target_after_registration(upgrade, reading) or tells_success(evidence, reading.result)
+    ):
+        return SUCCESS
+    if tells_failure(evidence, reading.result):
+        return failure(wording.describe_failure(reading.result))
+    deferred = reading.result == UpdateResult.DEFERRED
+    if reading.state is DOWNLOADED and upgrade.published_state is UPDATING and not deferred:
+        return failure(wording.PACKAGE_KEPT)
+    return None
+
+
+def judge_at_the_end(upgrade: DeviceUpgrade, reading: Reading | None) -> Verdict:
+    """Return the verdict when the time of the phase is over; `reading` is what the last probe told, if anything."""
+    installing = upgrade.phase in (UpgradePhase.EXECUTING, UpgradePhase.VERIFYING)
+    idle_or_silent = reading is None or reading.state is IDLE
+    result = upgrade.evidence.last_result
+    if installing and idle_or_silent:
+        if tells_success(upgrade.evidence, result):
+            return SUCCESS
+        if reading is not None and reading.version == upgrade.target_version:
+            # It has had all its time, is at rest, and runs what was wanted: the lack of a registration proves nothing.
+            return SUCCESS
+    if tells_failure(upgrade.evidence, result):
+        return failure(wording.describe_failure(result))
+    if upgrade.phase is UpgradePhase.VERIFYING and reading is not None and reading.state is IDLE:
+        return failure(wording.NO_EVIDENCE)
+    return Verdict(outcome=Outcome.FAILED, tally=Tally.TIMED_OUT, description=wording.TIMEOUTS[upgrade.phase])
+
+
+def _runs_target_after_registration(upgrade: DeviceUpgrade, reading: Reading) -> bool:
+    return upgrade.evidence.registered_anew and reading.version == upgrade.target_version

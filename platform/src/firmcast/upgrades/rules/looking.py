@@ -1,0 +1,30 @@
+"""A device under way is looked at when it shows itself, when it was silent for long, and once more before a verdict."""
+
+from firmcast.devices.model import CommandKind
+from firmcast.upgrades.model import DeadlinePassed, SeenAlive
+from firmcast.upgrades.rules.evidence import Reading, judge_at_the_end
+from firmcast.upgrades.rules.turn import Turn
+
+
+def look(turn: Turn, _seen: SeenAlive) -> None:
+    """Inspect a device that shows itself, unless an order waits for it anyway; this also renews lost observations."""
+    if turn.upgrade.command_kind is None:
+        turn.order(CommandKind.INSPECT)
+
+
+def look_or_judge(turn: Turn, _passed: DeadlinePassed) -> None:
+    """Look at a silent device; at the end of the phase probe it once; after an unanswered probe judge."""
+    if turn.upgrade.probed:
+        judge(turn, None)
+    elif turn.time_is_up:
+        turn.order(CommandKind.PROBE)
+        turn.change(probed=True, deadline_at=turn.at + turn.limits.probe)
+    else:
+        if turn.upgrade.command_kind is None:
+            turn.order(CommandKind.INSPECT)
+        turn.arm()
+
+
+def judge(turn: Turn, reading: Reading | None) -> None:
+    """Close, since the time of the phase is over."""
+    turn.conclude(judge_at_the_end(turn.upgrade, reading), None if reading is None else reading.state)

@@ -1,0 +1,177 @@
+"""One table says what each input means in each phase; nobody else moves a device's upgrade from phase to phase.
+
+`advance` is pure: an upgrade, an input and a time in; the new upgrade, an order for the device and facts for the log
+out. Its rules:
+
+* A closed upgrade stays closed: nothing changes it, nothing is told of it.
+* State and result arrive apart and may be old; a verdict stands on both read together (`rules/evidence.py`).
+* An answer counts when it names the one order that waits; every other answer is old.
+* After a doubt (new registration, our own start, no answer) the next order is an inspection, and only after an
+  inspection is a package sent or installed again.
+* Each phase has an end. What has not ended by then is probed once, and then judged.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Final
+
+from firmcast.upgrades.limits import Limits
+from firmcast.upgrades.model import (
+    CommandAnswered,
+    CommandFailed,
+    DeadlinePassed,
+    DeviceUpgrade,
+    Input,
+    ResourcesReported,
+    SeenAlive,
+    SessionRenewed,
+    StopRequested,
+    TaskBegan,
+    TransferProgressed,
+    UpgradePhase,
+)
+from firmcast.upgrades.rules import installing, looking, starting, transferring, wording
+from firmcast.upgrades.rules.evidence import failure
+from firmcast.upgrades.rules.turn import Decision, PublishedFact, Turn
+
+__all__ = ["TABLE", "Decision", "PublishedFact", "Rule", "advance", "refuse"]
+
+SCHEDULED: Final = UpgradePhase.SCHEDULED
+WAITING: Final = UpgradePhase.WAITING
+INSPECTING: Final = UpgradePhase.INSPECTING
+TRANSFERRING: Final = UpgradePhase.TRANSFERRING
+EXECUTING: Final = UpgradePhase.EXECUTING
+VERIFYING: Final = UpgradePhase.VERIFYING
+CLOSED: Final = UpgradePhase.CLOSED
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What an input means in a phase, and the other phases that it may lead to."""
+
+    decide: Callable[[Turn, Any], None]
+    leads_to: frozenset[UpgradePhase] = field(default_factory=frozenset)
+
+
+def _to(decide: Callable[[Turn, Any], None], *leads_to: UpgradePhase) -> Rule:
+    return Rule(decide, frozenset(leads_to))
+
+
+def _nothing(_turn: Turn, _input: Input) -> None:
+    """Leave all as it is: the input is late, repeated, or says nothing in this phase."""
+
+
+_IGNORED: Final = Rule(_nothing)
+
+TABLE: Final[Mapping[UpgradePhase, Mapping[type[Input], Rule]]] = MappingProxyType(
+    {
+        SCHEDULED: {
+            TaskBegan: _to(starting.begin, WAITING, INSPECTING, CLOSED),
+            SessionRenewed: _IGNORED,
+            SeenAlive: _IGNORED,
+            ResourcesReported: _IGNORED,
+            TransferProgressed: _IGNORED,
+            CommandAnswered: _IGNORED,
+            CommandFailed: _IGNORED,
+            DeadlinePassed: _to(starting.begin_unasked, WAITING, CLOSED),
+            StopRequested: _to(starting.stop_before_transfer, CLOSED),
+        },
+        WAITING: {
+            TaskBegan: _IGNORED,
+            SessionRenewed: _to(starting.came_online, INSPECTING),
+            SeenAlive: _to(starting.came_online, INSPECTING),
+            ResourcesReported: _to(starting.came_online, INSPECTING),
+            TransferProgressed: _IGNORED,
+            CommandAnswered: _IGNORED,
+            CommandFailed: _IGNORED,
+            DeadlinePassed: _to(starting.give_up_waiting, CLOSED),
+            StopRequested: _to(starting.stop_before_transfer, CLOSED),
+        },
+        INSPECTING: {
+            TaskBegan: _IGNORED,
+            SessionRenewed: _to(starting.inspect_anew),
+            SeenAlive: _to(starting.inspect_if_idle),
+            ResourcesReported: _IGNORED,
+            TransferProgressed: _IGNORED,
+            CommandAnswered: _to(starting.answered, TRANSFERRING, EXECUTING, CLOSED),
+            CommandFailed: _to(starting.failed, WAITING, CLOSED),
+            DeadlinePassed: _to(starting.give_up_inspecting, CLOSED),
+            StopRequested: _to(starting.stop_before_transfer, CLOSED),
+        },
+        TRANSFERRING: {
+            TaskBegan: _IGNORED,
+            SessionRenewed: _to(transferring.renew),
+            SeenAlive: _to(looking.look),
+            ResourcesReported: _to(transferring.report, EXECUTING, CLOSED),
+            TransferProgressed: _to(transferring.progress),
+            CommandAnswered: _to(transferring.answered, EXECUTING, CLOSED),
+            CommandFailed: _to(transferring.failed, EXECUTING, CLOSED),
+            DeadlinePassed: _to(looking.look_or_judge, CLOSED),
+            StopRequested: _to(transferring.stop, CLOSED),
+        },
+        EXECUTING: {
+            TaskBegan: _IGNORED,
+            SessionRenewed: _to(installing.renew, VERIFYING),
+            SeenAlive: _to(looking.look),
+            ResourcesReported: _to(installing.report, CLOSED),
+            TransferProgressed: _IGNORED,
+            CommandAnswered: _to(installing.answered, CLOSED),
+            CommandFailed: _to(installing.failed, CLOSED),
+            DeadlinePassed: _to(looking.look_or_judge, CLOSED),
+            # A device that installs cannot be called back; it ends as it ends.
+            StopRequested: _IGNORED,
+        },
+        VERIFYING: {
+            TaskBegan: _IGNORED,
+            SessionRenewed: _to(installing.renew),
+            SeenAlive: _to(looking.look),
+            ResourcesReported: _to(installing.report, EXECUTING, CLOSED),
+            TransferProgressed: _IGNORED,
+            CommandAnswered: _to(installing.answered, EXECUTING, CLOSED),
+            CommandFailed: _to(installing.failed, EXECUTING, CLOSED),
+            DeadlinePassed: _to(looking.look_or_judge, CLOSED),
+            StopRequested: _IGNORED,
+        },
+        CLOSED: {
+            TaskBegan: _IGNORED,
+            SessionRenewed: _IGNORED,
+            SeenAlive: _IGNORED,
+            ResourcesReported: _IGNORED,
+            TransferProgressed: _IGNORED,
+            CommandAnswered: _IGNORED,
+            CommandFailed: _IGNORED,
+            DeadlinePassed: _IGNORED,
+            StopRequested: _IGNORED,
+        },
+    }
+)
+
+
+def advance(upgrade: DeviceUpgrade, told: Input, at: datetime, limits: Limits) -> Decision:
+    """Return what `told` makes of an upgrade at the time `at`."""
+    if _is_old(upgrade, told, at):
+        return Decision(upgrade=upgrade)
+    turn = Turn(upgrade, at, limits)
+    rule = TABLE[upgrade.phase][type(told)]
+    rule.decide(turn, told)
+    assert turn.upgrade.phase is upgrade.phase or turn.upgrade.phase in rule.leads_to
+    return turn.decision()
+
+
+def refuse(upgrade: DeviceUpgrade, at: datetime, limits: Limits) -> Decision:
+    """Close a new upgrade of a device that is in another one."""
+    assert upgrade.phase is SCHEDULED
+    turn = Turn(upgrade, at, limits)
+    turn.close(failure(wording.TASK_CONFLICT), clean_up=False)
+    return turn.decision()
+
+
+def _is_old(upgrade: DeviceUpgrade, told: Input, at: datetime) -> bool:
+    """Tell whether `told` is an answer to another order than the one that waits, or a time that was put off."""
+    if isinstance(told, CommandAnswered | CommandFailed):
+        return upgrade.command_id is None or told.command_id != upgrade.command_id
+    if isinstance(told, DeadlinePassed):
+        return upgrade.deadline_at is None or at < upgrade.deadline_at
+    return False
