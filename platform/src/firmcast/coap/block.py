@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 LARGEST_SZX = 6
+SMALLEST_BLOCK = 16
 BlockSink = Callable[[int, bytes], None]
 
 

@@ -4,7 +4,7 @@ Responses are matched by token, acknowledgements by message id; what a response 
 """
 
 from firmcast.coap.block import BlockError, BlockSink
-from firmcast.coap.codes import Code, MessageType, OptionNumber, is_success, named
+from firmcast.coap.codes import ACK, CON, Code, OptionNumber, is_success, named
 from firmcast.coap.events import (
     DownloadProgress,
     EndReason,
@@ -170,37 +170,49 @@ class ClientRole:
     def receive_response(self, message: Message, datagram: bytes, peer: Peer, now: float) -> None:
         """Take in a message with a response code."""
         state = self._layer.peers.touch(peer, now)
-        if message.type is MessageType.ACK:
+        if message.type is ACK:
             if state is not None and unsupported_critical_option(message.options) is None:
                 self._receive_piggybacked(state, message, now)
             return
-        if state is not None and self._layer.repeated(state, message.message_id, datagram, now):
-            return
+        reply = None
+        if state is not None:
+            reply = self._layer.admit(state, message.message_id, datagram, now)
+            if reply is None:
+                return
         if unsupported_critical_option(message.options) is not None:
             # RFC 7252 section 5.4.1: such a response is rejected.
-            if message.type is MessageType.CON:
+            if message.type is CON:
                 self._layer.send_reset(message.message_id, peer)
             return
         exchange = None if state is None else state.exchanges.get(message.token)
         observation = None if state is None else state.observations.get(message.token)
-        if state is None or (exchange is None and observation is None):
-            self._unmatched.receive(message, datagram, peer, now)
+        if state is None or reply is None or (exchange is None and observation is None):
+            self._unmatched.receive(message, datagram, reply, peer, now)
             return
-        self._confirm(state, message, datagram, now)
+        if message.type is CON:
+            reply.datagram = self._layer.send_acknowledgement(message.message_id, peer)
         if exchange is not None and not _is_notification_to_cancel(exchange, message):
             self._advance(state, exchange, message, now)
         elif observation is not None:
             self._receive_notification(state, observation, message, now)
 
+    def receive_continue(self, state: PeerState, datagram: bytes, now: float) -> bool:
+        """Take in a 2.31 that is exactly what was expected; return whether it was."""
+        message_id = int.from_bytes(datagram[2:4], "big")
+        exchange = state.transmissions.get(message_id)
+        if type(exchange) is not Exchange or exchange.expected != datagram or not exchange.accept_expected():
+            return False
+        del state.transmissions[message_id]
+        self._layer.events.append(
+            TransferProgress(peer=exchange.peer, token=exchange.token, sent=exchange.sent, total=exchange.total)
+        )
+        self._send(state, exchange, now)
+        return True
+
     def _receive_piggybacked(self, state: PeerState, message: Message, now: float) -> None:
         transmission = state.transmissions.get(message.message_id)
         if isinstance(transmission, Exchange) and transmission.wire_token == message.token:
             self._advance(state, transmission, message, now)
-
-    def _confirm(self, state: PeerState, message: Message, datagram: bytes, now: float) -> None:
-        reply = self._layer.remember(state, message.message_id, datagram, now)
-        if message.type is MessageType.CON:
-            reply.datagram = self._layer.send_acknowledgement(message.message_id, state.address)
 
     def _advance(self, state: PeerState, exchange: Exchange, message: Message, now: float) -> None:
         uploading = exchange.sent < exchange.total

@@ -93,6 +93,13 @@ class ContentFormat(IntEnum):
     LWM2M_JSON = 11543
 
 
+# Members that are looked at for every datagram, under names that are found without the enum's own attribute look-up.
+CON, NON, ACK, RST = MessageType
+OBSERVE = int(OptionNumber.OBSERVE)
+URI_PATH = int(OptionNumber.URI_PATH)
+BLOCK1 = int(OptionNumber.BLOCK1)
+BLOCK2 = int(OptionNumber.BLOCK2)
+
 _KNOWN = {int(code): code for code in Code}
 _NAMED: tuple[int, ...] = tuple(_KNOWN.get(number, number) for number in range(256))
 

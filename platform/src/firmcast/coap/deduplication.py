@@ -4,6 +4,8 @@ Only the last few messages of a peer are remembered. A repeat has the same messa
 that restarted and counts its message ids from the start again is not taken for its former self.
 """
 
+from firmcast.coap.parameters import TransmissionParameters
+
 
 class Reply:
     """What was answered to one message; `datagram` is empty while, or when, nothing was."""
@@ -31,26 +33,26 @@ class ReplyRing:
     def __len__(self) -> int:
         return len(self._replies)
 
-    def find(self, message_id: int, digest: int, since: float) -> Reply | None:
-        """Return the reply to a message received since `since`, `digest` being the hash of its bytes, or None."""
-        reply = self._replies.get(message_id)
-        if reply is None or reply.digest != digest or reply.at < since:
-            return None
-        return reply
-
-    def remember(self, message_id: int, digest: int, now: float, *, replies: int, messages: int) -> Reply:
-        """Take note of a new message and return the place for its reply; keep so many replies and messages."""
+    def admit(self, message_id: int, digest: int, now: float, limits: TransmissionParameters) -> Reply | None:
+        """Take note of a message and return the place for its reply; None when the message is a repeat."""
         known = self._replies
-        if message_id in known:
+        reply = known.get(message_id)
+        if reply is not None:
+            if reply.digest == digest and reply.at >= now - limits.exchange_lifetime:
+                return None
             del known[message_id]
-        elif len(known) >= messages:
+        elif len(known) >= limits.messages_per_peer:
             del known[next(iter(known))]
         reply = known[message_id] = Reply(digest, now)
         recent = self._with_reply
         recent.append(reply)
-        if len(recent) > replies:
+        if len(recent) > limits.replies_per_peer:
             recent.pop(0).datagram = b""
         return reply
+
+    def reply_to(self, message_id: int) -> bytes:
+        """Return the reply to a repeat, which is empty where none is kept."""
+        return self._replies[message_id].datagram
 
     def clear(self) -> None:
         """Forget all of them."""

@@ -9,7 +9,7 @@ import random as random_module
 
 from firmcast.coap.block import BlockSink
 from firmcast.coap.client import ClientRole
-from firmcast.coap.codes import Code, MessageType, is_request, is_response
+from firmcast.coap.codes import ACK, CON, RST, Code, is_response
 from firmcast.coap.events import (
     DownloadProgress,
     EndReason,
@@ -38,6 +38,8 @@ from firmcast.coap.static_bodies import (
     StaticHandler,
     StaticRequest,
 )
+
+_CONTINUE = bytes((Code.CONTINUE,))
 
 
 class Endpoint:
@@ -81,6 +83,8 @@ class Endpoint:
                         if self._block_served is not None:
                             self._block_served(peer, memo.request.uri_path, offset, length, body.size)
                         return
+        if state is not None and datagram[1:2] == _CONTINUE and self._client.receive_continue(state, datagram, now):
+            return
         self._receive_decoded(datagram, peer, now)
 
     def unreachable(self, peer: Peer, now: float) -> None:
@@ -274,15 +278,16 @@ class Endpoint:
             self._reject_malformed(datagram, peer)
             return
         code = message.code
-        if message.type is MessageType.RST:
+        kind = message.type
+        if kind is RST:
             self._receive_reset(message, peer, now)
-        elif code == Code.EMPTY:
+        elif code == 0:
             self._receive_empty(message, peer, now)
-        elif is_request(code) and message.type is not MessageType.ACK:
+        elif code < 32 and kind is not ACK:
             self._server.receive_request(message, datagram, peer, now)
         elif is_response(code):
             self._client.receive_response(message, datagram, peer, now)
-        elif message.type is MessageType.CON:
+        elif kind is CON:
             self._layer.send_reset(message.message_id, peer)
 
     def _reject_malformed(self, datagram: bytes, peer: Peer) -> None:
@@ -293,9 +298,9 @@ class Endpoint:
             self._layer.send_reset(datagram[2] << 8 | datagram[3], peer)
 
     def _receive_empty(self, message: Message, peer: Peer, now: float) -> None:
-        if message.type is MessageType.CON:
+        if message.type is CON:
             self._layer.send_reset(message.message_id, peer)
-        elif message.type is MessageType.ACK:
+        elif message.type is ACK:
             self._layer.acknowledged(message.message_id, peer, now)
 
     def _receive_reset(self, message: Message, peer: Peer, now: float) -> None:

@@ -3,7 +3,7 @@
 import msgspec
 
 from firmcast.coap.block import Block, BlockError, decode_block
-from firmcast.coap.codes import MessageType, OptionNumber, code_text
+from firmcast.coap.codes import BLOCK1, BLOCK2, OBSERVE, URI_PATH, MessageType, OptionNumber, code_text
 from firmcast.coap.options import Options, encode_options, first_value
 
 HEADER_SIZE = 4
@@ -28,7 +28,7 @@ class Message(msgspec.Struct, frozen=True):
     @property
     def uri_path(self) -> tuple[str, ...]:
         """The path's segments; bytes that are no UTF-8 become U+FFFD."""
-        return self._texts(OptionNumber.URI_PATH)
+        return self._texts(URI_PATH)
 
     @property
     def uri_query(self) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ class Message(msgspec.Struct, frozen=True):
     @property
     def observe(self) -> int | None:
         """Request: 0 register, 1 deregister. Notification: the sequence number, 24 bits (RFC 7641 section 2)."""
-        value = self._uint(OptionNumber.OBSERVE)
+        value = self._uint(OBSERVE)
         return None if value is None else value & 0xFFFFFF
 
     @property
@@ -74,12 +74,12 @@ class Message(msgspec.Struct, frozen=True):
     @property
     def block1(self) -> Block | None:
         """The Block1 option; raises BlockError when it is malformed."""
-        return self._block(OptionNumber.BLOCK1)
+        return self._block(BLOCK1)
 
     @property
     def block2(self) -> Block | None:
         """The Block2 option; raises BlockError when it is malformed."""
-        return self._block(OptionNumber.BLOCK2)
+        return self._block(BLOCK2)
 
     @property
     def size1(self) -> int | None:
@@ -98,7 +98,7 @@ class Message(msgspec.Struct, frozen=True):
         return f"{self.type.name} {code_text(self.code)} #{self.message_id} [{self.token.hex()}] {path}{size}".rstrip()
 
     def _texts(self, wanted: int) -> tuple[str, ...]:
-        return tuple([value.decode(errors="replace") for number, value in self.options if number == wanted])
+        return tuple([value.decode("utf-8", "replace") for number, value in self.options if number == wanted])
 
     def _uint(self, wanted: int) -> int | None:
         value = first_value(self.options, wanted)
@@ -109,25 +109,33 @@ class Message(msgspec.Struct, frozen=True):
         return None if value is None else decode_block(value)
 
 
+def blocks_and_observe(options: Options) -> tuple[Block | None, Block | None, int | None]:
+    """Return Block1, Block2 and Observe in one pass; raise BlockError when a block is malformed."""
+    block1 = block2 = observe = None
+    for number, value in options:
+        if number == BLOCK1:
+            block1 = decode_block(value)
+        elif number == BLOCK2:
+            block2 = decode_block(value)
+        elif number == OBSERVE:
+            observe = int.from_bytes(value, "big") & 0xFFFFFF
+    return block1, block2, observe
+
+
 def encode(message: Message) -> bytes:
     """Return the datagram of a message; raise ValueError when a field has no encoding."""
     token = message.token
     if len(token) > LONGEST_TOKEN or not 0 <= message.message_id <= 0xFFFF or not 0 <= message.code <= 0xFF:
         raise ValueError("token, message id or code out of range")
-    head = bytes(
-        (
-            0x40 | message.type << 4 | len(token),
-            message.code,
-            message.message_id >> 8,
-            message.message_id & 0xFF,
-        )
-    )
-    wire = head + token
-    if message.options:
-        wire += encode_options(message.options)
-    if message.payload:
-        wire += b"\xff" + message.payload
-    return wire
+    return encode_fields(message.type, message.code, message.message_id, token, message.options, message.payload)
+
+
+def encode_fields(kind: int, code: int, message_id: int, token: bytes, options: Options, payload: bytes) -> bytes:
+    """Return the datagram of fields that are known to be in range, without a Message made for it."""
+    wire = bytes((0x40 | kind << 4 | len(token), code, message_id >> 8, message_id & 0xFF)) + token
+    if options:
+        wire += encode_options(options)
+    return wire + b"\xff" + payload if payload else wire
 
 
 def decode(datagram: bytes) -> Message:
@@ -201,7 +209,9 @@ __all__ = [
     "BlockError",
     "Message",
     "MessageFormatError",
+    "blocks_and_observe",
     "decode",
     "decode_options",
     "encode",
+    "encode_fields",
 ]

@@ -29,17 +29,18 @@ class Counters:
 class MessageLayer:
     """Outgoing datagrams, events, timers, peers and the transmissions under way: what both roles share."""
 
-    __slots__ = ("_lifetime", "counters", "events", "outgoing", "parameters", "peers", "random", "timers")
+    __slots__ = ("_jitter", "counters", "events", "outgoing", "parameters", "peers", "random", "timers")
 
     def __init__(self, *, random: random_module.Random, parameters: TransmissionParameters) -> None:
         self.random = random
+        # Waits need not be unguessable, and the system's source of randomness costs a call of the kernel for each.
+        self._jitter = random_module.Random(random.getrandbits(64)).random  # noqa: S311 -- no secret
         self.parameters = parameters
         self.timers = Timers()
         self.peers = PeerTable(self.timers, lifetime=parameters.exchange_lifetime, limit=parameters.max_peers)
         self.outgoing: list[tuple[bytes, Peer]] = []
         self.events: list[Event] = []
         self.counters = Counters()
-        self._lifetime = parameters.exchange_lifetime
 
     def state_of(self, peer: Peer, now: float) -> PeerState:
         """Return the state of a peer that we address, remembering it if need be."""
@@ -70,26 +71,18 @@ class MessageLayer:
         self.outgoing.append((datagram, peer))
         return datagram
 
-    def repeated(self, state: PeerState, message_id: int, datagram: bytes, now: float) -> bool:
-        """Tell whether a message came before; if so its reply, where it had one, is sent again."""
-        reply = state.replies.find(message_id, hash(datagram), now - self._lifetime)
-        if reply is None:
-            return False
-        self.counters.repeated += 1
-        if reply.datagram:
-            self.outgoing.append((reply.datagram, state.address))
-        return True
+    def admit(self, state: PeerState, message_id: int, datagram: bytes, now: float) -> Reply | None:
+        """Take note of a message, and return the place for its reply.
 
-    def remember(self, state: PeerState, message_id: int, datagram: bytes, now: float) -> Reply:
-        """Take note of a message, and return the place for its reply."""
-        parameters = self.parameters
-        return state.replies.remember(
-            message_id,
-            hash(datagram),
-            now,
-            replies=parameters.replies_per_peer,
-            messages=parameters.messages_per_peer,
-        )
+        None when the message is a repeat; then its reply, where it had one, has been sent again.
+        """
+        reply = state.replies.admit(message_id, hash(datagram), now, self.parameters)
+        if reply is None:
+            self.counters.repeated += 1
+            former = state.replies.reply_to(message_id)
+            if former:
+                self.outgoing.append((former, state.address))
+        return reply
 
     def transmit(self, transmission: Transmission, state: PeerState, datagram: bytes, now: float) -> None:
         """Send a datagram of ours, whose message id `transmission` already holds, and wait for its end."""
@@ -98,7 +91,7 @@ class MessageLayer:
         transmission.attempts = 0
         state.transmissions[transmission.message_id] = transmission
         if transmission.confirmable:
-            factor = 1.0 + (parameters.ack_random_factor - 1.0) * self.random.random()
+            factor = 1.0 + (parameters.ack_random_factor - 1.0) * self._jitter()
             transmission.timeout = parameters.ack_timeout * factor
         else:
             transmission.timeout = parameters.response_timeout

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from firmcast.coap.block import Block
-from firmcast.coap.codes import OptionNumber
+from firmcast.coap.codes import URI_PATH, OptionNumber
 
 Options = tuple[tuple[int, bytes], ...]
 
@@ -134,15 +134,15 @@ def _extended(value: int) -> tuple[int, bytes]:
     return 14, (value - 269).to_bytes(2, "big")
 
 
-def _number_of(pair: tuple[int, bytes]) -> int:
-    return pair[0]
-
-
 @dataclass(frozen=True, slots=True)
 class _Definition:
     shortest: int
     longest: int
     repeatable: bool = False
+
+
+def _number_of(pair: tuple[int, bytes]) -> int:
+    return pair[0]
 
 
 _DEFINITIONS: dict[int, _Definition] = {
@@ -167,7 +167,7 @@ def unsupported_critical_option(pairs: Options) -> int | None:
     """
     previous = -1
     for number, value in pairs:
-        if number & 1:
+        if number & 1 and (number != URI_PATH or len(value) > 255):
             definition = _DEFINITIONS.get(number)
             if definition is None or not definition.shortest <= len(value) <= definition.longest:
                 return number

@@ -38,7 +38,9 @@ class PendingRequest(Timed):
     def __init__(
         self, peer: Peer, message: Message, reply: Reply, on_due: Callable[["PendingRequest", float], None]
     ) -> None:
-        super().__init__()
+        # One is made for every request: the fields of Timed are set here, without a call.
+        self.due = None
+        self.entry = None
         self.peer = peer
         self.message = message
         self.reply = reply

@@ -1,23 +1,25 @@
 """The server role: each request is told once, answered once, and a repeat of it gets the same answer (RFC 7252)."""
 
-from firmcast.coap.block import Block, BlockError
-from firmcast.coap.codes import Code, MessageType, OptionNumber
+from firmcast.coap.block import SMALLEST_BLOCK, Block, BlockError
+from firmcast.coap.codes import ACK, BLOCK1, BLOCK2, CON, NON, Code, OptionNumber
 from firmcast.coap.deduplication import Reply
 from firmcast.coap.events import EndReason, ObservationId, Peer, RequestReceived
 from firmcast.coap.held_responses import HeldResponses
-from firmcast.coap.message import Message, encode
+from firmcast.coap.message import Message, blocks_and_observe, encode_fields
 from firmcast.coap.message_layer import MessageLayer
 from firmcast.coap.observers import Observers
-from firmcast.coap.options import Options, sort_options, unsupported_critical_option
+from firmcast.coap.options import Options, first_value, sort_options, unsupported_critical_option
 from firmcast.coap.peers import PeerState
-from firmcast.coap.reception import PendingRequest, RequestKey, request_key
+from firmcast.coap.reception import PendingRequest, request_key
 from firmcast.coap.static_bodies import BlockServed, StaticHandler
 from firmcast.coap.static_routes import StaticRoutes
 from firmcast.coap.transmission import Transmission
 from firmcast.coap.uploads import BlockAnswer, UploadRoute, Uploads
 
 _PROXY_OPTIONS = (OptionNumber.PROXY_URI, OptionNumber.PROXY_SCHEME)
-_REPEATABLE_METHODS = (Code.GET, Code.FETCH)
+GET = int(Code.GET)
+IPATCH = int(Code.IPATCH)
+_REPEATABLE_METHODS = (GET, int(Code.FETCH))
 
 
 class _SeparateResponse(Transmission):
@@ -56,20 +58,26 @@ class ServerRole:
     def receive_request(self, message: Message, datagram: bytes, peer: Peer, now: float) -> None:
         """Take in a message with a request code."""
         static = self._static
-        if static is not None and message.code == Code.GET and static.answer(message, peer, now):
+        if static is not None and message.code == GET and static.answer(message, peer, now):
             return
-        state = self._layer.state_of_caller(peer, now)
-        if state is None or self._layer.repeated(state, message.message_id, datagram, now):
+        layer = self._layer
+        state = layer.state_of_caller(peer, now)
+        if state is None:
             return
-        pending = state.pending.get(message.message_id)
-        if pending is not None and pending.reply.digest == hash(datagram):
-            self._layer.counters.repeated += 1
+        message_id = message.message_id
+        reply = layer.admit(state, message_id, datagram, now)
+        if reply is None:
             return
-        reply = self._layer.remember(state, message.message_id, datagram, now)
-        if self._refuse(state, message, reply):
+        pending = state.pending.get(message_id)
+        if pending is not None and pending.reply.digest == reply.digest:
+            # So many messages came since that the first is no longer known, but it still waits for its answer.
+            layer.counters.repeated += 1
+            return
+        if message.code > IPATCH or unsupported_critical_option(message.options) is not None:
+            self._refuse(state, message, reply)
             return
         try:
-            block1, block2 = message.block1, message.block2
+            block1, block2, observe = blocks_and_observe(message.options)
         except BlockError:
             self._answer(state, message, reply, Code.BAD_REQUEST, (), b"")
             return
@@ -78,31 +86,28 @@ class ServerRole:
         elif block2 is not None and block2.number > 0 and self._serve_later(state, message, reply, block2, now):
             return
         else:
-            self._tell(state, message, reply, message.payload, len(message.payload), None, now)
+            payload = message.payload
+            self._tell(state, message, reply, payload, len(payload), None, observe, now)
 
-    def _refuse(self, state: PeerState, message: Message, reply: Reply) -> bool:
+    def _refuse(self, state: PeerState, message: Message, reply: Reply) -> None:
         unsupported = unsupported_critical_option(message.options)
-        if unsupported is not None:
-            if unsupported in _PROXY_OPTIONS:
-                self._answer(state, message, reply, Code.PROXYING_NOT_SUPPORTED, (), b"")
-            elif message.type is MessageType.CON:
-                text = f"option {unsupported}".encode()
-                self._answer(state, message, reply, Code.BAD_OPTION, (), text)
-            else:
-                # RFC 7252 section 5.4.1: a non-confirmable message is rejected instead.
-                reply.datagram = self._layer.send_reset(message.message_id, state.address)
-            return True
-        if message.code > Code.IPATCH:
+        if unsupported is None:
             self._answer(state, message, reply, Code.METHOD_NOT_ALLOWED, (), b"")
-            return True
-        return False
+        elif unsupported in _PROXY_OPTIONS:
+            self._answer(state, message, reply, Code.PROXYING_NOT_SUPPORTED, (), b"")
+        elif message.type is CON:
+            text = f"option {unsupported}".encode()
+            self._answer(state, message, reply, Code.BAD_OPTION, (), text)
+        else:
+            # RFC 7252 section 5.4.1: a non-confirmable message is rejected instead.
+            reply.datagram = self._layer.send_reset(message.message_id, state.address)
 
     def _receive_block(self, state: PeerState, message: Message, reply: Reply, block: Block, now: float) -> None:
         taken = self._uploads.receive(state, message, block, now)
         if isinstance(taken, BlockAnswer):
             self._answer(state, message, reply, taken.code, taken.options, b"")
         else:
-            self._tell(state, message, reply, taken.payload, taken.size, taken.block1, now)
+            self._tell(state, message, reply, taken.payload, taken.size, taken.block1, message.observe, now)
 
     def _serve_later(self, state: PeerState, message: Message, reply: Reply, block: Block, now: float) -> bool:
         found = self._held.later_block(state, request_key(message), block, now)
@@ -122,30 +127,32 @@ class ServerRole:
         payload: bytes,
         size: int,
         block1: bytes | None,
+        observe: int | None,
         now: float,
     ) -> None:
-        parameters = self._layer.parameters
+        layer = self._layer
+        parameters = layer.parameters
         if len(state.pending) >= parameters.max_pending_per_peer:
-            self._layer.counters.refused += 1
+            layer.counters.refused += 1
             self._answer(state, message, reply, Code.SERVICE_UNAVAILABLE, (), b"")
             return
         pending = PendingRequest(state.address, message, reply, self._pending_due)
         pending.block1 = block1
         state.pending[message.message_id] = pending
-        confirmable = message.type is MessageType.CON
-        wait = parameters.ack_delay if confirmable else parameters.exchange_lifetime
-        self._layer.timers.set(pending, now + wait)
-        observe = message.observe if message.code in _REPEATABLE_METHODS else None
-        if observe == 1:
-            self._observers.cancel(state, message.token)
-        self._layer.events.append(
+        wait = parameters.ack_delay if message.type is CON else parameters.exchange_lifetime
+        layer.timers.set(pending, now + wait)
+        if observe is not None:
+            observe = observe if observe <= 1 and message.code in _REPEATABLE_METHODS else None
+            if observe == 1:
+                self._observers.cancel(state, message.token)
+        layer.events.append(
             RequestReceived(
                 peer=state.address,
                 method=message.code,
                 token=message.token,
                 options=message.options,
                 payload=payload,
-                observe=observe if observe in (0, 1) else None,
+                observe=observe,
                 message=message,
                 body_size=size,
             )
@@ -164,29 +171,33 @@ class ServerRole:
         confirmable: bool | None,
     ) -> bool:
         """Answer a request."""
-        found = self._pending_of(request)
-        if found is None:
+        message = request.message
+        state = self._layer.peers.states.get(request.peer)
+        pending = None if state is None else state.pending.get(message.message_id)
+        if state is None or pending is None or pending.message is not message:
             return False
-        state, pending = found
-        self._remove(state, pending)
-        message = pending.message
+        del state.pending[message.message_id]
+        self._layer.timers.clear(pending)
         if pending.observation is not None:
             options = self._observers.options_of_answer(pending.observation, code, options)
-        key: RequestKey = request_key(message) if len(payload) > 16 or message.block2 else (0, ())
-        code, options, payload = self._held.first_block(state, key, message.block2, int(code), options, payload, now)
+        code = int(code)
+        if len(payload) > SMALLEST_BLOCK or first_value(message.options, BLOCK2) is not None:
+            code, options, payload = self._held.first_block(
+                state, request_key(message), message.block2, code, options, payload, now
+            )
         if pending.block1 is not None:
-            options = sort_options([*options, (int(OptionNumber.BLOCK1), pending.block1)])
+            options = sort_options([*options, (BLOCK1, pending.block1)])
         if not pending.acknowledged:
             self._answer(state, message, pending.reply, code, options, payload)
             return True
         message_id = state.next_message_id()
         if confirmable is False:
-            datagram = encode(Message(MessageType.NON, code, message_id, message.token, options, payload))
+            datagram = encode_fields(NON, code, message_id, message.token, options, payload)
             self._layer.outgoing.append((datagram, state.address))
             return True
         separate = _SeparateResponse(state.address, self._layer)
         separate.message_id = message_id
-        datagram = encode(Message(MessageType.CON, code, message_id, message.token, options, payload))
+        datagram = encode_fields(CON, code, message_id, message.token, options, payload)
         self._layer.transmit(separate, state, datagram, now)
         return True
 
@@ -247,7 +258,7 @@ class ServerRole:
             self._layer.drop(transmission)
 
     def _pending_due(self, pending: PendingRequest, now: float) -> None:
-        if pending.message.type is MessageType.CON and not pending.acknowledged:
+        if pending.message.type is CON and not pending.acknowledged:
             self._acknowledge(pending, now)
             return
         state = self._layer.peers.states.get(pending.peer)
@@ -255,7 +266,7 @@ class ServerRole:
             self._remove(state, pending)
 
     def _acknowledge(self, pending: PendingRequest, now: float) -> None:
-        if pending.acknowledged or pending.message.type is not MessageType.CON:
+        if pending.acknowledged or pending.message.type is not CON:
             return
         pending.acknowledged = True
         message_id = pending.message.message_id
@@ -279,12 +290,12 @@ class ServerRole:
     def _answer(
         self, state: PeerState, message: Message, reply: Reply, code: int, options: Options, payload: bytes
     ) -> None:
-        if message.type is MessageType.CON:
-            answer = Message(MessageType.ACK, int(code), message.message_id, message.token, options, payload)
-            reply.datagram = datagram = encode(answer)
+        if message.type is CON:
+            datagram = encode_fields(ACK, code, message.message_id, message.token, options, payload)
+            reply.datagram = datagram
         else:
             message_id = state.next_message_id()
-            datagram = encode(Message(MessageType.NON, int(code), message_id, message.token, options, payload))
+            datagram = encode_fields(NON, code, message_id, message.token, options, payload)
         self._layer.outgoing.append((datagram, state.address))
 
 

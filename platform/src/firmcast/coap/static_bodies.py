@@ -7,7 +7,7 @@ memory.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from firmcast.coap.block import Block, encode_block
 from firmcast.coap.codes import Code, OptionNumber
@@ -108,9 +108,29 @@ class StaticBody:
         self._cached -= 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StaticRequest:
+class StaticRequest(Protocol):
     """What a static route may look at: the same for all the blocks that a peer asks for in the same words."""
+
+    @property
+    def uri_path(self) -> tuple[str, ...]:
+        """The path's segments."""
+
+    @property
+    def uri_query(self) -> tuple[str, ...]:
+        """The query's arguments."""
+
+    @property
+    def accept(self) -> int | None:
+        """The format that the client asks for."""
+
+    @property
+    def options(self) -> Options:
+        """All options."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RememberedRequest:
+    """A StaticRequest whose fields have been read from the message once."""
 
     uri_path: tuple[str, ...]
     uri_query: tuple[str, ...]
@@ -152,4 +172,7 @@ def memo_of(request: StaticRequest) -> Memo | None:
     before = tuple(pair for pair in request.options if pair[0] < OptionNumber.BLOCK2)
     if not before or any(number not in _MEMORABLE for number, _ in before):
         return None
-    return Memo(request, encode_options(before), before[-1][0])
+    remembered = RememberedRequest(
+        uri_path=request.uri_path, uri_query=request.uri_query, accept=request.accept, options=request.options
+    )
+    return Memo(remembered, encode_options(before), before[-1][0])

@@ -32,30 +32,20 @@ class StaticRoutes:
 
     def answer(self, message: Message, peer: Peer, now: float) -> bool:
         """Answer a GET of a static body; return whether it was one. Malformed requests are left to the general path."""
+        body = self._handler(message, peer)
+        if body is None or unsupported_critical_option(message.options) is not None:
+            return False
         try:
             asked = message.block2
         except BlockError:
             return False
-        if unsupported_critical_option(message.options) is not None:
-            return False
-        request = StaticRequest(
-            uri_path=message.uri_path,
-            uri_query=message.uri_query,
-            accept=message.accept,
-            options=message.options,
-        )
-        body = self._handler(request, peer)
-        if body is None:
-            return False
         state = self._layer.state_of_caller(peer, now)
         if state is not None:
-            self._answer(state, message, request, body, asked)
+            self._answer(state, message, body, asked)
         return True
 
-    def _answer(
-        self, state: PeerState, message: Message, request: StaticRequest, body: StaticBody, asked: Block | None
-    ) -> None:
-        if request.accept is not None and request.accept != body.content_format:
+    def _answer(self, state: PeerState, message: Message, body: StaticBody, asked: Block | None) -> None:
+        if message.accept is not None and message.accept != body.content_format:
             self._send(state, message, Code.NOT_ACCEPTABLE)
             return
         if body.etag in message.etags:
@@ -75,9 +65,9 @@ class StaticRoutes:
             return
         self._send(state, message, Code.CONTENT, tail=tail[0])
         if message.type is MessageType.CON and not message.payload:
-            self._remember(state, request, body, tail)
+            self._remember(state, message, body, tail)
         if self._on_block_served is not None:
-            self._on_block_served(state.address, request.uri_path, tail[1], tail[2], body.size)
+            self._on_block_served(state.address, message.uri_path, tail[1], tail[2], body.size)
 
     def _remember(
         self, state: PeerState, request: StaticRequest, body: StaticBody, tail: tuple[bytes, int, int]

@@ -3,6 +3,7 @@
 from heapq import heapify, heappop, heappush
 
 _COMPACT_ABOVE = 64
+_FRESH = float("inf")
 
 
 class Timed:
@@ -19,12 +20,17 @@ class Timed:
 
 
 class Timers:
-    """A heap of deadlines. Moving one later, or clearing it, costs nothing until its entry surfaces."""
+    """A heap of deadlines. Moving one later, or clearing it, costs nothing until its entry surfaces.
 
-    __slots__ = ("_heap", "_live", "_serial")
+    A new deadline reaches the heap only when somebody asks for the next one: most are cleared before, by an answer
+    given in the same turn.
+    """
+
+    __slots__ = ("_fresh", "_heap", "_live", "_serial")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timed]] = []
+        self._fresh: list[Timed] = []
         self._serial = 0
         self._live = 0
 
@@ -37,10 +43,12 @@ class Timers:
         if timed.due is None:
             self._live += 1
         timed.due = when
-        if timed.entry is None or when < timed.entry:
-            timed.entry = when
-            self._serial += 1
-            heappush(self._heap, (when, self._serial, timed))
+        entry = timed.entry
+        if entry is None:
+            timed.entry = _FRESH
+            self._fresh.append(timed)
+        elif when < entry and entry != _FRESH:
+            self._push(timed, when)
 
     def clear(self, timed: Timed) -> None:
         """Take the deadline of `timed` away, if it has one."""
@@ -52,6 +60,8 @@ class Timers:
 
     def next_due(self) -> float | None:
         """Return the earliest deadline, or None."""
+        if self._fresh:
+            self._settle()
         heap = self._heap
         while heap:
             when, _, timed = heap[0]
@@ -63,6 +73,7 @@ class Timers:
 
     def run(self, now: float) -> None:
         """Fire everything due at `now` or before, in order of deadline."""
+        self._settle()
         heap = self._heap
         while heap and heap[0][0] <= now:
             when, _, timed = heappop(heap)
@@ -71,6 +82,8 @@ class Timers:
                 timed.due = None
                 self._live -= 1
                 timed.fire(now)
+                if self._fresh:
+                    self._settle()
             else:
                 self._requeue(timed, when)
 
@@ -78,13 +91,24 @@ class Timers:
         # An entry that is not the newest of its owner is litter; the newest one follows its owner's deadline.
         if timed.entry != when:
             return
-        timed.entry = timed.due
+        timed.entry = None
         if timed.due is not None:
-            self._serial += 1
-            heappush(self._heap, (timed.due, self._serial, timed))
+            self._push(timed, timed.due)
+
+    def _push(self, timed: Timed, when: float) -> None:
+        timed.entry = when
+        self._serial += 1
+        heappush(self._heap, (when, self._serial, timed))
+
+    def _settle(self) -> None:
+        for timed in self._fresh:
+            timed.entry = None
+            if timed.due is not None:
+                self._push(timed, timed.due)
+        self._fresh.clear()
 
     def _compact(self) -> None:
-        owners = {id(timed): timed for _, _, timed in self._heap}
+        owners = {id(timed): timed for _, _, timed in self._heap if timed.entry != _FRESH}
         self._heap.clear()
         for timed in owners.values():
             timed.entry = timed.due

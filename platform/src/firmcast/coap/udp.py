@@ -32,6 +32,7 @@ _TURN = 64
 _LONGEST_DATAGRAM = 4096
 _MOST_UNSENT = 10_000
 RECEIVE_BUFFER = 4 << 20
+_ENDS = (ResponseReceived, RequestFailed)
 
 
 class RequestFailedError(Exception):
@@ -299,7 +300,8 @@ class UdpEndpoint:
         self.flush()
 
     def _tell(self, event: Event) -> None:
-        if isinstance(event, ResponseReceived | RequestFailed):
+        if type(event) in _ENDS:
+            assert isinstance(event, _ENDS)
             future = self._awaited.pop((event.peer, event.token), None)
             if future is not None:
                 _settle(future, event)

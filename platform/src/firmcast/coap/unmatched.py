@@ -4,7 +4,7 @@ After a restart, or a change of the device's address, such a notification belong
 keeping: a reset would end it at the device (RFC 7641 section 3.6).
 """
 
-from firmcast.coap.codes import MessageType, is_success, named
+from firmcast.coap.codes import CON, is_success, named
 from firmcast.coap.deduplication import Reply
 from firmcast.coap.events import NotificationUnmatched, Peer
 from firmcast.coap.message import Message
@@ -38,19 +38,24 @@ class UnmatchedNotifications:
         self._layer = layer
         self._waiting: dict[tuple[Peer, bytes], Unmatched] = {}
 
-    def receive(self, message: Message, datagram: bytes, peer: Peer, now: float) -> None:
-        """Take in a response that matches nothing: keep a notification, reset or ignore anything else."""
+    def receive(self, message: Message, datagram: bytes, reply: Reply | None, peer: Peer, now: float) -> None:
+        """Take in a response that matches nothing: keep a notification, reset or ignore anything else.
+
+        `reply` is the place for its reply where the peer is known already.
+        """
         sequence = message.observe
         layer = self._layer
         full = len(self._waiting) >= layer.parameters.max_unmatched
-        state = None
-        if sequence is not None and is_success(message.code) and not full:
+        wanted = sequence is not None and is_success(message.code) and not full
+        if wanted and reply is None:
             state = layer.state_of_caller(peer, now)
-        if state is None or sequence is None:
-            if message.type is MessageType.CON:
-                layer.send_reset(message.message_id, peer)
+            reply = None if state is None else layer.admit(state, message.message_id, datagram, now)
+        if not wanted or reply is None or sequence is None:
+            if message.type is CON:
+                rejection = layer.send_reset(message.message_id, peer)
+                if reply is not None:
+                    reply.datagram = rejection
             return
-        reply = layer.remember(state, message.message_id, datagram, now)
         previous = self._waiting.pop((peer, message.token), None)
         if previous is not None:
             layer.timers.clear(previous)
@@ -77,7 +82,7 @@ class UnmatchedNotifications:
 
     def accept(self, waiting: Unmatched) -> None:
         """Acknowledge an adopted notification where it asks for it."""
-        if waiting.message.type is MessageType.CON:
+        if waiting.message.type is CON:
             message_id = waiting.message.message_id
             waiting.reply.datagram = self._layer.send_acknowledgement(message_id, waiting.peer)
 

@@ -36,11 +36,12 @@ class WholeBody:
 class Uploads:
     """The incomplete bodies of all peers."""
 
-    __slots__ = ("_held", "_layer", "_route")
+    __slots__ = ("_held", "_layer", "_lifetime", "_route")
 
     def __init__(self, layer: MessageLayer) -> None:
         self._layer = layer
         self._held = 0
+        self._lifetime = layer.parameters.exchange_lifetime
         self._route: UploadRoute | None = None
 
     def upload_route(self, handler: UploadRoute) -> None:
@@ -105,7 +106,7 @@ class Uploads:
             whole = WholeBody(assembler.body(), assembler.received, value)
             self._drop(state, assembly)
             return whole
-        self._layer.timers.set(assembly, now + parameters.exchange_lifetime)
+        self._layer.timers.set(assembly, now + self._lifetime)
         self._layer.events.append(
             UploadProgress(
                 peer=state.address,
