@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -16,18 +17,23 @@ from starlette.applications import Starlette
 from firmcast.applications import api as applications_api
 from firmcast.applications import use_cases as applications
 from firmcast.applications.model import Credentials
-from firmcast.db.port import Database, Transaction
+from firmcast.db.port import Database
 from firmcast.devices import api as devices_api
 from firmcast.errors import InvalidValueError
+from firmcast.events.log import EventLog
 from firmcast.firmware import api as firmware_api
 from firmcast.firmware.files import FirmwareFiles
-from firmcast.ids import ApplicationId, DeviceId, PackageId
+from firmcast.ids import ApplicationId, DeviceId
 from firmcast.rest import health
 from firmcast.rest.application import http_application
 from firmcast.rest.authentication import administrator_authentication, application_authentication
 from firmcast.sealing import Sealer
-from firmcast.settings import RestSettings
+from firmcast.settings import RestSettings, UpgradeSettings
 from firmcast.subscriptions import api as subscriptions_api
+from firmcast.upgrades import api as upgrades_api
+from firmcast.upgrades import use_cases as upgrades
+from firmcast.upgrades.limits import Limits, limits_of
+from firmcast.upgrades.model import DeviceReport, Input
 
 ADMIN_TOKEN = "operators-token"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -132,8 +138,8 @@ class World:
     settings: RestSettings
     sealer: Sealer
     asgi: Starlette
-    needed_packages: set[PackageId] = field(default_factory=set)
-    released_devices: list[DeviceId] = field(default_factory=list)
+    log: EventLog
+    limits: Limits
 
     async def call(
         self,
@@ -165,10 +171,27 @@ class World:
 
     async def login(self, name: str = "meter readings") -> Caller:
         """Create an application and log it in."""
-        credentials = await self.database.write(applications.create, name, self.sealer, self.clock.now())
+        return await self.login_as(await self.database.write(applications.create, name, self.sealer, self.clock.now()))
+
+    async def login_as(self, credentials: Credentials) -> Caller:
+        """Log an application in."""
         form = f"appId={credentials.application_id}&secret={credentials.secret}".encode()
         answer = await self.call("POST", "/iocm/app/sec/v1.1.0/login", form)
         return Caller(world=self, credentials=credentials, token=answer.json()["accessToken"])
+
+    async def pass_time(self, **parts: float) -> None:
+        """Move the clock and let the upgrades know."""
+        self.clock.pass_time(**parts)
+        await self.database.write(
+            upgrades.pass_time, log=self.log, limits=self.limits, now=self.clock.now(), limit=1000
+        )
+
+    async def report(self, device_id: DeviceId, told: Input) -> None:
+        """Take the part of the gateway, which a device told something."""
+        report = DeviceReport(device_id=device_id, input=told, occurred_at=self.clock.now())
+        await self.database.write(
+            upgrades.record_reports, [report], log=self.log, limits=self.limits, now=self.clock.now()
+        )
 
     async def upload(self, caller: Caller, content: bytes = b"firmware", **said: str) -> dict[str, Any]:
         """Upload a package for the application and return what the platform says of it."""
@@ -219,14 +242,8 @@ async def world(database: Database, tmp_path: Path) -> World:
     files = FirmwareFiles(tmp_path / "firmware")
     authenticate = application_authentication(applications_api.token_check(database, clock))
     authorise = administrator_authentication(ADMIN_TOKEN)
-    needed: set[PackageId] = set()
-    released: list[DeviceId] = []
-
-    async def is_needed(_tx: Transaction, package_id: PackageId) -> bool:
-        return package_id in needed
-
-    async def release_device(_tx: Transaction, device_id: DeviceId, _now: datetime) -> None:
-        released.append(device_id)
+    log = EventLog(encode=lambda _event: b"{}")
+    limits = limits_of(UpgradeSettings())
 
     async def require_application(application_id: ApplicationId) -> object:
         return await database.read(applications.find, application_id)
@@ -243,7 +260,11 @@ async def world(database: Database, tmp_path: Path) -> World:
                 database=database, clock=clock, authenticate=authenticate, check_callback=check_callback
             ),
             *devices_api.routes(
-                database=database, clock=clock, authenticate=authenticate, sealer=sealer, release_device=release_device
+                database=database,
+                clock=clock,
+                authenticate=authenticate,
+                sealer=sealer,
+                release_device=partial(upgrades.release_device, log=log, limits=limits),
             ),
             *firmware_api.routes(
                 database=database,
@@ -252,9 +273,10 @@ async def world(database: Database, tmp_path: Path) -> World:
                 authorise_administrator=authorise,
                 files=files,
                 size_limit=SIZE_LIMIT,
-                is_needed=is_needed,
+                is_needed=upgrades.is_needed,
                 require_application=require_application,
             ),
+            *upgrades_api.routes(database=database, clock=clock, authenticate=authenticate),
             *health.routes(ready),
         ]
     )
@@ -265,8 +287,8 @@ async def world(database: Database, tmp_path: Path) -> World:
         settings=settings,
         sealer=sealer,
         asgi=asgi,
-        needed_packages=needed,
-        released_devices=released,
+        log=log,
+        limits=limits,
     )
 
 

@@ -15,6 +15,11 @@ CALLS = [
     ("GET", "/iodm/northbound/v1.5.0/category"),
     ("GET", "/iodm/northbound/v1.5.0/category/f"),
     ("DELETE", "/iodm/northbound/v1.5.0/category/f"),
+    ("POST", "/iodm/northbound/v1.5.0/operations/firmwareUpgrade"),
+    ("POST", "/iodm/northbound/v1.5.0/operations/softwareUpgrade"),
+    ("GET", "/iodm/northbound/v1.5.0/operations"),
+    ("GET", "/iodm/northbound/v1.5.0/operations/o"),
+    ("GET", "/iodm/northbound/v1.5.0/operations/o/subOperations"),
 ]
 MANAGEMENT_CALLS = [
     ("POST", "/v1/applications"),

@@ -7,6 +7,7 @@ from firmcast.devices.model import NewRegistration
 
 CREDENTIALS = "/iocm/app/reg/v1.1.0/deviceCredentials"
 DEVICES = "/iocm/app/dm/v1.4.0/devices"
+OPERATIONS = "/iodm/northbound/v1.5.0/operations"
 NODE = "863703030000011"
 
 
@@ -221,12 +222,14 @@ async def test_a_change_that_cannot_be_is_refused(world, caller, refused, change
     assert (await caller.call("GET", f"{DEVICES}/{device_id}")).content == before
 
 
-async def test_deleting_forgets_the_device_after_its_release(world, caller, refused):
+async def test_deleting_forgets_the_device_and_ends_its_upgrade(world, caller, refused):
     device_id = await world.register(caller)
     await come_online(world)
+    body = {"fileId": (await world.upload(caller))["package_id"], "targets": {"devices": [device_id]}}
+    task = (await caller.call("POST", f"{OPERATIONS}/firmwareUpgrade", body)).json()["operationId"]
     answer = await caller.call("DELETE", f"{DEVICES}/{device_id}?appId=&cascade=true")
     assert (answer.status_code, answer.content) == (204, b"")
-    assert world.released_devices == [device_id]
+    assert (await caller.call("GET", f"{OPERATIONS}/{task}")).json()["status"] == "stop"
     refused(await caller.call("DELETE", f"{DEVICES}/{device_id}"), 404, "100403", "The device is not existed.")
     assert await world.database.read(registrations.live, world.clock.now()) == []
 

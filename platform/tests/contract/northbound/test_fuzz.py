@@ -9,11 +9,6 @@ from hypothesis import strategies as st
 TEXT = st.text(max_size=300) | st.sampled_from(
     ["", " ", "a\0b", "now", "1", "-1", "9" * 30, "20260101T000000Z", "true"]
 )
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
-    max_leaves=6,
-)
 FIELDS = st.sampled_from(
     [
         "appId",
@@ -34,7 +29,21 @@ FIELDS = st.sampled_from(
         "imsi",
         "location",
         "callback_ca",
+        "fileId",
+        "targets",
+        "policy",
+        "devices",
+        "deviceGroups",
+        "executeType",
+        "retryType",
+        "retryTimes",
+        "endTime",
     ]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELDS | TEXT, inner, max_size=3),
+    max_leaves=6,
 )
 BODIES = st.binary(max_size=200) | st.dictionaries(FIELDS, JSON, max_size=6).map(
     lambda body: json.dumps(body).encode("utf-8", "surrogatepass")
@@ -57,6 +66,10 @@ PARAMETERS = st.sampled_from(
         "application_id",
         "name",
         "page",
+        "operationType",
+        "operationStatus",
+        "subOperationStatus",
+        "deviceId",
         "sha256",
     ]
 )
@@ -75,6 +88,10 @@ CALLS = st.sampled_from(
         ("GET", "/iocm/app/dm/v1.4.0/devices"),
         ("PUT", "/iocm/app/dm/v1.4.0/devices/{device}"),
         ("GET", "/iodm/northbound/v1.5.0/category"),
+        ("POST", "/iodm/northbound/v1.5.0/operations/firmwareUpgrade"),
+        ("POST", "/iodm/northbound/v1.5.0/operations/softwareUpgrade"),
+        ("GET", "/iodm/northbound/v1.5.0/operations"),
+        ("GET", "/iodm/northbound/v1.5.0/operations/o/subOperations"),
         ("POST", "/v1/firmware"),
         ("GET", "/v1/firmware"),
         ("POST", "/v1/applications"),
@@ -90,9 +107,10 @@ async def everything(world, caller):
     answers = [
         await caller.call("GET", "/iocm/app/dm/v1.4.0/devices", query=b"pageNo=0&pageSize=1000"),
         await caller.call("GET", "/iodm/northbound/v1.5.0/category", query=b"pageSize=100"),
+        await caller.call("GET", "/iodm/northbound/v1.5.0/operations", query=b"pageSize=100"),
         await world.manage("GET", "/v1/applications"),
     ]
-    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert [answer.status_code for answer in answers] == [200] * 4
     return [answer.content for answer in answers]
 
 
@@ -111,6 +129,47 @@ async def test_no_request_makes_the_platform_fail(world, caller, call, body, que
     assert answer.status_code == 204 or answer.headers["content-type"] == "application/json"
     if answer.status_code >= 400:
         assert sorted(answer.json()) == ["error_code", "error_desc"]
+        assert await everything(world, caller) == before
+
+
+PATHS = st.sampled_from(
+    [
+        ("fileId",),
+        ("targets",),
+        ("targets", "devices"),
+        ("targets", "deviceGroups"),
+        ("targets", "model"),
+        ("policy",),
+        ("policy", "executeType"),
+        ("policy", "startTime"),
+        ("policy", "endTime"),
+        ("policy", "retryType"),
+        ("policy", "retryTimes"),
+    ]
+)
+
+
+@FUZZ
+@given(changes=st.dictionaries(PATHS, JSON, min_size=1, max_size=3))
+async def test_no_change_of_a_good_task_makes_the_platform_fail(world, caller, changes):
+    known = (await caller.call("GET", DEVICES, query=b"pageNo=0")).json()["devices"]
+    device = known[0]["deviceId"] if known else await world.register(caller)
+    package = await world.upload(caller)
+    body = {
+        "fileId": package["package_id"],
+        "targets": {"devices": [device]},
+        "policy": {"executeType": "custom", "startTime": "20260101T000000Z", "endTime": "20260101T010000Z"},
+    }
+    for path, value in changes.items():
+        if len(path) == 1:
+            body[path[0]] = value
+        elif isinstance(body[path[0]], dict):
+            body[path[0]][path[1]] = value
+    before = await everything(world, caller)
+    sent = json.dumps(body).encode("utf-8", "surrogatepass")
+    answer = await caller.call("POST", "/iodm/northbound/v1.5.0/operations/firmwareUpgrade", sent)
+    assert answer.status_code in (200, 400, 404)
+    if answer.status_code != 200:
         assert await everything(world, caller) == before
 
 

@@ -102,12 +102,17 @@ async def test_bytes_stay_while_another_package_is_made_of_them(world, caller):
     assert on_disk(world) == []
 
 
-async def test_a_package_that_is_needed_is_not_deleted(world, caller, refused):
+async def test_a_package_that_an_open_task_needs_is_not_deleted(world, caller, refused):
     said = await world.upload(caller)
-    world.needed_packages.add(said["package_id"])
     path = f"{CATEGORY}/{said['package_id']}"
+    body = {"fileId": said["package_id"], "targets": {"devices": [await world.register(caller)]}}
+    assert (await caller.call("POST", "/iodm/northbound/v1.5.0/operations/firmwareUpgrade", body)).status_code == 200
     refused(await caller.call("DELETE", path), 400, "120015", "Bad request error.")
     assert (await caller.call("GET", path)).status_code == 200
+    await world.pass_time(seconds=0)
+    await world.pass_time(days=2)
+    caller = await world.login_as(caller.credentials)
+    assert (await caller.call("DELETE", path)).status_code == 200
 
 
 async def test_a_package_of_another_application_does_not_exist(world, caller, refused):

@@ -8,6 +8,7 @@ LOGIN = "/iocm/app/sec/v1.1.0/login"
 SUBSCRIBE = "/iodm/app/sub/v1.1.0/subscribe"
 CREDENTIALS = "/iocm/app/reg/v1.1.0/deviceCredentials"
 DEVICES = "/iocm/app/dm/v1.4.0/devices"
+OPERATIONS = "/iodm/northbound/v1.5.0/operations"
 CATEGORY = "/iodm/northbound/v1.5.0/category"
 CALLBACK = "https://192.0.2.7:8099/v1.0.0/messageReceiver"
 
@@ -149,3 +150,45 @@ async def test_trap_14_the_manufacturer_is_read_in_both_spellings(world, caller,
     await world.upload(caller, manufacturer_name="Acme")
     await world.upload(caller, manufacturer_name="Other")
     assert (await caller.call("GET", CATEGORY, query=name + b"=Acme")).json()["totalCount"] == 1
+
+
+async def created(world, caller, **changed):
+    package = await world.upload(caller)
+    body = {"fileId": package["package_id"], "targets": {"devices": [await world.register(caller)]}, **changed}
+    answer = await caller.call("POST", f"{OPERATIONS}/firmwareUpgrade", body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["operationId"]
+
+
+async def test_trap_9_a_policy_of_null_is_none(world, caller):
+    task_id = await created(world, caller, policy=None)
+    policy = (await caller.call("GET", f"{OPERATIONS}/{task_id}")).json()["policy"]
+    assert (policy["executeType"], policy["retryType"]) == ("now", False)
+
+
+async def test_trap_9_targets_under_a_key_of_null_are_none(world, caller, golden, refused):
+    answer = await caller.call("POST", f"{OPERATIONS}/firmwareUpgrade", golden("create_upgrade_null_key.json"))
+    refused(answer, 400, "123022", "deviceGroups and devices cannot be null together")
+
+
+async def test_trap_12_counts_are_numbers_and_maps_are_objects(world, caller):
+    task_id = await created(world, caller)
+    task = (await caller.call("GET", f"{OPERATIONS}/{task_id}")).json()
+    assert {type(count) for count in task["staResult"].values()} == {int}
+    assert isinstance(task["extendPara"], dict)
+    (share,) = (await caller.call("GET", f"{OPERATIONS}/{task_id}/subOperations")).json()["data"]
+    assert isinstance(share["extendInfo"], dict)
+
+
+@pytest.mark.parametrize("word", ["fail", "failed", "FAIL", "Failed"])
+async def test_trap_14_failure_is_read_in_every_spelling(world, caller, word):
+    task_id = await created(world, caller)
+    for query in (f"?operationStatus={word}", f"/{task_id}/subOperations?subOperationStatus={word}"):
+        answer = await caller.call("GET", OPERATIONS + query)
+        assert (answer.status_code, answer.json()["totalCount"]) == (200, 0)
+
+
+async def test_trap_14_the_task_list_tells_its_total_under_both_names(world, caller):
+    await created(world, caller)
+    said = (await caller.call("GET", OPERATIONS)).json()
+    assert (said["totalCount"], said["totalSize"]) == (1, 1)
