@@ -21,8 +21,8 @@ class PackageUnreadableError(Exception):
 class _OpenFile:
     """A file that stays open for as long as anybody refers to it, even after it was removed from its folder."""
 
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY)
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
 
     def __del__(self) -> None:
         os.close(self._descriptor)
@@ -73,7 +73,7 @@ class PackageImages:
 
 
 def _open(path: Path, digest: str, size: int) -> StaticBody:
-    file = _OpenFile(path)
+    file = _OpenFile(os.open(path, os.O_RDONLY))
     if file.size != size:
         raise OSError(f"{file.size} bytes, {size} expected")
     return StaticBody(

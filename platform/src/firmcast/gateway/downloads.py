@@ -1,0 +1,115 @@
+"""A device fetches its package from `/fw/<token>`, any block at any time; the token opens it to whoever has it.
+
+Blocks of a transfer that is known are answered within the engine; the first request for a token after a start waits
+for the store.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from firmcast.coap.block import Block, BlockError
+from firmcast.coap.codes import Code
+from firmcast.coap.events import Peer, RequestReceived
+from firmcast.coap.options import options
+from firmcast.coap.static_bodies import StaticBody, StaticRequest
+from firmcast.coap.udp import UdpEndpoint
+from firmcast.errors import StoreError
+from firmcast.gateway.addresses import PACKAGE_PATH
+from firmcast.gateway.images import PackageUnreadableError
+from firmcast.gateway.transfers import Transfer, Transfers
+
+_LARGEST_SZX: Final = 6
+_LOOK_UPS_AT_ONCE: Final = 64
+_LOOK_UPS_WAITING: Final = 4096
+_log = structlog.get_logger()
+
+
+class Downloads:
+    """The downloads of all devices."""
+
+    def __init__(self, transfers: Transfers, *, block_exponent: int = _LARGEST_SZX) -> None:
+        self._transfers = transfers
+        self._block_exponent = block_exponent
+        self._turns = asyncio.Semaphore(_LOOK_UPS_AT_ONCE)
+        self._look_ups: set[asyncio.Task[None]] = set()
+
+    def route(self, request: StaticRequest, _peer: Peer) -> StaticBody | None:
+        """Return the package that a request is for, if its transfer is known."""
+        path = request.uri_path
+        if len(path) != 2 or path[0] != PACKAGE_PATH:
+            return None
+        transfer = self._transfers.known(path[1])
+        return None if transfer is None else transfer.body
+
+    def block_served(self, _peer: Peer, path: tuple[str, ...], offset: int, length: int, _total: int) -> None:
+        """Note that a block has gone out."""
+        transfer = self._transfers.known(path[1])
+        if transfer is not None:
+            self._transfers.advance(transfer, offset, length)
+
+    def answer(self, request: RequestReceived, udp: UdpEndpoint) -> None:
+        """Answer a request whose transfer is not known yet, when the store has been asked."""
+        if len(self._look_ups) >= _LOOK_UPS_WAITING:
+            udp.respond(request, Code.SERVICE_UNAVAILABLE)
+            return
+        look_up = asyncio.create_task(self._look_up(request, udp), name="download-look-up")
+        self._look_ups.add(look_up)
+        look_up.add_done_callback(self._look_ups.discard)
+
+    async def stop(self) -> None:
+        """Leave what is being looked up unanswered; its devices ask again."""
+        for look_up in self._look_ups:
+            look_up.cancel()
+        await asyncio.gather(*self._look_ups, return_exceptions=True)
+
+    async def _look_up(self, request: RequestReceived, udp: UdpEndpoint) -> None:
+        token = request.message.uri_path[1]
+        try:
+            async with self._turns:
+                transfer = await self._transfers.find(token)
+        except PackageUnreadableError as error:
+            _log.error("download.unreadable", reason=str(error))
+            udp.respond(request, Code.INTERNAL_SERVER_ERROR)
+            return
+        except StoreError:
+            udp.respond(request, Code.SERVICE_UNAVAILABLE)
+            return
+        if transfer is None:
+            udp.respond(request, Code.NOT_FOUND)
+        else:
+            self._serve(request, transfer, udp.respond)
+
+    def _serve(self, request: RequestReceived, transfer: Transfer, respond: Callable[..., bool]) -> None:
+        body = transfer.body
+        try:
+            asked = request.message.block2
+        except BlockError:
+            respond(request, Code.BAD_REQUEST)
+            return
+        block = Block(0, more=False, szx=self._block_exponent) if asked is None else asked
+        if block.szx > self._block_exponent:
+            block = Block(block.offset >> (self._block_exponent + 4), more=False, szx=self._block_exponent)
+        if block.number and block.offset >= body.size:
+            respond(request, Code.BAD_REQUEST)
+            return
+        if request.message.accept not in (None, body.content_format):
+            respond(request, Code.NOT_ACCEPTABLE)
+            return
+        try:
+            payload = body.read(block.offset, block.size)
+        except OSError as error:
+            _log.error("download.unreadable", reason=str(error))
+            respond(request, Code.INTERNAL_SERVER_ERROR)
+            return
+        more = block.offset + len(payload) < body.size
+        wording = options(
+            etag=body.etag,
+            content_format=body.content_format,
+            block2=Block(block.number, more=more, szx=block.szx),
+            size2=None if block.number else body.size,
+        )
+        if respond(request, Code.CONTENT, options=wording, payload=payload):
+            self._transfers.advance(transfer, block.offset, len(payload))

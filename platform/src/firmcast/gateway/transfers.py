@@ -1,0 +1,110 @@
+"""A package on its way to a device is known by its token, and how far it came to whoever asks; neither is stored.
+
+What is stored is that a transfer has begun or ended: the first block is reported, and for a written package the last.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from firmcast.coap.static_bodies import StaticBody
+from firmcast.db.port import Database
+from firmcast.errors import NotFoundError
+from firmcast.gateway.images import PackageImages
+from firmcast.ids import DeviceUpgradeId
+from firmcast.upgrades import use_cases as upgrades
+from firmcast.upgrades.model import DeviceReport, TransferProgressed, TransferTarget
+
+_KNOWN_LIMIT: Final = 100_000
+
+Report = Callable[[DeviceReport], None]
+
+
+class Transfer:
+    """One package on its way to one device."""
+
+    __slots__ = ("body", "has_begun", "reached", "target")
+
+    def __init__(self, target: TransferTarget, body: StaticBody) -> None:
+        self.target = target
+        self.body = body
+        self.reached = 0
+        """Bytes up to the furthest block that was served, or acknowledged."""
+        self.has_begun = False
+
+
+class Transfers:
+    """Every transfer that was lately begun or asked for."""
+
+    def __init__(
+        self, database: Database, images: PackageImages, *, report: Report, now: Callable[[], datetime]
+    ) -> None:
+        self._database = database
+        self._images = images
+        self._report = report
+        self._now = now
+        self._by_token: dict[str, Transfer] = {}
+        self._by_upgrade: dict[DeviceUpgradeId, Transfer] = {}
+
+    def known(self, token: str) -> Transfer | None:
+        """Return the transfer of a token if it was found before."""
+        return self._by_token.get(token)
+
+    async def find(self, token: str) -> Transfer | None:
+        """Return the transfer of a token, None where no open upgrade has that token.
+
+        Raises:
+            PackageUnreadableError: the bytes of the package cannot be read.
+        """
+        transfer = self._by_token.get(token)
+        if transfer is None:
+            try:
+                target = await self._database.read(upgrades.transfer, token)
+            except NotFoundError:
+                return None
+            body = await self._images.body(target.digest, target.size)
+            transfer = self._by_token.get(token) or self._keep(token, Transfer(target, body))
+        return transfer
+
+    async def check_bytes(self, transfer: Transfer) -> None:
+        """Find out whether the package can be read from end to end. Raises PackageUnreadableError."""
+        await self._images.check(transfer.target.digest, transfer.target.size)
+
+    def progress(self, device_upgrade_id: DeviceUpgradeId) -> tuple[int, int] | None:
+        """Return how many bytes of how many have gone to the device; None where no transfer of it is known."""
+        transfer = self._by_upgrade.get(device_upgrade_id)
+        return None if transfer is None else (transfer.reached, transfer.body.size)
+
+    def begin_anew(self, transfer: Transfer) -> None:
+        """Note that the package goes to the device from its first byte on."""
+        transfer.reached = 0
+        transfer.has_begun = False
+
+    def advance(self, transfer: Transfer, offset: int, length: int) -> None:
+        """Note that `length` bytes from `offset` went to the device; the first ones are reported.
+
+        A device that asks for the first byte again has begun anew.
+        """
+        transfer.reached = max(transfer.reached if offset else 0, offset + length)
+        if not transfer.has_begun:
+            transfer.has_begun = True
+            self._report_progress(transfer, finished=False)
+
+    def finish(self, transfer: Transfer) -> None:
+        """Note, and report, that the device has taken the last byte."""
+        self.advance(transfer, transfer.body.size, 0)
+        self._report_progress(transfer, finished=True)
+
+    def _report_progress(self, transfer: Transfer, *, finished: bool) -> None:
+        told = TransferProgressed(finished=finished)
+        self._report(DeviceReport(device_id=transfer.target.device_id, input=told, occurred_at=self._now()))
+
+    def _keep(self, token: str, transfer: Transfer) -> Transfer:
+        self._by_token[token] = transfer
+        self._by_upgrade[transfer.target.device_upgrade_id] = transfer
+        if len(self._by_token) > _KNOWN_LIMIT:
+            # The oldest one is found again in the store if its device still asks.
+            oldest = self._by_token.pop(next(iter(self._by_token)))
+            if self._by_upgrade.get(oldest.target.device_upgrade_id) is oldest:
+                del self._by_upgrade[oldest.target.device_upgrade_id]
+        return transfer
