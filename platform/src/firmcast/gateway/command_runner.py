@@ -1,0 +1,125 @@
+"""An order becomes an exchange with its device, and whatever comes of it becomes one input of the state machine."""
+
+import asyncio
+from typing import Final, assert_never
+
+import structlog
+
+from firmcast.coap.events import Peer
+from firmcast.devices.model import CommandKind, DeviceCommand
+from firmcast.errors import StoreError
+from firmcast.gateway import commands
+from firmcast.gateway.addresses import PackageAddresses
+from firmcast.gateway.device_link import DeviceLink, DeviceRefusedError, DeviceSilentError
+from firmcast.gateway.images import PackageUnreadableError
+from firmcast.gateway.transfers import Transfer, Transfers
+from firmcast.ids import DeviceId
+from firmcast.lwm2m.firmware_update import LONGEST_PACKAGE_URI
+from firmcast.upgrades.model import CommandAnswered, CommandFailed, CommandFailure, ResourcesReported
+
+_log = structlog.get_logger()
+_NO_TRANSFER: Final = "no open upgrade has this transfer token"
+
+
+class _ImpossibleError(Exception):
+    """The order cannot be given as things are. The message is for a person."""
+
+
+class CommandRunner:
+    """Carries out one order at a time for each device, and not more than so many written transfers in all."""
+
+    def __init__(self, transfers: Transfers, addresses: PackageAddresses, *, transfer_limit: int) -> None:
+        self._transfers = transfers
+        self._addresses = addresses
+        self._slots = asyncio.Semaphore(transfer_limit)
+        self._written: dict[DeviceId, Transfer] = {}
+
+    async def run(
+        self, link: DeviceLink, command: DeviceCommand, *, may_be_repeat: bool
+    ) -> CommandAnswered | CommandFailed:
+        """Carry out `command`; `may_be_repeat` tells that an earlier try may have reached the device.
+
+        Raises StoreError when the package cannot be looked up.
+        """
+        command_id = command.command_id
+        failure, description, resources = CommandFailure.REJECTED, "", ResourcesReported()
+        try:
+            told = await self._carry_out(link, command, may_be_repeat=may_be_repeat)
+            return CommandAnswered(command_id=command_id, resources=told)
+        except DeviceSilentError as error:
+            failure, description = CommandFailure.UNREACHABLE, str(error)
+        except DeviceRefusedError as error:
+            description, resources = error.description, error.resources
+        except PackageUnreadableError as error:
+            failure, description = CommandFailure.NO_BYTES, str(error)
+        except _ImpossibleError as error:
+            description = str(error)
+        except StoreError:
+            raise
+        except Exception as error:
+            # A fault of ours with one device must not stop the others.
+            _log.error("command.fault", kind=command.kind.value, device_id=command.device_id, exc_info=error)
+            description = f"a fault of the platform: {type(error).__name__}"
+        return CommandFailed(command_id=command_id, failure=failure, description=description, resources=resources)
+
+    def acknowledged(self, device_id: DeviceId, sent: int) -> None:
+        """Note that a device has acknowledged `sent` bytes of the package that is being written to it."""
+        transfer = self._written.get(device_id)
+        if transfer is not None:
+            self._transfers.advance(transfer, sent, 0)
+
+    async def _carry_out(self, link: DeviceLink, command: DeviceCommand, *, may_be_repeat: bool) -> ResourcesReported:
+        match command.kind:
+            case CommandKind.INSPECT:
+                return await commands.inspect(link)
+            case CommandKind.PROBE:
+                return await commands.probe(link)
+            case CommandKind.TRANSFER_BY_URI:
+                return await self._transfer_by_uri(link, command.transfer_token, may_be_repeat=may_be_repeat)
+            case CommandKind.TRANSFER_BY_WRITE:
+                return await self._transfer_by_write(link, command.transfer_token)
+            case CommandKind.EXECUTE:
+                return await commands.execute(link, may_be_repeat=may_be_repeat)
+            case CommandKind.RESET:
+                return await commands.reset(link)
+            case _:
+                assert_never(command.kind)
+
+    async def _transfer_by_uri(self, link: DeviceLink, token: str, *, may_be_repeat: bool) -> ResourcesReported:
+        # Looked up before the device can ask, and so that it is not sent after bytes that are not there.
+        transfer = await self._find(token)
+        uri = self._uri(token, link.device.peer)
+        if not may_be_repeat:
+            self._transfers.begin_anew(transfer)
+        return await commands.transfer_by_uri(link, uri, may_be_repeat=may_be_repeat)
+
+    async def _transfer_by_write(self, link: DeviceLink, token: str) -> ResourcesReported:
+        async with self._slots:
+            transfer = await self._find(token)
+            device_id = link.device.device_id
+            self._transfers.begin_anew(transfer)
+            self._written[device_id] = transfer
+            try:
+                told = await commands.transfer_by_write(link, transfer.body)
+            except DeviceSilentError:
+                await self._transfers.check_bytes(transfer)
+                raise
+            finally:
+                del self._written[device_id]
+            self._transfers.finish(transfer)
+            return told
+
+    async def _find(self, token: str) -> Transfer:
+        transfer = await self._transfers.find(token)
+        if transfer is None:
+            raise _ImpossibleError(_NO_TRANSFER)
+        return transfer
+
+    def _uri(self, token: str, peer: Peer) -> str:
+        try:
+            uri = self._addresses.uri(token, peer)
+        except OSError as error:
+            raise _ImpossibleError(f"no address to fetch the package from: {error}") from error
+        if len(uri) > LONGEST_PACKAGE_URI:
+            raise _ImpossibleError(f"the address of the package has more than {LONGEST_PACKAGE_URI} characters")
+        return uri

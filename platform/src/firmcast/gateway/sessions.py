@@ -1,0 +1,209 @@
+"""A device has a session while orders wait for it: they are read, carried out one at a time, and read again.
+
+The store alone says what is to be done. An announcement, a registration or an update only wakes the device, so an order
+that was replaced or withdrawn is never begun, and one under way is given up as soon as that is known.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from firmcast.db.port import Database
+from firmcast.devices import commands as waiting_commands
+from firmcast.devices.model import DeviceCommand
+from firmcast.errors import StoreError
+from firmcast.gateway.command_runner import CommandRunner
+from firmcast.gateway.device_link import DeviceLink
+from firmcast.gateway.live_devices import LiveDevice, LiveDevices
+from firmcast.gateway.reports import ReportIntake
+from firmcast.ids import CommandId, DeviceId
+from firmcast.upgrades.model import CommandAnswered, CommandFailed, DeviceReport
+
+READ_AT_ONCE: Final = 1000
+_BEGUN_LIMIT: Final = 200_000
+_log = structlog.get_logger()
+
+LinkTo = Callable[[LiveDevice], DeviceLink]
+
+
+class _Session:
+    __slots__ = ("carried_out", "link", "running", "running_command", "task", "waiting", "was_read")
+
+    def __init__(self, link: DeviceLink) -> None:
+        self.link = link
+        self.waiting: list[DeviceCommand] = []
+        self.running: asyncio.Task[CommandAnswered | CommandFailed] | None = None
+        self.running_command: DeviceCommand | None = None
+        self.carried_out: set[CommandId] = set()
+        """Orders whose outcome was recorded or is about to be, though they may still be read as waiting."""
+        self.was_read = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+
+
+class DeviceSessions:
+    """The sessions of all live devices that have something to do."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        live: LiveDevices,
+        intake: ReportIntake,
+        runner: CommandRunner,
+        link_to: LinkTo,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._live = live
+        self._intake = intake
+        self._runner = runner
+        self._link_to = link_to
+        self._now = now
+        self._sessions: dict[DeviceId, _Session] = {}
+        self._begun: dict[CommandId, None] = {}
+        self._woken: dict[DeviceId, None] = {}
+        self._reading: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    def __len__(self) -> int:
+        """How many devices have something to do."""
+        return len(self._sessions)
+
+    def wake(self, device_ids: Iterable[DeviceId]) -> None:
+        """Have the orders of these devices read; those that are not live are passed over."""
+        if self._stopped:
+            return
+        self._woken.update((device_id, None) for device_id in device_ids if self._live.of(device_id) is not None)
+        if self._woken and self._reading is None:
+            self._reading = asyncio.create_task(self._read_orders(), name="device-orders")
+
+    def announced(self, commands: Sequence[DeviceCommand]) -> None:
+        """Wake the devices of new orders."""
+        self.wake(command.device_id for command in commands)
+
+    def inherited(self, commands: Iterable[DeviceCommand]) -> None:
+        """Note orders that were given before the start: an earlier process may have carried them out in part."""
+        for command in commands:
+            self._note_begun(command.command_id)
+
+    def notified(self, device_id: DeviceId) -> None:
+        """Note that a device has said something unasked."""
+        session = self._sessions.get(device_id)
+        if session is not None:
+            session.link.notifications += 1
+
+    def moved(self, device_id: DeviceId) -> None:
+        """Go on at a device's new address."""
+        session = self._sessions.get(device_id)
+        if session is not None:
+            session.link.moved()
+
+    def end(self, device_id: DeviceId) -> None:
+        """Give up what is under way with a device whose registration is over; its orders go on waiting."""
+        session = self._sessions.pop(device_id, None)
+        if session is not None and session.task is not None:
+            session.task.cancel()
+
+    async def stop(self) -> None:
+        """Give up everything that is under way; it is taken up again after the next start."""
+        self._stopped = True
+        tasks = [session.task for session in self._sessions.values() if session.task is not None]
+        if self._reading is not None:
+            tasks.append(self._reading)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # Reading orders.
+
+    async def _read_orders(self) -> None:
+        try:
+            while self._woken:
+                device_ids = list(self._woken)[:READ_AT_ONCE]
+                for device_id in device_ids:
+                    del self._woken[device_id]
+                found: dict[DeviceId, list[DeviceCommand]] = defaultdict(list)
+                for command in await self._database.read(waiting_commands.waiting, device_ids):
+                    found[command.device_id].append(command)
+                for device_id in device_ids:
+                    self._take_orders(device_id, found.get(device_id, []))
+        except StoreError as error:
+            _log.error("commands.unread", exc_info=error)
+            self._woken.clear()
+        finally:
+            self._reading = None
+
+    def _take_orders(self, device_id: DeviceId, commands: list[DeviceCommand]) -> None:
+        session = self._sessions.get(device_id)
+        if session is None:
+            device = self._live.of(device_id)
+            if device is None or not commands or self._stopped:
+                return
+            session = self._sessions[device_id] = _Session(self._link_to(device))
+            session.task = asyncio.create_task(self._serve(device_id, session), name="device-session")
+        session.waiting = [command for command in commands if command.command_id not in session.carried_out]
+        session.carried_out.intersection_update(command.command_id for command in commands)
+        session.was_read.set()
+        under_way = session.running_command
+        if under_way is not None and session.running is not None and under_way not in session.waiting:
+            session.running.cancel()
+
+    # Carrying them out.
+
+    async def _serve(self, device_id: DeviceId, session: _Session) -> None:
+        try:
+            while session.waiting:
+                command = session.waiting[0]
+                outcome = await self._carry_out(session, command)
+                if outcome is not None:
+                    session.carried_out.add(command.command_id)
+                    _tell(command, outcome)
+                    await self._intake.record(DeviceReport(device_id=device_id, input=outcome, occurred_at=self._now()))
+                    self._begun.pop(command.command_id, None)
+                session.was_read.clear()
+                self.wake((device_id,))
+                await session.was_read.wait()
+        except Exception as error:
+            # Its orders wait for the next sign of life.
+            _log.error("session.ended", device_id=device_id, exc_info=error)
+        finally:
+            if self._sessions.get(device_id) is session:
+                del self._sessions[device_id]
+
+    async def _carry_out(self, session: _Session, command: DeviceCommand) -> CommandAnswered | CommandFailed | None:
+        """Return what came of an order, None when it was given up since it is not wanted any more."""
+        may_be_repeat = command.command_id in self._begun
+        self._note_begun(command.command_id)
+        session.running_command = command
+        session.running = asyncio.create_task(self._runner.run(session.link, command, may_be_repeat=may_be_repeat))
+        try:
+            await asyncio.wait({session.running})
+            return None if session.running.cancelled() else session.running.result()
+        finally:
+            if not session.running.done():
+                session.running.cancel()
+                with suppress(asyncio.CancelledError):
+                    await session.running
+            session.running = session.running_command = None
+
+    def _note_begun(self, command_id: CommandId) -> None:
+        self._begun[command_id] = None
+        if len(self._begun) > _BEGUN_LIMIT:
+            del self._begun[next(iter(self._begun))]
+
+
+def _tell(command: DeviceCommand, outcome: CommandAnswered | CommandFailed) -> None:
+    failed = outcome if isinstance(outcome, CommandFailed) else None
+    _log.info(
+        "command.carried_out",
+        kind=command.kind.value,
+        device_id=command.device_id,
+        device_upgrade_id=command.device_upgrade_id,
+        failure=None if failed is None else failed.failure.value,
+        description=None if failed is None else failed.description,
+    )
