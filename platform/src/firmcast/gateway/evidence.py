@@ -1,0 +1,83 @@
+"""What a device says unasked is evidence, and no more: notifications and LwM2M Send become reports.
+
+A notification is attributed by its token, so that one made before a restart, or arriving from a new address, counts. A
+Send names nobody: without a secure channel it is its sender's address that does.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from firmcast.coap.codes import Code, is_success
+from firmcast.coap.events import NotificationReceived, NotificationUnmatched, RequestReceived
+from firmcast.coap.udp import UdpEndpoint
+from firmcast.gateway.live_devices import LiveDevice, LiveDevices
+from firmcast.gateway.reports import ReportIntake
+from firmcast.gateway.resources import NOTHING, resources_of
+from firmcast.gateway.sessions import DeviceSessions
+from firmcast.lwm2m.content import decode_content, decode_sent
+from firmcast.lwm2m.errors import ContentFormatError
+from firmcast.lwm2m.values import ResourceValues
+from firmcast.upgrades.model import DeviceReport
+
+SEND_PATH: Final = "dp"
+_log = structlog.get_logger()
+
+
+class Evidence:
+    """Takes in what devices tell of themselves."""
+
+    def __init__(
+        self,
+        *,
+        udp: UdpEndpoint,
+        live: LiveDevices,
+        intake: ReportIntake,
+        sessions: DeviceSessions,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._udp = udp
+        self._live = live
+        self._intake = intake
+        self._sessions = sessions
+        self._now = now
+
+    def notified(self, notification: NotificationReceived | NotificationUnmatched) -> None:
+        """Take in a notification; one that nobody here asked for is left to the engine, which resets it."""
+        found = self._live.by_token(notification.token)
+        if found is None:
+            return
+        device, path = found
+        if isinstance(notification, NotificationUnmatched):
+            self._udp.adopt_observation(notification.peer, notification.token)
+        if not is_success(notification.code):
+            return
+        try:
+            values = decode_content(notification.message.content_format, notification.payload, path)
+        except ContentFormatError as error:
+            _log.warning("notification.unreadable", device_id=device.device_id, path=str(path), reason=str(error))
+            return
+        self._take(device, values)
+
+    def sent(self, request: RequestReceived) -> None:
+        """Take in an LwM2M Send (LwM2M 1.1, section 6.4.6) and answer it."""
+        device = self._live.by_peer(request.peer)
+        if device is None:
+            self._udp.respond(request, Code.NOT_FOUND)
+            return
+        try:
+            values = decode_sent(request.message.content_format, request.payload)
+        except ContentFormatError as error:
+            self._udp.respond(request, Code.BAD_REQUEST, payload=str(error).encode())
+            return
+        self._take(device, values)
+        self._udp.respond(request, Code.CHANGED)
+        self._sessions.wake((device.device_id,))
+
+    def _take(self, device: LiveDevice, values: ResourceValues) -> None:
+        resources = resources_of(values)
+        if resources != NOTHING:
+            self._sessions.notified(device.device_id)
+            self._intake.add(DeviceReport(device_id=device.device_id, input=resources, occurred_at=self._now()))

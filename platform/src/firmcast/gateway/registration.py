@@ -1,0 +1,202 @@
+"""Register, Update and De-register are answered after their commit; those of one turn of the loop share a transaction.
+
+Source: OMA LwM2M Core 1.1, sections 6.2 and 6.4.3 (the codes); CoAP's acknowledgement is the engine's affair and does
+not wait for the store.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from firmcast.coap.codes import Code
+from firmcast.coap.events import RequestReceived
+from firmcast.coap.options import options
+from firmcast.coap.udp import UdpEndpoint
+from firmcast.devices.model import NewRegistration, Registration, RegistrationUpdate
+from firmcast.errors import StoreError
+from firmcast.gateway.addresses import stored_address
+from firmcast.gateway.batches import Answer, Leaving, Registering, Updating
+from firmcast.gateway.expiry import Expiry
+from firmcast.gateway.live_devices import OBSERVED, LiveDevice, LiveDevices
+from firmcast.gateway.reports import ReportIntake
+from firmcast.gateway.sessions import DeviceSessions
+from firmcast.ids import RegistrationId
+from firmcast.lwm2m.errors import RegistrationFormatError
+from firmcast.lwm2m.registration import parse_register, parse_update
+
+PATH: Final = "rd"
+_log = structlog.get_logger()
+
+
+class RegistrationInterface:
+    """`/rd`, as devices see it."""
+
+    def __init__(
+        self,
+        *,
+        udp: UdpEndpoint,
+        live: LiveDevices,
+        intake: ReportIntake,
+        sessions: DeviceSessions,
+        expiry: Expiry,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._udp = udp
+        self._live = live
+        self._intake = intake
+        self._sessions = sessions
+        self._expiry = expiry
+        self._now = now
+
+    def handle(self, request: RequestReceived) -> None:
+        """Take in a request to `/rd` or below."""
+        path = request.message.uri_path
+        if len(path) == 1 and request.method == Code.POST:
+            self._register(request)
+        elif len(path) == 2 and request.method == Code.POST:
+            self._update(request, RegistrationId(path[1]))
+        elif len(path) == 2 and request.method == Code.DELETE:
+            self._deregister(request, RegistrationId(path[1]))
+        else:
+            self._udp.respond(request, Code.METHOD_NOT_ALLOWED if len(path) <= 2 else Code.NOT_FOUND)
+
+    def add(self, registration: Registration) -> None:
+        """Take in a registration that is in the store."""
+        self._forget(self._live.add(registration))
+        device = self._live.by_registration(registration.registration_id)
+        if device is not None:
+            self._expiry.watch(device)
+
+    def ended(self, registration: Registration) -> None:
+        """Take in that a registration has run out."""
+        _log.info("registration.expired", device_id=registration.device_id, endpoint_name=registration.endpoint_name)
+        self._remove(registration.registration_id)
+
+    # Register.
+
+    def _register(self, request: RequestReceived) -> None:
+        try:
+            told = parse_register(request.message.uri_query, request.payload)
+        except RegistrationFormatError as error:
+            self._refuse(request, Code.BAD_REQUEST, str(error))
+            return
+        host, port = stored_address(request.peer)
+        new = NewRegistration(
+            endpoint_name=told.endpoint_name,
+            host=host,
+            port=port,
+            lifetime_seconds=told.lifetime,
+            binding=told.binding,
+            queue_mode=told.queue_mode,
+            lwm2m_version=told.lwm2m_version,
+            objects=request.payload.decode(),
+        )
+
+        def committed(answer: asyncio.Future[Answer]) -> None:
+            if not self._was_written(request, answer):
+                return
+            registration = answer.result()
+            if isinstance(registration, Registration):
+                self._registered(request, registration)
+            else:
+                _log.warning("registration.refused", endpoint_name=told.endpoint_name, host=host, port=port)
+                self._refuse(request, Code.FORBIDDEN, "the endpoint name is not known here")
+
+        self._intake.submit(Registering(told=new, occurred_at=self._now())).add_done_callback(committed)
+
+    def _registered(self, request: RequestReceived, registration: Registration) -> None:
+        self._udp.respond(request, Code.CREATED, options=options(location_path=(PATH, registration.registration_id)))
+        if self._live.by_registration(registration.registration_id) is None:
+            # What was under way belongs to a device that has perhaps restarted since.
+            self._sessions.end(registration.device_id)
+            self.add(registration)
+        self._sessions.wake((registration.device_id,))
+        _log.info(
+            "registration.made",
+            device_id=registration.device_id,
+            endpoint_name=registration.endpoint_name,
+            host=registration.host,
+            port=registration.port,
+        )
+
+    # Update.
+
+    def _update(self, request: RequestReceived, registration_id: RegistrationId) -> None:
+        try:
+            told = parse_update(request.message.uri_query, request.payload)
+        except RegistrationFormatError as error:
+            self._refuse(request, Code.BAD_REQUEST, str(error))
+            return
+        host, port = stored_address(request.peer)
+        update = RegistrationUpdate(
+            registration_id=registration_id,
+            host=host,
+            port=port,
+            lifetime_seconds=told.lifetime,
+            binding=told.binding,
+            objects=None if told.objects is None else request.payload.decode(),
+        )
+
+        def committed(answer: asyncio.Future[Answer]) -> None:
+            if not self._was_written(request, answer):
+                return
+            registration = answer.result()
+            if isinstance(registration, Registration):
+                self._updated(request, registration)
+            else:
+                self._remove(registration_id)
+                self._refuse(request, Code.NOT_FOUND, "")
+
+        self._intake.submit(Updating(told=update, occurred_at=self._now())).add_done_callback(committed)
+
+    def _updated(self, request: RequestReceived, registration: Registration) -> None:
+        self._udp.respond(request, Code.CHANGED)
+        former = self._live.of(registration.device_id)
+        device, former_address = self._live.update(registration)
+        if former is not None and former is not device:
+            self._sessions.end(former.device_id)
+            self._forget(former)
+        self._expiry.watch(device)
+        if former_address is not None:
+            self._sessions.moved(device.device_id)
+            _log.info("registration.moved", device_id=device.device_id, host=registration.host, port=registration.port)
+        self._sessions.wake((device.device_id,))
+
+    # De-register.
+
+    def _deregister(self, request: RequestReceived, registration_id: RegistrationId) -> None:
+        def committed(answer: asyncio.Future[Answer]) -> None:
+            if self._was_written(request, answer):
+                self._remove(registration_id)
+                self._udp.respond(request, Code.NOT_FOUND if answer.result() is None else Code.DELETED)
+
+        self._intake.submit(Leaving(registration_id=registration_id)).add_done_callback(committed)
+
+    # All of them.
+
+    def _was_written(self, request: RequestReceived, answer: "asyncio.Future[Answer]") -> bool:
+        """Tell whether the store took a request; answer the device when it could not."""
+        error = answer.exception()
+        if error is not None:
+            unwritten = isinstance(error, StoreError)
+            self._udp.respond(request, Code.SERVICE_UNAVAILABLE if unwritten else Code.INTERNAL_SERVER_ERROR)
+        return error is None
+
+    def _refuse(self, request: RequestReceived, code: Code, why: str) -> None:
+        self._udp.respond(request, code, payload=why.encode())
+
+    def _remove(self, registration_id: RegistrationId) -> None:
+        device = self._live.by_registration(registration_id)
+        if device is not None:
+            self._sessions.end(device.device_id)
+            self._forget(self._live.remove(device.device_id))
+
+    def _forget(self, device: LiveDevice | None) -> None:
+        """Stop listening to what a device was asked to tell under a registration that is over."""
+        if device is not None:
+            for path in OBSERVED:
+                self._udp.endpoint.forget_observation(device.peer, device.token(path), self._udp.now())
+            self._udp.flush()
