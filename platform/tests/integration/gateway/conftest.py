@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 
 import aiocoap
 import aiocoap.error
@@ -11,11 +12,29 @@ import cbor2
 import pytest
 from aiocoap.numbers.codes import Code
 
+from firmcast.clock import SystemClock
+from firmcast.db.port import Channel
+from firmcast.devices import use_cases as devices
+from firmcast.events import use_cases as events
+from firmcast.events.log import EventLog
+from firmcast.events.model import FirmwareStateChanged
+from firmcast.firmware import use_cases as firmware
+from firmcast.firmware.files import FirmwareFiles
+from firmcast.firmware.model import PackageMetadata
+from firmcast.gateway.server import Gateway
+from firmcast.ids import ApplicationId
+from firmcast.settings import GatewaySettings, UpgradeSettings
+from firmcast.upgrades import use_cases as upgrades
+from firmcast.upgrades.engine import UpgradeEngine
+from firmcast.upgrades.limits import limits_of
+from firmcast.upgrades.model import TargetSelection, UpgradePolicy
+
 TLV = 11542
 SENML_CBOR = 112
 OBJECT_LINKS = b'</>;rt="oma.lwm2m";ct=112,</1/0>,</3/0>,</5/0>'
 _NUMBERS = {"/5/0/3", "/5/0/5", "/5/0/9"}
 _SETTLING_TURNS = 5
+TOLD = Channel("told")
 
 
 def encode_tlv(values: dict[str, int | str | list[int]], base: str) -> bytes:
@@ -109,6 +128,8 @@ class ScriptedDevice:
         self.installs = "2.0"
         self.expected_package: bytes | None = None
         self.packages: list[bytes] = []
+        self.addresses: list[str] = []
+        """Every Package URI that was written, empty ones too."""
         self.seen: list[tuple[str, str]] = []
         self.locations: list[tuple[str, ...]] = []
         self.on_block: Callable[[int], Awaitable[None]] | None = None
@@ -260,6 +281,7 @@ class ScriptedDevice:
 
     async def on_write(self, path: str, payload: bytes) -> Code:
         if path == "/5/0/1":
+            self.addresses.append(payload.decode())
             return await self.on_uri(payload.decode())
         if path == "/5/0/0":
             return await self.on_package(payload)
@@ -336,3 +358,147 @@ async def make_device() -> AsyncIterator[MakeDevice]:
     for device in devices:
         with contextlib.suppress(aiocoap.error.Error):
             await device.power_off()
+
+
+class World:
+    """A store, a gateway and the engine that begins tasks, with everything that a test may ask of them."""
+
+    def __init__(self, database, tmp_path, settings) -> None:
+        self.database = database
+        self.files = FirmwareFiles(tmp_path / "firmware")
+        self.settings = settings
+        self.clock = SystemClock()
+        self.log = EventLog(encode=lambda _event: b"{}", projections=[self._note])
+        self.limits = limits_of(
+            UpgradeSettings(
+                probe_limit=timedelta(seconds=30),
+                executing_limit=timedelta(minutes=5),
+                transferring_limit=timedelta(minutes=5),
+            )
+        )
+        self.application_id = ApplicationId("application")
+        self.gateway = None
+        self.engine = None
+        self._changed = asyncio.Condition()
+        self._telling: set[asyncio.Task[None]] = set()
+        database.listen(TOLD, self._tell)
+
+    @property
+    def server(self):
+        return self.gateway.address
+
+    async def start(self) -> None:
+        """Start the gateway, on the port that it had before if it ran before."""
+        self.gateway = await Gateway.start(
+            database=self.database,
+            log=self.log,
+            limits=self.limits,
+            clock=self.clock,
+            settings=self.settings,
+            files=self.files,
+        )
+        self.settings = self.settings.model_copy(update={"port": self.server[1]})
+        self.engine = UpgradeEngine(database=self.database, log=self.log, clock=self.clock, limits=self.limits)
+        await self.engine.start()
+
+    async def stop(self) -> None:
+        gateway, self.gateway = self.gateway, None
+        if gateway is not None:
+            await self.engine.stop()
+            await gateway.stop()
+
+    async def add_device(self, endpoint_name: str = "device-1"):
+        return await self.database.write(
+            devices.create, self.application_id, endpoint_name, endpoint_name, self.clock.now(), activation_seconds=0
+        )
+
+    async def add_package(self, content: bytes, version: str = "2.0"):
+        async def chunks():
+            yield content
+
+        stored = await self.files.store_stream(chunks(), 1 << 26)
+        metadata = PackageMetadata(name="package", version=version, device_type="", model="", manufacturer_name="")
+        return await self.database.write(firmware.record, self.application_id, metadata, stored, self.clock.now())
+
+    async def upgrade(self, package, *known):
+        """Create a task for devices."""
+        return await self.database.write(
+            upgrades.create_task,
+            self.application_id,
+            package.package_id,
+            TargetSelection(devices=tuple(device.device_id for device in known)),
+            UpgradePolicy(),
+            self.clock.now(),
+        )
+
+    async def stop_task(self, task) -> None:
+        await self.database.write(
+            upgrades.stop_task,
+            self.application_id,
+            task.task_id,
+            log=self.log,
+            limits=self.limits,
+            now=self.clock.now(),
+        )
+
+    async def device_upgrade(self, task):
+        found, _total = await self.database.read(upgrades.device_upgrades, self.application_id, task.task_id)
+        return found[0]
+
+    async def stored_events(self, device):
+        return await self.database.read(events.of_device, device.device_id)
+
+    async def told(self, device) -> list[str]:
+        """Return what the log holds of a device: states as numbers, `*` before those that nobody saw, and the end."""
+        told = []
+        for event in await self.stored_events(device):
+            if isinstance(event.fact, FirmwareStateChanged):
+                told.append(("*" if event.synthesised else "") + str(int(event.fact.state)))
+            else:
+                told.append(event.fact.outcome.value)
+        return told
+
+    async def eventually(self, look) -> None:
+        """Wait for something in the gateway that gives no signal."""
+        async with asyncio.timeout(20):
+            while not look():
+                await asyncio.sleep(0.005)
+
+    async def until_told(self, device, *expected: str, any_of: bool = False) -> list[str]:
+        """Wait until the log holds all (or any) of `expected`, in any place, and return all that it holds."""
+
+        async def look():
+            told = await self.told(device)
+            found = set(expected) & set(told)
+            return told if found and (any_of or found == set(expected)) else None
+
+        return await self.until(look)
+
+    async def until(self, look):
+        """Wait for the first true result of a look that is taken after each change in the log."""
+        async with asyncio.timeout(20), self._changed:
+            while not (found := await look()):
+                await self._changed.wait()
+            return found
+
+    async def _note(self, tx, stored) -> None:
+        tx.announce(TOLD, stored)
+
+    def _tell(self, _events) -> None:
+        async def tell() -> None:
+            async with self._changed:
+                self._changed.notify_all()
+
+        task = asyncio.ensure_future(tell())
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+
+@pytest.fixture
+async def world(database, tmp_path) -> AsyncIterator[World]:
+    """A gateway that runs."""
+    settings = GatewaySettings(port=0, acknowledgement_timeout=0.3)
+    made = World(database, tmp_path, settings)
+    await made.start()
+    yield made
+    await made.stop()

@@ -1,0 +1,259 @@
+"""The gateway is one UDP socket and what stands behind it; after any end it goes on from the store.
+
+Nothing about a device lives in memory alone: registrations, orders and states are rows. What a restart loses, and asks
+for again, is how far a transfer had come.
+"""
+
+import asyncio
+import random as random_module
+from collections.abc import Sequence
+from typing import Final, assert_never
+
+import structlog
+
+from firmcast.clock import Clock
+from firmcast.coap.codes import Code
+from firmcast.coap.events import (
+    DownloadProgress,
+    Event,
+    NotificationReceived,
+    NotificationUnmatched,
+    ObservationEnded,
+    RequestFailed,
+    RequestReceived,
+    ResponseReceived,
+    TransferProgress,
+    UploadProgress,
+)
+from firmcast.coap.parameters import TransmissionParameters
+from firmcast.coap.udp import UdpEndpoint
+from firmcast.db.port import Database
+from firmcast.devices import commands, registrations
+from firmcast.devices.commands import BEFORE_ALL, DEVICE_COMMANDS
+from firmcast.devices.model import Registration
+from firmcast.events.log import EventLog
+from firmcast.firmware.files import FirmwareFiles
+from firmcast.gateway import evidence, registration
+from firmcast.gateway.addresses import PACKAGE_PATH, PackageAddresses, stored_address
+from firmcast.gateway.batches import Answer, Item, record_batch
+from firmcast.gateway.command_runner import CommandRunner
+from firmcast.gateway.device_link import DeviceLink
+from firmcast.gateway.downloads import Downloads
+from firmcast.gateway.evidence import Evidence
+from firmcast.gateway.expiry import Expiry
+from firmcast.gateway.images import PackageImages
+from firmcast.gateway.live_devices import LiveDevice, LiveDevices
+from firmcast.gateway.registration import RegistrationInterface
+from firmcast.gateway.reports import ReportIntake
+from firmcast.gateway.sessions import DeviceSessions
+from firmcast.gateway.transfers import Transfers
+from firmcast.ids import DeviceId, DeviceUpgradeId
+from firmcast.settings import GatewaySettings
+from firmcast.upgrades.limits import Limits
+from firmcast.upgrades.model import DeviceReport, SessionRenewed
+
+_PAGE: Final = 1000
+_LARGEST_REQUEST: Final = 1 << 16
+_DRAIN_SECONDS: Final = 5.0
+_log = structlog.get_logger()
+
+
+class Gateway:
+    """Serves the devices. Made by `start`."""
+
+    def __init__(
+        self,
+        udp: UdpEndpoint,
+        *,
+        database: Database,
+        log: EventLog,
+        limits: Limits,
+        clock: Clock,
+        settings: GatewaySettings,
+        files: FirmwareFiles,
+    ) -> None:
+        self._udp = udp
+        self._database = database
+        self._clock = clock
+        self._resuming: asyncio.Task[None] | None = None
+        self._stopped = False
+        now = clock.now
+
+        async def write(items: Sequence[Item]) -> Sequence[Answer]:
+            return await database.write(record_batch, items, log=log, limits=limits, now=now())
+
+        def link_to(device: LiveDevice) -> DeviceLink:
+            return DeviceLink(udp, device, block_exponent=settings.block_exponent)
+
+        self._live = LiveDevices()
+        self._intake = ReportIntake(write)
+        images = PackageImages(files.path_of)
+        self._transfers = Transfers(database, images, report=self._intake.add, now=now)
+        bound_host, port = udp.address[:2]
+        addresses = PackageAddresses(public_host=settings.public_host, bound_host=bound_host, port=port)
+        self._runner = CommandRunner(self._transfers, addresses, transfer_limit=settings.transfer_limit)
+        self._sessions = DeviceSessions(
+            database=database, live=self._live, intake=self._intake, runner=self._runner, link_to=link_to, now=now
+        )
+        self._expiry = Expiry(database=database, live=self._live, clock=clock, on_expired=self._expired)
+        self._registration = RegistrationInterface(
+            udp=udp,
+            live=self._live,
+            intake=self._intake,
+            sessions=self._sessions,
+            expiry=self._expiry,
+            now=now,
+        )
+        self._evidence = Evidence(udp=udp, live=self._live, intake=self._intake, sessions=self._sessions, now=now)
+        self._downloads = Downloads(self._transfers, block_exponent=settings.block_exponent)
+        udp.endpoint.fast_route(self._downloads.route, self._downloads.block_served)
+        database.listen(DEVICE_COMMANDS, self._sessions.announced)
+
+    @classmethod
+    async def start(
+        cls,
+        *,
+        database: Database,
+        log: EventLog,
+        limits: Limits,
+        clock: Clock,
+        settings: GatewaySettings,
+        files: FirmwareFiles,
+        random: random_module.Random | None = None,
+    ) -> "Gateway":
+        """Open the socket and go on from the store; packages are read from `files`.
+
+        Raises OSError when the address cannot be had.
+        """
+        parameters = TransmissionParameters(
+            ack_timeout=settings.acknowledgement_timeout,
+            block_szx=settings.block_exponent,
+            max_body=_LARGEST_REQUEST,
+        )
+        gateway: Gateway | None = None
+        early: list[Event] = []
+
+        def on_event(event: Event) -> None:
+            if gateway is None:
+                early.append(event)
+            else:
+                gateway.handle(event)
+
+        udp = await UdpEndpoint.open(
+            settings.host,
+            settings.port,
+            on_event=on_event,
+            clock=clock.monotonic,
+            parameters=parameters,
+            random=random,
+        )
+        try:
+            starting = cls(
+                udp,
+                database=database,
+                log=log,
+                limits=limits,
+                clock=clock,
+                settings=settings,
+                files=files,
+            )
+            await starting._load()
+        except BaseException:
+            udp.close()
+            raise
+        starting._resuming = asyncio.create_task(starting._resume(), name="gateway-resume")
+        gateway = starting
+        for event in early:
+            gateway.handle(event)
+        return gateway
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and port that the socket is bound to."""
+        return stored_address(self._udp.address)
+
+    @property
+    def is_listening(self) -> bool:
+        """False once the gateway was stopped."""
+        return not self._stopped
+
+    @property
+    def device_count(self) -> int:
+        """How many devices are registered."""
+        return len(self._live)
+
+    def progress(self, device_upgrade_id: DeviceUpgradeId) -> tuple[int, int] | None:
+        """Return how many bytes of how many have gone to a device; None where no transfer of it is known here."""
+        return self._transfers.progress(device_upgrade_id)
+
+    async def stop(self) -> None:
+        """Give up what is under way, write what was told, and close the socket."""
+        self._stopped = True
+        if self._resuming is not None:
+            self._resuming.cancel()
+            await asyncio.gather(self._resuming, return_exceptions=True)
+        await self._expiry.stop()
+        await self._sessions.stop()
+        await self._downloads.stop()
+        if not await self._intake.drain(_DRAIN_SECONDS):
+            _log.error("gateway.reports_lost", advice="devices are asked again after the next start")
+        self._udp.close()
+
+    # The start.
+
+    async def _load(self) -> None:
+        """Take in every live registration, and note which orders may have been carried out in part."""
+        after: DeviceId | None = None
+        while page := await self._database.read(registrations.live, self._clock.now(), after, _PAGE):
+            for found in page:
+                self._registration.add(found)
+            after = page[-1].device_id
+        last = BEFORE_ALL
+        while orders := await self._database.read(commands.all_waiting, last, _PAGE):
+            self._sessions.inherited(orders)
+            last = orders[-1].command_id
+
+    async def _resume(self) -> None:
+        """Have every device under way asked anew, and only then go on with the orders that still wait."""
+        device_ids = [device.device_id for device in self._live]
+        renewed = SessionRenewed(newly_registered=False)
+        for start in range(0, len(device_ids), _PAGE):
+            page = device_ids[start : start + _PAGE]
+            now = self._clock.now()
+            reports = [DeviceReport(device_id=device_id, input=renewed, occurred_at=now) for device_id in page]
+            await asyncio.gather(*map(self._intake.record, reports), return_exceptions=True)
+            self._sessions.wake(page)
+
+    # What happens on the socket.
+
+    def handle(self, event: Event) -> None:
+        """Take in one event."""
+        match event:
+            case RequestReceived():
+                self._handle_request(event)
+            case NotificationReceived() | NotificationUnmatched():
+                self._evidence.notified(event)
+            case TransferProgress(peer=peer, sent=sent):
+                device = self._live.by_peer(peer)
+                if device is not None:
+                    self._runner.acknowledged(device.device_id, sent)
+            case ResponseReceived() | RequestFailed() | DownloadProgress() | UploadProgress() | ObservationEnded():
+                # Of requests that were given up, or of no interest: what matters of a device is read again.
+                return
+            case _:
+                assert_never(event)
+
+    def _handle_request(self, request: RequestReceived) -> None:
+        path = request.message.uri_path
+        first = path[0] if path else ""
+        if first == registration.PATH:
+            self._registration.handle(request)
+        elif path == (evidence.SEND_PATH,) and request.method == Code.POST:
+            self._evidence.sent(request)
+        elif first == PACKAGE_PATH and len(path) == 2 and request.method == Code.GET:
+            self._downloads.answer(request, self._udp)
+        else:
+            self._udp.respond(request, Code.NOT_FOUND)
+
+    def _expired(self, found: Registration) -> None:
+        self._registration.ended(found)
