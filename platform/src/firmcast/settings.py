@@ -6,9 +6,21 @@ Every field can be set by an environment variable, `FIRMCAST_` and the path of t
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+
+def _seconds(given: object) -> object:
+    """Take digits as seconds: the environment knows text only, and pydantic reads text as ISO 8601."""
+    try:
+        return float(given) if isinstance(given, str) else given
+    except ValueError:
+        return given
+
+
+Duration = Annotated[timedelta, BeforeValidator(_seconds)]
 
 
 class _Part(BaseModel):
@@ -23,9 +35,9 @@ class RestSettings(_Part):
     certificate_file: Path | None = Field(default=None, description="PEM chain; without it one is made at the start")
     key_file: Path | None = Field(default=None, description="PEM key of the certificate")
     body_limit: int = Field(default=1 << 20, ge=1024, description="bytes of a request's body, uploads aside")
-    access_token_life: timedelta = Field(default=timedelta(hours=1), description="of what a login gives")
-    refresh_token_life: timedelta = Field(default=timedelta(days=30), description="of what a login gives beside it")
-    token_grace: timedelta = Field(
+    access_token_life: Duration = Field(default=timedelta(hours=1), description="of what a login gives")
+    refresh_token_life: Duration = Field(default=timedelta(days=30), description="of what a login gives beside it")
+    token_grace: Duration = Field(
         default=timedelta(seconds=10), description="an access token outlives a new login by this"
     )
 
@@ -46,20 +58,20 @@ class GatewaySettings(_Part):
 class UpgradeSettings(_Part):
     """How long each phase of a device's upgrade may take before the device is probed, and then judged."""
 
-    waiting_limit: timedelta = Field(default=timedelta(hours=24), description="for the device to come online")
-    inspecting_limit: timedelta = Field(
+    waiting_limit: Duration = Field(default=timedelta(hours=24), description="for the device to come online")
+    inspecting_limit: Duration = Field(
         default=timedelta(minutes=3), description="for the device to tell its state and versions"
     )
-    transferring_limit: timedelta = Field(
+    transferring_limit: Duration = Field(
         default=timedelta(minutes=60), description="for the package to reach the device"
     )
-    executing_limit: timedelta = Field(
+    executing_limit: Duration = Field(
         default=timedelta(minutes=30), description="for the device to install it and come back"
     )
-    verifying_limit: timedelta = Field(
+    verifying_limit: Duration = Field(
         default=timedelta(minutes=10), description="for evidence that it runs what it was given"
     )
-    probe_limit: timedelta = Field(
+    probe_limit: Duration = Field(
         default=timedelta(minutes=2), description="for the answer to the probe before a verdict"
     )
     prefer_write: bool = Field(default=False, description="push block-wise to devices that support both methods")
@@ -68,20 +80,20 @@ class UpgradeSettings(_Part):
 class PushSettings(_Part):
     """The applications' side."""
 
-    attempt_timeout: timedelta = Field(
+    attempt_timeout: Duration = Field(
         default=timedelta(seconds=15), description="for a whole attempt, name look-up included"
     )
-    connect_timeout: timedelta = Field(default=timedelta(seconds=5), description="of the connection, TLS included")
+    connect_timeout: Duration = Field(default=timedelta(seconds=5), description="of the connection, TLS included")
     concurrency: int = Field(default=512, ge=1, description="attempts under way at one time")
     subscription_concurrency: int = Field(default=64, ge=1, description="the same for one subscription")
-    age_limit: timedelta = Field(
+    age_limit: Duration = Field(
         default=timedelta(days=7), description="a delivery older than this becomes a dead letter"
     )
     allowed_networks: tuple[str, ...] = Field(
         default=(), description="private networks that callbacks may be in, as CIDR"
     )
     window: int = Field(default=10_000, ge=100, description="undelivered rows of one subscription held in memory")
-    probe_interval: timedelta = Field(
+    probe_interval: Duration = Field(
         default=timedelta(seconds=15), description="between tries of a callback that is down"
     )
 

@@ -76,6 +76,9 @@ def _verdict(story: DemoStory, summary: dict[str, int]) -> int:
         reached = " → ".join(device.steps) or "nothing received"
         outcome = f"{device.status} {device.description}" if device.ended else f"no result in time ({reached})"
         errors.print(f"[bold red]error:[/] {device.endpoint_name}: expected {device.expected}, got {outcome}")
+    for word in ("lost", "out_of_order"):
+        if summary[word]:
+            errors.print(f"[bold red]error:[/] {summary[word]} pushes {word.replace('_', ' ')}")
     return 1 if story.unexpected or summary["lost"] or summary["out_of_order"] else 0
 
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import signal
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -96,7 +95,7 @@ def accepting_receiver(secrets: list[str]) -> Receiver:
 
 
 def _line(body: Mapping[str, Any], headers: Mapping[str, str]) -> str:
-    when = headers.get("firmcast-occurred-at", datetime.now(UTC).isoformat()) if headers else ""
+    when = headers.get("firmcast-occurred-at", "-")
     what = body.get("stepDesc") or body.get("swUpgradeState") or body.get("status") or body.get("swUpgradeResult") or ""
     mark = " (synthesised)" if headers.get("firmcast-synthesised") == "true" else ""
     sequence = headers.get("firmcast-sequence", "?")

@@ -13,8 +13,11 @@ def test_every_setting_has_a_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.gateway.port == 5683
 
 
-def test_the_environment_reaches_one_field_and_leaves_its_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FIRMCAST_PUSH__ATTEMPT_TIMEOUT", "PT3S")
+@pytest.mark.parametrize("text", ["PT3S", "3", "3.0"])
+def test_the_environment_reaches_one_field_and_leaves_its_neighbours(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("FIRMCAST_PUSH__ATTEMPT_TIMEOUT", text)
     settings = load_settings()
     assert settings.push.attempt_timeout == timedelta(seconds=3)
     assert settings.push.concurrency == Settings().push.concurrency
