@@ -45,6 +45,8 @@ from firmcast_sdk.wire.notifications import (
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+__all__ = ["OutgoingPush", "Platform", "Response", "reordered"]
+
 AsgiApplication = Callable[[Scope, Receive, Send], Any]
 
 _STEPS = {state: str(number) for number, state in enumerate(FirmwareState)}

@@ -14,6 +14,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from firmcast_sdk.wire import authentication, devices, errors, operations, subscriptions
+from firmcast_sdk.wire.decoding import decode_struct
+from firmcast_sdk.wire.encoding import encode_response
+from firmcast_sdk.wire.errors import encode_error
+from firmcast_sdk.wire.queries import decode_query
+from firmcast_sdk.wire.times import parse_time
+
 
 class _QuietHandler(wsgiref.simple_server.WSGIRequestHandler):
     def log_message(self, *_):
@@ -86,6 +93,87 @@ def serve(request):
         return _uvicorn(receiver.asgi) if request.param == "uvicorn" else _wsgiref(receiver.wsgi)
 
     return start
+
+
+class SmallPlatform:
+    """A WSGI application with the calls that these tests make; a new token ends the older one."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.logins = 0
+        self.token = None
+        self.callbacks = []
+        self.operations = []
+
+    def __call__(self, environ, start_response):
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        with self.lock:
+            status, answer = self.answer(environ, body)
+        start_response(f"{status} -", [("Content-Type", "application/json")])
+        return [answer]
+
+    def answer(self, environ, body):
+        path = environ["PATH_INFO"]
+        if path == authentication.LOGIN_PATH:
+            return self.login(decode_query(authentication.LoginRequest, body))
+        if environ.get("HTTP_AUTHORIZATION") != f"Bearer {self.token}" or environ.get("HTTP_APP_KEY") != "app":
+            return 403, encode_error(errors.BAD_TOKEN)
+        if path == subscriptions.MANAGEMENT_SUBSCRIBE_PATH:
+            self.callbacks.append(decode_struct(subscriptions.ManagementSubscribeRequest, body).callback_url)
+            return 200, b""
+        if path == devices.DEVICE_CREDENTIALS_PATH:
+            node_id = decode_struct(devices.RegisterDeviceRequest, body).node_id
+            answer = devices.RegisterDeviceResponse(device_id=f"id-{node_id}", verify_code="v", timeout=180, psk="p")
+            return 200, encode_response(answer)
+        if path == operations.FIRMWARE_UPGRADE_PATH:
+            return 200, encode_response(self.create(decode_struct(operations.CreateUpgradeRequest, body)))
+        if path == operations.OPERATIONS_PATH:
+            query = decode_query(operations.OperationQuery, environ["QUERY_STRING"])
+            return 200, encode_response(self.page(query))
+        return 404, encode_error(errors.TASK_NOT_FOUND)
+
+    def login(self, request):
+        if request.secret != "word":
+            return 401, encode_error(errors.APP_ID_OR_SECRET_WRONG)
+        self.logins += 1
+        self.token = f"token-{self.logins}"
+        response = authentication.TokenResponse(expires_in=3600, access_token=self.token)
+        return 200, encode_response(response)
+
+    def create(self, request):
+        operation_id = f"task-{len(self.operations)}"
+        self.operations.append(
+            operations.Operation(
+                operation_id=operation_id,
+                create_time=parse_time("20260101T000000Z"),
+                operate_type=operations.OperateType.FIRMWARE,
+                targets=request.targets,
+                status=operations.OperationStatus.WAIT,
+                sta_result=operations.StageResult(total=1, wait=1),
+            )
+        )
+        return operations.CreateUpgradeResponse(operation_id=operation_id)
+
+    def page(self, query):
+        start = query.page_no * query.page_size
+        return operations.OperationList(
+            data=tuple(self.operations[start : start + query.page_size]),
+            page_no=query.page_no,
+            page_size=query.page_size,
+            total_count=len(self.operations),
+            total_size=len(self.operations),
+        )
+
+
+@pytest.fixture
+def small_platform():
+    return SmallPlatform()
+
+
+@pytest.fixture
+def base_url(serve_wsgi, small_platform):
+    with serve_wsgi(small_platform) as url:
+        yield url
 
 
 def _certificate(name, key, issuer, issuer_key, *, authority):

@@ -1,0 +1,75 @@
+"""Never run: a type checker judges it, so that the public surface keeps the types that users see."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import assert_type
+
+from firmcast_sdk import (
+    AsyncNorthboundClient,
+    Event,
+    FirmwareState,
+    FirmwareStateChanged,
+    FirmwareUpgradeEnded,
+    NorthboundClient,
+    NotifyFwUpgradeResultDTO,
+    NotifyFwUpgradeStateChangedDTO,
+    NotifyType,
+    Outcome,
+    PushMessageReceiver,
+    Receiver,
+    SoftwareStateChanged,
+    SoftwareUpgradeEnded,
+)
+from firmcast_sdk.client import Operation, RegisterDeviceRequest, RegisterDeviceResponse, SubOperation
+from firmcast_sdk.testing import Platform, Response
+
+receiver = Receiver(secrets=["whsec_c2VjcmV0"])
+
+
+@receiver.on_firmware_state
+def state(event: FirmwareStateChanged) -> None:
+    assert_type(event.state, FirmwareState)
+
+
+@receiver.on_firmware_result
+async def result(event: FirmwareUpgradeEnded) -> None:
+    assert_type(event.outcome, Outcome)
+
+
+def wrong(event: FirmwareUpgradeEnded) -> None: ...
+
+
+receiver.on_firmware_state(wrong)  # type: ignore[arg-type]  # a handler of another event must be refused
+
+
+def every_event(event: Event) -> str:
+    match event:
+        case FirmwareStateChanged() | SoftwareStateChanged():
+            return event.state.value
+        case FirmwareUpgradeEnded() | SoftwareUpgradeEnded():
+            return event.outcome.value
+
+
+class Overriding(PushMessageReceiver):
+    def handleFwUpgradeStateChanged(self, body: NotifyFwUpgradeStateChangedDTO) -> None:
+        assert_type(body.stepDesc, str)
+
+    async def handleFwUpgradeResult(self, body: NotifyFwUpgradeResultDTO) -> None:
+        assert_type(body.status, str)
+
+
+def blocking(client: NorthboundClient) -> None:
+    client.subscribe(NotifyType.FW_UPGRADE_RESULT, "https://app.example:9443/pushes")
+    assert_type(client.register_device(RegisterDeviceRequest(node_id="n")), RegisterDeviceResponse)
+    assert_type(client.operation("o"), Operation)
+    assert_type(client.sub_operations("o"), Iterator[SubOperation])
+
+
+async def asynchronous(client: AsyncNorthboundClient) -> None:
+    assert_type(await client.operation("o"), Operation)
+    assert_type(client.sub_operations("o"), AsyncIterator[SubOperation])
+
+
+def pushing() -> None:
+    platform = Platform(asgi=receiver.asgi)
+    assert_type(platform.send(platform.firmware_result("d")), Response)
+    Platform(wsgi=Overriding().wsgi)
