@@ -407,6 +407,20 @@ class World:
             await self.engine.stop()
             await gateway.stop()
 
+    async def kill(self) -> None:
+        """End the gateway as a kill does: nothing is finished, nothing that is not written yet will be."""
+        gateway, self.gateway = self.gateway, None
+        await self.engine.stop()
+        gateway._udp.close()
+        gateway._intake._waiting.clear()
+        for task in (gateway._resuming, gateway._intake._writing):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
+        await gateway._expiry.stop()
+        await gateway._sessions.stop()
+        await gateway._downloads.stop()
+
     async def add_device(self, endpoint_name: str = "device-1"):
         return await self.database.write(
             devices.create, self.application_id, endpoint_name, endpoint_name, self.clock.now(), activation_seconds=0
@@ -473,6 +487,15 @@ class World:
             return told if found and (any_of or found == set(expected)) else None
 
         return await self.until(look)
+
+    async def until_anybody_told(self, known, *expected: str, times: int = 1) -> None:
+        """Wait until the logs of `times` devices hold any of `expected`."""
+
+        async def look():
+            told = [await self.told(device) for device in known]
+            return sum(bool(set(expected) & set(one)) for one in told) >= times
+
+        await self.until(look)
 
     async def until(self, look):
         """Wait for the first true result of a look that is taken after each change in the log."""

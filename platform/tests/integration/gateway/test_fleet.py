@@ -1,0 +1,103 @@
+"""Whole upgrades of virtual devices of every kind, and what a killed gateway costs them."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from firmcast.simulator.device import DeviceSpec
+from firmcast.simulator.fleet import Fleet
+from firmcast.simulator.profile import profile_named
+from firmcast.simulator.timing import QUICK
+
+PACKAGE = bytes(range(256)) * 64
+"""Sixteen blocks of 1024 bytes."""
+SUCCESS = ["1", "2", "3", "0", "succeeded"]
+
+
+def spec(name: str, profile: str) -> DeviceSpec:
+    return DeviceSpec(endpoint_name=name, profile=replace(profile_named(profile), reboot_delay=0.01))
+
+
+def without_marks(told: list[str]) -> list[str]:
+    return [one.removeprefix("*") for one in told]
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [
+        ("plain", SUCCESS),
+        ("pull", SUCCESS),
+        ("push", SUCCESS),
+        ("push-shown", SUCCESS),
+        ("anjay", SUCCESS),
+        ("anjay-push", SUCCESS),
+        ("zephyr", SUCCESS),
+        ("no-reboot", SUCCESS),
+        ("small-blocks", SUCCESS),
+        ("corrupting", ["1", "0", "failed"]),
+        ("anjay-failing", ["1", "2", "3", "2", "failed"]),
+        ("zephyr-failing", ["1", "2", "3", "0", "failed"]),
+    ],
+)
+async def test_every_kind_of_device_is_upgraded_to_its_end(world, profile, expected) -> None:
+    known = await world.add_device()
+    package = await world.add_package(PACKAGE, "2.0.0")
+    async with Fleet(server=world.server, devices=[spec("device-1", profile)], timing=QUICK, seed=1) as fleet:
+        await fleet.registered()
+        await world.upgrade(package, known)
+        told = await world.until_told(known, "succeeded", "failed", any_of=True)
+    assert without_marks(told) == expected
+
+
+async def test_transfers_beyond_the_limit_wait_for_their_turn(world) -> None:
+    await world.stop()
+    world.settings = world.settings.model_copy(update={"transfer_limit": 1})
+    await world.start()
+    known = [await world.add_device(f"device-{number}") for number in range(4)]
+    package = await world.add_package(PACKAGE, "2.0.0")
+    under_way: set[str] = set()
+    most = 0
+
+    def watch(device) -> None:
+        nonlocal most
+        status = device.status
+        if status.received < len(PACKAGE):
+            under_way.add(status.endpoint_name)
+        else:
+            under_way.discard(status.endpoint_name)
+        most = max(most, len(under_way))
+
+    specs = [spec(f"device-{number}", "push") for number in range(4)]
+    async with Fleet(server=world.server, devices=specs, timing=QUICK, seed=2, on_progress=watch) as fleet:
+        await fleet.registered()
+        await world.upgrade(package, *known)
+        for device in known:
+            assert without_marks(await world.until_told(device, "succeeded")) == SUCCESS
+    assert most == 1
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_a_gateway_killed_again_and_again_loses_no_upgrade(world, seed) -> None:
+    kinds = ("pull", "push", "anjay", "zephyr", "small-blocks", "anjay-push")
+    known = [await world.add_device(f"device-{number}") for number in range(len(kinds))]
+    package = await world.add_package(PACKAGE * 4, "2.0.0")
+    specs = [spec(f"device-{number}", kind) for number, kind in enumerate(kinds)]
+    async with Fleet(server=world.server, devices=specs, timing=QUICK, seed=seed) as fleet:
+        await fleet.registered()
+        await world.upgrade(package, *known)
+        for step in ("1", "2", "3"):
+            await world.until_anybody_told(known, step, f"*{step}", times=seed)
+            await world.kill()
+            await world.start()
+        for device in known:
+            told = without_marks(await world.until_told(device, "succeeded", "failed", any_of=True))
+            assert told[-1] == "succeeded"
+            assert told[-5:-1] == ["1", "2", "3", "0"]
+            assert set(told[:-5]) <= {"0", "1"}
+        for device in known:
+            assert [event.sequence for event in await world.stored_events(device)] == list(
+                range(1, len(await world.stored_events(device)) + 1)
+            )
+    async with asyncio.timeout(5):
+        await world.stop()
