@@ -25,6 +25,7 @@ from firmcast.devices import api as devices_api
 from firmcast.errors import StartError
 from firmcast.events.log import EventLog
 from firmcast.firmware import api as firmware_api
+from firmcast.firmware import use_cases as firmware
 from firmcast.firmware.files import FirmwareFiles
 from firmcast.gateway.server import Gateway
 from firmcast.ids import ApplicationId
@@ -119,6 +120,8 @@ class Platform:
         sealer = Sealer(await asyncio.to_thread(load_or_create_key, folder / _KEY_FILE))
         self.admin_token = await asyncio.to_thread(_admin_token, self.settings)
         files = FirmwareFiles(folder / "firmware")
+        # What a crash left between a file and its record would stay for ever.
+        await files.remove_orphans(await database.read(firmware.digests))
         log = EventLog(encode=encode_event, projections=[fan_out])
         await self._start_push(database, sealer)
         limits = limits_of(self.settings.upgrades)
