@@ -276,7 +276,7 @@ class ClientRole:
         if block2 is not None and block2.more and not ended and observation.options:
             self._fetch_rest(state, observation, message, now)
             return
-        self._tell_notification(state.address, observation.token, message, message.payload)
+        self._tell_notification(state.address, observation.token, message, message.payload, sequence or 0)
         if ended:
             state.observations.pop(observation.token, None)
             self._layer.events.append(
@@ -312,7 +312,7 @@ class ClientRole:
             self._layer.drop(exchange)
             self._start_waiting(state, now)
 
-    def _tell_notification(self, peer: Peer, token: bytes, message: Message, payload: bytes) -> None:
+    def _tell_notification(self, peer: Peer, token: bytes, message: Message, payload: bytes, sequence: int) -> None:
         self._layer.events.append(
             NotificationReceived(
                 peer=peer,
@@ -321,7 +321,7 @@ class ClientRole:
                 options=message.options,
                 payload=payload,
                 message=message,
-                sequence=message.observe or 0,
+                sequence=sequence,
             )
         )
 
@@ -385,7 +385,8 @@ class ClientRole:
         message = exchange.first
         assert message is not None
         if exchange.purpose is Purpose.FETCH:
-            self._tell_notification(state.address, exchange.token, message, exchange.payload)
+            # The body may be that of a later state, fetched anew because it changed; the notification is this one.
+            self._tell_notification(state.address, exchange.token, message, exchange.payload, exchange.sequence)
         else:
             self._layer.events.append(
                 ResponseReceived(

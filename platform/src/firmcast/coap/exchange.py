@@ -113,6 +113,7 @@ class Exchange(Transmission):
         "payload",
         "purpose",
         "sent",
+        "sequence",
         "sink",
         "szx",
         "token",
@@ -165,6 +166,7 @@ class Exchange(Transmission):
         self.fetching = False
         self.first: Message | None = None
         self.observing = False
+        self.sequence = 0
         self.payload = b""
         self.body_size = 0
 
@@ -252,6 +254,7 @@ class Exchange(Transmission):
     def resume(self, notification: Message) -> Step | FailureReason:
         """Take a notification as the first block of the body to fetch."""
         self.sent = self.total
+        self.sequence = notification.observe or 0
         try:
             return self._accept_first(notification)
         except BodyTooLargeError:

@@ -98,6 +98,23 @@ def test_a_notification_in_blocks_is_told_whole(lone: MakeLone) -> None:
     assert notified(peer) == [(6, b"a" * 16 + b"b")]
 
 
+def test_a_large_first_response_is_fetched_under_another_token(lone: MakeLone) -> None:
+    peer = lone()
+    token = peer.endpoint.observe(peer.peer, PATH, 0.0)
+    (sent,) = peer.taken()
+    first = options(observe=5, block2=Block(0, True, 0))
+    (fetch,) = peer.give(Message(ACK, Code.CONTENT, sent.message_id, token, first, b"a" * 16))
+    assert (fetch.observe, fetch.block2) == (None, Block(1, False, 0))
+    assert fetch.token != token
+    peer.give(notification(1, token, 6, b"new"))
+    assert notified(peer) == [(6, b"new")]
+    rest = options(block2=Block(1, False, 0))
+    peer.give(Message(ACK, Code.CONTENT, fetch.message_id, fetch.token, rest, b"b"))
+    (event,) = peer.told()
+    assert isinstance(event, ResponseReceived)
+    assert (event.token, event.payload, event.observing) == (token, b"a" * 16 + b"b", True)
+
+
 def test_a_newer_notification_ends_the_fetch_of_an_older_one(lone: MakeLone) -> None:
     peer = lone()
     token = observing(peer)
@@ -342,3 +359,24 @@ def test_a_large_notification_is_served_in_blocks(lone: MakeLone) -> None:
     peer.endpoint.end_observation(observation)
     assert peer.told() == []
     assert not peer.endpoint.notify(observation, now=0.0)
+
+
+def test_an_observer_without_a_sign_of_life_costs_little(lone: MakeLone) -> None:
+    peer = lone()
+    observation = observed(peer)
+    for _ in range(100):
+        peer.endpoint.notify(observation, now=0.0)
+    state = peer.endpoint._states[peer.peer]
+    assert len(state.notified) == 16
+    peer.wait(1_000.0)
+    assert (len(state.notified), len(state.replies)) == (0, 0)
+    assert peer.endpoint.notify(observation, now=peer.now)
+
+
+def test_a_newer_unmatched_notification_takes_the_place_of_an_older_one(lone: MakeLone) -> None:
+    peer = lone(unmatched_timeout=0.5)
+    peer.give(notification(1, b"old", 6, kind=CON))
+    assert peer.wait(0.3) == []
+    peer.give(notification(2, b"old", 7, kind=CON))
+    assert peer.wait(0.3) == []
+    assert peer.wait(0.3) == [Message(RST, Code.EMPTY, 2)]

@@ -351,3 +351,22 @@ def test_forgetting_a_peer_leaves_nothing_of_it(lone: MakeLone) -> None:
     peer.endpoint.forget(peer.peer, 0.0)
     assert peer.endpoint.peer_count == 0
     assert peer.endpoint.next_timer() is None
+
+
+def test_a_repeat_so_late_that_its_reply_is_gone_is_met_by_silence(lone: MakeLone) -> None:
+    peer = lone(replies_per_peer=2, messages_per_peer=4)
+    for mid in range(1, 5):
+        peer.give(get(mid))
+        peer.endpoint.respond(request_of(peer), Code.CONTENT, now=0.0)
+        peer.taken()
+    assert [len(peer.give(get(mid))) for mid in range(1, 5)] == [0, 0, 1, 1]
+    assert peer.told() == []
+
+
+def test_a_request_still_unanswered_is_known_however_many_came_since(lone: MakeLone) -> None:
+    peer = lone(messages_per_peer=2)
+    for mid in range(1, 5):
+        peer.give(get(mid))
+    assert len(peer.told()) == 4
+    assert peer.give(get(1)) == []
+    assert peer.told() == []

@@ -171,3 +171,17 @@ def test_what_is_no_static_body_is_refused(etag: bytes) -> None:
         StaticBody(b"x", etag=etag)
     with pytest.raises(ValueError, match="size"):
         StaticBody(lambda offset, length: b"", etag=b"e")
+
+
+def test_a_body_of_another_format_than_asked_for_is_not_acceptable(lone: MakeLone) -> None:
+    peer = lone()
+    bodies = [StaticBody(BODY, etag=b"1", content_format=42)]
+    peer.endpoint.fast_route(lambda request, source: bodies[0])
+    for mid in (1, 2):
+        (answer,) = peer.give(get(mid, 0, accept=42))
+        assert answer.code == Code.CONTENT
+    bodies[0] = StaticBody(BODY, etag=b"2", content_format=0)
+    assert peer.give(get(3, 0, accept=0), ("other", 1))[0].code == Code.CONTENT
+    for mid in (3, 4):
+        (answer,) = peer.give(get(mid, 0, accept=42))
+        assert answer.code == Code.NOT_ACCEPTABLE
