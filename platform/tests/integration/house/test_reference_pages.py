@@ -2,10 +2,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[4]
 
 
-def test_the_page_of_settings_is_what_the_settings_say() -> None:
-    command = [sys.executable, ROOT / "scripts/settings_reference.py", "--check"]
+@pytest.mark.parametrize("script", ["settings_reference.py", "upgrade_states_page.py"])
+def test_a_page_that_is_drawn_from_the_code_is_up_to_date(script: str) -> None:
+    command = [sys.executable, ROOT / "scripts" / script, "--check"]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr

@@ -1,0 +1,268 @@
+"""Upgrades on a real store: counts, conflicts, engine, and what commits together."""
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firmcast.clock import SystemClock
+from firmcast.db.sqlite import SqliteDatabase
+from firmcast.devices import commands
+from firmcast.devices import use_cases as devices
+from firmcast.errors import ConflictError, NotFoundError
+from firmcast.events import use_cases as events
+from firmcast.events.log import EventLog
+from firmcast.events.model import FirmwareUpgradeEnded, Outcome
+from firmcast.firmware import use_cases as firmware
+from firmcast.firmware.model import PackageMetadata, StoredFile
+from firmcast.ids import ApplicationId, PackageId
+from firmcast.settings import UpgradeSettings
+from firmcast.upgrades import use_cases
+from firmcast.upgrades.engine import UpgradeEngine
+from firmcast.upgrades.limits import limits_of
+from firmcast.upgrades.model import (
+    CommandAnswered,
+    DeviceReport,
+    ResourcesReported,
+    SessionRenewed,
+    StartMode,
+    Tally,
+    TargetSelection,
+    TaskStatus,
+    UpgradePhase,
+    UpgradePolicy,
+)
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+APPLICATION = ApplicationId("application")
+LIMITS = limits_of(UpgradeSettings())
+
+
+class Bench:
+    """A store with a package and devices, and the calls of the gateway and the engine."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self.database = database
+        self.log = EventLog(encode=lambda event: str(event.sequence).encode())
+        self.now = NOW
+        self.package_id = PackageId("")
+        self.device_ids = []
+
+    async def prepare(self, count: int) -> "Bench":
+        metadata = PackageMetadata(
+            name="a", version="2.0", device_type="", model="", manufacturer_name="", protocol_type="", description=""
+        )
+        stored = StoredFile(digest="0" * 64, size=1000)
+        package = await self.database.write(firmware.record, APPLICATION, metadata, stored, NOW)
+        self.package_id = package.package_id
+        for number in range(count):
+            made = await self.database.write(devices.create, APPLICATION, f"ep-{number}", f"ep-{number}", NOW)
+            self.device_ids.append(made.device_id)
+        return self
+
+    async def create(self, *device_ids, **policy):
+        targets = TargetSelection(devices=tuple(device_ids or self.device_ids))
+        return await self.database.write(
+            use_cases.create_task, APPLICATION, self.package_id, targets, UpgradePolicy(**policy), self.now
+        )
+
+    async def pass_time(self, **parts):
+        self.now += timedelta(**parts)
+        return await self.database.write(use_cases.pass_time, log=self.log, limits=LIMITS, now=self.now, limit=1000)
+
+    async def report(self, *reports):
+        await self.database.write(use_cases.record_reports, list(reports), log=self.log, limits=LIMITS, now=self.now)
+
+    async def tell(self, device_id, told):
+        await self.report(DeviceReport(device_id=device_id, input=told, occurred_at=self.now))
+
+    async def answer(self, device_id, **resources):
+        (command,) = await self.database.read(commands.waiting, [device_id])
+        told = CommandAnswered(command_id=command.command_id, resources=ResourcesReported(**resources))
+        await self.tell(device_id, told)
+
+    async def upgrade(self, device_id, *, version="2.0", result=1):
+        """Bring a device from its registration to its end."""
+        await self.tell(device_id, SessionRenewed(newly_registered=True))
+        await self.answer(device_id, state=0, result=0, firmware_version="1.0", protocols=(0,), delivery_method=0)
+        await self.answer(device_id)
+        await self.tell(device_id, ResourcesReported(state=1, result=0))
+        await self.tell(device_id, ResourcesReported(state=2))
+        await self.answer(device_id)
+        await self.tell(device_id, ResourcesReported(state=3))
+        await self.tell(device_id, SessionRenewed(newly_registered=True))
+        await self.answer(device_id, state=0, result=result, firmware_version=version)
+
+    async def task(self, task):
+        return await self.database.read(use_cases.find_task, APPLICATION, task.task_id)
+
+    async def history(self, device_id):
+        return await self.database.read(events.of_device, device_id)
+
+
+@pytest.fixture
+async def bench(database):
+    return await Bench(database).prepare(3)
+
+
+async def test_a_task_counts_its_devices_to_the_end(bench):
+    task = await bench.create()
+    assert (await bench.task(task)).tallies == {Tally.WAITING: 3}
+    await bench.pass_time()
+    first, second, third = bench.device_ids
+    await bench.upgrade(first)
+    told = await bench.task(task)
+    assert told.status is TaskStatus.PROCESSING
+    assert told.tallies == {Tally.WAITING: 2, Tally.SUCCEEDED: 1}
+    await bench.upgrade(second, version="1.0", result=8)
+    await bench.pass_time(hours=25)
+    told = await bench.task(task)
+    assert told.tallies == {Tally.SUCCEEDED: 1, Tally.FAILED: 1, Tally.TIMED_OUT: 1}
+    assert (told.status, told.ended_at) == (TaskStatus.FAILED, bench.now)
+    assert [event.sequence for event in await bench.history(first)] == [1, 2, 3, 4, 5]
+    assert isinstance((await bench.history(third))[-1].fact, FirmwareUpgradeEnded)
+    assert await bench.database.read(commands.waiting, bench.device_ids) == []
+
+
+async def test_a_device_in_one_task_conflicts_with_another(bench):
+    await bench.create()
+    await bench.pass_time()
+    second = await bench.create(bench.device_ids[0])
+    await bench.pass_time()
+    (share,), _ = await bench.database.read(use_cases.device_upgrades, APPLICATION, second.task_id)
+    assert (share.description, share.outcome) == ("Task Conflict", Outcome.FAILED)
+    assert (await bench.task(second)).status is TaskStatus.FAILED
+
+
+async def test_a_window_begins_at_its_start_and_stops_at_its_end_what_did_not_come(bench):
+    window = {"window_start": NOW + timedelta(hours=1), "window_end": NOW + timedelta(hours=2)}
+    task = await bench.create(start_mode=StartMode.WINDOW, **window)
+    assert await bench.pass_time() == NOW + timedelta(hours=1)
+    assert (await bench.task(task)).started_at is None
+    await bench.pass_time(hours=1)
+    await bench.upgrade(bench.device_ids[0])
+    await bench.pass_time(hours=1)
+    told = await bench.task(task)
+    assert told.tallies == {Tally.SUCCEEDED: 1, Tally.STOPPED: 2}
+
+
+async def test_on_registration_waits_for_a_device_that_is_there_already(bench):
+    device_id = bench.device_ids[0]
+    await bench.create(device_id, start_mode=StartMode.ON_REGISTRATION)
+    await bench.pass_time()
+    assert await bench.database.read(commands.waiting, [device_id]) == []
+    await bench.upgrade(device_id)
+    assert len(await bench.history(device_id)) == 5
+
+
+async def test_a_package_is_needed_until_its_task_ends_and_a_token_opens_it_that_long(bench):
+    task = await bench.create(bench.device_ids[0])
+    (share,), _ = await bench.database.read(use_cases.device_upgrades, APPLICATION, task.task_id)
+    assert await bench.database.read(use_cases.is_needed, bench.package_id)
+    assert (await bench.database.read(use_cases.transfer, share.transfer_token)).size == 1000
+    await bench.database.write(
+        use_cases.stop_task, APPLICATION, task.task_id, log=bench.log, limits=LIMITS, now=bench.now
+    )
+    assert not await bench.database.read(use_cases.is_needed, bench.package_id)
+    with pytest.raises(NotFoundError):
+        await bench.database.read(use_cases.transfer, share.transfer_token)
+
+
+async def test_a_device_that_installs_is_not_let_go(bench):
+    device_id = bench.device_ids[0]
+    await bench.create(device_id)
+    await bench.pass_time()
+    await bench.tell(device_id, SessionRenewed(newly_registered=True))
+    await bench.answer(device_id, state=0, result=0, firmware_version="1.0", protocols=(0,), delivery_method=0)
+    await bench.answer(device_id, state=2, result=0)
+    with pytest.raises(ConflictError):
+        await bench.database.write(use_cases.release_device, device_id, bench.now, log=bench.log, limits=LIMITS)
+
+
+async def test_tasks_of_others_and_unknown_ones_are_not_found(bench):
+    task = await bench.create()
+    with pytest.raises(NotFoundError):
+        await bench.database.read(use_cases.find_task, ApplicationId("other"), task.task_id)
+    with pytest.raises(NotFoundError):
+        await bench.create("no such device")
+
+
+async def test_the_engine_begins_a_task_as_soon_as_it_is_there(bench):
+    bench.now = datetime.now(UTC)
+    engine = UpgradeEngine(database=bench.database, log=bench.log, clock=SystemClock(), limits=LIMITS)
+    begun = asyncio.Event()
+    bench.database.listen(commands.DEVICE_COMMANDS, lambda _items: begun.set())
+    await engine.start()
+    await bench.create(start_mode=StartMode.NOW)
+    async with asyncio.timeout(10):
+        while not await _waits(bench):
+            await asyncio.sleep(0)
+    await bench.tell(bench.device_ids[0], SessionRenewed(newly_registered=True))
+    await begun.wait()
+    await engine.stop()
+
+
+async def _waits(bench):
+    tasks, _ = await bench.database.read(use_cases.listed_tasks, APPLICATION, use_cases.TaskFilter())
+    shares, _ = await bench.database.read(use_cases.device_upgrades, APPLICATION, tasks[0].task_id)
+    return all(share.phase is UpgradePhase.WAITING for share in shares)
+
+
+REPORT = st.tuples(
+    st.integers(0, 2),
+    st.sampled_from(
+        [
+            ResourcesReported(state=0, result=5),
+            ResourcesReported(state=1, result=0),
+            ResourcesReported(state=2, result=0),
+            ResourcesReported(state=3, result=0),
+            ResourcesReported(state=0, result=1, firmware_version="2.0"),
+            SessionRenewed(newly_registered=True),
+            "answer",
+            "deadline",
+        ]
+    ),
+)
+
+
+@settings(max_examples=20, deadline=None)
+@given(batches=st.lists(st.lists(REPORT, max_size=8), max_size=12))
+def test_counts_are_exact_under_repeated_and_reordered_reports(tmp_path_factory, batches):
+    async def check() -> None:
+        database = await SqliteDatabase.open(tmp_path_factory.mktemp("counts") / "store.db", NOW)
+        bench = await Bench(database).prepare(3)
+        task = await bench.create()
+        await bench.pass_time()
+        for batch in batches:
+            reports = []
+            for number, told in batch:
+                device_id = bench.device_ids[number]
+                if told == "deadline":
+                    await bench.pass_time(hours=1)
+                    continue
+                if told == "answer":
+                    waiting = await database.read(commands.waiting, [device_id])
+                    if not waiting:
+                        continue
+                    resources = ResourcesReported(state=0, result=0, firmware_version="1.0", delivery_method=0)
+                    said = CommandAnswered(command_id=waiting[0].command_id, resources=resources)
+                else:
+                    said = told
+                reports.append(DeviceReport(device_id=device_id, input=said, occurred_at=bench.now))
+            await bench.report(*reports, *reports)
+        shares, total = await database.read(use_cases.device_upgrades, APPLICATION, task.task_id)
+        assert total == 3
+        assert (await bench.task(task)).tallies == dict(Counter(share.tally for share in shares))
+        for device_id, share in zip(
+            sorted(bench.device_ids), sorted(shares, key=lambda share: share.device_id), strict=True
+        ):
+            history = await bench.history(device_id)
+            ends = [event for event in history if isinstance(event.fact, FirmwareUpgradeEnded)]
+            assert len(ends) == (share.phase is UpgradePhase.CLOSED)
+            assert [event.sequence for event in history] == list(range(1, len(history) + 1))
+        await database.close()
+
+    asyncio.run(check())
