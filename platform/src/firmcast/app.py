@@ -126,14 +126,14 @@ class Platform:
         await self._start_push(database, sealer)
         limits = limits_of(self.settings.upgrades)
         engine = UpgradeEngine(database=database, log=log, clock=self.clock, limits=limits)
-        self.gateway = await Gateway.start(
-            database=database,
-            log=log,
-            clock=self.clock,
-            settings=self.settings.gateway,
-            limits=limits,
-            files=files,
-        )
+        listen = self.settings.gateway
+        try:
+            self.gateway = await Gateway.start(
+                database=database, log=log, clock=self.clock, settings=listen, limits=limits, files=files
+            )
+        except OSError as error:
+            message = f"cannot listen for devices on {listen.host}:{listen.port}: {error.strerror or error}"
+            raise StartError(message) from error
         self._parts.push_async_callback(self.gateway.stop)
         await engine.start()
         self._parts.push_async_callback(engine.stop)

@@ -26,7 +26,7 @@ _CALLBACK_PATH = "/v1.0.0/messageReceiver"
 
 def listen(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 for any free one.")] = 9743,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = 9743,
     tls: Annotated[
         Path | None, typer.Option(help="Folder of a self-made certificate; makes the callback HTTPS.")
     ] = None,

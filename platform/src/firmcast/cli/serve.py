@@ -26,8 +26,8 @@ _STORE_BROKEN = 74  # EX_IOERR of sysexits.h
 def serve(
     config: Annotated[Path | None, typer.Option(help="TOML file of settings.", exists=True, dir_okay=False)] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the store, the packages and the keys.")] = None,
-    port: Annotated[int | None, typer.Option(help="HTTPS port; 0 for any free one.")] = None,
-    coap_port: Annotated[int | None, typer.Option(help="CoAP port; 0 for any free one.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="HTTPS port; 0 for any free one.")] = None,
+    coap_port: Annotated[int | None, typer.Option(min=0, max=65535, help="CoAP port; 0 for any free one.")] = None,
     log_format: Annotated[LogFormat, typer.Option(help="How log lines look.")] = LogFormat.AUTO,
     log_level: Annotated[str, typer.Option(help="Least level that is logged.")] = "info",
 ) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
@@ -30,20 +31,27 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 _NOT_ALL_SUCCEEDED = 3
 
 
+class When(StrEnum):
+    """When a task begins with a device."""
+
+    NOW = "now"
+    DEVICE_ONLINE = "device_online"
+
+
 @app.command()
 def create(
     package: Annotated[str, typer.Option(help="Package id.")],
     device: Annotated[list[str], typer.Option(help="Device id; may be given many times, 256 at the most.")],
     application: ApplicationOption,
     secret: SecretOption,
-    when: Annotated[ExecuteType, typer.Option(help="Now, or when the device next comes online.")] = ExecuteType.NOW,
+    when: Annotated[When, typer.Option(help="Now, or when the device next comes online.")] = When.NOW,
     url: Url = "",
     authority: Authority = None,
     data: DataFolder = DEFAULT_FOLDER,
 ) -> None:
     """Create an upgrade task and print its id."""
     request = CreateUpgradeRequest(
-        file_id=package, targets=Targets(devices=tuple(device)), policy=Policy(execute_type=when)
+        file_id=package, targets=Targets(devices=tuple(device)), policy=Policy(execute_type=ExecuteType(when.value))
     )
     with told_plainly(), northbound(connect(url, authority, "", data), application, secret) as client:
         typer.echo(client.create_firmware_upgrade(request))
