@@ -66,14 +66,19 @@ class Changes:
         ]
         return change.now
 
-    async def write(self, tx: Transaction, *, log: EventLog, now: datetime) -> None:
-        """Write everything that was decided."""
+    async def write(self, tx: Transaction, *, log: EventLog, now: datetime) -> list[datetime]:
+        """Write everything that was decided, and return the deadlines that are new."""
         if not self._changes:
-            return
+            return []
         await self._give_orders(tx, now)
         await store.update_upgrades(tx, [change.now for change in self._changes.values()])
         await log.append(tx, self._events)
         await self._count(tx, now)
+        return [
+            change.now.deadline_at
+            for change in self._changes.values()
+            if change.now.deadline_at is not None and change.now.deadline_at != change.before.deadline_at
+        ]
 
     async def _give_orders(self, tx: Transaction, now: datetime) -> None:
         changes = self._changes.values()

@@ -5,8 +5,7 @@ A failure of the store while it does so is tried again a little later: deadlines
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -20,7 +19,8 @@ from firmcast.upgrades.use_cases import UPGRADES_CHANGED
 
 _BATCH = 500
 _RETRY_SECONDS = 1.0
-_LONGEST_WAIT_SECONDS = 3600.0
+_LONGEST_WAIT = timedelta(minutes=1)
+"""A wall clock that was set makes a deadline late by no more than this."""
 _log = structlog.get_logger()
 
 
@@ -33,6 +33,7 @@ class UpgradeEngine:
         self._clock = clock
         self._limits = limits
         self._changed = asyncio.Event()
+        self._planned: datetime | None = None
         self._task: asyncio.Task[None] | None = None
         database.listen(UPGRADES_CHANGED, self._note_change)
 
@@ -47,28 +48,35 @@ class UpgradeEngine:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
-    def _note_change(self, _task_ids: Sequence[Any]) -> None:
-        self._changed.set()
+    def _note_change(self, deadlines: Sequence[datetime]) -> None:
+        """Wake up for what is earlier than planned; reports that move nothing closer cost nothing here."""
+        if self._planned is None or min(deadlines) < self._planned:
+            self._changed.set()
 
     async def _run(self) -> None:
         while True:
             self._changed.clear()
+            self._planned = None
             try:
-                next_deadline = await self._database.write(
-                    use_cases.pass_time, log=self._log, limits=self._limits, now=self._clock.now(), limit=_BATCH
-                )
+                await self._wait(await self._pass_time())
             except StoreError as error:
                 _log.warning("upgrades.postponed", reason=str(error))
                 await self._wait(_RETRY_SECONDS)
-            else:
-                await self._wait(self._seconds_until(next_deadline))
 
-    def _seconds_until(self, deadline: datetime | None) -> float:
-        if deadline is None:
-            return _LONGEST_WAIT_SECONDS
-        return min(_LONGEST_WAIT_SECONDS, max(0.0, (deadline - self._clock.now()).total_seconds()))
+    async def _pass_time(self) -> float:
+        """Do what is due, and return in how many seconds to look again."""
+        now = self._clock.now()
+        deadline = await self._database.read(use_cases.next_deadline)
+        if deadline is not None and deadline <= now:
+            await self._database.write(use_cases.pass_time, log=self._log, limits=self._limits, now=now, limit=_BATCH)
+            return 0.0
+        look_at = now + _LONGEST_WAIT if deadline is None else min(deadline, now + _LONGEST_WAIT)
+        self._planned = look_at
+        return (look_at - self._clock.now()).total_seconds()
 
     async def _wait(self, seconds: float) -> None:
+        if seconds <= 0:
+            return
         try:
             async with asyncio.timeout(seconds):
                 await self._changed.wait()

@@ -4,7 +4,7 @@ The state machine decides, `changes.py` writes; this module finds out about whom
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from firmcast.db.columns import from_optional_column
@@ -12,7 +12,8 @@ from firmcast.db.page import Page
 from firmcast.db.port import Channel, Transaction
 from firmcast.devices import commands, registrations
 from firmcast.devices import use_cases as devices
-from firmcast.errors import ConflictError, NotFoundError
+from firmcast.devices.model import Registration
+from firmcast.errors import ConflictError, InvalidValueError, NotFoundError
 from firmcast.events.log import EventLog
 from firmcast.firmware import use_cases as firmware
 from firmcast.firmware.model import FirmwarePackage
@@ -55,9 +56,13 @@ from firmcast.upgrades.model import (
 from firmcast.upgrades.state_machine import Decision, advance, refuse
 
 UPGRADES_CHANGED = Channel("upgrades")
-"""Announced with the ids of tasks that were created, or whose devices have new deadlines."""
+"""Announced with the new deadlines of devices, as aware times."""
 
 EVERYTHING = Page()
+
+_RETRY_LIMIT = 5
+_AWAKE = timedelta(seconds=93)
+"""How long a sleepy device listens after it was heard: MAX_TRANSMIT_WAIT of RFC 7252 4.8.2, the default of LwM2M."""
 
 
 async def create_task(
@@ -71,8 +76,10 @@ async def create_task(
     """Create a task; the engine begins it with its devices as soon as the policy lets it.
 
     Raises:
+        InvalidValueError: nobody is chosen, or groups are, which there are none of; or the policy contradicts itself.
         NotFoundError: the application has no such package, or not all of these devices.
     """
+    _check(targets, policy)
     package = await firmware.find(tx, package_id, application_id)
     known = await devices.by_ids(tx, application_id, targets.devices)
     for device_id in targets.devices:
@@ -103,8 +110,18 @@ async def create_task(
         ],
     )
     await store.move_tallies(tx, {(task.task_id, Tally.WAITING): len(known)})
-    tx.announce(UPGRADES_CHANGED, [task.task_id])
+    tx.announce(UPGRADES_CHANGED, [policy.window_start or now])
     return task
+
+
+def _check(targets: TargetSelection, policy: UpgradePolicy) -> None:
+    if not targets.devices or targets.device_groups:
+        raise InvalidValueError("targets", "one device at least, and no groups")
+    is_window = policy.start_mode is StartMode.WINDOW
+    if is_window != (policy.window_start is not None and policy.window_end is not None):
+        raise InvalidValueError("policy", "a window has a start and an end, and nothing else has")
+    if not 0 <= policy.retry_limit <= _RETRY_LIMIT:
+        raise InvalidValueError("policy.retry_limit", f"0 to {_RETRY_LIMIT}")
 
 
 def _scheduled(task: UpgradeTask, package: FirmwarePackage, device_id: DeviceId, version: str) -> DeviceUpgrade:
@@ -242,16 +259,11 @@ async def record_reports(
         if upgrade is not None:
             changes.decide(upgrade, _hearing(report.input, now, limits), report.occurred_at)
     await commands.finish(tx, _answered(reports))
-    await changes.write(tx, log=log, now=now)
-    if begun:
-        tx.announce(UPGRADES_CHANGED, [upgrade.task_id for upgrade in begun.values()])
+    await _write(tx, changes, log=log, now=now)
 
 
-async def pass_time(tx: Transaction, *, log: EventLog, limits: Limits, now: datetime, limit: int) -> datetime | None:
-    """Begin what is to begin by `now` and judge whose time is up, `limit` devices at the most.
-
-    Returns when to call again: `now` or earlier when there is more to do, None when nothing has a deadline.
-    """
+async def pass_time(tx: Transaction, *, log: EventLog, limits: Limits, now: datetime, limit: int) -> None:
+    """Begin what is to begin by `now` and judge whose time is up, `limit` devices at the most."""
     due = await store.due(tx, now, limit)
     if due:
         waits_for_device = {
@@ -260,7 +272,8 @@ async def pass_time(tx: Transaction, *, log: EventLog, limits: Limits, now: date
             if mode == StartMode.ON_REGISTRATION
         }
         scheduled = [upgrade.device_id for upgrade in due if upgrade.phase is UpgradePhase.SCHEDULED]
-        online = await registrations.of_devices(tx, scheduled, now)
+        live = await registrations.of_devices(tx, scheduled, now)
+        online = {device_id for device_id, registration in live.items() if _is_awake(registration, now)}
         busy = set(await store.begun(tx, scheduled))
         changes = Changes()
         for upgrade in due:
@@ -273,7 +286,11 @@ async def pass_time(tx: Transaction, *, log: EventLog, limits: Limits, now: date
                 after = changes.decide(upgrade, _hearing(began, now, limits), now)
                 if after.phase is not UpgradePhase.CLOSED:
                     busy.add(upgrade.device_id)
-        await changes.write(tx, log=log, now=now)
+        await _write(tx, changes, log=log, now=now)
+
+
+async def next_deadline(tx: Transaction) -> datetime | None:
+    """Return when time is to be passed next; None when nothing has a deadline."""
     return from_optional_column(await store.next_deadline(tx))
 
 
@@ -283,8 +300,17 @@ async def _stop(
     """Ask for the end of upgrades; return whether all of them have ended."""
     changes = Changes()
     after = [changes.decide(upgrade, _hearing(StopRequested(), now, limits), now) for upgrade in upgrades]
-    await changes.write(tx, log=log, now=now)
+    await _write(tx, changes, log=log, now=now)
     return all(upgrade.phase is UpgradePhase.CLOSED for upgrade in after)
+
+
+async def _write(tx: Transaction, changes: Changes, *, log: EventLog, now: datetime) -> None:
+    tx.announce(UPGRADES_CHANGED, await changes.write(tx, log=log, now=now))
+
+
+def _is_awake(registration: Registration, now: datetime) -> bool:
+    """Tell whether a registered device can be talked to; one that sleeps is waited for until it shows itself."""
+    return not registration.queue_mode or now - registration.updated_at < _AWAKE
 
 
 def _hearing(told: Input, now: datetime, limits: Limits) -> Callable[[DeviceUpgrade], Decision]:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from firmcast.clock import SystemClock
 from firmcast.db.sqlite import SqliteDatabase
-from firmcast.devices import commands
+from firmcast.devices import commands, registrations
 from firmcast.devices import use_cases as devices
-from firmcast.errors import ConflictError, NotFoundError
+from firmcast.errors import ConflictError, InvalidValueError, NotFoundError
 from firmcast.events import use_cases as events
 from firmcast.events.log import EventLog
 from firmcast.events.model import FirmwareUpgradeEnded, Outcome
@@ -71,7 +71,8 @@ class Bench:
 
     async def pass_time(self, **parts):
         self.now += timedelta(**parts)
-        return await self.database.write(use_cases.pass_time, log=self.log, limits=LIMITS, now=self.now, limit=1000)
+        await self.database.write(use_cases.pass_time, log=self.log, limits=LIMITS, now=self.now, limit=1000)
+        return await self.database.read(use_cases.next_deadline)
 
     async def report(self, *reports):
         await self.database.write(use_cases.record_reports, list(reports), log=self.log, limits=LIMITS, now=self.now)
@@ -180,6 +181,57 @@ async def test_a_device_that_installs_is_not_let_go(bench):
     await bench.answer(device_id, state=2, result=0)
     with pytest.raises(ConflictError):
         await bench.database.write(use_cases.release_device, device_id, bench.now, log=bench.log, limits=LIMITS)
+
+
+async def test_a_sleeping_device_is_waited_for_and_not_given_up(bench):
+    device_id = bench.device_ids[0]
+    told = registrations.NewRegistration(
+        endpoint_name="ep-0", host="127.0.0.1", port=1, lifetime_seconds=86400, binding="UQ", queue_mode=True,
+        lwm2m_version="1.0", objects="",
+    )  # fmt: skip
+    await bench.database.write(registrations.register, [told], bench.now)
+    bench.now += timedelta(hours=1)
+    await bench.create(device_id)
+    await bench.pass_time()
+    assert await bench.database.read(commands.waiting, [device_id]) == []
+    await bench.pass_time(hours=2)
+    await bench.upgrade(device_id)
+    assert isinstance((await bench.history(device_id))[-1].fact, FirmwareUpgradeEnded)
+
+
+@pytest.mark.parametrize(
+    ("targets", "policy"),
+    [
+        ({}, {}),
+        ({"device_groups": ("all",)}, {}),
+        ({"devices": ("x",)}, {"retry_limit": 6}),
+        ({"devices": ("x",)}, {"start_mode": StartMode.WINDOW}),
+        ({"devices": ("x",)}, {"window_start": NOW, "window_end": NOW}),
+    ],
+)
+async def test_a_task_that_could_never_end_is_not_created(bench, targets, policy):
+    with pytest.raises(InvalidValueError):
+        await bench.database.write(
+            use_cases.create_task, APPLICATION, bench.package_id, TargetSelection(**targets),
+            UpgradePolicy(**policy), NOW,
+        )  # fmt: skip
+    assert not await bench.database.read(use_cases.is_needed, bench.package_id)
+
+
+async def test_the_engine_sleeps_through_reports_that_move_no_deadline(bench):
+    bench.now = datetime.now(UTC)
+    engine = UpgradeEngine(database=bench.database, log=bench.log, clock=SystemClock(), limits=LIMITS)
+    device_id = bench.device_ids[0]
+    await bench.create(device_id)
+    await bench.pass_time()
+    await bench.tell(device_id, SessionRenewed(newly_registered=True))
+    await engine.start()
+    await bench.database.read(use_cases.next_deadline)
+    before = bench.database.commits
+    for _ in range(50):
+        await bench.tell(device_id, ResourcesReported(state=0))
+    assert bench.database.commits - before == 50
+    await engine.stop()
 
 
 async def test_tasks_of_others_and_unknown_ones_are_not_found(bench):
