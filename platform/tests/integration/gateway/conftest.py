@@ -73,6 +73,10 @@ def encode_senml(values: dict[str, int | str | list[int]], base: str) -> bytes:
     return cbor2.dumps(records)
 
 
+def _socket_of(context: aiocoap.Context):
+    return context.request_interfaces[0].token_interface.message_interface.transport.get_extra_info("socket")
+
+
 class _Tree(aiocoap.resource.ObservableResource, aiocoap.resource.PathCapable):
     """The object tree of one life of the device."""
 
@@ -87,6 +91,12 @@ class _Tree(aiocoap.resource.ObservableResource, aiocoap.resource.PathCapable):
         observers = self.observers.setdefault("/" + "/".join(request.opt.uri_path), [])
         observers.append(serverobservation)
         serverobservation.accept(lambda: observers.remove(serverobservation))
+
+    async def needs_blockwise_assembly(self, request: aiocoap.Message) -> bool:
+        block = request.opt.block1
+        if block is not None and self._device.on_written_block is not None:
+            await self._device.on_written_block(block.block_number)
+        return True
 
     async def render(self, request: aiocoap.Message) -> aiocoap.Message:
         path = "/" + "/".join(request.opt.uri_path)
@@ -134,6 +144,8 @@ class ScriptedDevice:
         self.locations: list[tuple[str, ...]] = []
         self.on_block: Callable[[int], Awaitable[None]] | None = None
         """Awaited before each block of a download is fetched, with the block's number."""
+        self.on_written_block: Callable[[int], Awaitable[None]] | None = None
+        """Awaited before each block of a package that is written is taken, with the block's number."""
         self.lives = 0
         self._context: aiocoap.Context | None = None
         self._tree: _Tree | None = None
@@ -148,8 +160,7 @@ class ScriptedDevice:
     def port(self) -> int:
         """The port of the present life, wherever aiocoap bound it."""
         assert self._context is not None
-        interface = self._context.request_interfaces[0].token_interface.message_interface
-        return interface.transport.get_extra_info("socket").getsockname()[1]
+        return _socket_of(self._context).getsockname()[1]
 
     # Its life.
 
@@ -170,6 +181,10 @@ class ScriptedDevice:
         await asyncio.gather(*tasks, return_exceptions=True)
         context, self._context = self._context, None
         if context is not None:
+            # aiocoap does not like to end between the arrival of a request and the beginning of its task.
+            asyncio.get_running_loop().remove_reader(_socket_of(context).fileno())
+            for _ in range(_SETTLING_TURNS):
+                await asyncio.sleep(0)
             await context.shutdown()
 
     async def reboot(self) -> None:
@@ -518,8 +533,8 @@ class World:
 
 
 @pytest.fixture
-async def world(database, tmp_path) -> AsyncIterator[World]:
-    """A gateway that runs."""
+async def world(database, tmp_path, make_device) -> AsyncIterator[World]:
+    """A gateway that runs, and that ends before its devices do."""
     settings = GatewaySettings(port=0, acknowledgement_timeout=0.3)
     made = World(database, tmp_path, settings)
     await made.start()
