@@ -85,7 +85,8 @@ def _apply(connection: sqlite3.Connection, migration: Migration, now: datetime) 
         )
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
 
 

@@ -1,38 +1,40 @@
 """The embedded store: one file, one process, one writing thread; a write is durable when it returns."""
 
 import asyncio
-import os
+import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from firmcast.db.migrate import migrate, migrations_of
 from firmcast.db.port import Channel, Listener, Transaction
-from firmcast.db.sqlite_connection import writing_connection
+from firmcast.db.sqlite_connection import reading_connection, writing_connection
 from firmcast.db.sqlite_reader import SqliteReaders
 from firmcast.db.sqlite_writer import SqliteWriter
+from firmcast.db.store_folder import make_store_folder, sync_folder
 from firmcast.db.store_lock import StoreLock
-from firmcast.errors import StartError
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
-_READERS = 2
-_NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs"}
+_READERS: Final = 2
 
 
 class SqliteDatabase:
-    """The port's Database on one SQLite file."""
+    """The port's Database on one SQLite file; it belongs to the loop on which it was opened."""
 
-    def __init__(self, path: Path, lock: StoreLock, writer_of: Callable[["SqliteDatabase"], SqliteWriter]) -> None:
-        self._lock = lock
+    def __init__(self, opened: "_Opened") -> None:
+        loop = asyncio.get_running_loop()
+        self._lock = opened.lock
+        self._loop = loop
         self._listeners: dict[Channel, list[Listener]] = defaultdict(list)
         self.broken = asyncio.Event()
         """Set when a commit has failed: the process must end, and start anew."""
-        self._writer = writer_of(self)
-        self._readers = SqliteReaders(path, asyncio.get_running_loop(), _READERS)
+        self._writer = SqliteWriter(opened.writing, loop, self._announce, self.broken.set)
+        self._readers = SqliteReaders(opened.reading, loop)
 
     @classmethod
     async def open(cls, path: Path, now: datetime) -> "SqliteDatabase":
@@ -40,22 +42,9 @@ class SqliteDatabase:
 
         Raises:
             StoreInUseError: another process holds it.
-            StartError: it is of a later release, or on a file system that cannot be trusted with it.
+            StartError: it is of a later release, no store, or on a file system that cannot be trusted with it.
         """
-        await asyncio.to_thread(_make_folder, path.parent)
-        lock = StoreLock(path)
-        try:
-            connection = await asyncio.to_thread(writing_connection, path)
-            try:
-                await asyncio.to_thread(migrate, connection, migrations_of("sqlite"), now)
-            except BaseException:
-                connection.close()
-                raise
-        except BaseException:
-            lock.release()
-            raise
-        loop = asyncio.get_running_loop()
-        return cls(path, lock, lambda self: SqliteWriter(connection, loop, self._announce, self.broken.set))
+        return cls(await asyncio.to_thread(_Opened, path, now))
 
     @property
     def commits(self) -> int:
@@ -79,7 +68,7 @@ class SqliteDatabase:
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Result:
-        result: Result = await self._readers.submit(lambda tx: use_case(tx, *args, **kwargs))
+        result: Result = await self._readers.run(lambda tx: use_case(tx, *args, **kwargs))
         return result
 
     def listen(self, channel: Channel, listener: Listener) -> None:
@@ -96,32 +85,29 @@ class SqliteDatabase:
             items[channel] += said
         for channel, all_said in items.items():
             for listener in self._listeners[channel]:
-                listener(all_said)
+                try:
+                    listener(all_said)
+                except Exception as error:
+                    # The others must hear of it all the same: it is committed.
+                    message = f"a listener of {channel} failed"
+                    self._loop.call_exception_handler({"message": message, "exception": error})
 
 
-def _make_folder(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    if _file_system_of(folder) in _NETWORK_FILE_SYSTEMS:
-        message = f"{folder} is on a network file system, whose locks and syncs cannot be trusted with a store"
-        raise StartError(message)
-    # A new entry of a folder survives power loss only when the folder itself has been synced.
-    descriptor = os.open(folder.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+class _Opened:
+    """The lock and the connections of a migrated store; opening it all or nothing."""
 
-
-def _file_system_of(folder: Path) -> str:
-    """Return the type of the file system that holds `folder`; empty where the system does not tell."""
-    mounts = Path("/proc/mounts")
-    if not mounts.exists():
-        return ""
-    here = str(folder.resolve())
-    best, kind = "", ""
-    for line in mounts.read_text().splitlines():
-        _device, point, file_system = line.split()[:3]
-        inside = here == point or here.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= len(best):
-            best, kind = point, file_system
-    return kind
+    def __init__(self, path: Path, now: datetime) -> None:
+        make_store_folder(path.parent)
+        with ExitStack() as undo:
+            self.lock = StoreLock(path)
+            undo.callback(self.lock.release)
+            self.writing = writing_connection(path)
+            undo.callback(self.writing.close)
+            migrate(self.writing, migrations_of("sqlite"), now)
+            sync_folder(path.parent)
+            self.reading: list[sqlite3.Connection] = []
+            for _ in range(_READERS):
+                connection = reading_connection(path)
+                undo.callback(connection.close)
+                self.reading.append(connection)
+            undo.pop_all()

@@ -1,12 +1,13 @@
 """One SQLite connection, seen as a transaction; use cases are run to their end on the thread that owns it.
 
-Its methods are coroutines that never suspend, so a use case needs no event loop there (ADR 3).
+Its methods are coroutines that never suspend, so a use case needs no event loop there (ADR 3). A statement that fails
+ends the transaction, as it would on PostgreSQL: a use case that goes on regardless is refused, and nothing is written.
 """
 
 import json
 import sqlite3
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
 from firmcast.db.port import Channel, Row, Value
 from firmcast.db.statement import Statement
@@ -14,17 +15,106 @@ from firmcast.errors import StoreBrokenError, StoreError, StoreFullError
 
 Result = TypeVar("Result")
 
+_SETS: Final = frozenset({list, tuple})
+_BROKEN: Final = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
 
 class ForeignAwaitError(StoreError):
     """A use case awaited something other than its transaction."""
 
 
-def run_to_end(use_case: Coroutine[Any, Any, Result]) -> Result:
-    """Return what a use case returns, without an event loop.
+class TransactionOverError(StoreError):
+    """The transaction was used after its end, or after one of its statements had failed."""
+
+
+class SqliteTransaction:
+    """The port's Transaction on one connection; the owner of the connection begins and ends it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._over = ""
+        self.announced: list[tuple[Channel, Sequence[object]]] = []
+        self.failure: Exception | None = None
+        """Why a statement failed; what was written before it may be gone already, so nothing may be kept."""
+
+    async def fetch(self, statement: Statement, *arguments: Value) -> list[Row]:
+        self._check()
+        try:
+            return self._connection.execute(statement.sqlite, _bound(arguments)).fetchall()
+        except Exception as error:
+            raise self._failed(error) from error
+
+    async def fetch_row(self, statement: Statement, *arguments: Value) -> Row | None:
+        self._check()
+        try:
+            row: Row | None = self._connection.execute(statement.sqlite, _bound(arguments)).fetchone()
+        except Exception as error:
+            raise self._failed(error) from error
+        return row
+
+    async def execute(self, statement: Statement, *arguments: Value) -> int:
+        self._check()
+        try:
+            return self._connection.execute(statement.sqlite, _bound(arguments)).rowcount
+        except Exception as error:
+            raise self._failed(error) from error
+
+    async def execute_many(self, statement: Statement, rows: Sequence[Sequence[Value]]) -> None:
+        self._check()
+        try:
+            self._connection.executemany(statement.sqlite, map(_bound, rows))
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def announce(self, channel: Channel, items: Sequence[object]) -> None:
+        self._check()
+        if items:
+            self.announced.append((channel, items))
+
+    def end(self) -> None:
+        """Let nobody use it any more; another transaction owns the connection from now on."""
+        self._over = "the transaction has ended"
+
+    def _check(self) -> None:
+        if self._over:
+            raise TransactionOverError(self._over)
+
+    def _failed(self, error: Exception) -> Exception:
+        self.failure = translated(error)
+        self._over = "a statement of this transaction has failed"
+        return self.failure
+
+
+def run_use_case(
+    connection: sqlite3.Connection, use_case: Callable[[SqliteTransaction], Coroutine[Any, Any, Result]]
+) -> tuple[Result, list[tuple[Channel, Sequence[object]]]]:
+    """Return what a use case returns and what it announced, without an event loop.
 
     Raises:
         ForeignAwaitError: it awaited something that only a loop could wait for.
+        StoreFullError, StoreBrokenError: a statement failed, whatever the use case made of that.
+        sqlite3.Error: a statement failed, and the use case raised nothing else.
+        StoreError: it ended with something that is no Exception, such as a cancellation.
     """
+    tx = SqliteTransaction(connection)
+    try:
+        result = _run_to_end(use_case(tx))
+    except Exception:
+        if isinstance(tx.failure, StoreError):
+            raise tx.failure from None  # whatever the use case made of it
+        raise
+    except BaseException as error:
+        # On this thread nobody but the use case itself can raise one, and it must not end the thread.
+        message = f"a use case ended with {error!r}"
+        raise StoreError(message) from error
+    finally:
+        tx.end()
+    if tx.failure is not None:
+        raise tx.failure
+    return result, tx.announced
+
+
+def _run_to_end(use_case: Coroutine[Any, Any, Result]) -> Result:
     try:
         use_case.send(None)
     except StopIteration as ended:
@@ -35,48 +125,21 @@ def run_to_end(use_case: Coroutine[Any, Any, Result]) -> Result:
     raise ForeignAwaitError(message)
 
 
-def translated(error: sqlite3.Error) -> Exception:
+def translated(error: Exception) -> Exception:
     """Return the error of ours that tells what the caller must do; one that is a mistake of ours stays as it is."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return error
     primary = code & 0xFF
     if primary == sqlite3.SQLITE_FULL:
-        return StoreFullError("the disk is full")
-    if primary in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return StoreBrokenError(str(error))
+        return StoreFullError("no space is left for the store")
+    if primary in _BROKEN:
+        return StoreBrokenError(f"{error} ({getattr(error, 'sqlite_errorname', code)})")
     return error
 
 
-class SqliteTransaction:
-    """The port's Transaction on one connection; the owner of the connection begins and ends it."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self.announced: list[tuple[Channel, Sequence[object]]] = []
-
-    async def fetch(self, statement: Statement, *arguments: Value) -> list[Row]:
-        return self._connection.execute(statement.sqlite, _bound(arguments)).fetchall()
-
-    async def fetch_row(self, statement: Statement, *arguments: Value) -> Row | None:
-        row: Row | None = self._connection.execute(statement.sqlite, _bound(arguments)).fetchone()
-        return row
-
-    async def execute(self, statement: Statement, *arguments: Value) -> int:
-        return self._connection.execute(statement.sqlite, _bound(arguments)).rowcount
-
-    async def execute_many(self, statement: Statement, rows: Sequence[Sequence[Value]]) -> None:
-        self._connection.executemany(statement.sqlite, [_bound(row) for row in rows])
-
-    def announce(self, channel: Channel, items: Sequence[object]) -> None:
-        if items:
-            self.announced.append((channel, items))
-
-
-def _bound(arguments: Sequence[Value]) -> Sequence[str | bytes | int | float | None]:
-    if not any(isinstance(argument, list | tuple) for argument in arguments):
-        return arguments  # type: ignore[return-value]  # no sets among them, so they are SQLite's own
-    return [
-        json.dumps(argument) if isinstance(argument, list | tuple) else argument  # type: ignore[misc]  # as above
-        for argument in arguments
-    ]
+def _bound(arguments: Sequence[Value]) -> Sequence[Any]:
+    # Nearly always there is no set among them, and this runs for every row: so one look at the types, in C.
+    if _SETS.isdisjoint(map(type, arguments)):
+        return arguments
+    return [json.dumps(argument) if type(argument) in _SETS else argument for argument in arguments]

@@ -1,4 +1,4 @@
-"""One thread writes: it gathers the writes that wait, runs them one after another and commits them with one sync.
+"""One thread writes: it runs the writes that wait one after another and commits them with one sync.
 
 Each write stands in a savepoint of its own, so a use case that fails undoes only itself. Nothing is answered before
 the commit has returned. A commit that fails for any reason but a full disk ends the store: what is on disk is unknown
@@ -9,16 +9,20 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from firmcast.db.port import Channel
-from firmcast.db.sqlite_transaction import SqliteTransaction, run_to_end, translated
+from firmcast.db.sqlite_checkpoint import Checkpoints
+from firmcast.db.sqlite_transaction import SqliteTransaction, run_use_case, translated
 from firmcast.errors import StoreBrokenError, StoreError, StoreFullError
 
-_BATCH_LIMIT = 1000
-_CHECKPOINT_WRITES = 4000
+_WRITES_LIMIT: Final = 1000
+_ROWS_LIMIT: Final = 20_000
+"""Changed rows after which a group is committed, so that the first of it does not wait long for the last."""
+
 Announcements = Sequence[tuple[Channel, Sequence[object]]]
 
 
@@ -26,10 +30,10 @@ Announcements = Sequence[tuple[Channel, Sequence[object]]]
 class Write:
     """A use case that waits for its turn, and what became of it."""
 
-    run: Callable[[SqliteTransaction], Coroutine[Any, Any, Any]]
+    use_case: Callable[[SqliteTransaction], Coroutine[Any, Any, Any]]
     future: "asyncio.Future[Any]"
     result: Any = None
-    error: BaseException | None = None
+    error: Exception | None = None
 
 
 class SqliteWriter:
@@ -46,27 +50,27 @@ class SqliteWriter:
         self._loop = loop
         self._announce = announce
         self._on_broken = on_broken
+        self._checkpoints = Checkpoints(connection)
         self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
         self._closed = False
-        self._broken: StoreBrokenError | None = None
-        self._unmoved = 0
+        self._broken = ""
         self._thread = threading.Thread(target=self._run, name="firmcast-writer", daemon=True)
         self.commits = 0
         """How many commits there were; fewer than writes, when many come at a time."""
         self._thread.start()
 
-    def submit(self, run: Callable[[SqliteTransaction], Coroutine[Any, Any, Any]]) -> "asyncio.Future[Any]":
+    def submit(self, use_case: Callable[[SqliteTransaction], Coroutine[Any, Any, Any]]) -> "asyncio.Future[Any]":
         """Queue a use case; the future has its result when it is durable.
 
         Raises:
             StoreError: the store is closed, or broken.
         """
-        if self._broken is not None:
-            raise self._broken
+        if self._broken:
+            raise StoreBrokenError(self._broken)
         if self._closed:
             message = "the store is closed"
             raise StoreError(message)
-        write = Write(run, self._loop.create_future())
+        write = Write(use_case, self._loop.create_future())
         self._queue.put(write)
         return write.future
 
@@ -78,83 +82,80 @@ class SqliteWriter:
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
-        more = True
-        while more:
-            batch, more = self._gather()
-            if batch:
-                self._commit(batch)
-        self._connection.close()
+        while (first := self._queue.get()) is not None:
+            before = self._connection.total_changes
+            group = [first]
+            announced = self._commit(group)
+            self._post(self._tell, group, announced)
+            if not self._broken:
+                self._checkpoint(self._connection.total_changes - before)
+        with suppress(sqlite3.Error):  # all is committed; what is not moved out of the log is read from it next time
+            self._connection.close()
 
-    def _gather(self) -> tuple[list[Write], bool]:
-        first = self._queue.get()
-        if first is None:
-            return [], False
-        batch = [first]
-        while len(batch) < _BATCH_LIMIT:
+    def _commit(self, group: list[Write]) -> Announcements:
+        """Write the first of `group` and those that wait behind it, which join the group; return what is announced."""
+        if self._broken:
+            _refuse(group, StoreBrokenError, self._broken)
+            return ()
+        announced: list[tuple[Channel, Sequence[object]]] = []
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for write in self._joining(group):
+                announced += self._run_one(write)
+            self._connection.execute("COMMIT")
+        except Exception as error:
+            self._undo(group, translated(error))
+            return ()
+        self.commits += 1
+        return announced
+
+    def _joining(self, group: list[Write]) -> Iterator[Write]:
+        """Yield the first of `group`, then each that waits by the time the one before it is done."""
+        rows_limit = self._connection.total_changes + _ROWS_LIMIT
+        yield group[0]
+        while len(group) < _WRITES_LIMIT and self._connection.total_changes < rows_limit:
             try:
                 write = self._queue.get_nowait()
             except queue.Empty:
-                break
+                return
             if write is None:
-                return batch, False
-            batch.append(write)
-        return batch, True
-
-    def _commit(self, batch: list[Write]) -> None:
-        announced: list[tuple[Channel, Sequence[object]]] = []
-        if self._broken is not None:
-            self._loop.call_soon_threadsafe(self._tell, self._refused(batch, self._broken), announced)
-            return
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            for write in batch:
-                announced += self._run_one(write)
-            self._connection.execute("COMMIT")
-            self.commits += 1
-        except Exception as error:
-            self._undo(batch, error)
-            announced = []
-        self._loop.call_soon_threadsafe(self._tell, batch, announced)
-        if self._broken is None:
-            self._checkpoint(len(batch))
+                self._queue.put(None)  # the end of the queue; nothing is put behind it
+                return
+            group.append(write)
+            yield write
 
     def _run_one(self, write: Write) -> Announcements:
-        tx = SqliteTransaction(self._connection)
-        self._connection.execute("SAVEPOINT one")
+        connection = self._connection
+        connection.execute("SAVEPOINT one")
         try:
-            write.result = run_to_end(write.run(tx))
-            self._connection.execute("RELEASE one")
+            write.result, announced = run_use_case(connection, write.use_case)
+            connection.execute("RELEASE one")
         except Exception as error:
-            write.error = translated(error) if isinstance(error, sqlite3.Error) else error
-            if not self._connection.in_transaction:
-                # A full disk and a failed sync end the whole transaction, not the savepoint alone.
-                raise write.error from error
-            self._connection.execute("ROLLBACK TO one")
-            self._connection.execute("RELEASE one")
-            if isinstance(write.error, StoreBrokenError):
-                raise write.error from error
-            return []
-        return tx.announced
+            write.error = translated(error)
+            # A full disk and a failed sync can end the whole transaction, not the savepoint alone.
+            if not connection.in_transaction or isinstance(write.error, StoreBrokenError):
+                raise
+            connection.execute("ROLLBACK TO one")
+            connection.execute("RELEASE one")
+            return ()
+        return announced
 
-    def _undo(self, batch: list[Write], error: Exception) -> None:
-        reason = translated(error) if isinstance(error, sqlite3.Error) else error
-        if not isinstance(reason, StoreFullError):
-            self._broken = reason if isinstance(reason, StoreBrokenError) else StoreBrokenError(str(reason))
-            reason = self._broken
-            self._loop.call_soon_threadsafe(self._on_broken)
-        if self._connection.in_transaction:
+    def _undo(self, group: list[Write], reason: Exception) -> None:
+        if isinstance(reason, StoreFullError):
+            _refuse(group, StoreFullError, str(reason))
+        else:
+            self._break(reason)
+            _refuse(group, StoreBrokenError, self._broken)
+        with suppress(sqlite3.Error):  # the error may have undone the transaction already
             self._connection.execute("ROLLBACK")
-        self._refused(batch, reason)
 
-    @staticmethod
-    def _refused(batch: list[Write], reason: Exception) -> list[Write]:
-        for write in batch:
-            write.error = reason
-        return batch
+    def _break(self, reason: Exception) -> None:
+        self._broken = str(reason) or repr(reason)
+        self._post(self._on_broken)
 
-    def _tell(self, batch: list[Write], announced: Announcements) -> None:
-        for write in batch:
-            if write.future.cancelled():
+    def _tell(self, group: list[Write], announced: Announcements) -> None:
+        for write in group:
+            if write.future.done():
                 continue
             if write.error is not None:
                 write.future.set_exception(write.error)
@@ -163,9 +164,17 @@ class SqliteWriter:
         if announced:
             self._announce(announced)
 
-    def _checkpoint(self, written: int) -> None:
-        """Move what the log holds into the store now and then; the log's file is kept and used again."""
-        self._unmoved += written
-        if self._unmoved >= _CHECKPOINT_WRITES:
-            self._unmoved = 0
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    def _checkpoint(self, changes: int) -> None:
+        try:
+            self._checkpoints.after(changes)
+        except sqlite3.Error as error:
+            self._break(translated(error))
+
+    def _post(self, callback: Callable[..., None], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed, so nobody waits any more
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+
+def _refuse(group: list[Write], kind: type[StoreError], reason: str) -> None:
+    for write in group:
+        write.error = kind(reason)  # one for each, since whoever raises an error writes his traceback into it
