@@ -1,37 +1,58 @@
 """The SQL of the event log."""
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final, assert_never
 
 import msgspec
 
 from firmcast.db.columns import from_column, to_column
 from firmcast.db.port import Transaction
 from firmcast.db.statement import differing, portable
+from firmcast.errors import StoreError
 from firmcast.events.model import (
     Event,
     EventType,
     Fact,
     FirmwareStateChanged,
     FirmwareUpgradeEnded,
-    Outcome,
     StoredEvent,
     type_of,
 )
 from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, EventId, MessageId, TaskId
-from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 
-# Take the next numbers of a device; the row stays locked until the commit, so numbers follow the order of commits.
-TAKE_SEQUENCES: Final = portable(
-    "INSERT INTO event_stream (device_id, last_sequence) VALUES (?1, ?2)"
+# Take the next numbers of devices: [[device, how many], …]. The rows stay locked until the commit, so the numbers
+# follow the order of commits; they are given in one order, so that no two transactions wait for each other's.
+TAKE_SEQUENCES: Final = differing(
+    sqlite="INSERT INTO event_stream (device_id, last_sequence)"
+    " SELECT value ->> 0, value ->> 1 FROM json_each(?1) WHERE true"
     " ON CONFLICT (device_id) DO UPDATE SET last_sequence = event_stream.last_sequence + excluded.last_sequence"
-    " RETURNING last_sequence"
+    " RETURNING device_id, last_sequence",
+    postgres="INSERT INTO event_stream (device_id, last_sequence)"
+    " SELECT row ->> 0, (row ->> 1)::bigint FROM json_array_elements(?1::json) row"
+    " ON CONFLICT (device_id) DO UPDATE SET last_sequence = event_stream.last_sequence + excluded.last_sequence"
+    " RETURNING device_id, last_sequence",
 )
 
-# Write an event; its position in the log comes back.
-INSERT_EVENT: Final = portable(
-    "INSERT INTO event (message_id, device_id, sequence, application_id, task_id, device_upgrade_id, event_type,"
-    " occurred_at, synthesised, fact, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING event_id"
+# Take positions in the log, so that events are known in full before they are written. On SQLite there is one writer,
+# and the highest position ever given stays noted when the event is deleted; the insert itself moves it on.
+TAKE_POSITIONS: Final = differing(
+    sqlite="WITH RECURSIVE step (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM step WHERE number < ?1)"
+    " SELECT number + coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0) FROM step",
+    postgres="SELECT nextval(pg_get_serial_sequence('event', 'event_id')) FROM generate_series(1, ?1::bigint)",
+)
+
+# Write events, as one JSON text with a list for each; in one statement, since each one costs a turn with the loop.
+INSERT_EVENTS: Final = differing(
+    sqlite="INSERT INTO event (event_id, message_id, device_id, sequence, application_id, task_id, device_upgrade_id,"
+    " event_type, occurred_at, synthesised, fact, body)"
+    " SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,"
+    " value ->> 7, value ->> 8, value ->> 9, CAST(value ->> 10 AS BLOB), CAST(value ->> 11 AS BLOB)"
+    " FROM json_each(?1)",
+    postgres="INSERT INTO event (event_id, message_id, device_id, sequence, application_id, task_id,"
+    " device_upgrade_id, event_type, occurred_at, synthesised, fact, body)"
+    " SELECT (row ->> 0)::bigint, row ->> 1, row ->> 2, (row ->> 3)::bigint, row ->> 4, row ->> 5, row ->> 6,"
+    " row ->> 7, (row ->> 8)::bigint, (row ->> 9)::smallint, convert_to(row ->> 10, 'UTF8'),"
+    " convert_to(row ->> 11, 'UTF8') FROM json_array_elements(?1::json) row",
 )
 
 # What is sent of events: for the pusher, by position.
@@ -49,32 +70,41 @@ SELECT_OF_DEVICE: Final = portable(
 )
 
 
-async def take_sequences(tx: Transaction, device_id: DeviceId, count: int) -> int:
-    """Return the first of `count` numbers that follow the device's last one."""
-    row = await tx.fetch_row(TAKE_SEQUENCES, device_id, count)
-    assert row is not None
-    last: int = row[0]
-    return last - count + 1
+async def take_sequences(tx: Transaction, counts: Mapping[DeviceId, int]) -> dict[DeviceId, int]:
+    """Return, for each device, the first of so many numbers that follow its last one."""
+    rows = await tx.fetch(TAKE_SEQUENCES, _json(sorted(counts.items())))
+    return {device_id: last - counts[device_id] + 1 for device_id, last in rows}
 
 
-async def insert(tx: Transaction, event: Event, body: bytes) -> EventId:
-    """Write an event with the bytes that will be sent of it."""
-    row = await tx.fetch_row(
-        INSERT_EVENT,
-        event.message_id,
-        event.device_id,
-        event.sequence,
-        event.application_id,
-        event.task_id,
-        event.device_upgrade_id,
-        type_of(event.fact).value,
-        to_column(event.occurred_at),
-        int(event.synthesised),
-        msgspec.json.encode(event.fact),
-        body,
-    )
-    assert row is not None
-    return EventId(row[0])
+async def take_positions(tx: Transaction, count: int) -> list[EventId]:
+    """Return `count` positions at the end of the log, growing."""
+    return sorted(EventId(row[0]) for row in await tx.fetch(TAKE_POSITIONS, count))
+
+
+async def insert(tx: Transaction, events: Sequence[tuple[Event, bytes]]) -> None:
+    """Write events, each with the bytes that will be sent of it."""
+    rows = [
+        (
+            event.event_id,
+            event.message_id,
+            event.device_id,
+            event.sequence,
+            event.application_id,
+            event.task_id,
+            event.device_upgrade_id,
+            type_of(event.fact),
+            to_column(event.occurred_at),
+            int(event.synthesised),
+            _json(event.fact),
+            body.decode(),
+        )
+        for event, body in events
+    ]
+    await tx.execute(INSERT_EVENTS, _json(rows))
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 async def stored(tx: Transaction, event_ids: Sequence[EventId]) -> list[StoredEvent]:
@@ -115,7 +145,13 @@ async def of_device(tx: Transaction, device_id: DeviceId, after_sequence: int, l
 
 
 def _fact(event_type: EventType, encoded: bytes) -> Fact:
-    fields: dict[str, Any] = msgspec.json.decode(encoded)
-    if event_type is EventType.FIRMWARE_STATE_CHANGED:
-        return FirmwareStateChanged(state=FirmwareUpdateState(fields["state"]))
-    return FirmwareUpgradeEnded(**{**fields, "outcome": Outcome(fields["outcome"])})
+    match event_type:
+        case EventType.FIRMWARE_STATE_CHANGED:
+            return msgspec.json.decode(encoded, type=FirmwareStateChanged)
+        case EventType.FIRMWARE_UPGRADE_ENDED:
+            return msgspec.json.decode(encoded, type=FirmwareUpgradeEnded)
+        case EventType.SOFTWARE_STATE_CHANGED | EventType.SOFTWARE_UPGRADE_ENDED:
+            message = f"the log holds an event of a type that nothing tells: {event_type}"
+            raise StoreError(message)
+        case _:
+            assert_never(event_type)
