@@ -15,7 +15,7 @@ from firmcast.push.retry import FailureReason, concerns_callback
 
 
 class BreakerState(Enum):
-    """What may be sent to a subscription."""
+    """What may be sent to a callback."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -48,11 +48,11 @@ class BreakerPolicy:
     """Attempts in flight at most just after it closed; each success adds one."""
 
     window: int = 256
-    """Attempts in flight at most for one subscription."""
+    """Attempts in flight at most for one callback."""
 
 
 class Breaker:
-    """The breaker of one subscription; told of every outcome, it says how much may be in flight."""
+    """The breaker of one callback; told of every outcome, it says how much may be in flight."""
 
     __slots__ = (
         "_draw",

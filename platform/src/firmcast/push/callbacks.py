@@ -8,6 +8,7 @@ from firmcast.applications.model import SigningIdentity
 from firmcast.db.port import Transaction
 from firmcast.errors import StoreError
 from firmcast.ids import ApplicationId, SubscriptionId
+from firmcast.push.callback_groups import Place
 from firmcast.push.signing import Signer, parse_secret
 from firmcast.push.trust import Trust
 from firmcast.sealing import Sealer
@@ -24,9 +25,10 @@ class Callback:
     trust: Trust
     signer: Signer
 
-    def leads_elsewhere(self, other: "Callback") -> bool:
-        """Say whether attempts go to another place than with `other`, or trust it on other grounds."""
-        return (self.url, self.trust) != (other.url, other.trust)
+    @property
+    def place(self) -> Place:
+        """What it has in common with the others of its group."""
+        return Place(application_id=self.application_id, url=self.url)
 
 
 async def all_callbacks(tx: Transaction, sealer: Sealer) -> dict[SubscriptionId, Callback]:

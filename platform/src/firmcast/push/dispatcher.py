@@ -1,12 +1,15 @@
 """The dispatcher carries the scheduler's decisions out: it feeds it rows, sends what it names, writes what came of it.
 
+While news of an application's subscriptions is being read, nothing new is sent to it: where a delivery is to go, and
+so which others it may not overtake, is known only afterwards.
+
 Everything here runs on one event loop. A failure of the store, or a mistake of ours, is not survived: `broken` is set,
 and the process is to end, since what it would go on with is unknown; the next one reads where this one stopped.
 """
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -19,16 +22,17 @@ from firmcast.db.port import Database
 from firmcast.ids import ApplicationId, SubscriptionId
 from firmcast.push import use_cases
 from firmcast.push.answer import Answer
+from firmcast.push.callback_groups import CallbackGroups
 from firmcast.push.callbacks import Callback, all_callbacks, callbacks_of
 from firmcast.push.configuration import breaker_policy, lane_limits, retry_policy
 from firmcast.push.envelope import attempt_headers
+from firmcast.push.group_lanes import LoadRequest
 from firmcast.push.http_sender import HttpSender, OutgoingRequest
 from firmcast.push.lanes import Lanes, Sendable
 from firmcast.push.model import Delivery, Settlement
 from firmcast.push.retry import Dead, Delivered, FailureReason, RetryAt, decide
 from firmcast.push.settlement_writer import SettlementWriter
 from firmcast.push.steady_time import SteadyTime
-from firmcast.push.subscription_lanes import LoadRequest
 from firmcast.sealing import Sealer
 from firmcast.settings import PushSettings
 from firmcast.subscriptions.use_cases import SUBSCRIPTIONS_CHANGED
@@ -66,10 +70,16 @@ class Dispatcher:
         self._draw = draw
         self._policy = retry_policy(settings)
         self._time = SteadyTime(clock)
+        self._groups = CallbackGroups()
         self._lanes: Lanes[Delivery] = Lanes(
-            limits=lane_limits(settings), breaker_policy=breaker_policy(settings), draw=draw
+            limits=lane_limits(settings),
+            breaker_policy=breaker_policy(settings),
+            draw=draw,
+            group_of=lambda delivery: self._groups.group_of(delivery.subscription_id),
         )
         self._callbacks: dict[SubscriptionId, Callback] = {}
+        self._changed: set[SubscriptionId] = set()  # to be read again
+        self._unsettled: dict[SubscriptionId, ApplicationId] = {}  # of them, those that hold their application back
         self._writer = SettlementWriter(self._write)
         self._tasks: set[asyncio.Task[None]] = set()
         self._refreshing = asyncio.Lock()
@@ -99,19 +109,15 @@ class Dispatcher:
         await self._database.write(use_cases.hasten, self._clock.now() + _RESTART_GRACE)
         async with self._refreshing:
             self._callbacks = await self._database.read(all_callbacks, self._sealer)
-        left_over = await self._database.read(use_cases.subscriptions_with_deliveries)
-        self._spawn(self._writer.run())
-        for subscription_id in left_over:
-            if subscription_id in self._callbacks:
-                self._lanes.add_backlog(subscription_id)
-            else:
-                self._spawn(self._discard(subscription_id))
-        early, self._early = self._early or [], None
-        for subscription_id in {delivery.subscription_id for delivery in early} - self._callbacks.keys():
-            self._lanes.pause(subscription_id)
-        # Some of them may be older than others that are in the backlog: all are read from the store, in order.
-        for subscription_id in {delivery.subscription_id for delivery in early}:
-            self._lanes.add_backlog(subscription_id)
+            left_over = await self._database.read(use_cases.subscriptions_with_deliveries)
+            self._spawn(self._writer.run())
+            early, self._early = self._early or [], None
+            self._begin_with({*left_over, *(delivery.subscription_id for delivery in early)})
+            self._hold_back_for_strangers(early)
+            self._hold_back_for_changes(self._changed)
+            for subscription_id in left_over:
+                if subscription_id not in self._callbacks:
+                    self._spawn(self._discard(subscription_id))
         self._pump_soon()
 
     async def stop(self, drain_seconds: float) -> None:
@@ -144,7 +150,7 @@ class Dispatcher:
         if self._early is not None:
             self._early += deliveries
             return
-        self._hold_back_strangers(deliveries)
+        self._hold_back_for_strangers(deliveries)
         self._lanes.offer(deliveries, self._time.now())
         self._pump_soon()
 
@@ -152,45 +158,90 @@ class Dispatcher:
         if self._early is not None:
             self._early += deliveries
             return
-        self._hold_back_strangers(deliveries)
+        self._hold_back_for_strangers(deliveries)
         self._lanes.offer_again(deliveries)
         self._pump_soon()
 
-    def _hold_back_strangers(self, deliveries: Iterable[Delivery]) -> None:
-        """Leave rows in the store whose callback is not known yet: the news of it is on its way."""
-        for subscription_id in {delivery.subscription_id for delivery in deliveries} - self._callbacks.keys():
-            self._lanes.pause(subscription_id)
-
     def _on_subscriptions_changed(self, subscription_ids: Sequence[SubscriptionId]) -> None:
-        self._spawn(self._refresh(set(subscription_ids)))
+        self._changed |= set(subscription_ids)
+        self._hold_back_for_changes(subscription_ids)
+        self._spawn(self._refresh())
 
     def _on_applications_changed(self, application_ids: Sequence[ApplicationId]) -> None:
         changed = set(application_ids)
-        self._spawn(
-            self._refresh({key for key, callback in self._callbacks.items() if callback.application_id in changed})
-        )
+        self._changed |= {key for key, callback in self._callbacks.items() if callback.application_id in changed}
+        self._spawn(self._refresh())
 
-    async def _refresh(self, subscription_ids: set[SubscriptionId]) -> None:
-        """Learn where subscriptions are called now; the next attempt of each goes there."""
+    # ------------------------------------------------------------------ subscriptions and their groups
+
+    def _begin_with(self, behind: Collection[SubscriptionId]) -> None:
+        """Begin all groups, as at the start; those of the subscriptions `behind` read what the store has left."""
+        self._groups.arrange({key: callback.place for key, callback in self._callbacks.items()})
+        for group in self._groups.begin():
+            # Early ones may be older than others that are in the backlog: all are read from the store, in order.
+            if not group.subscription_ids.isdisjoint(behind):
+                self._lanes.add_backlog(group.group_id)
+
+    def _hold_back_for_changes(self, subscription_ids: Iterable[SubscriptionId]) -> None:
+        known = self._callbacks.keys() & set(subscription_ids)
+        self._hold_back({key: self._callbacks[key].application_id for key in known})
+
+    def _hold_back_for_strangers(self, deliveries: Iterable[Delivery]) -> None:
+        """Wait for the news of subscriptions that are not known yet: it is on its way, as each change is announced."""
+        strangers = {
+            delivery.subscription_id: delivery.application_id
+            for delivery in deliveries
+            if delivery.subscription_id not in self._callbacks
+        }
+        if strangers:
+            self._hold_back(strangers)
+
+    def _hold_back(self, unsettled: Mapping[SubscriptionId, ApplicationId]) -> None:
+        """Send nothing new to the applications of these subscriptions until they have been read."""
+        self._unsettled.update(unsettled)
+        for group_id in self._groups.begun_of(set(unsettled.values())):
+            self._lanes.pause(group_id)
+
+    async def _refresh(self) -> None:
+        """Learn where changed subscriptions are called now; the next attempt of each goes there."""
         async with self._refreshing:
-            found = await self._database.read(callbacks_of, subscription_ids, self._sealer)
-            for subscription_id in sorted(subscription_ids):
-                before = self._callbacks.get(subscription_id)
-                now = found.get(subscription_id)
-                if now is None:
-                    self._forget(subscription_id)
-                    continue
-                self._callbacks[subscription_id] = now
-                if before is None:
-                    self._lanes.resume(subscription_id)
-                elif now.leads_elsewhere(before):
-                    self._lanes.hasten(subscription_id, self._time.now())
+            changed, self._changed = self._changed, set()
+            if changed:
+                self._learn(changed, await self._database.read(callbacks_of, changed, self._sealer))
         self._pump_soon()
 
-    def _forget(self, subscription_id: SubscriptionId) -> None:
-        self._callbacks.pop(subscription_id, None)
-        self._lanes.drop_subscription(subscription_id)
-        self._spawn(self._discard(subscription_id))
+    def _learn(self, changed: set[SubscriptionId], found: Mapping[SubscriptionId, Callback]) -> None:
+        trusted_anew = []
+        for subscription_id in sorted(changed):
+            before, now = self._callbacks.pop(subscription_id, None), found.get(subscription_id)
+            if now is None:
+                self._spawn(self._discard(subscription_id))
+                continue
+            self._callbacks[subscription_id] = now
+            if before is not None and before.trust != now.trust:
+                trusted_anew.append(subscription_id)
+        places = {key: found[key].place if key in found else None for key in sorted(changed)}
+        for group_id in self._groups.arrange(places):
+            self._lanes.drop_group(group_id)
+        self._begin_groups()
+        for group_id in sorted({it for key in trusted_anew if (it := self._groups.group_of(key)) is not None}):
+            self._lanes.hasten(group_id, self._time.now())
+        self._let_go(changed - self._changed)
+
+    def _begin_groups(self) -> None:
+        """Begin the groups that need not wait any more: with all that the store has of them, due or not."""
+        held = set(self._unsettled.values())
+        for group in self._groups.begin():
+            self._lanes.add_backlog(group.group_id)
+            self._lanes.hasten(group.group_id, self._time.now())
+            if group.place.application_id in held:
+                self._lanes.pause(group.group_id)
+
+    def _let_go(self, settled: Iterable[SubscriptionId]) -> None:
+        """Go on with the applications that waited for nothing but these."""
+        applications = {self._unsettled.pop(key) for key in settled if key in self._unsettled}
+        for group_id in self._groups.begun_of(applications - set(self._unsettled.values())):
+            self._lanes.resume(group_id)
 
     async def _discard(self, subscription_id: SubscriptionId) -> None:
         while await self._database.write(use_cases.discard_subscription, subscription_id):
@@ -200,7 +251,8 @@ class Dispatcher:
     async def _load(self, request: LoadRequest) -> None:
         """Read a part of a backlog, once everything settled before the request is durable."""
         await self._writer.written()
-        rows = await self._database.read(use_cases.load, request)
+        subscription_ids = self._groups.subscriptions_of(request.group_id)
+        rows = await self._database.read(use_cases.load, subscription_ids, request.after, request.limit)
         self._lanes.loaded(request, rows, self._time.now())
         self._pump_soon()
 
@@ -247,6 +299,7 @@ class Dispatcher:
             signature=callback.signer.sign(delivery.message_id, attempted_at, delivery.body),
         )
         self._sending += 1
+        self._groups.attempt_begins(sendable.group_id)
         self._sender.start(
             OutgoingRequest(url=callback.url, headers=headers, body=delivery.body, trust=callback.trust),
             partial(self._on_answer, sendable, attempted_at),
@@ -258,6 +311,8 @@ class Dispatcher:
             self._idle.set()
         try:
             self._settle(sendable, attempted_at, answer)
+            if self._groups.attempt_ended(sendable.group_id):
+                self._begin_groups()
         except Exception as error:
             self._break(error)
 

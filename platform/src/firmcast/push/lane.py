@@ -1,18 +1,15 @@
-"""A lane holds the undelivered events of one subscription and device; at most its head is on its way."""
+"""A lane holds the undelivered events of one callback group and device; at most its head is on its way."""
 
 from collections import deque
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
-from firmcast.ids import DeviceId, EventId, SubscriptionId
+from firmcast.ids import DeviceId, EventId
 from firmcast.push.model import Trouble
 
 
 class QueuedDelivery(Protocol):
     """What the scheduler has to know of a delivery; it carries whatever else the sender needs."""
-
-    @property
-    def subscription_id(self) -> SubscriptionId: ...
 
     @property
     def device_id(self) -> DeviceId: ...
@@ -35,7 +32,7 @@ class LaneState(Enum):
     READY = "ready"
     IN_FLIGHT = "in_flight"
     WAITING = "waiting"
-    """Until its time comes, or its subscription's breaker closes."""
+    """Until its time comes, or its group's breaker closes."""
 
     GONE = "gone"
     """The lane was emptied or dropped; whoever still points at it must pass on."""

@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NewType
 
-from firmcast.ids import DeviceId, EventId, MessageId, SubscriptionId
+from firmcast.ids import ApplicationId, DeviceId, EventId, MessageId, SubscriptionId
 from firmcast.push.answer import Answer
 from firmcast.push.retry import DeadReason, FailureReason, Verdict
+
+GroupId = NewType("GroupId", int)
+"""Names a callback group: subscriptions of one application that are called at one URL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +30,7 @@ class Delivery:
 
     event_id: EventId
     subscription_id: SubscriptionId
+    application_id: ApplicationId
     device_id: DeviceId
     sequence: int
     message_id: MessageId

@@ -120,8 +120,8 @@ class RetryAt:
     spends_attempt: bool = True
     """False when the attempt does not advance the schedule: our own fault, or a receiver that named a time."""
 
-    holds_subscription: bool = False
-    """True when nothing may be sent to the subscription before `at`."""
+    holds_callback: bool = False
+    """True when nothing may be sent to the callback before `at`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +180,7 @@ def decide(
         attempt: number of this attempt, from 1; attempts that were not spent do not count.
         first_attempted_at: start of the first attempt of this delivery.
         answer: what this attempt came to.
-        policy: the subscription's rules.
+        policy: the rules of push.
         now: the time of the decision.
         jitter: a number from 0 to 1 drawn for this decision.
     """
@@ -198,7 +198,7 @@ def decide(
         return Dead(reason=DeadReason.EXPIRED, failure=reason)
     asked_for = _throttled_until(answer, policy, now)
     if asked_for is not None:
-        return RetryAt(at=asked_for, reason=FailureReason.THROTTLED, spends_attempt=False, holds_subscription=True)
+        return RetryAt(at=asked_for, reason=FailureReason.THROTTLED, spends_attempt=False, holds_callback=True)
     return RetryAt(at=min(now + _delay(attempt, policy, jitter), expires_at), reason=reason)
 
 

@@ -10,24 +10,24 @@ from firmcast.push.breaker import BreakerState
 from firmcast.push.lane import DeliveryT, Lane
 
 if TYPE_CHECKING:
-    from firmcast.push.subscription_lanes import SubscriptionLanes
+    from firmcast.push.group_lanes import GroupLanes
 
 
 @dataclass(order=True, slots=True)
 class Timer(Generic[DeliveryT]):
-    """A wait of one lane, or of a subscription's breaker when there is no lane."""
+    """A wait of one lane, or of a group's breaker when there is no lane."""
 
     due_at: datetime
     number: int
-    subscription: "SubscriptionLanes[DeliveryT]" = field(compare=False)
+    group: "GroupLanes[DeliveryT]" = field(compare=False)
     lane: Lane[DeliveryT] | None = field(compare=False)
     version: int = field(compare=False)
 
     def is_live(self) -> bool:
         """Say whether what was waited for still waits."""
         if self.lane is not None:
-            return self.subscription.is_waiting(self.lane, self.version)
-        breaker = self.subscription.breaker
+            return self.group.is_waiting(self.lane, self.version)
+        breaker = self.group.breaker
         return breaker.state is BreakerState.OPEN and breaker.probe_at == self.due_at
 
 
@@ -43,14 +43,14 @@ class Timers(Generic[DeliveryT]):
     def __len__(self) -> int:
         return len(self._heap)
 
-    def add_lane(self, due_at: datetime, subscription: "SubscriptionLanes[DeliveryT]", lane: Lane[DeliveryT]) -> None:
+    def add_lane(self, due_at: datetime, group: "GroupLanes[DeliveryT]", lane: Lane[DeliveryT]) -> None:
         """Wait for a troubled lane."""
-        timer = Timer(due_at, next(self._numbers), subscription, lane, lane.version)
+        timer = Timer(due_at, next(self._numbers), group, lane, lane.version)
         heapq.heappush(self._heap, timer)
 
-    def add_probe(self, due_at: datetime, subscription: "SubscriptionLanes[DeliveryT]") -> None:
-        """Wait for the next probe of a subscription."""
-        heapq.heappush(self._heap, Timer(due_at, next(self._numbers), subscription, None, 0))
+    def add_probe(self, due_at: datetime, group: "GroupLanes[DeliveryT]") -> None:
+        """Wait for the next probe of a group."""
+        heapq.heappush(self._heap, Timer(due_at, next(self._numbers), group, None, 0))
 
     def next_due(self) -> datetime | None:
         """Return when the first live timer is due."""

@@ -1,7 +1,9 @@
 """What others may ask of push. Each of these runs in the caller's transaction; none commits."""
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Final, assert_never
 
 from firmcast.db.page import Page
@@ -21,7 +23,6 @@ from firmcast.push.model import (
     Trouble,
 )
 from firmcast.push.retry import Dead, Delivered, FailureReason, RetryAt
-from firmcast.push.subscription_lanes import LoadRequest
 from firmcast.subscriptions import use_cases as subscriptions
 
 NEW_DELIVERIES: Final = Channel("new_deliveries")
@@ -103,19 +104,29 @@ async def hasten(tx: Transaction, due_at: datetime) -> None:
     await store.hasten_lanes(tx, due_at, except_reason=FailureReason.THROTTLED.value)
 
 
-async def load(tx: Transaction, request: LoadRequest) -> list[Delivery]:
-    """Return the next part of a subscription's backlog.
+async def load(
+    tx: Transaction, subscription_ids: Iterable[SubscriptionId], after: EventId, limit: int
+) -> list[Delivery]:
+    """Return the next part of the backlog that subscriptions have together, in the order of the log.
 
     Raises:
         StoreError: the log has lost an event that is still to be delivered.
     """
-    rows = await store.backlog(tx, request.subscription_id, request.after, request.limit)
-    stored = await events.bodies(tx, [event_id for event_id, _, _, _ in rows])
-    lost = [event_id for event_id, _, _, _ in rows if event_id not in stored]
+    # Each subscription's part comes in order from its index, and a group has few: merging them here sorts nothing.
+    parts = [
+        [
+            (event_id, subscription_id, trouble)
+            for event_id, _, _, trouble in await store.backlog(tx, subscription_id, after, limit)
+        ]
+        for subscription_id in sorted(subscription_ids)
+    ]
+    rows = list(islice(heapq.merge(*parts, key=lambda row: row[:2]), limit))
+    stored = await events.bodies(tx, [event_id for event_id, _, _ in rows])
+    lost = [event_id for event_id, _, _ in rows if event_id not in stored]
     if lost:
         message = f"event {lost[0]} is to be delivered and is not in the log"
         raise StoreError(message)
-    return [_delivery(stored[event_id], request.subscription_id, trouble) for event_id, _, _, trouble in rows]
+    return [_delivery(stored[event_id], subscription_id, trouble) for event_id, subscription_id, trouble in rows]
 
 
 async def discard_subscription(tx: Transaction, subscription_id: SubscriptionId) -> bool:
@@ -196,6 +207,7 @@ def _delivery(event: StoredEvent, subscription_id: SubscriptionId, trouble: Trou
     return Delivery(
         event_id=event.event_id,
         subscription_id=subscription_id,
+        application_id=event.application_id,
         device_id=event.device_id,
         sequence=event.sequence,
         message_id=event.message_id,

@@ -6,28 +6,29 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from firmcast.ids import DeviceId, EventId, SubscriptionId
+from firmcast.ids import DeviceId, EventId
 from firmcast.push.breaker import BreakerPolicy, BreakerState
+from firmcast.push.group_lanes import LoadRequest
 from firmcast.push.lanes import LaneLimits, Lanes, Sendable
-from firmcast.push.model import Trouble
+from firmcast.push.model import GroupId, Trouble
 from firmcast.push.retry import Dead, DeadReason, Delivered, FailureReason, RetryAt
-from firmcast.push.subscription_lanes import LoadRequest
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+GROUP, OTHER, THIRD = GroupId(1), GroupId(2), GroupId(3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    subscription_id: SubscriptionId
+    group_id: GroupId
     device_id: DeviceId
     event_id: EventId
     trouble: Trouble | None = None
 
 
-def row(event: int, device: str = "d", subscription: str = "s", trouble: Trouble | None = None) -> Row:
+def row(event: int, device: str = "d", group: GroupId = GROUP, trouble: Trouble | None = None) -> Row:
     return Row(
-        subscription_id=SubscriptionId(subscription),
+        group_id=group,
         device_id=DeviceId(device),
         event_id=EventId(event),
         trouble=trouble,
@@ -39,7 +40,7 @@ LIMITS = LaneLimits(in_flight=100, reserved=10, window_rows=50, total_rows=200, 
 
 def lanes(limits: LaneLimits = LIMITS, breaker: BreakerPolicy | None = None) -> Lanes[Row]:
     policy = BreakerPolicy(window=80) if breaker is None else breaker
-    return Lanes(limits=limits, breaker_policy=policy, draw=lambda: 0.0)
+    return Lanes(limits=limits, breaker_policy=policy, draw=lambda: 0.0, group_of=lambda row: row.group_id)
 
 
 def events(sendables: Sequence[Sendable[Row]]) -> list[int]:
@@ -105,24 +106,24 @@ def test_settling_twice_is_a_mistake_of_the_driver() -> None:
         it.settle(first, Delivered(), NOW)
 
 
-def test_subscriptions_take_turns() -> None:
+def test_groups_take_turns() -> None:
     it = lanes(replace(LIMITS, in_flight=6, reserved=0))
-    it.offer([row(event, f"d{event}", "big") for event in range(1, 21)], NOW)
-    it.offer([row(30, "x", "small"), row(31, "y", "small")], NOW)
+    it.offer([row(event, f"d{event}", GROUP) for event in range(1, 21)], NOW)
+    it.offer([row(30, "x", OTHER), row(31, "y", OTHER)], NOW)
     assert events(it.take(NOW)) == [1, 30, 2, 31, 3, 4]
 
 
-def test_one_subscription_fills_its_window_only() -> None:
+def test_one_group_fills_its_window_only() -> None:
     it = lanes(breaker=BreakerPolicy(window=3))
     it.offer([row(event, f"d{event}") for event in range(1, 11)], NOW)
     assert events(it.take(NOW)) == [1, 2, 3]
 
 
-def test_the_last_slots_are_for_subscriptions_with_nothing_in_flight() -> None:
+def test_the_last_slots_are_for_groups_with_nothing_in_flight() -> None:
     it = lanes(replace(LIMITS, in_flight=10, reserved=3))
-    it.offer([row(event, f"d{event}", "greedy") for event in range(1, 21)], NOW)
+    it.offer([row(event, f"d{event}", GROUP) for event in range(1, 21)], NOW)
     assert len(it.take(NOW)) == 7
-    it.offer([row(100 + number, "d", f"s{number}") for number in range(5)], NOW)
+    it.offer([row(100 + number, "d", GroupId(2 + number)) for number in range(5)], NOW)
     assert events(it.take(NOW)) == [100, 101, 102]
     assert it.in_flight == 10
 
@@ -150,9 +151,9 @@ def test_rows_beyond_the_window_are_read_later_and_in_order() -> None:
 
 def test_a_row_committed_while_a_read_is_under_way_is_neither_lost_nor_sent_twice() -> None:
     it = lanes()
-    it.add_backlog(SubscriptionId("s"))
+    it.add_backlog(GROUP)
     (request,) = it.needs_rows()
-    assert request == LoadRequest(subscription_id=SubscriptionId("s"), after=EventId(0), limit=20)
+    assert request == LoadRequest(group_id=GROUP, after=EventId(0), limit=20)
     it.offer([row(2, "e"), row(3, "f")], NOW)
     it.loaded(request, [row(1), row(2, "e")], NOW)
     it.offer([row(3, "f"), row(4, "g")], NOW)
@@ -165,7 +166,7 @@ def test_a_dead_callback_costs_one_probe_at_a_time_and_few_rows() -> None:
     it.offer([row(event, f"d{event}") for event in range(1, 41)], NOW)
     for sendable in it.take(NOW):
         it.settle(sendable, again(NOW + SECOND, FailureReason.CONNECT), NOW)
-    assert it.breaker_state(SubscriptionId("s")) is BreakerState.OPEN
+    assert it.breaker_state(GROUP) is BreakerState.OPEN
     assert it.queued <= 2 * LIMITS.open_rows
     now = NOW
     probes = []
@@ -228,7 +229,7 @@ def test_a_receiver_that_names_a_time_is_left_alone_until_then() -> None:
     it.offer([row(event, f"d{event}") for event in range(1, 6)], NOW)
     sendables = it.take(NOW)
     until = NOW + 7 * SECOND
-    throttled = RetryAt(at=until, reason=FailureReason.THROTTLED, spends_attempt=False, holds_subscription=True)
+    throttled = RetryAt(at=until, reason=FailureReason.THROTTLED, spends_attempt=False, holds_callback=True)
     it.settle(sendables[0], throttled, NOW)
     for sendable in sendables[1:]:
         it.settle(sendable, Delivered(), NOW)
@@ -239,41 +240,41 @@ def test_a_receiver_that_names_a_time_is_left_alone_until_then() -> None:
     assert (probe.row.event_id, probe.attempt) == (1, 1)
 
 
-def test_a_dead_subscription_takes_nothing_from_a_healthy_one() -> None:
+def test_a_dead_group_takes_nothing_from_a_healthy_one() -> None:
     it = lanes(replace(LIMITS, in_flight=20, reserved=5), BreakerPolicy(window=20))
-    it.offer([row(event, f"d{event}", "hanging") for event in range(1, 41)], NOW)
+    it.offer([row(event, f"d{event}", GROUP) for event in range(1, 41)], NOW)
     assert len(it.take(NOW)) == 15
     sent = 0
     for event in range(100, 200):
-        it.offer([row(event, f"d{event}", "healthy")], NOW)
+        it.offer([row(event, f"d{event}", OTHER)], NOW)
         (sendable,) = it.take(NOW)
-        assert sendable.row.subscription_id == "healthy"
+        assert sendable.group_id == OTHER
         it.settle(sendable, Delivered(), NOW)
         sent += 1
     assert sent == 100
 
 
-def test_a_paused_subscription_holds_its_rows_and_goes_on_where_it_stopped() -> None:
+def test_a_paused_group_holds_its_rows_and_goes_on_where_it_stopped() -> None:
     it = lanes()
     it.offer([row(1), row(2), row(3, "e")], NOW)
     first, other = it.take(NOW)
-    it.pause(SubscriptionId("s"))
+    it.pause(GROUP)
     it.settle(first, Delivered(), NOW)
     it.settle(other, again(NOW + SECOND), NOW)
     it.offer([row(4)], NOW)
     assert it.take(NOW + 5 * SECOND) == []
     assert it.needs_rows() == []
-    it.resume(SubscriptionId("s"))
+    it.resume(GROUP)
     (request,) = it.needs_rows()
     it.loaded(request, [item for item in (row(2), row(3, "e"), row(4)) if item.event_id > request.after], NOW)
     assert events(it.take(NOW)) == [3, 2]
 
 
-def test_a_deleted_subscription_is_forgotten_at_once() -> None:
+def test_a_group_that_ended_is_forgotten_at_once() -> None:
     it = lanes()
-    it.offer([row(1), row(2), row(3, "d", "other")], NOW)
+    it.offer([row(1), row(2), row(3, "d", OTHER)], NOW)
     first, other = it.take(NOW)
-    it.drop_subscription(SubscriptionId("s"))
+    it.drop_group(GROUP)
     assert (it.in_flight, it.queued) == (1, 1)
     it.settle(first, again(NOW + SECOND), NOW)
     it.settle(other, Delivered(), NOW)
@@ -297,7 +298,7 @@ def test_a_dead_letter_sent_again_takes_its_old_place_in_the_lane() -> None:
 
 def test_what_a_restart_finds_waiting_waits_for_its_time_and_keeps_its_count() -> None:
     it = lanes()
-    it.add_backlog(SubscriptionId("s"))
+    it.add_backlog(GROUP)
     (request,) = it.needs_rows()
     trouble = Trouble(attempts=4, first_attempted_at=NOW - timedelta(hours=1), due_at=NOW + SECOND)
     it.loaded(request, [row(1, trouble=trouble), row(2), row(3, "e")], NOW)
@@ -310,7 +311,25 @@ def test_what_a_restart_finds_waiting_waits_for_its_time_and_keeps_its_count() -
 
 def test_all_memory_together_is_bounded_but_nobody_is_shut_out() -> None:
     it = lanes(replace(LIMITS, total_rows=30, least_rows=2, window_rows=25, in_flight=4, reserved=0))
-    it.offer([row(event, f"d{event}", "one") for event in range(1, 26)], NOW)
-    it.offer([row(event, f"d{event}", "two") for event in range(30, 60)], NOW)
-    it.offer([row(event, f"d{event}", "three") for event in range(60, 90)], NOW)
+    it.offer([row(event, f"d{event}", GROUP) for event in range(1, 26)], NOW)
+    it.offer([row(event, f"d{event}", OTHER) for event in range(30, 60)], NOW)
+    it.offer([row(event, f"d{event}", THIRD) for event in range(60, 90)], NOW)
     assert it.queued == 25 + 5 + 2
+
+
+def test_a_row_without_a_group_is_left_in_the_store_until_its_group_begins() -> None:
+    begun: set[GroupId] = set()
+    it: Lanes[Row] = Lanes(
+        limits=LIMITS,
+        breaker_policy=BreakerPolicy(),
+        draw=lambda: 0.0,
+        group_of=lambda row: row.group_id if row.group_id in begun else None,
+    )
+    it.offer([row(1)], NOW)
+    it.offer_again([row(2)])
+    assert (it.take(NOW), it.needs_rows(), it.queued) == ([], [], 0)
+    begun.add(GROUP)
+    it.add_backlog(GROUP)
+    (request,) = it.needs_rows()
+    it.loaded(request, [row(1), row(2)], NOW)
+    assert events(it.take(NOW)) == [1]

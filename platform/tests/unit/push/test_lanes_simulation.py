@@ -12,22 +12,22 @@ from random import Random
 
 import pytest
 
-from firmcast.ids import DeviceId, EventId, SubscriptionId
+from firmcast.ids import DeviceId, EventId
 from firmcast.push.breaker import BreakerPolicy
+from firmcast.push.group_lanes import LoadRequest
 from firmcast.push.lanes import LaneLimits, Lanes, Sendable
-from firmcast.push.model import Trouble
+from firmcast.push.model import GroupId, Trouble
 from firmcast.push.retry import Dead, DeadReason, Delivered, FailureReason, RetryAt, Verdict
-from firmcast.push.subscription_lanes import LoadRequest
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
-SUBSCRIPTIONS = [SubscriptionId(name) for name in ("a", "b", "c")]
+GROUPS = [GroupId(number) for number in (1, 2, 3)]
 DEVICES = [DeviceId(name) for name in ("1", "2", "3", "4")]
 REASONS = [FailureReason.CONNECT, FailureReason.SERVER_ERROR, FailureReason.LOCAL, FailureReason.TIMEOUT]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    subscription_id: SubscriptionId
+    group_id: GroupId
     device_id: DeviceId
     event_id: EventId
     trouble: Trouble | None = None
@@ -52,59 +52,61 @@ class World:
         self.lanes = self.fresh_lanes()
         self.now = START
         self.next_event = 1
-        self.store: dict[SubscriptionId, dict[EventId, Row]] = defaultdict(dict)
+        self.store: dict[GroupId, dict[EventId, Row]] = defaultdict(dict)
         self.unannounced: list[Row] = []
         self.reads: list[tuple[LoadRequest, list[Row] | None]] = []
         self.flying: list[Sendable[Row]] = []
-        self.arrived: dict[tuple[SubscriptionId, DeviceId], EventId] = {}
-        self.seen: set[tuple[SubscriptionId, EventId]] = set()
+        self.arrived: dict[tuple[GroupId, DeviceId], EventId] = {}
+        self.seen: set[tuple[GroupId, EventId]] = set()
         self.dead: list[Row] = []
-        self.sent_again: set[tuple[SubscriptionId, EventId]] = set()
-        self.dropped: set[SubscriptionId] = set()
-        self.paused: set[SubscriptionId] = set()
+        self.sent_again: set[tuple[GroupId, EventId]] = set()
+        self.dropped: set[GroupId] = set()
+        self.paused: set[GroupId] = set()
 
     def fresh_lanes(self) -> Lanes[Row]:
         failures = self.chance.randint(1, 4)
         policy = BreakerPolicy(
             failures=failures, failing_lanes=failures + 1, window=self.chance.randint(1, 4), start_window=1
         )
-        return Lanes(limits=self.limits, breaker_policy=policy, draw=self.chance.random)
+        return Lanes(
+            limits=self.limits, breaker_policy=policy, draw=self.chance.random, group_of=lambda row: row.group_id
+        )
 
     # ---- what the world does
 
     def commit(self) -> None:
-        subscription = self.chance.choice(SUBSCRIPTIONS)
-        if subscription in self.dropped:
+        group = self.chance.choice(GROUPS)
+        if group in self.dropped:
             return
         for _ in range(self.chance.randint(1, 4)):
             event = EventId(self.next_event)
             self.next_event += 1
-            row = Row(subscription_id=subscription, device_id=self.chance.choice(DEVICES), event_id=event)
-            self.store[subscription][event] = row
+            row = Row(group_id=group, device_id=self.chance.choice(DEVICES), event_id=event)
+            self.store[group][event] = row
             self.unannounced.append(row)
 
     def announce(self) -> None:
         rows, self.unannounced = self.unannounced, []
-        self.lanes.offer([row for row in rows if row.subscription_id not in self.dropped], self.now)
+        self.lanes.offer([row for row in rows if row.group_id not in self.dropped], self.now)
 
     def send(self) -> None:
         self.now += timedelta(seconds=self.chance.choice([0, 0, 1, 10]))
         for sendable in self.lanes.take(self.now):
             self.check_departure(sendable.row)
             self.flying.append(sendable)
-        living = [item for item in self.flying if item.row.subscription_id not in self.dropped]
+        living = [item for item in self.flying if item.row.group_id not in self.dropped]
         assert len(living) <= self.limits.in_flight
 
     def check_departure(self, row: Row) -> None:
-        lane = (row.subscription_id, row.device_id)
-        key = (row.subscription_id, row.event_id)
-        assert row.subscription_id not in self.dropped | self.paused
-        assert all((other.row.subscription_id, other.row.device_id) != lane for other in self.flying)
-        assert row.event_id in self.store[row.subscription_id], "sent although it was settled"
+        lane = (row.group_id, row.device_id)
+        key = (row.group_id, row.event_id)
+        assert row.group_id not in self.dropped | self.paused
+        assert all((other.row.group_id, other.row.device_id) != lane for other in self.flying)
+        assert row.event_id in self.store[row.group_id], "sent although it was settled"
         if key not in self.seen and key not in self.sent_again:
             assert self.arrived.get(lane, 0) < row.event_id, "overtaken"
-            older = [item for item in self.store[row.subscription_id].values() if item.device_id == row.device_id]
-            fresh = [item.event_id for item in older if (item.subscription_id, item.event_id) not in self.sent_again]
+            older = [item for item in self.store[row.group_id].values() if item.device_id == row.device_id]
+            fresh = [item.event_id for item in older if (item.group_id, item.event_id) not in self.sent_again]
             assert min(fresh) == row.event_id, "an older event of the lane was passed by"
             self.arrived[lane] = row.event_id
         self.seen.add(key)
@@ -124,7 +126,7 @@ class World:
                 at=self.now + timedelta(seconds=7),
                 reason=FailureReason.THROTTLED,
                 spends_attempt=False,
-                holds_subscription=True,
+                holds_callback=True,
             )
         reason = self.chance.choice(REASONS)
         at = self.now + timedelta(seconds=self.chance.randint(1, 60))
@@ -133,7 +135,7 @@ class World:
     def settle(self, sendable: Sendable[Row], verdict: Verdict) -> None:
         row = sendable.row
         self.flying.remove(sendable)
-        rows = self.store[row.subscription_id]
+        rows = self.store[row.group_id]
         match verdict:
             case Delivered():
                 rows.pop(row.event_id, None)
@@ -154,9 +156,9 @@ class World:
         if not self.dead:
             return
         row = self.dead.pop(self.chance.randrange(len(self.dead)))
-        if row.subscription_id not in self.dropped:
-            self.store[row.subscription_id][row.event_id] = row
-            self.sent_again.add((row.subscription_id, row.event_id))
+        if row.group_id not in self.dropped:
+            self.store[row.group_id][row.event_id] = row
+            self.sent_again.add((row.group_id, row.event_id))
             self.lanes.offer_again([row])
 
     def ask(self) -> None:
@@ -175,25 +177,25 @@ class World:
         self.lanes.loaded(request, rows, self.now)
 
     def snapshot(self, request: LoadRequest) -> list[Row]:
-        rows = self.store[request.subscription_id]
+        rows = self.store[request.group_id]
         return [rows[event] for event in sorted(rows) if event > request.after][: request.limit]
 
     def pause_or_resume(self) -> None:
-        subscription = self.chance.choice(SUBSCRIPTIONS)
-        if subscription in self.paused:
-            self.paused.remove(subscription)
-            self.lanes.resume(subscription)
-        elif subscription not in self.dropped:
-            self.paused.add(subscription)
-            self.lanes.pause(subscription)
+        group = self.chance.choice(GROUPS)
+        if group in self.paused:
+            self.paused.remove(group)
+            self.lanes.resume(group)
+        elif group not in self.dropped:
+            self.paused.add(group)
+            self.lanes.pause(group)
 
     def drop(self) -> None:
-        subscription = SUBSCRIPTIONS[-1]
-        if subscription not in self.dropped:
-            self.dropped.add(subscription)
-            self.paused.discard(subscription)
-            self.store.pop(subscription, None)
-            self.lanes.drop_subscription(subscription)
+        group = GROUPS[-1]
+        if group not in self.dropped:
+            self.dropped.add(group)
+            self.paused.discard(group)
+            self.store.pop(group, None)
+            self.lanes.drop_group(group)
 
     def restart(self) -> None:
         """Forget everything in memory, as a killed process does."""
@@ -201,11 +203,11 @@ class World:
         self.reads.clear()
         self.unannounced.clear()
         self.lanes = self.fresh_lanes()
-        for subscription, rows in self.store.items():
+        for group, rows in self.store.items():
             if rows:
-                self.lanes.add_backlog(subscription)
-        for subscription in self.paused:
-            self.lanes.pause(subscription)
+                self.lanes.add_backlog(group)
+        for group in self.paused:
+            self.lanes.pause(group)
 
     # ---- a run
 
@@ -229,8 +231,8 @@ class World:
 
     def come_to_rest(self) -> None:
         """Everything is up again: all that is left is delivered, in order, without further help."""
-        for subscription in sorted(self.paused):
-            self.lanes.resume(subscription)
+        for group in sorted(self.paused):
+            self.lanes.resume(group)
         self.paused.clear()
         for _ in range(3_000):
             self.announce()

@@ -96,7 +96,7 @@ def test_retry_after_holds_the_whole_subscription_and_spends_nothing(status: int
         at=NOW + timedelta(seconds=7),
         reason=FailureReason.THROTTLED,
         spends_attempt=False,
-        holds_subscription=True,
+        holds_callback=True,
     )
 
 

@@ -1,4 +1,4 @@
-"""Of one subscription's backlog only a window is in memory: its oldest part, lane by lane; the rest is read later.
+"""Of one callback group's backlog only a window is in memory: its oldest part, lane by lane; the rest is read later.
 
 While rows are left behind ("spilled"), `cursor` divides them: every undelivered row up to it is in memory, every one
 after it is in the store, save heads that were on their way when the window was cut. New rows are then not queued,
@@ -12,18 +12,18 @@ from datetime import datetime
 from enum import Enum
 from typing import Generic
 
-from firmcast.ids import DeviceId, EventId, SubscriptionId
+from firmcast.ids import DeviceId, EventId
 from firmcast.push.breaker import Breaker, BreakerState
 from firmcast.push.lane import DeliveryT, Lane, LaneState
-from firmcast.push.model import Trouble
+from firmcast.push.model import GroupId, Trouble
 from firmcast.push.timers import Timers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadRequest:
-    """Undelivered rows wanted of the store: of one subscription, after an event, oldest first, at most so many."""
+    """Undelivered rows wanted of the store: of one group, after an event, oldest first, at most so many."""
 
-    subscription_id: SubscriptionId
+    group_id: GroupId
     after: EventId
     limit: int
 
@@ -66,29 +66,27 @@ class _Spill(Generic[DeliveryT]):
         self.settled = set()
 
 
-class SubscriptionLanes(Generic[DeliveryT]):
-    """The lanes of one subscription that are in memory, its breaker, and what it has left in the store."""
+class GroupLanes(Generic[DeliveryT]):
+    """The lanes of one group that are in memory, its breaker, and what it has left in the store."""
 
     __slots__ = (
         "_ready",
         "_spill",
         "_timers",
         "breaker",
+        "group_id",
         "highest",
         "in_flight",
         "in_turn",
         "lanes",
         "paused",
         "queued",
-        "subscription_id",
         "window_rows",
     )
 
-    def __init__(
-        self, subscription_id: SubscriptionId, breaker: Breaker, timers: Timers[DeliveryT], *, window_rows: int
-    ) -> None:
+    def __init__(self, group_id: GroupId, breaker: Breaker, timers: Timers[DeliveryT], *, window_rows: int) -> None:
         """Start empty; `window_rows` is how many rows may be in memory."""
-        self.subscription_id = subscription_id
+        self.group_id = group_id
         self.breaker = breaker
         self.window_rows = window_rows
         self.lanes: dict[DeviceId, Lane[DeliveryT]] = {}
@@ -152,7 +150,7 @@ class SubscriptionLanes(Generic[DeliveryT]):
         spill = self._spill
         assert spill is not None
         request = LoadRequest(
-            subscription_id=self.subscription_id,
+            group_id=self.group_id,
             after=spill.cursor,
             limit=max(1, min(limit, self.window_rows - self.queued)),
         )
