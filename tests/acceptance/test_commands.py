@@ -1,0 +1,128 @@
+"""The commands as a person or a script uses them."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+COMMAND = str(Path(sys.executable).with_name("firmcast"))
+
+
+async def run(*words, folder=None, status=0, **environment):
+    process = await asyncio.create_subprocess_exec(
+        COMMAND,
+        *map(str, words),
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    said, errors = await process.communicate()
+    assert process.returncode == status, (words, process.returncode, said, errors)
+    assert b"Traceback" not in errors
+    return said.decode(), errors.decode()
+
+
+async def test_demo_shows_every_push_as_json():
+    said, _ = await run("demo", "--devices", "4", "--with-failure", "--json")
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert lines[-1] == {
+        "summary": {"devices": 4, "succeeded": 3, "failed": 1, "pushes": len(lines) - 1, "lost": 0, "out_of_order": 0}
+    }
+    assert all(set(line) == {"push", "headers"} for line in lines[:-1])
+    assert all(name == name.lower() for line in lines[:-1] for name in line["headers"])
+    results = [line["push"]["status"] for line in lines[:-1] if line["push"]["notifyType"] == "fwUpgradeResultNotify"]
+    assert sorted(results) == ["FAIL", "SUCCESS", "SUCCESS", "SUCCESS"]
+
+
+async def test_demo_takes_a_file_and_shows_a_table(tmp_path):
+    image = tmp_path / "image.bin"
+    image.write_bytes(os.urandom(10_000))
+    said, _ = await run("demo", "--devices", "2", "--firmware", image)
+    assert "10,000 bytes" in said
+    assert "10 pushes received, 0 lost, 0 out of order; 2 of 2 upgraded" in said
+
+
+async def test_demo_says_which_device_did_not_end_in_time():
+    _, errors = await run("demo", "--devices", "2", "--timeout", "1", "--firmware", _large_file(), status=1)
+    assert "demo-1: expected SUCCESS, got no result in time" in errors
+
+
+def _large_file():
+    import tempfile
+
+    with tempfile.NamedTemporaryFile(delete=False) as file:
+        file.truncate(32 << 20)
+    return file.name
+
+
+async def test_an_upgrade_by_commands_alone(served, tmp_path):
+    shell = {"FIRMCAST_DATA": str(served.data)}
+    made = json.loads((await run("app", "create", "by hand", "--json", **shell))[0])
+    shell |= {"FIRMCAST_APP_ID": made["application_id"], "FIRMCAST_APP_SECRET": made["secret"]}
+    assert "by hand" in (await run("app", "list", **shell))[0]
+    device_id = (await run("device", "add", "virtual-1", **shell))[0].strip()
+    image = tmp_path / "image.bin"
+    image.write_bytes(os.urandom(50_000))
+    uploaded = json.loads((await run("firmware", "upload", image, "--version", "2.0.0", "--json", **shell))[0])
+    assert uploaded["package_id"] in (await run("firmware", "list", "--json", **shell))[0]
+    server = f"127.0.0.1:{served.coap_port}"
+    simulation = asyncio.create_task(
+        run("simulate", "--server", server, "--devices", "1", "--quick", "--until-updated", "--json")
+    )
+    task_id = (await run("upgrade", "create", "--package", uploaded["package_id"], "--device", device_id, **shell))[0]
+    said, _ = await run("upgrade", "watch", task_id.strip(), "--json", **shell)
+    assert json.loads(said.splitlines()[-1])["status"] == "success"
+    statistics = json.loads((await simulation)[0])
+    assert (statistics["updates_succeeded"], statistics["statuses"][0]["version"]) == (1, "2.0.0")
+    assert json.loads((await run("upgrade", "list", "--json", **shell))[0])["staResult"]["success"] == 1
+    listed = json.loads((await run("device", "list", "--json", **shell))[0])
+    assert listed["deviceInfo"]["fwVersion"] == "2.0.0"
+    assert json.loads((await run("push", "log", "--json", **shell))[0]) == []
+
+
+async def test_listen_prints_what_arrives(world):
+    port = world.callback.server.address[1]
+    await world.callback.server.stop()
+    folder = world.callback.files.certificate.parent
+    listening = asyncio.create_task(
+        run(
+            "listen", "--port", port, "--tls", folder, "--count", 5, "--json",
+            FIRMCAST_SIGNING_SECRET=world.credentials["signing_secret"],
+        )
+    )  # fmt: skip
+    from firmcast.simulator.device import DeviceSpec
+    from firmcast.simulator.fleet import Fleet
+    from firmcast.simulator.profile import PROFILES
+    from firmcast.simulator.timing import QUICK
+
+    await world.prepare(["one"], os.urandom(5_000), version="2.0.0")
+    device = DeviceSpec(endpoint_name="one", profile=PROFILES["pull"])
+    async with Fleet(server=("127.0.0.1", world.served.coap_port), devices=[device], timing=QUICK) as fleet:
+        await fleet.registered()
+        await world.create_task()
+        said, _ = await listening
+    bodies = [json.loads(line)["push"] for line in said.splitlines()]
+    assert [body.get("step") for body in bodies] == ["1", "2", "3", "0", None]
+    await world.callback.listen(0)
+
+
+async def test_what_cannot_be_is_said_in_one_line(served, tmp_path):
+    shell = {"FIRMCAST_DATA": str(served.data), "FIRMCAST_APP_ID": "nobody", "FIRMCAST_APP_SECRET": "wrong"}
+    _, errors = await run("device", "list", status=1, **shell)
+    assert "AppId or secret is not right" in errors
+    _, errors = await run("app", "list", "--data", tmp_path / "empty", status=1)
+    assert "no platform is known" in errors
+    _, errors = await run("simulate", "--profile", "unheard-of", status=1)
+    assert "no profile 'unheard-of'" in errors
+
+
+async def test_a_port_that_is_taken_is_said_in_one_line(served, tmp_path):
+    _, errors = await run(
+        "serve", "--data", tmp_path / "other", "--port", "0", "--coap-port", served.coap_port, status=1
+    )
+    assert "cannot listen for devices on 127.0.0.1" in errors
+    _, errors = await run("serve", "--data", tmp_path / "third", "--port", served.port, "--coap-port", "0", status=1)
+    assert f"cannot listen on 127.0.0.1:{served.port}" in errors
+    await run("serve", "--port", "99999", status=2)
