@@ -57,7 +57,7 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration], now
     """Apply what has not been applied and return how many steps that was.
 
     Raises:
-        StartError: the store is of a later release, or an applied step has another text than ours.
+        StartError: the store is of a later release, an applied step has another text than ours, or a step failed.
     """
     connection.execute(_CREATE)
     applied = dict(connection.execute("SELECT number, digest FROM schema_version"))
@@ -70,7 +70,11 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration], now
             message = f"the store was made by another text of {migration.name}; it cannot be trusted with this release"
             raise StartError(message)
     for migration in migrations[newest:]:
-        _apply(connection, migration, now)
+        try:
+            _apply(connection, migration, now)
+        except sqlite3.Error as error:
+            message = f"{migration.name} cannot be applied to the store: {error}"
+            raise StartError(message) from error
     return len(migrations) - newest
 
 

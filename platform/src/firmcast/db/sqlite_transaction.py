@@ -133,6 +133,8 @@ def translated(error: Exception) -> Exception:
     primary = code & 0xFF
     if primary == sqlite3.SQLITE_FULL:
         return StoreFullError("no space is left for the store")
+    if primary == sqlite3.SQLITE_READONLY:
+        return StoreError("what was asked for as a read has tried to write")
     if primary in _BROKEN:
         return StoreBrokenError(f"{error} ({getattr(error, 'sqlite_errorname', code)})")
     return error
