@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from firmcast.db.sqlite import SqliteDatabase
+from firmcast.events.log import EventLog
 
 
 @pytest.fixture
@@ -15,3 +17,9 @@ async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
     opened = await SqliteDatabase.open(tmp_path / "store" / "firmcast.db", datetime.now(UTC))
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def event_log() -> EventLog:
+    """Return a log that nobody listens to; what is sent of an event is its fact."""
+    return EventLog(encode=lambda event: msgspec.json.encode(event.fact))
