@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmcast.db.sqlite import SqliteDatabase
-from firmcast.events import use_cases
+from firmcast.db.statement import portable
+from firmcast.events import store, use_cases
 from firmcast.events.log import EventLog
 from firmcast.events.model import (
     FirmwareStateChanged,
@@ -114,3 +115,118 @@ async def test_history_is_read_from_a_number_on(database: SqliteDatabase, tmp_pa
     await database.write(append, EventLog(encode=encode), [new("a") for _ in range(10)])
     rest = await database.read(use_cases.of_device, DeviceId("a"), after_sequence=7, limit=2)
     assert [event.sequence for event in rest] == [8, 9]
+
+
+async def test_many_events_of_many_devices_take_three_statements(database: SqliteDatabase) -> None:
+    class Counting:
+        """A transaction that counts what is asked of it."""
+
+        def __init__(self, tx) -> None:
+            self.tx = tx
+            self.statements = 0
+
+        async def fetch(self, statement, *arguments):
+            self.statements += 1
+            return await self.tx.fetch(statement, *arguments)
+
+        async def execute(self, statement, *arguments):
+            self.statements += 1
+            return await self.tx.execute(statement, *arguments)
+
+    async def counted(tx):
+        counting = Counting(tx)
+        events = await EventLog(encode=encode).append(counting, [new(f"d{number % 70}") for number in range(300)])
+        return counting.statements, events
+
+    statements, events = await database.write(counted)
+    assert statements == 3
+    assert [event.sequence for event in events] == [number // 70 + 1 for number in range(300)]
+    positions = [event.event_id for event in events]
+    assert positions == sorted(set(positions))
+
+
+async def test_nothing_appended_is_nothing_done(database: SqliteDatabase) -> None:
+    async def refuse(_tx, _events) -> None:
+        raise ValueError("no")
+
+    assert await database.write(append, EventLog(encode=encode, projections=[refuse]), []) == []
+
+
+async def test_a_position_is_never_given_twice(database: SqliteDatabase) -> None:
+    async def forget(tx):
+        await tx.execute(portable("DELETE FROM event"))
+
+    log = EventLog(encode=encode)
+    first = await database.write(append, log, [new("a"), new("b")])
+    await database.write(forget)
+    second = await database.write(append, log, [new("a"), new("b")])
+    assert min(event.event_id for event in second) > max(event.event_id for event in first)
+    assert [event.sequence for event in second] == [2, 2]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12),
+            st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
+            st.sampled_from(Outcome),
+            st.integers(0, 1 << 40),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_every_word_and_byte_comes_back(tmp_path_factory: pytest.TempPathFactory, told) -> None:
+    def body(event) -> bytes:
+        return json.dumps({"told": event.fact.description}, ensure_ascii=False, indent=1).encode()
+
+    async def check() -> None:
+        opened = await SqliteDatabase.open(tmp_path_factory.mktemp("log") / "store.db", NOW)
+        facts = [
+            FirmwareUpgradeEnded(
+                outcome=outcome,
+                description=description,
+                source_version=version,
+                target_version="",
+                current_version=version,
+                duration=duration,
+            )
+            for version, description, outcome, duration in told
+        ]
+        log = EventLog(encode=body)
+        events = await opened.write(append, log, [new(f"device {fact.source_version}", fact) for fact in facts])
+        for event in events:
+            after = event.sequence - 1
+            assert await opened.read(use_cases.of_device, event.device_id, after, 1) == [event]
+        stored = await opened.read(use_cases.bodies, [event.event_id for event in events])
+        assert [stored[event.event_id].body for event in events] == [body(event) for event in events]
+        await opened.close()
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize(
+    ("statement", "arguments", "index"),
+    [
+        (store.SELECT_STORED, ["[1]"], "event USING INTEGER PRIMARY KEY"),
+        (store.SELECT_OF_DEVICE, ["a", 0, 10], "event USING INDEX event_by_device"),
+    ],
+)
+async def test_no_read_of_the_log_walks_through_it(database: SqliteDatabase, statement, arguments, index) -> None:
+    async def plan(tx):
+        return [row[3] for row in await tx.fetch(portable(f"EXPLAIN QUERY PLAN {statement.sqlite}"), *arguments)]
+
+    steps = await database.read(plan)
+    assert any(f"SEARCH {index}" in step for step in steps), steps
+    assert not any(step.startswith("SCAN event") for step in steps), steps
+
+
+async def test_what_is_encoded_is_the_event_in_full(database: SqliteDatabase) -> None:
+    encoded: list[object] = []
+
+    def keep(event) -> bytes:
+        encoded.append(event)
+        return b"{}"
+
+    assert await database.write(append, EventLog(encode=keep), [new("a"), new("b")]) == encoded
