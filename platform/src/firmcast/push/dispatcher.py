@@ -108,8 +108,9 @@ class Dispatcher:
         self._database.listen(APPLICATIONS_CHANGED, self._guarded(self._on_applications_changed))
         await self._database.write(use_cases.hasten, self._clock.now() + _RESTART_GRACE)
         async with self._refreshing:
-            self._callbacks = await self._database.read(all_callbacks, self._sealer)
+            # In this order: a subscription that has deliveries and then is unknown was deleted, and is not just new.
             left_over = await self._database.read(use_cases.subscriptions_with_deliveries)
+            self._callbacks = await self._database.read(all_callbacks, self._sealer)
             self._spawn(self._writer.run())
             early, self._early = self._early or [], None
             self._begin_with({*left_over, *(delivery.subscription_id for delivery in early)})
