@@ -1,7 +1,8 @@
 """Writes as many rows as it is told, many at a time, and prints the text of each when it is acknowledged.
 
-Usage: writing_process.py STORE PREFIX ROWS [SPARE_BYTES]. With SPARE_BYTES no file may become longer than the log of
-the store is plus so many bytes, so that a write of the disk fails; it prints `broken` when it was told so.
+Usage: writing_process.py STORE PREFIX ROWS [SPARE_BYTES]. With SPARE_BYTES no file may become longer, after the first
+rows, than the log of the store is plus so many bytes, so that a write of the disk fails; it prints `broken` when it
+was told so.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from firmcast.errors import StoreBrokenError
 CREATE = portable("CREATE TABLE IF NOT EXISTS note (number INTEGER PRIMARY KEY, text TEXT, weight BLOB)")
 INSERT = portable("INSERT INTO note (text, weight) VALUES (?1, zeroblob(500))")
 WRITERS = 64
+MORE_THAN_A_GROUP = 1_500
 
 
 async def execute(tx, statement, *arguments):
@@ -31,10 +33,6 @@ def say(text: str) -> None:
 async def main(path: Path, prefix: str, rows: int, spare: int) -> None:
     database = await SqliteDatabase.open(path, datetime.now(UTC))
     await database.write(execute, CREATE)
-    if spare:
-        limit = path.with_name(f"{path.name}-wal").stat().st_size + spare
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
     numbers = iter(range(rows))
 
     async def write() -> None:
@@ -43,8 +41,15 @@ async def main(path: Path, prefix: str, rows: int, spare: int) -> None:
             await database.write(execute, INSERT, text)
             say(text)
 
-    results = await asyncio.gather(*(write() for _ in range(WRITERS)), return_exceptions=True)
-    if spare:
+    if not spare:
+        await asyncio.gather(*(write() for _ in range(WRITERS)))
+    else:
+        numbers = iter(range(WRITERS))
+        await write()
+        limit = path.with_name(f"{path.name}-wal").stat().st_size + spare
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        numbers = iter(range(WRITERS, rows))
+        results = await asyncio.gather(*(write() for _ in range(MORE_THAN_A_GROUP)), return_exceptions=True)
         # Whoever was still writing was refused, and so is whatever comes now.
         assert all(isinstance(result, StoreBrokenError) for result in results), results[:3]
         await asyncio.wait_for(database.broken.wait(), 5)
