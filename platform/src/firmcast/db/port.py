@@ -23,7 +23,10 @@ Listener = Callable[[Sequence[Any]], None]
 
 
 class Transaction(Protocol):
-    """An open transaction. Its methods never leave it half done: an error ends it and nothing is written."""
+    """An open transaction. Its methods never leave it half done: an error ends it and nothing is written.
+
+    A use case may catch the error of a statement to say what it means, but then it must raise; it cannot go on.
+    """
 
     async def fetch(self, statement: Statement, *arguments: Value) -> list[Row]:
         """Run a statement and return its rows."""
@@ -62,6 +65,8 @@ class Database(Protocol):
 
         Raises:
             StoreFullError: no space is left; nothing was written.
+            StoreBrokenError: a commit failed, of this or of an earlier write; the process must end.
+            StoreError: the store is closed, or the use case awaited something other than its transaction.
         """
         ...
 
@@ -72,11 +77,15 @@ class Database(Protocol):
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Result:
-        """Run a use case that only reads, on a consistent view of what has been committed."""
+        """Run a use case that only reads, on a consistent view of what has been committed.
+
+        Raises:
+            StoreError: the store is closed or cannot be read, or the use case has tried to write.
+        """
         ...
 
     def listen(self, channel: Channel, listener: Listener) -> None:
-        """Have `listener` called after each commit that announced something on `channel`."""
+        """Have `listener` called after each commit that announced something on `channel`, before the write returns."""
         ...
 
     async def close(self) -> None:
