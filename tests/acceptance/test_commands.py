@@ -92,6 +92,15 @@ async def test_listen_prints_what_arrives(world):
             FIRMCAST_SIGNING_SECRET=world.credentials["signing_secret"],
         )
     )  # fmt: skip
+    shell = {
+        "FIRMCAST_DATA": str(world.served.data),
+        "FIRMCAST_APP_ID": world.credentials["application_id"],
+        "FIRMCAST_APP_SECRET": world.credentials["secret"],
+    }
+    assert (
+        "from now on"
+        in (await run("push", "subscribe", f"https://127.0.0.1:{port}/v1.0.0/messageReceiver", **shell))[0]
+    )
     from firmcast.simulator.device import DeviceSpec
     from firmcast.simulator.fleet import Fleet
     from firmcast.simulator.profile import PROFILES

@@ -113,6 +113,8 @@ class Platform:
 
     async def _start(self) -> None:
         folder = self.settings.data
+        # What devices and applications tell is nobody else's on this machine.
+        await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
         database = await SqliteDatabase.open(folder / _STORE_FILE, self.clock.now())
         self._parts.push_async_callback(database.close)
         self.database = database

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from firmcast.cli.connection import DEFAULT_FOLDER, AdminToken, Authority, DataFolder, Json, Url, connect
-from firmcast.cli.failures import CommandError, told_plainly
+from firmcast.cli.failures import CommandError, print_table, told_plainly
 
 app = typer.Typer(no_args_is_help=True, help="Applications: create, list, rotate the secret, trust a callback's CA.")
 
@@ -62,7 +62,7 @@ def list_(
             table.add_row(
                 each["application_id"], each["name"], each["created_at"], "frozen" if each["frozen"] else "active"
             )
-        Console().print(table)
+        print_table(table)
 
 
 @app.command()

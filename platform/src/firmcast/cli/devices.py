@@ -5,7 +5,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from firmcast.cli.connection import (
@@ -18,7 +17,7 @@ from firmcast.cli.connection import (
     Url,
     connect,
 )
-from firmcast.cli.failures import told_plainly
+from firmcast.cli.failures import print_table, told_plainly
 from firmcast.cli.northbound import northbound
 from firmcast_sdk.wire.devices import DeviceQuery, RegisterDeviceRequest
 
@@ -64,7 +63,7 @@ def list_(
                 info = device.device_info
                 table.add_row(device.device_id, info.node_id, info.status, info.fw_version, info.model)
         if not as_json:
-            Console().print(table)
+            print_table(table)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from firmcast.errors import FirmcastError
 
@@ -30,3 +31,13 @@ def told_plainly() -> Iterator[None]:
         raise fail(str(error)) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def print_table(table: Table) -> None:
+    """Print a table whose cells are whole, since the next command needs the ids in them."""
+    for column in table.columns:
+        column.overflow = "fold"
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 250
+    console.print(table)

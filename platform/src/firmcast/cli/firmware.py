@@ -21,7 +21,7 @@ from firmcast.cli.connection import (
     Url,
     connect,
 )
-from firmcast.cli.failures import told_plainly
+from firmcast.cli.failures import print_table, told_plainly
 from firmcast.cli.northbound import northbound
 
 app = typer.Typer(no_args_is_help=True, help="Firmware packages: upload, list, delete.")
@@ -92,7 +92,7 @@ def list_(
             table.add_row(
                 each["package_id"], each["name"], each["version"], f"{each['size']:,}", target, each["uploaded_at"]
             )
-        Console().print(table)
+        print_table(table)
 
 
 @app.command()

@@ -5,13 +5,24 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from firmcast.cli.connection import DEFAULT_FOLDER, AdminToken, Authority, DataFolder, Json, Url, connect
-from firmcast.cli.failures import CommandError, told_plainly
+from firmcast.cli.connection import (
+    DEFAULT_FOLDER,
+    AdminToken,
+    ApplicationOption,
+    Authority,
+    DataFolder,
+    Json,
+    SecretOption,
+    Url,
+    connect,
+)
+from firmcast.cli.failures import CommandError, print_table, told_plainly
+from firmcast.cli.northbound import northbound
+from firmcast_sdk.wire.notifications import NotifyType
 
-app = typer.Typer(no_args_is_help=True, help="Deliveries: look at them, send them again.")
+app = typer.Typer(no_args_is_help=True, help="Pushes: subscribe, look at deliveries, send them again.")
 
 
 class Listing(StrEnum):
@@ -28,7 +39,7 @@ _PATHS = {
     Listing.DEAD: ("/v1/dead-letters", "dead_letters"),
 }
 _COLUMNS = {
-    Listing.ATTEMPTS: ("attempted_at", "device_id", "event_id", "number", "status", "failure", "seconds", "address"),
+    Listing.ATTEMPTS: ("attempted_at", "device_id", "event_id", "number", "status", "failure", "subscription_id"),
     Listing.WAITING: ("event_id", "device_id", "sequence", "attempts", "next_attempt_at", "reason", "subscription_id"),
     Listing.DEAD: ("died_at", "event_id", "device_id", "sequence", "attempts", "reason", "subscription_id"),
 }
@@ -59,9 +70,24 @@ def log(
         table = Table(*(column.replace("_", " ") for column in _COLUMNS[what]))
         for each in answer[key]:
             table.add_row(*("" if each[column] is None else str(each[column]) for column in _COLUMNS[what]))
-        console = Console()
-        console.print(table)
-        console.print(f"{len(answer[key])} of {answer['total']}")
+        print_table(table)
+        typer.echo(f"{len(answer[key])} of {answer['total']}")
+
+
+@app.command()
+def subscribe(
+    callback: Annotated[str, typer.Argument(help="URL with scheme, host, port and path.")],
+    application: ApplicationOption,
+    secret: SecretOption,
+    url: Url = "",
+    authority: Authority = None,
+    data: DataFolder = DEFAULT_FOLDER,
+) -> None:
+    """Have an application's firmware states and results pushed to a callback; a former one is moved."""
+    with told_plainly(), northbound(connect(url, authority, "", data), application, secret) as client:
+        client.subscribe(NotifyType.FW_UPGRADE_STATE_CHANGE, callback)
+        client.subscribe(NotifyType.FW_UPGRADE_RESULT, callback)
+    typer.echo(f"states and results go to {callback} from now on")
 
 
 @app.command()

@@ -33,6 +33,9 @@ def simulate(
     until_updated: Annotated[
         bool, typer.Option("--until-updated", help="End when every device has had an update.")
     ] = False,
+    linger: Annotated[
+        float, typer.Option(min=0, help="Seconds to stay after that, so that the server can read how it went.")
+    ] = 5.0,
     quick: Annotated[bool, typer.Option("--quick", help="Short time-outs, for a server on this machine.")] = False,
     seed: Annotated[int | None, typer.Option(help="Makes its jitter repeatable.")] = None,
     as_json: Json = False,
@@ -55,12 +58,12 @@ def simulate(
         seed=seed,
     )
     with told_plainly():
-        statistics = uvloop.run(_run(fleet, until_updated=until_updated, shown=not as_json))
+        statistics = uvloop.run(_run(fleet, until_updated=until_updated, linger=linger, shown=not as_json))
     if as_json:
         typer.echo(json.dumps(statistics.as_dict()))
 
 
-async def _run(fleet: Fleet, *, until_updated: bool, shown: bool) -> FleetStatistics:
+async def _run(fleet: Fleet, *, until_updated: bool, linger: float, shown: bool) -> FleetStatistics:
     interrupted = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, interrupted.set)
@@ -68,13 +71,19 @@ async def _run(fleet: Fleet, *, until_updated: bool, shown: bool) -> FleetStatis
     async with fleet:
         waits: set[asyncio.Task[object]] = {asyncio.create_task(interrupted.wait())}
         if until_updated:
-            waits.add(asyncio.create_task(fleet.updated()))
+            waits.add(asyncio.create_task(_updated(fleet, linger)))
         live = Live(get_renderable=lambda: _table(fleet.statistics()), console=console, refresh_per_second=4)
         with live if shown and console.is_terminal else nullcontext():
             _done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()
         return fleet.statistics()
+
+
+async def _updated(fleet: Fleet, linger: float) -> None:
+    """Return some time after the last update: a device that left at once could not be asked how it ended."""
+    await fleet.updated()
+    await asyncio.sleep(linger)
 
 
 def _table(statistics: FleetStatistics) -> Table:

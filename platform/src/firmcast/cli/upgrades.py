@@ -21,7 +21,7 @@ from firmcast.cli.connection import (
     Url,
     connect,
 )
-from firmcast.cli.failures import told_plainly
+from firmcast.cli.failures import print_table, told_plainly
 from firmcast.cli.northbound import northbound
 from firmcast_sdk import NorthboundClient
 from firmcast_sdk.wire.operations import CreateUpgradeRequest, ExecuteType, Operation, Policy, Targets
@@ -108,7 +108,7 @@ def list_(
                 str(counts.wait + counts.processing),
             )
         if not as_json:
-            Console().print(table)
+            print_table(table)
 
 
 def _looks(client: NorthboundClient, task: str) -> Iterator[Operation]:
@@ -143,4 +143,4 @@ def _print_devices(client: NorthboundClient, task: str, *, as_json: bool) -> Non
             share.detail_info or "",
         )
     if not as_json:
-        Console().print(table)
+        print_table(table)
