@@ -44,17 +44,12 @@ async def test_demo_takes_a_file_and_shows_a_table(tmp_path):
     assert "10 pushes received, 0 lost, 0 out of order; 2 of 2 upgraded" in said
 
 
-async def test_demo_says_which_device_did_not_end_in_time():
-    _, errors = await run("demo", "--devices", "2", "--timeout", "1", "--firmware", _large_file(), status=1)
-    assert "demo-1: expected SUCCESS, got no result in time" in errors
-
-
-def _large_file():
-    import tempfile
-
-    with tempfile.NamedTemporaryFile(delete=False) as file:
+async def test_demo_says_which_device_did_not_end_in_time(tmp_path):
+    image = tmp_path / "large.bin"
+    with image.open("wb") as file:
         file.truncate(32 << 20)
-    return file.name
+    _, errors = await run("demo", "--devices", "2", "--timeout", "1", "--firmware", image, status=1)
+    assert "demo-1: expected SUCCESS, got no result in time" in errors
 
 
 async def test_an_upgrade_by_commands_alone(served, tmp_path):

@@ -48,4 +48,4 @@ def test_the_administrators_token_does_not_print(monkeypatch: pytest.MonkeyPatch
 
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
-        Settings().rest.port = 1  # type: ignore[misc]
+        Settings().rest.port = 1  # type: ignore[misc]  # what must not be possible
