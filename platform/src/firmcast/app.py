@@ -10,42 +10,31 @@ import ssl
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Self
 
 from starlette.applications import Starlette
 
-from firmcast.applications import api as applications_api
-from firmcast.applications import use_cases as applications
 from firmcast.clock import Clock, SystemClock
 from firmcast.db.port import Database
 from firmcast.db.sqlite import SqliteDatabase
-from firmcast.devices import api as devices_api
 from firmcast.errors import StartError
 from firmcast.events.log import EventLog
-from firmcast.firmware import api as firmware_api
 from firmcast.firmware import use_cases as firmware
 from firmcast.firmware.files import FirmwareFiles
 from firmcast.gateway.server import Gateway
-from firmcast.ids import ApplicationId
-from firmcast.push import api as push_api
+from firmcast.http_api import HttpParts, endpoints
 from firmcast.push.configuration import destination_rules, sender_limits
 from firmcast.push.destination import parse_callback_url
 from firmcast.push.dispatcher import Dispatcher
 from firmcast.push.envelope import encode_event
 from firmcast.push.http_sender import HttpSender
 from firmcast.push.use_cases import fan_out
-from firmcast.rest import health
 from firmcast.rest.application import http_application
-from firmcast.rest.authentication import administrator_authentication, application_authentication
 from firmcast.rest.certificates import load_or_make_certificate
 from firmcast.rest.server import HttpsServer
 from firmcast.sealing import Sealer, load_or_create_key
 from firmcast.settings import Settings
-from firmcast.subscriptions import api as subscriptions_api
-from firmcast.upgrades import api as upgrades_api
-from firmcast.upgrades import use_cases as upgrades
 from firmcast.upgrades.engine import UpgradeEngine
 from firmcast.upgrades.limits import Limits, limits_of
 
@@ -158,51 +147,20 @@ class Platform:
         self._parts.callback(task.cancel)
 
     def _http(self, sealer: Sealer, files: FirmwareFiles, log: EventLog, limits: Limits) -> Starlette:
-        database, clock, rest = self.database, self.clock, self.settings.rest
-        authenticate = application_authentication(applications_api.token_check(database, clock))
-        authorise = administrator_authentication(self.admin_token)
         rules = destination_rules(self.settings.push)
-
-        async def require_application(application_id: ApplicationId) -> object:
-            return await database.read(applications.find, application_id)
-
-        return http_application(
-            [
-                *applications_api.routes(
-                    database=database, clock=clock, sealer=sealer, settings=rest, authorise_administrator=authorise
-                ),
-                *subscriptions_api.routes(
-                    database=database,
-                    clock=clock,
-                    authenticate=authenticate,
-                    check_callback=lambda url: rules.check(parse_callback_url(url)),
-                    body_limit=rest.body_limit,
-                ),
-                *devices_api.routes(
-                    database=database,
-                    clock=clock,
-                    authenticate=authenticate,
-                    sealer=sealer,
-                    release_device=partial(upgrades.release_device, log=log, limits=limits),
-                    body_limit=rest.body_limit,
-                ),
-                *firmware_api.routes(
-                    database=database,
-                    clock=clock,
-                    authenticate=authenticate,
-                    authorise_administrator=authorise,
-                    files=files,
-                    size_limit=self.settings.firmware.size_limit,
-                    is_needed=upgrades.is_needed,
-                    require_application=require_application,
-                ),
-                *upgrades_api.routes(
-                    database=database, clock=clock, authenticate=authenticate, body_limit=rest.body_limit
-                ),
-                *push_api.routes(database=database, authorise_administrator=authorise),
-                *health.routes(self._readiness),
-            ]
+        parts = HttpParts(
+            database=self.database,
+            clock=self.clock,
+            settings=self.settings,
+            sealer=sealer,
+            files=files,
+            log=log,
+            limits=limits,
+            admin_token=self.admin_token,
+            check_callback=lambda url: rules.check(parse_callback_url(url)),
+            check_readiness=self._readiness,
         )
+        return http_application(endpoints(parts))
 
     async def _readiness(self) -> Mapping[str, bool]:
         return {"store": not self.broken.is_set(), "gateway": self.gateway.is_listening}

@@ -18,7 +18,7 @@ from firmcast.db.port import Database
 from firmcast.errors import NotAllowedError
 from firmcast.ids import ApplicationId
 from firmcast.rest.answers import empty_answer, plain_answer, wire_answer
-from firmcast.rest.authentication import AuthoriseAdministrator, CheckToken
+from firmcast.rest.authentication import AuthoriseAdministrator, CheckToken, Scope
 from firmcast.rest.errors import ApiError
 from firmcast.rest.requests import decode_body, decode_pairs, path_identifier, read_body
 from firmcast.sealing import Sealer
@@ -165,7 +165,7 @@ class _ManagementCalls:
         self._authorise = authorise_administrator
 
     async def create(self, request: Request) -> Response:
-        self._authorise(request)
+        await self._authorise(request, Scope.APPLICATIONS_WRITE)
         said = decode_body(NewApplicationRequest, await read_body(request))
         credentials = await self._database.write(
             use_cases.create, said.name, self._sealer, self._clock.now(), callback_ca=said.callback_ca
@@ -181,22 +181,22 @@ class _ManagementCalls:
         )
 
     async def listed(self, request: Request) -> Response:
-        self._authorise(request)
+        await self._authorise(request, Scope.APPLICATIONS_READ)
         applications = await self._database.read(use_cases.listed)
         return plain_answer({"applications": [_shown(application) for application in applications]})
 
     async def find(self, request: Request) -> Response:
-        self._authorise(request)
+        await self._authorise(request, Scope.APPLICATIONS_READ)
         return plain_answer(_shown(await self._database.read(use_cases.find, _identifier(request))))
 
     async def rotate_secret(self, request: Request) -> Response:
-        self._authorise(request)
+        await self._authorise(request, Scope.APPLICATIONS_WRITE)
         application_id = _identifier(request)
         secret = await self._database.write(use_cases.rotate_secret, application_id)
         return _once({"application_id": application_id, "secret": secret})
 
     async def set_callback_ca(self, request: Request) -> Response:
-        self._authorise(request)
+        await self._authorise(request, Scope.APPLICATIONS_WRITE)
         said = decode_body(CallbackAuthorityRequest, await read_body(request))
         application_id = _identifier(request)
         await self._database.write(use_cases.set_callback_ca, application_id, said.callback_ca)

@@ -21,7 +21,7 @@ from firmcast.firmware.files import FirmwareFiles, TooLargeError
 from firmcast.firmware.model import FirmwarePackage, PackageFilter, PackageMetadata
 from firmcast.ids import ApplicationId, PackageId
 from firmcast.rest.answers import empty_answer, plain_answer, wire_answer
-from firmcast.rest.authentication import Authenticate, AuthoriseAdministrator
+from firmcast.rest.authentication import Authenticate, AuthoriseAdministrator, Scope
 from firmcast.rest.errors import ApiError, ManagementError
 from firmcast.rest.paging import requested_page
 from firmcast.rest.requests import decode_parameters, limited, path_identifier
@@ -167,7 +167,7 @@ class _UploadCalls:
         self._require_application = require_application
 
     async def upload(self, request: Request) -> Response:
-        self._authorise(request)
+        await self._authorise(request, Scope.FIRMWARE_WRITE)
         if request.headers.get("content-type", "").lower().startswith(_FORM_TYPES):
             raise InvalidValueError("content-type", "the body is the package itself: application/octet-stream")
         said = decode_parameters(UploadQuery, request)
@@ -201,7 +201,7 @@ class _UploadCalls:
             return await self._database.write(use_cases.record, application_id, metadata, stored, self._clock.now())
 
     async def listed(self, request: Request) -> Response:
-        self._authorise(request)
+        await self._authorise(request, Scope.FIRMWARE_READ)
         said = decode_parameters(FirmwareQuery, request)
         page = requested_page(
             said.page, said.page_size, default_size=100, largest_size=1000, beyond=wire.PAGE_BEYOND_LIMIT
@@ -222,7 +222,7 @@ class _UploadCalls:
         )
 
     async def find(self, request: Request) -> Response:
-        self._authorise(request)
+        await self._authorise(request, Scope.FIRMWARE_READ)
         return plain_answer(_shown(await self._database.read(use_cases.find, _package_id(request))))
 
 

@@ -17,7 +17,7 @@ from firmcast.ids import DeviceId, EventId, SubscriptionId
 from firmcast.push import use_cases
 from firmcast.push.model import Attempt, DeadLetter, DeliveryFilter, PendingDelivery
 from firmcast.rest.answers import plain_answer
-from firmcast.rest.authentication import AuthoriseAdministrator
+from firmcast.rest.authentication import AuthoriseAdministrator, Scope
 from firmcast.rest.paging import RequestedPage, requested_page
 from firmcast.rest.requests import decode_body, decode_parameters, read_body
 from firmcast_sdk.wire import errors as wire
@@ -69,22 +69,22 @@ class _PushCalls:
         self._authorise = authorise_administrator
 
     async def deliveries(self, request: Request) -> Response:
-        wanted, page = self._read(request)
+        wanted, page = await self._read(request)
         found, total = await self._database.read(use_cases.pending, wanted, Page(page.offset, page.size))
         return _listed("deliveries", [_shown_delivery(item) for item in found], page, total)
 
     async def dead_letters(self, request: Request) -> Response:
-        wanted, page = self._read(request)
+        wanted, page = await self._read(request)
         found, total = await self._database.read(use_cases.dead_letters, wanted, Page(page.offset, page.size))
         return _listed("dead_letters", [_shown_letter(item) for item in found], page, total)
 
     async def attempts(self, request: Request) -> Response:
-        wanted, page = self._read(request)
+        wanted, page = await self._read(request)
         found, total = await self._database.read(use_cases.attempts, wanted, Page(page.offset, page.size))
         return _listed("attempts", [_shown_attempt(item) for item in found], page, total)
 
     async def resend(self, request: Request) -> Response:
-        self._authorise(request)
+        await self._authorise(request, Scope.PUSH_WRITE)
         said = decode_body(ResendRequest, await read_body(request))
         subscription_id = SubscriptionId(said.subscription_id)
         await self._database.write(use_cases.resend, _event_id(said.event_id) or EventId(0), subscription_id)
@@ -92,7 +92,7 @@ class _PushCalls:
 
     async def resend_dead_letters(self, request: Request) -> Response:
         """Move all dead letters back, a batch in each transaction; those that die again meanwhile are not met twice."""
-        self._authorise(request)
+        await self._authorise(request, Scope.PUSH_WRITE)
         said = decode_body(ResendAllRequest, await read_body(request))
         subscription_id = SubscriptionId(said.subscription_id)
         resent = 0
@@ -103,8 +103,8 @@ class _PushCalls:
                 return plain_answer({"resent": resent})
             resent += count
 
-    def _read(self, request: Request) -> tuple[DeliveryFilter, RequestedPage]:
-        self._authorise(request)
+    async def _read(self, request: Request) -> tuple[DeliveryFilter, RequestedPage]:
+        await self._authorise(request, Scope.PUSH_READ)
         said = decode_parameters(DeliveryQuery, request)
         page = requested_page(
             said.page,

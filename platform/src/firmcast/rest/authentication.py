@@ -8,6 +8,8 @@ import hashlib
 import hmac
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
 
 from starlette.requests import Request
 
@@ -27,8 +29,35 @@ CheckToken = Callable[[ApplicationId, str], Awaitable[object]]
 Authenticate = Callable[[Request], Awaitable[ApplicationId]]
 """Returns the application that makes a request, or raises ApiError."""
 
-AuthoriseAdministrator = Callable[[Request], None]
-"""Raises ApiError unless an administrator makes a request."""
+
+class Scope(StrEnum):
+    """What an administrator's token can allow."""
+
+    APPLICATIONS_READ = "applications:read"
+    APPLICATIONS_WRITE = "applications:write"
+    FIRMWARE_READ = "firmware:read"
+    FIRMWARE_WRITE = "firmware:write"
+    UPGRADES_READ = "upgrades:read"
+    UPGRADES_WRITE = "upgrades:write"
+    PUSH_READ = "push:read"
+    PUSH_WRITE = "push:write"
+    AUDIT_READ = "audit:read"
+    ADMINISTRATORS_READ = "administrators:read"
+    ADMINISTRATORS_WRITE = "administrators:write"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Administrator:
+    """Who holds an administrator's token."""
+
+    name: str
+    scopes: frozenset[Scope]
+
+
+EVERY_SCOPE = frozenset(Scope)
+
+AuthoriseAdministrator = Callable[[Request, Scope], Awaitable[Administrator]]
+"""Returns who makes a request, or raises ApiError: unless it is an administrator whose token allows the scope."""
 
 
 def application_authentication(check_token: CheckToken) -> Authenticate:
@@ -52,13 +81,16 @@ def application_authentication(check_token: CheckToken) -> Authenticate:
 
 
 def administrator_authentication(token: str) -> AuthoriseAdministrator:
-    """Return what lets nobody through who does not send `token`."""
+    """Return what lets nobody through who does not send `token`, the operator's own, which allows everything."""
     expected = hashlib.sha256(token.encode()).digest()
+    operator = Administrator(name="operator", scopes=EVERY_SCOPE)
 
-    def authorise(request: Request) -> None:
+    async def authorise(request: Request, scope: Scope) -> Administrator:
         given = hashlib.sha256(bearer_token(request).encode()).digest()
         if not hmac.compare_digest(given, expected):
             raise ManagementError(_UNAUTHORIZED)
+        assert scope in operator.scopes
+        return operator
 
     return authorise
 

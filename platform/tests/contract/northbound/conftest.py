@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -14,23 +13,17 @@ import msgspec
 import pytest
 from starlette.applications import Starlette
 
-from firmcast.applications import api as applications_api
 from firmcast.applications import use_cases as applications
 from firmcast.applications.model import Credentials
 from firmcast.db.port import Database
-from firmcast.devices import api as devices_api
 from firmcast.errors import InvalidValueError
 from firmcast.events.log import EventLog
-from firmcast.firmware import api as firmware_api
 from firmcast.firmware.files import FirmwareFiles
+from firmcast.http_api import HttpParts, endpoints
 from firmcast.ids import ApplicationId, DeviceId
-from firmcast.rest import health
 from firmcast.rest.application import http_application
-from firmcast.rest.authentication import administrator_authentication, application_authentication
 from firmcast.sealing import Sealer
-from firmcast.settings import RestSettings, UpgradeSettings
-from firmcast.subscriptions import api as subscriptions_api
-from firmcast.upgrades import api as upgrades_api
+from firmcast.settings import FirmwareSettings, RestSettings, Settings, UpgradeSettings
 from firmcast.upgrades import use_cases as upgrades
 from firmcast.upgrades.limits import Limits, limits_of
 from firmcast.upgrades.model import DeviceReport, Input
@@ -237,49 +230,28 @@ def golden() -> Callable[[str], bytes]:
 @pytest.fixture
 async def world(database: Database, tmp_path: Path) -> World:
     clock = SetClock()
-    settings = RestSettings(body_limit=1 << 16)
+    settings = RestSettings(body_limit=1 << 18)
     sealer = Sealer(hashlib.sha256(b"a key for tests").digest())
     files = FirmwareFiles(tmp_path / "firmware")
-    authenticate = application_authentication(applications_api.token_check(database, clock))
-    authorise = administrator_authentication(ADMIN_TOKEN)
     log = EventLog(encode=lambda _event: b"{}")
     limits = limits_of(UpgradeSettings())
-
-    async def require_application(application_id: ApplicationId) -> object:
-        return await database.read(applications.find, application_id)
 
     async def ready() -> Mapping[str, bool]:
         return {"store": True}
 
-    asgi = http_application(
-        [
-            *applications_api.routes(
-                database=database, clock=clock, sealer=sealer, settings=settings, authorise_administrator=authorise
-            ),
-            *subscriptions_api.routes(
-                database=database, clock=clock, authenticate=authenticate, check_callback=check_callback
-            ),
-            *devices_api.routes(
-                database=database,
-                clock=clock,
-                authenticate=authenticate,
-                sealer=sealer,
-                release_device=partial(upgrades.release_device, log=log, limits=limits),
-            ),
-            *firmware_api.routes(
-                database=database,
-                clock=clock,
-                authenticate=authenticate,
-                authorise_administrator=authorise,
-                files=files,
-                size_limit=SIZE_LIMIT,
-                is_needed=upgrades.is_needed,
-                require_application=require_application,
-            ),
-            *upgrades_api.routes(database=database, clock=clock, authenticate=authenticate),
-            *health.routes(ready),
-        ]
+    parts = HttpParts(
+        database=database,
+        clock=clock,
+        settings=Settings(rest=settings, firmware=FirmwareSettings(size_limit=SIZE_LIMIT)),
+        sealer=sealer,
+        files=files,
+        log=log,
+        limits=limits,
+        admin_token=ADMIN_TOKEN,
+        check_callback=check_callback,
+        check_readiness=ready,
     )
+    asgi = http_application(endpoints(parts))
     return World(
         database=database,
         clock=clock,

@@ -1,5 +1,19 @@
 -- Everything the first release keeps. Times are microseconds since 1970, UTC; truth values are 0 and 1.
 
+-- audit ----------------------------------------------------------------------------------------------------------
+
+CREATE TABLE audit_entry (
+    entry_id   INTEGER PRIMARY KEY AUTOINCREMENT,
+    made_at    INTEGER NOT NULL,
+    actor_kind TEXT    NOT NULL,
+    actor      TEXT    NOT NULL,
+    action     TEXT    NOT NULL,
+    subject    TEXT    NOT NULL,
+    details    TEXT    NOT NULL
+) STRICT;
+
+CREATE INDEX audit_entry_by_subject ON audit_entry (subject, entry_id);
+
 -- applications ---------------------------------------------------------------------------------------------------
 
 CREATE TABLE application (

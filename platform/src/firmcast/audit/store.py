@@ -1,0 +1,68 @@
+"""The table of audit entries: written once, never changed."""
+
+import msgspec
+
+from firmcast.audit.model import Actor, ActorKind, AuditEntry, AuditFilter
+from firmcast.db.columns import from_column, to_column, to_optional_column
+from firmcast.db.page import Page
+from firmcast.db.port import Row, Transaction
+from firmcast.db.statement import portable
+
+# One change.
+_INSERT = portable(
+    "INSERT INTO audit_entry (made_at, actor_kind, actor, action, subject, details) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+)
+
+_MATCHES = (
+    " FROM audit_entry WHERE (?1 = '' OR actor = ?1) AND (?2 = '' OR substr(action, 1, length(?2)) = ?2)"
+    " AND (?3 = '' OR subject = ?3) AND (?4 IS NULL OR made_at >= ?4) AND (?5 IS NULL OR made_at < ?5)"
+)
+
+# A page of what was changed, the newest first.
+_LIST = portable(
+    "SELECT entry_id, made_at, actor_kind, actor, action, subject, details"
+    + _MATCHES
+    + " ORDER BY entry_id DESC LIMIT ?6 OFFSET ?7"
+)
+
+# How many entries that list has on all pages.
+_COUNT = portable("SELECT count(*)" + _MATCHES)
+
+
+async def insert(tx: Transaction, entry: AuditEntry) -> None:
+    """Write an entry; its id is given by the store."""
+    details = msgspec.json.encode(dict(entry.details)).decode()
+    await tx.execute(
+        _INSERT,
+        to_column(entry.made_at),
+        entry.actor.kind.value,
+        entry.actor.name,
+        entry.action,
+        entry.subject,
+        details,
+    )
+
+
+async def listed(tx: Transaction, wanted: AuditFilter, page: Page) -> tuple[list[AuditEntry], int]:
+    """Return a page of entries, the newest first, and how many there are on all pages."""
+    given = (
+        wanted.actor,
+        wanted.action,
+        wanted.subject,
+        to_optional_column(wanted.made_from),
+        to_optional_column(wanted.made_until),
+    )
+    total = await tx.fetch_row(_COUNT, *given)
+    rows = await tx.fetch(_LIST, *given, page.limit, page.offset)
+    return [_entry(row) for row in rows], 0 if total is None else total[0]
+
+
+def _entry(row: Row) -> AuditEntry:
+    return AuditEntry(
+        entry_id=row[0],
+        made_at=from_column(row[1]),
+        actor=Actor(kind=ActorKind(row[2]), name=row[3]),
+        action=row[4],
+        subject=row[5],
+        details=msgspec.json.decode(row[6], type=dict[str, str]),
+    )

@@ -1,0 +1,90 @@
+"""Every call that the platform answers over HTTP is gathered here, and handed what it needs of the other parts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from starlette.routing import BaseRoute
+
+from firmcast.applications import api as applications_api
+from firmcast.applications import use_cases as applications
+from firmcast.clock import Clock
+from firmcast.db.port import Database
+from firmcast.devices import api as devices_api
+from firmcast.events.log import EventLog
+from firmcast.firmware import api as firmware_api
+from firmcast.firmware.files import FirmwareFiles
+from firmcast.ids import ApplicationId
+from firmcast.push import api as push_api
+from firmcast.rest import health
+from firmcast.rest.authentication import administrator_authentication, application_authentication
+from firmcast.rest.endpoints import Endpoint
+from firmcast.rest.health import CheckReadiness
+from firmcast.sealing import Sealer
+from firmcast.settings import Settings
+from firmcast.subscriptions import api as subscriptions_api
+from firmcast.upgrades import api as upgrades_api
+from firmcast.upgrades import use_cases as upgrades
+from firmcast.upgrades.limits import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpParts:
+    """What the calls stand on."""
+
+    database: Database
+    clock: Clock
+    settings: Settings
+    sealer: Sealer
+    files: FirmwareFiles
+    log: EventLog
+    limits: Limits
+    admin_token: str
+    """The operator's own; allows everything."""
+    check_callback: Callable[[str], object]
+    """Raises InvalidValueError for a callback URL that will never be called."""
+    check_readiness: CheckReadiness
+
+
+def endpoints(parts: HttpParts) -> list[BaseRoute | Endpoint]:
+    """Return every call of both interfaces."""
+    database, clock, rest = parts.database, parts.clock, parts.settings.rest
+    authenticate = application_authentication(applications_api.token_check(database, clock))
+    authorise = administrator_authentication(parts.admin_token)
+
+    async def require_application(application_id: ApplicationId) -> object:
+        return await database.read(applications.find, application_id)
+
+    return [
+        *applications_api.routes(
+            database=database, clock=clock, sealer=parts.sealer, settings=rest, authorise_administrator=authorise
+        ),
+        *subscriptions_api.routes(
+            database=database,
+            clock=clock,
+            authenticate=authenticate,
+            check_callback=parts.check_callback,
+            body_limit=rest.body_limit,
+        ),
+        *devices_api.routes(
+            database=database,
+            clock=clock,
+            authenticate=authenticate,
+            sealer=parts.sealer,
+            release_device=partial(upgrades.release_device, log=parts.log, limits=parts.limits),
+            body_limit=rest.body_limit,
+        ),
+        *firmware_api.routes(
+            database=database,
+            clock=clock,
+            authenticate=authenticate,
+            authorise_administrator=authorise,
+            files=parts.files,
+            size_limit=parts.settings.firmware.size_limit,
+            is_needed=upgrades.is_needed,
+            require_application=require_application,
+        ),
+        *upgrades_api.routes(database=database, clock=clock, authenticate=authenticate, body_limit=rest.body_limit),
+        *push_api.routes(database=database, authorise_administrator=authorise),
+        *health.routes(parts.check_readiness),
+    ]
