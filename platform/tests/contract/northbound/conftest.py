@@ -230,7 +230,7 @@ def golden() -> Callable[[str], bytes]:
 @pytest.fixture
 async def world(database: Database, tmp_path: Path) -> World:
     clock = SetClock()
-    settings = RestSettings(body_limit=1 << 18)
+    settings = RestSettings()
     sealer = Sealer(hashlib.sha256(b"a key for tests").digest())
     files = FirmwareFiles(tmp_path / "firmware")
     log = EventLog(encode=lambda _event: b"{}")
