@@ -13,10 +13,10 @@ from firmcast_sdk.wire import headers as names
 from firmcast_sdk.wire.notifications import (
     FwUpgradeResultNotify,
     FwUpgradeStateChangeNotify,
-    Notification,
     SwUpgradeResultNotify,
     SwUpgradeState,
     SwUpgradeStateChangeNotify,
+    UpgradeNotification,
     UpgradeStatus,
 )
 
@@ -162,7 +162,7 @@ def read_delivery_facts(headers: Mapping[str, str]) -> DeliveryFacts:
     )
 
 
-def make_event(notification: Notification, facts: DeliveryFacts) -> Event:
+def make_event(notification: UpgradeNotification, facts: DeliveryFacts) -> Event:
     """The event that `notification` tells of."""
     match notification:
         case FwUpgradeStateChangeNotify():
@@ -211,7 +211,7 @@ class _Ending(TypedDict):
     duration: timedelta | None
 
 
-def _shared(notification: Notification, facts: DeliveryFacts) -> _Shared:
+def _shared(notification: UpgradeNotification, facts: DeliveryFacts) -> _Shared:
     return _Shared(
         device_id=DeviceId(notification.device_id),
         application_id=ApplicationId(notification.app_id),

@@ -34,10 +34,10 @@ from firmcast_sdk.wire.notifications import (
     STEP_DESCRIPTIONS,
     FwUpgradeResultNotify,
     FwUpgradeStateChangeNotify,
-    Notification,
     SwUpgradeResultNotify,
     SwUpgradeState,
     SwUpgradeStateChangeNotify,
+    UpgradeNotification,
     UpgradeStatus,
     encode,
 )
@@ -266,7 +266,7 @@ class Platform:
             "sub_operation_id": f"{task_id}-{device_id}",
         }
 
-    def _push(self, notification: Notification) -> OutgoingPush:
+    def _push(self, notification: UpgradeNotification) -> OutgoingPush:
         device_id = notification.device_id
         sequence = self._sequences[device_id] = self._sequences.get(device_id, 0) + 1
         return OutgoingPush(

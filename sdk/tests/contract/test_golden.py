@@ -31,12 +31,32 @@ RESPONSES = {
     "operation_list.json": operations.OperationList,
     "sub_operation_list.json": operations.SubOperationList,
 }
-PUSHES = [
-    "fw_upgrade_state_change.json",
-    "fw_upgrade_result.json",
-    "sw_upgrade_state_change.json",
-    "sw_upgrade_result.json",
-]
+UPGRADE_PUSHES = {
+    "fw_upgrade_state_change.json": notifications.FwUpgradeStateChangeNotify,
+    "fw_upgrade_result.json": notifications.FwUpgradeResultNotify,
+    "sw_upgrade_state_change.json": notifications.SwUpgradeStateChangeNotify,
+    "sw_upgrade_result.json": notifications.SwUpgradeResultNotify,
+}
+PUSHES = UPGRADE_PUSHES | {
+    "device_added.json": notifications.DeviceAddedNotify,
+    "bind_device.json": notifications.BindDeviceNotify,
+    "bind_device_expired.json": notifications.BindDeviceNotify,
+    "device_info_changed.json": notifications.DeviceInfoChangedNotify,
+    "device_data_changed.json": notifications.DeviceDataChangedNotify,
+    "device_data_changed_short.json": notifications.DeviceDataChangedNotify,
+    "device_datas_changed.json": notifications.DeviceDatasChangedNotify,
+    "service_info_changed.json": notifications.ServiceInfoChangedNotify,
+    "device_deleted.json": notifications.DeviceDeletedNotify,
+    "message_confirm.json": notifications.MessageConfirmNotify,
+    "command_rsp.json": notifications.CommandRspNotify,
+    "device_event.json": notifications.DeviceEventNotify,
+    "device_model_added.json": notifications.DeviceModelAddedNotify,
+    "device_model_deleted.json": notifications.DeviceModelDeletedNotify,
+    "rule_event.json": notifications.RuleEventNotify,
+    "desired_properties_changed.json": notifications.DeviceDesiredPropertiesModifyStatusChangedNotify,
+    "command_status.json": notifications.CommandStatusNotify,
+    "command_status_detail.json": notifications.CommandStatusNotify,
+}
 
 
 @pytest.mark.parametrize(("name", "struct"), REQUESTS.items())
@@ -49,12 +69,45 @@ def test_answer_is_read_and_written_byte_for_byte(golden, name, struct):
     assert encode_response(decode_struct(struct, golden(name))) == golden(name)
 
 
-@pytest.mark.parametrize("name", PUSHES)
-def test_push_is_read_and_written_byte_for_byte(golden, name):
-    assert notifications.encode(notifications.decode(golden(name))) == golden(name)
+@pytest.mark.parametrize(("name", "struct"), PUSHES.items())
+def test_push_is_read_and_written_byte_for_byte(golden, name, struct):
+    notification = notifications.decode(golden(name))
+    assert type(notification) is struct
+    assert notifications.encode(notification) == golden(name)
 
 
-@pytest.mark.parametrize("name", PUSHES)
+def test_every_type_of_push_has_a_golden_body():
+    typed = set(PUSHES.values()) - {notifications.CommandStatusNotify}
+    assert {struct.notify_type for struct in typed} == set(notifications.NotifyType)
+
+
+@pytest.mark.parametrize(
+    ("odd", "even"),
+    [
+        ("device_datas_changed_service.json", "device_datas_changed.json"),
+        ("service_info_changed_text.json", "service_info_changed.json"),
+    ],
+)
+def test_what_the_examples_show_otherwise_is_the_same_push(golden, odd, even):
+    assert notifications.decode(golden(odd)) == notifications.decode(golden(even))
+
+
+def test_data_of_one_service_may_stand_where_a_list_should(golden):
+    body = msgspec.json.decode(golden("device_datas_changed.json"))
+    single = msgspec.json.encode(body | {"services": body["services"][0]})
+    assert len(notifications.decode(single).services) == 1
+
+
+def test_an_increment_names_only_what_changed(golden):
+    notification = notifications.DeviceInfoChangedNotify(
+        device_id="d",
+        gateway_id="d",
+        device_info=notifications.ChangedDeviceInfo(fw_version="1.1.0", status="ONLINE", status_detail="NONE"),
+    )
+    assert notifications.encode(notification) == golden("device_info_changed.json")
+
+
+@pytest.mark.parametrize("name", UPGRADE_PUSHES)
 def test_every_value_of_a_push_is_a_string(golden, name):
     assert {type(value) for value in msgspec.json.decode(golden(name)).values()} == {str}
 

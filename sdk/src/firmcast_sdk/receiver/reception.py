@@ -9,7 +9,7 @@ from firmcast_sdk.receiver import answers
 from firmcast_sdk.receiver.answers import Answer
 from firmcast_sdk.signatures import DEFAULT_TOLERANCE, SignatureError, verify
 from firmcast_sdk.wire.decoding import UnknownNotifyTypeError, WireError
-from firmcast_sdk.wire.notifications import Notification, decode
+from firmcast_sdk.wire.notifications import UpgradeNotification, decode
 
 DEFAULT_PATH = "/v1.0.0/messageReceiver"
 DEFAULT_SIZE_LIMIT = 64 * 1024
@@ -36,7 +36,7 @@ class ReceptionRules:
 class Push:
     """A push that follows the contract: what it says and what its headers say of it."""
 
-    notification: Notification
+    notification: UpgradeNotification
     facts: DeliveryFacts
 
     def event(self) -> Event:
@@ -84,4 +84,6 @@ def receive(rules: ReceptionRules, *, headers: Mapping[str, str], body: bytes, n
         return answers.UNKNOWN_TYPE
     except WireError as error:
         return answers.refused_body(error)
+    if not isinstance(notification, UpgradeNotification):
+        return answers.UNKNOWN_TYPE
     return Push(notification=notification, facts=read_delivery_facts(headers))

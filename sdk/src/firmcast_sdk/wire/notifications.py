@@ -1,200 +1,164 @@
-"""What is pushed about an upgrade: four bodies, their fields in the contract's order, every value a string.
+"""What is pushed, whatever it is about: every body is encoded and decoded here.
 
 Contract page, section 8. A body is compact: a vendor's receiver finds its handler by looking for the text
 ``"notifyType":"fwUpgradeStateChangeNotify"``, without a blank, so one blank would lose the message silently.
 """
 
-from types import MappingProxyType
-from typing import ClassVar, Final
+import types
+import typing
+from collections.abc import Mapping
+from enum import Enum
+from functools import cache
+from typing import Any, Final
 
 import msgspec
 
 from firmcast_sdk.wire.decoding import (
     InvalidValueError,
     UnknownNotifyTypeError,
-    WireEnum,
     WrongTypeError,
     parse_object,
     read_struct,
 )
+from firmcast_sdk.wire.device_notifications import (
+    BindDeviceNotify,
+    BindResult,
+    ChangedDeviceInfo,
+    DeviceAddedNotify,
+    DeviceDataChangedNotify,
+    DeviceDatasChangedNotify,
+    DeviceDeletedNotify,
+    DeviceDesiredPropertiesModifyStatusChangedNotify,
+    DeviceInfoChangedNotify,
+    DeviceModelAddedNotify,
+    DeviceModelDeletedNotify,
+    ModifyStatus,
+    MutedCommands,
+    ServiceData,
+    ServiceInfoChangedNotify,
+)
+from firmcast_sdk.wire.message_notifications import (
+    ActionResult,
+    CommandResult,
+    CommandResultCode,
+    CommandRspHeader,
+    CommandRspNotify,
+    CommandStatusNotify,
+    ConditionReason,
+    DeviceEventHeader,
+    DeviceEventNotify,
+    MessageConfirmHeader,
+    MessageConfirmNotify,
+    RuleEventNotify,
+)
+from firmcast_sdk.wire.notify_types import NotifyType
+from firmcast_sdk.wire.upgrade_notifications import (
+    STEP_DESCRIPTIONS,
+    FwUpgradeResultNotify,
+    FwUpgradeStateChangeNotify,
+    SwUpgradeResultNotify,
+    SwUpgradeState,
+    SwUpgradeStateChangeNotify,
+    UpgradeStatus,
+)
 
+__all__ = [
+    "STEP_DESCRIPTIONS",
+    "ActionResult",
+    "BindDeviceNotify",
+    "BindResult",
+    "ChangedDeviceInfo",
+    "CommandResult",
+    "CommandResultCode",
+    "CommandRspHeader",
+    "CommandRspNotify",
+    "CommandStatusNotify",
+    "ConditionReason",
+    "DeviceAddedNotify",
+    "DeviceDataChangedNotify",
+    "DeviceDatasChangedNotify",
+    "DeviceDeletedNotify",
+    "DeviceDesiredPropertiesModifyStatusChangedNotify",
+    "DeviceEventHeader",
+    "DeviceEventNotify",
+    "DeviceInfoChangedNotify",
+    "DeviceModelAddedNotify",
+    "DeviceModelDeletedNotify",
+    "FwUpgradeResultNotify",
+    "FwUpgradeStateChangeNotify",
+    "MessageConfirmHeader",
+    "MessageConfirmNotify",
+    "ModifyStatus",
+    "MutedCommands",
+    "Notification",
+    "NotifyType",
+    "RuleEventNotify",
+    "ServiceData",
+    "ServiceInfoChangedNotify",
+    "SwUpgradeResultNotify",
+    "SwUpgradeState",
+    "SwUpgradeStateChangeNotify",
+    "TypedNotification",
+    "UpgradeNotification",
+    "UpgradeStatus",
+    "decode",
+    "encode",
+]
 
-class NotifyType(WireEnum):
-    """Every type of push that the contract names, built here or not."""
+UpgradeNotification = (
+    FwUpgradeStateChangeNotify | FwUpgradeResultNotify | SwUpgradeStateChangeNotify | SwUpgradeResultNotify
+)
+TypedNotification = (
+    DeviceAddedNotify
+    | BindDeviceNotify
+    | DeviceInfoChangedNotify
+    | DeviceDataChangedNotify
+    | DeviceDatasChangedNotify
+    | ServiceInfoChangedNotify
+    | DeviceDeletedNotify
+    | MessageConfirmNotify
+    | CommandRspNotify
+    | DeviceEventNotify
+    | DeviceModelAddedNotify
+    | DeviceModelDeletedNotify
+    | RuleEventNotify
+    | DeviceDesiredPropertiesModifyStatusChangedNotify
+    | UpgradeNotification
+)
+Notification = TypedNotification | CommandStatusNotify
 
-    DEVICE_ADDED = "deviceAdded"
-    BIND_DEVICE = "bindDevice"
-    DEVICE_INFO_CHANGED = "deviceInfoChanged"
-    DEVICE_DATA_CHANGED = "deviceDataChanged"
-    DEVICE_DATAS_CHANGED = "deviceDatasChanged"
-    SERVICE_INFO_CHANGED = "serviceInfoChanged"
-    DEVICE_DELETED = "deviceDeleted"
-    MESSAGE_CONFIRM = "messageConfirm"
-    COMMAND_RSP = "commandRsp"
-    DEVICE_EVENT = "deviceEvent"
-    DEVICE_MODEL_ADDED = "deviceModelAdded"
-    DEVICE_MODEL_DELETED = "deviceModelDeleted"
-    RULE_EVENT = "ruleEvent"
-    DEVICE_DESIRED_PROPERTIES_MODIFY_STATUS_CHANGED = "deviceDesiredPropertiesModifyStatusChanged"
-    SW_UPGRADE_STATE_CHANGE = "swUpgradeStateChangeNotify"
-    SW_UPGRADE_RESULT = "swUpgradeResultNotify"
-    FW_UPGRADE_STATE_CHANGE = "fwUpgradeStateChangeNotify"
-    FW_UPGRADE_RESULT = "fwUpgradeResultNotify"
-
-
-class SwUpgradeState(WireEnum):
-    """Words of swUpgradeState; the last two only in the later edition of the contract."""
-
-    DOWNLOADING = "downloading"
-    DOWNLOADED = "downloaded"
-    UPDATING = "updating"
-    IDLE = "idle"
-    OTA_CREATED = "otacreated"
-    REQUEST_DOWNLOAD = "RequestDownload"
-
-
-class UpgradeStatus(WireEnum):
-    """How an upgrade ended: there is no third word for a cancelled one."""
-
-    SUCCESS = "SUCCESS"
-    FAIL = "FAIL"
-
-
-# The same numbers as LwM2M object 5, resource 3.
-STEP_DESCRIPTIONS: Final = MappingProxyType({"0": "idle", "1": "downloading", "2": "downloaded", "3": "updating"})
-
-
-class FwUpgradeStateChangeNotify(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    rename="camel",
-    tag_field="notifyType",
-    tag=NotifyType.FW_UPGRADE_STATE_CHANGE.value,
-):
-    """A device went to another step of a firmware upgrade; `step` is "0" to "3", `step_desc` its word."""
-
-    notify_type: ClassVar[NotifyType] = NotifyType.FW_UPGRADE_STATE_CHANGE
-
-    device_id: str
-    app_id: str
-    operation_id: str
-    sub_operation_id: str
-    step: str
-    step_desc: str
-
-
-class FwUpgradeResultNotify(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    rename="camel",
-    tag_field="notifyType",
-    tag=NotifyType.FW_UPGRADE_RESULT.value,
-):
-    """A device's firmware upgrade ended; `upgrade_time` is seconds, as digits."""
-
-    notify_type: ClassVar[NotifyType] = NotifyType.FW_UPGRADE_RESULT
-
-    device_id: str
-    app_id: str
-    operation_id: str
-    sub_operation_id: str
-    cur_version: str
-    target_version: str
-    source_version: str
-    status: UpgradeStatus  # a published copy of a vendor's class spells it `Status`
-    status_desc: str
-    upgrade_time: str
-
-
-class SwUpgradeStateChangeNotify(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    rename="camel",
-    tag_field="notifyType",
-    tag=NotifyType.SW_UPGRADE_STATE_CHANGE.value,
-):
-    """A device went to another state of a software upgrade."""
-
-    notify_type: ClassVar[NotifyType] = NotifyType.SW_UPGRADE_STATE_CHANGE
-
-    device_id: str
-    app_id: str
-    operation_id: str
-    sub_operation_id: str
-    sw_upgrade_state: SwUpgradeState
-
-
-class SwUpgradeResultNotify(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    rename="camel",
-    tag_field="notifyType",
-    tag=NotifyType.SW_UPGRADE_RESULT.value,
-):
-    """A device's software upgrade ended; `upgrade_time` is seconds, as digits, `error_code` the device's own."""
-
-    notify_type: ClassVar[NotifyType] = NotifyType.SW_UPGRADE_RESULT
-
-    device_id: str
-    app_id: str
-    operation_id: str
-    sub_operation_id: str
-    cur_version: str
-    target_version: str
-    source_version: str
-    sw_upgrade_result: UpgradeStatus
-    upgrade_time: str
-    result_desc: str
-    error_code: str
-    description: str
-
-
-Notification = FwUpgradeStateChangeNotify | FwUpgradeResultNotify | SwUpgradeStateChangeNotify | SwUpgradeResultNotify
-
-_BY_TYPE: Final[dict[NotifyType, type[Notification]]] = {
-    NotifyType.FW_UPGRADE_STATE_CHANGE: FwUpgradeStateChangeNotify,
-    NotifyType.FW_UPGRADE_RESULT: FwUpgradeResultNotify,
-    NotifyType.SW_UPGRADE_STATE_CHANGE: SwUpgradeStateChangeNotify,
-    NotifyType.SW_UPGRADE_RESULT: SwUpgradeResultNotify,
+_BY_TYPE: Final[dict[NotifyType, type[TypedNotification]]] = {
+    struct.notify_type: struct for struct in typing.get_args(TypedNotification)
 }
 _ENCODER = msgspec.json.Encoder()
 
 
 def encode(notification: Notification) -> bytes:
     """The compact body of `notification`; raises WrongTypeError or InvalidValueError for what the contract forbids."""
-    names = zip(notification.__struct_fields__, notification.__struct_encode_fields__, strict=True)
-    for attribute, wire_name in names:
-        if not isinstance(getattr(notification, attribute), str):
-            raise WrongTypeError(wire_name, "a string")
-    match notification:
-        case FwUpgradeStateChangeNotify(step=step, step_desc=step_desc):
-            if STEP_DESCRIPTIONS.get(step) != step_desc:
-                raise InvalidValueError("stepDesc", f"{step_desc!r} does not describe step {step!r}")
-        case FwUpgradeResultNotify(status=status):
-            _exactly(UpgradeStatus, status, "status")
-        case SwUpgradeStateChangeNotify(sw_upgrade_state=state):
-            _exactly(SwUpgradeState, state, "swUpgradeState")
-        case SwUpgradeResultNotify(sw_upgrade_result=result):
-            _exactly(UpgradeStatus, result, "swUpgradeResult")
+    _check_record(notification, "")
+    if isinstance(notification, FwUpgradeStateChangeNotify):
+        step, step_desc = notification.step, notification.step_desc
+        if STEP_DESCRIPTIONS.get(step) != step_desc:
+            raise InvalidValueError("stepDesc", f"{step_desc!r} does not describe step {step!r}")
     return _ENCODER.encode(notification)
 
 
 def decode(body: bytes) -> Notification:
     """The notification in `body`, read leniently; raises WireError and nothing else.
 
-    Every field must be there and not null. A `stepDesc` is taken as it stands; `step` must be one of the four.
+    Every mandatory field must be there and not null. A `stepDesc` is taken as it stands; `step` must be one of the
+    four. A body without a type is the status of a command when it names one.
     """
     values = parse_object(body)
+    names = {name.strip().casefold() for name in values}
+    if "notifytype" not in names and "commandid" in names:
+        return read_struct(CommandStatusNotify, values)
     header = read_struct(_Header, values)
     try:
         struct = _BY_TYPE[NotifyType(header.notify_type)]
-    except (KeyError, ValueError) as error:
+    except ValueError as error:
         raise UnknownNotifyTypeError(header.notify_type) from error
-    notification = read_struct(struct, values)
+    notification = read_struct(struct, _as_lists(struct, values))
     if isinstance(notification, FwUpgradeStateChangeNotify) and notification.step not in STEP_DESCRIPTIONS:
         raise InvalidValueError("step", "must be 0, 1, 2 or 3")
     return notification
@@ -204,6 +168,66 @@ class _Header(msgspec.Struct, frozen=True, rename="camel"):
     notify_type: str
 
 
-def _exactly(words: type[WireEnum], value: str, field: str) -> None:
-    if value not in list(words):
-        raise InvalidValueError(field)
+def _as_lists(struct: type[TypedNotification], values: Mapping[str, object]) -> Mapping[str, object]:
+    """`values` with a list in the two places where the vendor's examples show a single thing."""
+    if struct is DeviceDatasChangedNotify:
+        return {name: [value] if isinstance(value, dict) else value for name, value in values.items()}
+    if struct is ServiceInfoChangedNotify:
+        return {name: _muted_as_list(value) if isinstance(value, dict) else value for name, value in values.items()}
+    return values
+
+
+def _muted_as_list(service_info: dict[str, object]) -> dict[str, object]:
+    return {
+        name: [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        for name, value in service_info.items()
+    }
+
+
+class _Place(msgspec.Struct, frozen=True, kw_only=True):
+    attribute: str
+    wire_name: str
+    kind: Any
+    nullable: bool
+
+
+@cache
+def _places(struct: type[msgspec.Struct]) -> tuple[_Place, ...]:
+    hints = typing.get_type_hints(struct)
+    places = []
+    for field in msgspec.structs.fields(struct):
+        kind = hints[field.name]
+        options = typing.get_args(kind) if typing.get_origin(kind) in {types.UnionType, typing.Union} else (kind,)
+        (plain,) = (option for option in options if option is not types.NoneType)
+        places.append(_Place(attribute=field.name, wire_name=field.encode_name, kind=plain, nullable=len(options) > 1))
+    return tuple(places)
+
+
+def _check_record(record: msgspec.Struct, path: str) -> None:
+    """Raise for a value of another type than its field's, or of no table: nothing wrong may reach the wire."""
+    for place in _places(type(record)):
+        value = getattr(record, place.attribute)
+        if value is not None or not place.nullable:
+            _check(place.kind, value, path + place.wire_name)
+
+
+def _check(kind: Any, value: object, path: str) -> None:
+    origin = typing.get_origin(kind)
+    if kind is object:
+        return
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            raise WrongTypeError(path, "a list")
+        for index, item in enumerate(value):
+            _check(typing.get_args(kind)[0], item, f"{path}[{index}]")
+    elif origin is dict:
+        if not isinstance(value, dict):
+            raise WrongTypeError(path, "an object")
+    elif issubclass(kind, msgspec.Struct):
+        if not isinstance(value, kind):
+            raise WrongTypeError(path, "an object")
+        _check_record(value, f"{path}.")
+    elif not isinstance(value, str):
+        raise WrongTypeError(path, "a string")
+    elif issubclass(kind, Enum) and value not in list(kind):
+        raise InvalidValueError(path)

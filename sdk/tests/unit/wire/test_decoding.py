@@ -1,6 +1,7 @@
 """What a lenient reader takes, what it refuses, and that it refuses with nothing but its own errors."""
 
 import inspect
+import typing
 
 import msgspec
 import pytest
@@ -86,6 +87,15 @@ def test_any_query_decodes_or_raises_a_field_error(struct, query):
         return
 
 
+PUSH_FIELDS = sorted(
+    {
+        field.encode_name
+        for struct in typing.get_args(notifications.TypedNotification)
+        for field in msgspec.structs.fields(struct)
+    }
+)
+
+
 @given(field=st.sampled_from(sorted(FIRMWARE_STATE)), value=json_values)
 def test_any_value_in_a_push_decodes_or_names_its_field(field, value):
     body = msgspec.json.encode(FIRMWARE_STATE | {field: value})
@@ -139,11 +149,35 @@ def test_a_step_that_is_none(step):
     assert caught.value.field == "step"
 
 
-@pytest.mark.parametrize("value", ["somethingNew", "", "deviceAdded", 'x"notifyType":"fwUpgradeResultNotify"'])
+@pytest.mark.parametrize("value", ["somethingNew", "", "deviceaddedtwice", 'x"notifyType":"fwUpgradeResultNotify"'])
 def test_a_type_that_has_no_body_here(value):
     with pytest.raises(UnknownNotifyTypeError) as caught:
         notifications.decode(msgspec.json.encode(FIRMWARE_STATE | {"notifyType": value}))
     assert caught.value.value == value
+
+
+@given(
+    struct=st.sampled_from(typing.get_args(notifications.TypedNotification)),
+    values=st.dictionaries(st.sampled_from(PUSH_FIELDS), json_values, max_size=6),
+)
+def test_any_body_of_any_type_decodes_or_is_refused(struct, values):
+    body = msgspec.json.encode({"notifyType": struct.notify_type.value} | values)
+    try:
+        notification = notifications.decode(body)
+    except WireError:
+        return
+    assert type(notification) is struct
+    if struct is not notifications.FwUpgradeStateChangeNotify:  # its two fields must agree to be written
+        assert notifications.decode(notifications.encode(notification)) == notification
+
+
+@pytest.mark.parametrize("missing", ["deviceId", "result"])
+def test_a_command_status_needs_its_fields(missing):
+    values = {"deviceId": "d", "commandId": "c", "result": {"resultCode": "SENT"}}
+    assert isinstance(notifications.decode(msgspec.json.encode(values)), notifications.CommandStatusNotify)
+    with pytest.raises(MissingFieldError) as caught:
+        notifications.decode(msgspec.json.encode({name: value for name, value in values.items() if name != missing}))
+    assert caught.value.field == missing
 
 
 def test_a_byte_order_mark_is_ignored():
