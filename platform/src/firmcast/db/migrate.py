@@ -6,7 +6,7 @@ A file that was applied may not change afterwards, and a store of a later releas
 import hashlib
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
@@ -36,7 +36,7 @@ class Migration:
 
 
 def migrations_of(store: str) -> list[Migration]:
-    """Return the steps for `store` ("sqlite"), in order.
+    """Return the steps for `store` ("sqlite" or "postgres"), in order.
 
     Raises:
         StartError: two have one number, or a number is missing.
@@ -60,7 +60,22 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration], now
         StartError: the store is of a later release, an applied step has another text than ours, or a step failed.
     """
     connection.execute(_CREATE)
-    applied = dict(connection.execute("SELECT number, digest FROM schema_version"))
+    missing = missing_steps(dict(connection.execute("SELECT number, digest FROM schema_version")), migrations)
+    for migration in missing:
+        try:
+            _apply(connection, migration, now)
+        except sqlite3.Error as error:
+            message = f"{migration.name} cannot be applied to the store: {error}"
+            raise StartError(message) from error
+    return len(missing)
+
+
+def missing_steps(applied: Mapping[int, str], migrations: Sequence[Migration]) -> Sequence[Migration]:
+    """Return what is still to be applied to a store that has steps of these numbers and digests.
+
+    Raises:
+        StartError: the store is of a later release, or an applied step has another text than ours.
+    """
     newest = max(applied, default=0)
     if newest > len(migrations):
         message = f"the store is of a later release (schema {newest}; this one knows {len(migrations)})"
@@ -69,13 +84,7 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration], now
         if applied.get(migration.number) != migration.digest:
             message = f"the store was made by another text of {migration.name}; it cannot be trusted with this release"
             raise StartError(message)
-    for migration in migrations[newest:]:
-        try:
-            _apply(connection, migration, now)
-        except sqlite3.Error as error:
-            message = f"{migration.name} cannot be applied to the store: {error}"
-            raise StartError(message) from error
-    return len(migrations) - newest
+    return migrations[newest:]
 
 
 def _apply(connection: sqlite3.Connection, migration: Migration, now: datetime) -> None:

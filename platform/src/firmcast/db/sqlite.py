@@ -2,13 +2,13 @@
 
 import asyncio
 import sqlite3
-from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
+from firmcast.db.announcements import Announcements
 from firmcast.db.migrate import migrate, migrations_of
 from firmcast.db.port import Channel, Listener, Transaction
 from firmcast.db.sqlite_connection import reading_connection, writing_connection
@@ -29,11 +29,10 @@ class SqliteDatabase:
     def __init__(self, opened: "_Opened") -> None:
         loop = asyncio.get_running_loop()
         self._lock = opened.lock
-        self._loop = loop
-        self._listeners: dict[Channel, list[Listener]] = defaultdict(list)
+        self._listeners = Announcements()
         self.broken = asyncio.Event()
         """Set when a commit has failed: the process must end, and start anew."""
-        self._writer = SqliteWriter(opened.writing, loop, self._announce, self.broken.set)
+        self._writer = SqliteWriter(opened.writing, loop, self._listeners.tell, self.broken.set)
         self._readers = SqliteReaders(opened.reading, loop)
 
     @classmethod
@@ -72,25 +71,12 @@ class SqliteDatabase:
         return result
 
     def listen(self, channel: Channel, listener: Listener) -> None:
-        self._listeners[channel].append(listener)
+        self._listeners.listen(channel, listener)
 
     async def close(self) -> None:
         await self._readers.close()
         await self._writer.close()
         self._lock.release()
-
-    def _announce(self, announced: Sequence[tuple[Channel, Sequence[object]]]) -> None:
-        items: dict[Channel, list[object]] = defaultdict(list)
-        for channel, said in announced:
-            items[channel] += said
-        for channel, all_said in items.items():
-            for listener in self._listeners[channel]:
-                try:
-                    listener(all_said)
-                except Exception as error:
-                    # The others must hear of it all the same: it is committed.
-                    message = f"a listener of {channel} failed"
-                    self._loop.call_exception_handler({"message": message, "exception": error})
 
 
 class _Opened:

@@ -11,20 +11,13 @@ from typing import Any, Final, TypeVar
 
 from firmcast.db.port import Channel, Row, Value
 from firmcast.db.statement import Statement
+from firmcast.db.transaction_errors import ForeignAwaitError, TransactionOverError
 from firmcast.errors import StoreBrokenError, StoreError, StoreFullError
 
 Result = TypeVar("Result")
 
 _SETS: Final = frozenset({list, tuple})
 _BROKEN: Final = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-
-
-class ForeignAwaitError(StoreError):
-    """A use case awaited something other than its transaction."""
-
-
-class TransactionOverError(StoreError):
-    """The transaction was used after its end, or after one of its statements had failed."""
 
 
 class SqliteTransaction:

@@ -1,15 +1,15 @@
-"""What every adapter of the Database port keeps to; an adapter that joins is added to `OPENERS` and to nothing else."""
+"""What every adapter of the Database port keeps to; an adapter that joins is added to `opener` alone."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmcast.db.port import Channel, Database
+from firmcast.db.postgres import PostgresDatabase
 from firmcast.db.sqlite import SqliteDatabase
 from firmcast.db.statement import differing, portable
 from firmcast.errors import ConflictError, StoreError
@@ -36,17 +36,26 @@ NEWS = Channel("news")
 OTHER_NEWS = Channel("other news")
 
 
-async def open_sqlite(folder: Path) -> Database:
-    return await SqliteDatabase.open(folder / "store.db", datetime.now(UTC))
+Opener = Callable[[], Awaitable[Database]]
 
 
-OPENERS: dict[str, Callable[[Path], Awaitable[Database]]] = {"sqlite": open_sqlite}
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def opener(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Opener:
+    """Return what opens a new store of each kind."""
+    if request.param == "sqlite":
+        return lambda: SqliteDatabase.open(tmp_path_factory.mktemp("store") / "store.db", datetime.now(UTC))
+    new_database = request.getfixturevalue("new_postgres_database")
+
+    async def open_postgres() -> Database:
+        return await PostgresDatabase.open(await new_database(), datetime.now(UTC))
+
+    return open_postgres
 
 
-@pytest.fixture(params=OPENERS)
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+@pytest.fixture
+async def store(opener: Opener) -> AsyncIterator[Database]:
     """Return an open store of each kind with one empty table."""
-    opened = await OPENERS[request.param](tmp_path)
+    opened = await opener()
     await opened.write(run, CREATE)
     yield opened
     await opened.close()
@@ -347,12 +356,11 @@ async def test_closing_finishes_what_was_asked_for_and_refuses_the_rest(store: D
     await store.close()
 
 
-@pytest.mark.parametrize("kind", OPENERS)
 @settings(max_examples=15, deadline=None)
 @given(steps=st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=40))
-def test_the_store_holds_what_a_dictionary_would(tmp_path_factory: pytest.TempPathFactory, kind: str, steps) -> None:
+def test_the_store_holds_what_a_dictionary_would(opener: Opener, steps) -> None:
     async def check() -> None:
-        opened = await OPENERS[kind](tmp_path_factory.mktemp("model"))
+        opened = await opener()
         await opened.write(run, CREATE)
         model: set[int] = set()
         expected = []

@@ -1,0 +1,218 @@
+"""One connection writes: it runs the writes that wait one after another and commits them as one transaction.
+
+So announcements come in the order of commits, as on SQLite, and a burst of writes costs one sync. Every transaction is
+serialisable: what other nodes did meanwhile is either wholly before it or makes the group be run again.
+
+A connection that is lost before the commit has written nothing, so the group is run again on a new one. One that is
+lost while it commits may have written everything: the new connection asks the database what became of it.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncpg
+
+from firmcast.db.port import Channel
+from firmcast.db.postgres_transaction import (
+    Connection,
+    ConnectionLostError,
+    PostgresTransaction,
+    StatementConflictError,
+    run_use_case,
+    translated,
+)
+from firmcast.errors import StoreError, StoreFullError
+
+_WRITES_LIMIT: Final = 200
+_LONGEST_PAUSE: Final = 1.0
+_STATUS_PAUSE: Final = 0.1
+
+Announcements = Sequence[tuple[Channel, Sequence[object]]]
+UseCase = Callable[[PostgresTransaction], Coroutine[Any, Any, Any]]
+
+
+@dataclass(slots=True)
+class _Write:
+    """A use case that waits for its turn, and what became of it."""
+
+    use_case: UseCase
+    future: "asyncio.Future[Any]"
+    waits_until: float
+    result: Any = None
+    error: Exception | None = None
+
+
+class PostgresWriter:
+    """The writing connection and its queue."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Connection]],
+        announce: Callable[[Announcements], None],
+        *,
+        patience: float,
+    ) -> None:
+        """Have a write refused that the database does not take within `patience` seconds."""
+        self._connect = connect
+        self._announce = announce
+        self._patience = patience
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[_Write] = deque()
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._connection: Connection | None = None
+        self.commits = 0
+        """How many commits there were; fewer than writes, when many come at a time."""
+        self.conflicts = 0
+        """How many transactions were run again because of another node."""
+        self._task = asyncio.create_task(self._run(), name="postgres-writer")
+
+    def submit(self, use_case: UseCase) -> "asyncio.Future[Any]":
+        """Queue a use case; the future has its result when it is durable.
+
+        Raises:
+            StoreError: the store is closed.
+        """
+        if self._closed:
+            message = "the store is closed"
+            raise StoreError(message)
+        write = _Write(use_case, self._loop.create_future(), self._loop.time() + self._patience)
+        self._queue.append(write)
+        self._wake.set()
+        return write.future
+
+    async def close(self) -> None:
+        """Finish what is queued and end the connection."""
+        self._closed = True
+        self._wake.set()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        try:
+            while self._queue or not self._closed:
+                if not self._queue:
+                    self._wake.clear()
+                    await self._wake.wait()
+                    continue
+                group = [self._queue.popleft() for _ in range(min(len(self._queue), _WRITES_LIMIT))]
+                self._tell(group, await self._write(group))
+        finally:
+            _refuse(self._queue, "the store is closed")
+            await self._hang_up()
+
+    async def _write(self, group: list[_Write]) -> Announcements:
+        """Commit a group, however often that has to be tried; return what is announced."""
+        tries = 0
+        while True:
+            self._give_up(group)
+            if not group:
+                return ()
+            try:
+                return await self._try(group)
+            except StatementConflictError:
+                self.conflicts += 1
+            except ConnectionLostError:
+                await self._hang_up()
+            except StoreFullError as error:
+                _refuse(group, str(error), StoreFullError)
+                return ()
+            tries += 1
+            await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.001 * 2**tries)))  # noqa: S311 -- no secret
+
+    async def _try(self, group: list[_Write]) -> Announcements:
+        connection = await self._connected()
+        announced: list[tuple[Channel, Sequence[object]]] = []
+        try:
+            await connection.execute("BEGIN ISOLATION LEVEL SERIALIZABLE")
+            for write in group:
+                write.result = write.error = None
+                announced += await self._run_one(connection, write)
+            transaction: str | None = await connection.fetchval("SELECT pg_current_xact_id_if_assigned()::text")
+        except Exception as error:
+            with suppress(Exception):  # a connection that cannot roll back is lost, and the database does it
+                await connection.execute("ROLLBACK")
+            raise translated(error, connection) from error
+        await self._commit(connection, transaction)
+        self.commits += 1
+        return announced
+
+    async def _run_one(self, connection: Connection, write: _Write) -> Announcements:
+        await connection.execute("SAVEPOINT one")
+        try:
+            write.result, announced = await run_use_case(connection, write.use_case)
+            await connection.execute("RELEASE one")
+        except (StatementConflictError, ConnectionLostError, StoreFullError):
+            raise
+        except Exception as error:
+            write.error = error
+            await connection.execute("ROLLBACK TO one; RELEASE one")
+            return ()
+        return announced
+
+    async def _commit(self, connection: Connection, transaction: str | None) -> None:
+        try:
+            await connection.execute("COMMIT")
+        except Exception as error:
+            known = translated(error, connection)
+            if not isinstance(known, ConnectionLostError) or transaction is None:
+                raise known from error
+        else:
+            return
+        # Nobody told whether it was committed: so the database is asked, until it answers.
+        while True:
+            await self._hang_up()
+            try:
+                status = await (await self._connected()).fetchval("SELECT pg_xact_status($1::text::xid8)", transaction)
+            except (ConnectionLostError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                status = "in progress"
+            if status == "committed":
+                return
+            if status != "in progress":
+                message = "the commit was undone"
+                raise ConnectionLostError(message)
+            await asyncio.sleep(_STATUS_PAUSE)
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.is_closed():
+            try:
+                self._connection = await self._connect()
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                raise ConnectionLostError(str(error) or type(error).__name__) from error
+        return self._connection
+
+    async def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    def _give_up(self, group: list[_Write]) -> None:
+        """Refuse those of a group that have waited long enough; nothing of theirs is written."""
+        now = self._loop.time()
+        late = [write for write in group if write.waits_until < now]
+        if late:
+            group[:] = [write for write in group if write.waits_until >= now]
+            _refuse(late, "the database did not take it in time")
+
+    def _tell(self, group: Sequence[_Write], announced: Announcements) -> None:
+        # Listeners hear before the write returns.
+        if announced:
+            self._announce(announced)
+        for write in group:
+            if write.future.done():
+                continue
+            if write.error is not None:
+                write.future.set_exception(write.error)
+            else:
+                write.future.set_result(write.result)
+
+
+def _refuse(writes: Sequence[_Write] | deque[_Write], reason: str, kind: type[StoreError] = StoreError) -> None:
+    for write in writes:
+        write.error = kind(reason)  # one for each, since whoever raises an error writes his traceback into it
+        if not write.future.done():
+            write.future.set_exception(write.error)
