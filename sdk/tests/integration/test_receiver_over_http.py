@@ -65,7 +65,8 @@ def test_the_vendors_surface(serve, golden):
         ("HEAD", DEFAULT_PATH, 405),
         ("PUT", DEFAULT_PATH, 405),
         ("POST", "/", 404),
-        ("GET", "/v1.0.0/messageReceiver/cmd", 404),
+        ("GET", "/v1.0.0/messageReceiver/cmd", 405),
+        ("POST", "/v1.0.0/messageReceiver/cmd/more", 404),
     ],
 )
 def test_wrong_doors(serve, method, path, status):

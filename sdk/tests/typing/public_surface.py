@@ -5,10 +5,13 @@ from typing import assert_type
 
 from firmcast_sdk import (
     AsyncNorthboundClient,
+    DeviceModelAdded,
+    DeviceModelDeleted,
     Event,
     FirmwareState,
     FirmwareStateChanged,
     FirmwareUpgradeEnded,
+    MessageConfirmed,
     NorthboundClient,
     NotifyFwUpgradeResultDTO,
     NotifyFwUpgradeStateChangedDTO,
@@ -16,13 +19,15 @@ from firmcast_sdk import (
     Outcome,
     PushMessageReceiver,
     Receiver,
+    RuleFired,
     SoftwareStateChanged,
     SoftwareUpgradeEnded,
+    SqliteDeliveryStore,
 )
 from firmcast_sdk.client import Operation, RegisterDeviceRequest, RegisterDeviceResponse, SubOperation
 from firmcast_sdk.testing import Platform, Response
 
-receiver = Receiver(secrets=["whsec_c2VjcmV0"])
+receiver = Receiver(secrets=["whsec_c2VjcmV0"], deduplicate=SqliteDeliveryStore("pushes.sqlite"))
 
 
 @receiver.on_firmware_state
@@ -47,6 +52,14 @@ def every_event(event: Event) -> str:
             return event.state.value
         case FirmwareUpgradeEnded() | SoftwareUpgradeEnded():
             return event.outcome.value
+        case DeviceModelAdded() | DeviceModelDeleted():
+            return event.model
+        case RuleFired():
+            return event.rule_name
+        case MessageConfirmed():
+            return event.status
+        case _:
+            return event.device_id
 
 
 class Overriding(PushMessageReceiver):

@@ -60,15 +60,16 @@ def _error(
 
 ACCEPTED: Final = _result("accepted")
 DUPLICATE: Final = _result("duplicate")
+SUPERSEDED: Final = _result("superseded", "a later event of this device was handled")
 NO_HANDLER: Final = _result("ignored", "no handler is set for this event")
 UNKNOWN_TYPE: Final = _result("ignored", "the notification type is unknown")
 EMPTY_BODY: Final = _error(400, "empty_body", "the body is empty")
 NOT_FOUND: Final = _error(404, "not_found", "no receiver listens at this path")
 METHOD_NOT_ALLOWED: Final = _error(405, "method_not_allowed", "only POST is accepted", headers=(("allow", "POST"),))
 HANDLER_FAILED: Final = _error(500, "handler_failed", "the handler failed; send the push again")
-STORE_FAILED: Final = _error(500, "deduplication_failed", "the push could not be recorded; send it again")
+STORE_FAILED: Final = _error(500, "store_failed", "the push could not be recorded; send it again")
 IN_FLIGHT: Final = _error(
-    503, "in_flight", "the same push is being handled; send it again", headers=(("retry-after", "1"),)
+    503, "in_flight", "an event of this device is being handled; send it again", headers=(("retry-after", "1"),)
 )
 
 

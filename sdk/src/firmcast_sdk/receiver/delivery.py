@@ -1,24 +1,27 @@
-"""One push from its body to its answer, written once: a generator that asks its driver to run the handler.
+"""One push from its body to its answer, written once: a generator that asks its driver to run the handlers.
 
-It yields at most one `HandlerCall`; the driver runs it, sends back or throws in what came of it, and is handed the
-answer at the end. The ASGI driver may await, the WSGI driver may block, and neither decides anything.
+It yields a `HandlerCall` for each; the driver runs it, goes on or throws in what came of it, and is handed the answer
+at the end. The ASGI driver may await, the WSGI driver may block, and neither decides anything.
 """
 
 import asyncio
 import inspect
 import logging
+import uuid
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, assert_never
 
-from firmcast_sdk.events import DeviceId
+from firmcast_sdk.events import device_of
 from firmcast_sdk.receiver import answers
 from firmcast_sdk.receiver.answers import Answer
-from firmcast_sdk.receiver.deduplication import DeduplicationStore, PushKey, Standing
+from firmcast_sdk.receiver.delivery_store import DeliveryStore
 from firmcast_sdk.receiver.reception import Push, ReceptionRules, receive
+from firmcast_sdk.receiver.standing import Claim, PushKey, Standing
 
 _log = logging.getLogger("firmcast_sdk.receiver")
+_SHOWN_BODY = 200  # bytes of a body in the log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,124 +32,133 @@ class HandlerCall:
     argument: object
 
 
+Steps = Generator[HandlerCall, None, Answer]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """How a receiver treats each push; the ASGI and WSGI applications share one."""
 
     rules: ReceptionRules
-    store: DeduplicationStore | None
-    find_handler: Callable[[Push], HandlerCall | None]
+    store: DeliveryStore | None
+    repeat_replays: bool
+    find_handlers: Callable[[Push], tuple[HandlerCall, ...]]
     clock: Callable[[], datetime]
 
-    def steps(self, headers: Mapping[str, str], body: bytes) -> Generator[HandlerCall, None, Answer]:
-        """The course of one push; yields the handler to run, returns the answer."""
+    def steps(self, headers: Mapping[str, str], body: bytes) -> Steps:
+        """The course of one push; yields the handlers to run, returns the answer."""
         push = receive(self.rules, headers=headers, body=body, now=self.clock())
         if isinstance(push, Answer):
+            if push is answers.UNKNOWN_TYPE:
+                _log.warning("a push of an unknown type was ignored: %r", body[:_SHOWN_BODY])
             return push
-        call = self.find_handler(push)
-        if call is None:
+        calls = self.find_handlers(push)
+        if not calls:
             return answers.NO_HANDLER
-        if self.store is None or push.facts.event_id is None:
-            return (yield from _handle(call))
-        key = PushKey(
-            event_id=push.facts.event_id,
-            device_id=DeviceId(push.notification.device_id),
-            sequence=push.facts.sequence,
+        facts = push.facts
+        device_id = device_of(push.notification)
+        numbered = device_id is not None and facts.sequence is not None
+        if self.store is None or (facts.event_id is None and not numbered):
+            return (yield from _handle(calls))
+        claim = Claim(
+            key=PushKey(event_id=facts.event_id, device_id=device_id, sequence=facts.sequence),
+            token=uuid.uuid4().hex,
+            repeat=facts.replay and self.repeat_replays,
         )
-        return (yield from self._handle_once(self.store, key, call))
+        return (yield from self._handle_once(self.store, claim, calls))
 
-    def _handle_once(
-        self, store: DeduplicationStore, key: PushKey, call: HandlerCall
-    ) -> Generator[HandlerCall, None, Answer]:
+    def _handle_once(self, store: DeliveryStore, claim: Claim, calls: tuple[HandlerCall, ...]) -> Steps:
         try:
-            standing = store.take(key, self.clock())
+            standing = store.take(claim)
         except Exception:
-            _log.exception("the de-duplication store failed for push %s", key.event_id)
+            _log.exception("the delivery store failed for push %s", claim.key.event_id)
             return answers.STORE_FAILED
         match standing:
             case Standing.HANDLED:
                 return answers.DUPLICATE
+            case Standing.SUPERSEDED:
+                _log.info("push %s came after a later one of its device and was not handled", claim.key.event_id)
+                return answers.SUPERSEDED
             case Standing.IN_FLIGHT:
                 return answers.IN_FLIGHT
             case Standing.NEW:
-                return (yield from self._handle_taken(store, key, call))
+                return (yield from self._handle_taken(store, claim, calls))
             case _:
                 assert_never(standing)
 
-    def _handle_taken(
-        self, store: DeduplicationStore, key: PushKey, call: HandlerCall
-    ) -> Generator[HandlerCall, None, Answer]:
+    def _handle_taken(self, store: DeliveryStore, claim: Claim, calls: tuple[HandlerCall, ...]) -> Steps:
         kept = False
         try:
-            answer = yield from _handle(call)
+            answer = yield from _handle(calls)
             if answer is answers.ACCEPTED:
-                store.keep(key, self.clock())
+                store.keep(claim)
                 kept = True
         except Exception:
-            _log.exception("the de-duplication store failed for push %s", key.event_id)
+            _log.exception("the delivery store failed for push %s", claim.key.event_id)
             answer = answers.STORE_FAILED
         finally:
-            # Also when the server gives the request up: a push that nobody will finish must not stay taken.
+            # Also when the server gives the request up: a device whose push nobody will finish must not stay taken.
             if not kept:
-                _release(store, key)
+                _release(store, claim)
         return answer
 
 
-def _release(store: DeduplicationStore, key: PushKey) -> None:
+def _release(store: DeliveryStore, claim: Claim) -> None:
     try:
-        store.release(key)
+        store.release(claim)
     except Exception:
-        _log.exception("the de-duplication store failed for push %s", key.event_id)
+        _log.exception("the delivery store failed for push %s", claim.key.event_id)
 
 
-def _handle(call: HandlerCall) -> Generator[HandlerCall, None, Answer]:
-    try:
-        yield call
-    except Exception:
-        _log.exception("the handler of a push failed")
-        return answers.HANDLER_FAILED
+def _handle(calls: tuple[HandlerCall, ...]) -> Steps:
+    for call in calls:
+        try:
+            yield call
+        except Exception:
+            _log.exception("the handler of a push failed")
+            return answers.HANDLER_FAILED
     return answers.ACCEPTED
 
 
-async def drive(steps: Generator[HandlerCall, None, Answer]) -> Answer:
+async def drive(steps: Steps) -> Answer:
     """Run `steps` on the event loop: coroutine functions are awaited, others run in a thread."""
     try:
         call = next(steps)
-        try:
-            if inspect.iscoroutinefunction(call.handler):
-                await call.handler(call.argument)
+        while True:
+            try:
+                if inspect.iscoroutinefunction(call.handler):
+                    await call.handler(call.argument)
+                else:
+                    result = await asyncio.to_thread(_call, call)
+                    if inspect.isawaitable(result):
+                        await result
+            except BaseException as error:
+                call = steps.throw(error)
             else:
-                result = await asyncio.to_thread(_call, call)
-                if inspect.isawaitable(result):
-                    await result
-        except BaseException as error:
-            steps.throw(error)
-        else:
-            next(steps)
+                call = next(steps)
     except StopIteration as end:
         return _answer(end)
     finally:
         steps.close()
-    raise AssertionError("a push has one handler call at most")
 
 
-def drive_blocking(steps: Generator[HandlerCall, None, Answer]) -> Answer:
+def drive_blocking(steps: Steps) -> Answer:
     """Run `steps` in this thread: what a handler leaves to be awaited runs on a loop of its own."""
     try:
         call = next(steps)
-        try:
-            result = _call(call)
-            if inspect.isawaitable(result):
-                asyncio.run(_wait_for(result))
-        except BaseException as error:
-            steps.throw(error)
-        else:
-            next(steps)
+        while True:
+            try:
+                result = _call(call)
+                if inspect.isawaitable(result):
+                    asyncio.run(_wait_for(result))
+            except BaseException as error:
+                call = steps.throw(error)
+            else:
+                call = next(steps)
     except StopIteration as end:
         return _answer(end)
     finally:
         steps.close()
-    raise AssertionError("a push has one handler call at most")
 
 
 def _call(call: HandlerCall) -> object:

@@ -2,24 +2,40 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from firmcast_sdk import _clock
 from firmcast_sdk.events import (
+    CommandAnswered,
+    CommandStatusChanged,
+    DesiredPropertiesSettled,
+    DeviceAdded,
+    DeviceBindingExpired,
+    DeviceBound,
+    DeviceDataReported,
+    DeviceDeleted,
+    DeviceEventReported,
+    DeviceInfoChanged,
+    DeviceModelAdded,
+    DeviceModelDeleted,
     FirmwareStateChanged,
     FirmwareUpgradeEnded,
+    MessageConfirmed,
+    RuleFired,
+    ServiceInfoChanged,
     SoftwareStateChanged,
     SoftwareUpgradeEnded,
 )
 from firmcast_sdk.receiver.asgi import AsgiReceiver
-from firmcast_sdk.receiver.deduplication import DeduplicationStore, MemoryDeduplicationStore
 from firmcast_sdk.receiver.delivery import Delivery, HandlerCall
+from firmcast_sdk.receiver.delivery_store import DeliveryStore, MemoryDeliveryStore
 from firmcast_sdk.receiver.reception import DEFAULT_PATH, DEFAULT_SIZE_LIMIT, Push, ReceptionRules
 from firmcast_sdk.receiver.wsgi import WsgiReceiver
 from firmcast_sdk.signatures import DEFAULT_TOLERANCE, parse_secret
 
 EventType = TypeVar("EventType")
 Handler = Callable[[EventType], Awaitable[None] | None]
+Replays = Literal["skip", "handle"]
 _AnyHandler = Callable[[Any], object]
 
 
@@ -32,18 +48,24 @@ class Receiver:
         def show(event: FirmwareStateChanged) -> None: ...
 
     Serve `receiver.asgi` or `receiver.wsgi`, alone or mounted in a framework's application. A handler that returns
-    makes the answer 200; one that raises makes it 500, and the platform sends the push again.
+    makes the answer 200; one that raises makes it 500, and the platform sends the push again. Each event is handled
+    once, one event of a device at a time, and none after a later one of its device: as far as the store reaches.
+    Each `on_…` raises ValueError when a handler of its kind is set already.
 
     Args:
-        path: where it listens; None takes every path. Mounted below a path, the mount's root is taken too.
+        path: where it listens, there and at `/cmd` below it; None takes every path. Mounted below a path, the mount's
+            root is taken too.
         secrets: `whsec_…`, any of which may have signed; without one, signatures are not looked at.
         tolerance: how far a signature's time may be from now.
-        deduplicate: True keeps ids in memory, a store keeps them where it likes, False handles every copy.
+        deduplicate: True keeps what was handled in memory, a store keeps it where it likes, False handles every copy
+            in the order in which they come.
+        replays: "handle" runs handlers also for what the platform repeats on request, however old; "skip" treats a
+            replay like any copy.
         size_limit: largest body in bytes; a larger one is answered 413 without being read.
         clock: gives the time, aware UTC; for tests.
 
     Raises:
-        ValueError: when a secret is empty or not base64, or the limit is below 1.
+        ValueError: when a secret is empty or not base64, the limit is below 1, or `replays` is another word.
     """
 
     def __init__(
@@ -52,7 +74,8 @@ class Receiver:
         path: str | None = DEFAULT_PATH,
         secrets: Sequence[str] = (),
         tolerance: timedelta = DEFAULT_TOLERANCE,
-        deduplicate: DeduplicationStore | bool = True,
+        deduplicate: DeliveryStore | bool = True,
+        replays: Replays = "skip",
         size_limit: int = DEFAULT_SIZE_LIMIT,
         clock: Callable[[], datetime] = _clock.now,
     ) -> None:
@@ -62,28 +85,89 @@ class Receiver:
             secrets=secrets,
             tolerance=tolerance,
             deduplicate=deduplicate,
+            replays=replays,
             size_limit=size_limit,
             clock=clock,
-            find_handler=self._find_handler,
+            find_handlers=self._find_handlers,
         )
         self.asgi = AsgiReceiver(delivery)
         self.wsgi = WsgiReceiver(delivery)
 
     def on_firmware_state(self, handler: Handler[FirmwareStateChanged]) -> Handler[FirmwareStateChanged]:
-        """Have `handler` called with each state of a firmware upgrade; raises ValueError when one is set already."""
+        """Have `handler` called with each state of a firmware upgrade."""
         return self._set(FirmwareStateChanged, handler)
 
     def on_firmware_result(self, handler: Handler[FirmwareUpgradeEnded]) -> Handler[FirmwareUpgradeEnded]:
-        """Have `handler` called when a firmware upgrade ended; raises ValueError when one is set already."""
+        """Have `handler` called when a firmware upgrade ended."""
         return self._set(FirmwareUpgradeEnded, handler)
 
     def on_software_state(self, handler: Handler[SoftwareStateChanged]) -> Handler[SoftwareStateChanged]:
-        """Have `handler` called with each state of a software upgrade; raises ValueError when one is set already."""
+        """Have `handler` called with each state of a software upgrade."""
         return self._set(SoftwareStateChanged, handler)
 
     def on_software_result(self, handler: Handler[SoftwareUpgradeEnded]) -> Handler[SoftwareUpgradeEnded]:
-        """Have `handler` called when a software upgrade ended; raises ValueError when one is set already."""
+        """Have `handler` called when a software upgrade ended."""
         return self._set(SoftwareUpgradeEnded, handler)
+
+    def on_device_added(self, handler: Handler[DeviceAdded]) -> Handler[DeviceAdded]:
+        """Have `handler` called when a device was registered."""
+        return self._set(DeviceAdded, handler)
+
+    def on_device_bound(self, handler: Handler[DeviceBound]) -> Handler[DeviceBound]:
+        """Have `handler` called when a registered device came for the first time."""
+        return self._set(DeviceBound, handler)
+
+    def on_device_binding_expired(self, handler: Handler[DeviceBindingExpired]) -> Handler[DeviceBindingExpired]:
+        """Have `handler` called when a registered device did not come in time."""
+        return self._set(DeviceBindingExpired, handler)
+
+    def on_device_info(self, handler: Handler[DeviceInfoChanged]) -> Handler[DeviceInfoChanged]:
+        """Have `handler` called when facts of a device changed."""
+        return self._set(DeviceInfoChanged, handler)
+
+    def on_device_deleted(self, handler: Handler[DeviceDeleted]) -> Handler[DeviceDeleted]:
+        """Have `handler` called when a device was deleted."""
+        return self._set(DeviceDeleted, handler)
+
+    def on_device_data(self, handler: Handler[DeviceDataReported]) -> Handler[DeviceDataReported]:
+        """Have `handler` called when a device reported data."""
+        return self._set(DeviceDataReported, handler)
+
+    def on_service_info(self, handler: Handler[ServiceInfoChanged]) -> Handler[ServiceInfoChanged]:
+        """Have `handler` called when a service takes other commands than before."""
+        return self._set(ServiceInfoChanged, handler)
+
+    def on_desired_properties(self, handler: Handler[DesiredPropertiesSettled]) -> Handler[DesiredPropertiesSettled]:
+        """Have `handler` called when desired properties reached a device, or did not."""
+        return self._set(DesiredPropertiesSettled, handler)
+
+    def on_device_model_added(self, handler: Handler[DeviceModelAdded]) -> Handler[DeviceModelAdded]:
+        """Have `handler` called when a device model was added."""
+        return self._set(DeviceModelAdded, handler)
+
+    def on_device_model_deleted(self, handler: Handler[DeviceModelDeleted]) -> Handler[DeviceModelDeleted]:
+        """Have `handler` called when a device model was deleted."""
+        return self._set(DeviceModelDeleted, handler)
+
+    def on_device_event(self, handler: Handler[DeviceEventReported]) -> Handler[DeviceEventReported]:
+        """Have `handler` called when a device reported an event of its own."""
+        return self._set(DeviceEventReported, handler)
+
+    def on_command_status(self, handler: Handler[CommandStatusChanged]) -> Handler[CommandStatusChanged]:
+        """Have `handler` called when a command came further."""
+        return self._set(CommandStatusChanged, handler)
+
+    def on_command_answer(self, handler: Handler[CommandAnswered]) -> Handler[CommandAnswered]:
+        """Have `handler` called when a device answered a command."""
+        return self._set(CommandAnswered, handler)
+
+    def on_message_status(self, handler: Handler[MessageConfirmed]) -> Handler[MessageConfirmed]:
+        """Have `handler` called when a message came further."""
+        return self._set(MessageConfirmed, handler)
+
+    def on_rule(self, handler: Handler[RuleFired]) -> Handler[RuleFired]:
+        """Have `handler` called when a rule held."""
+        return self._set(RuleFired, handler)
 
     def _set(self, kind: type[EventType], handler: Handler[EventType]) -> Handler[EventType]:
         # One handler a kind: with two, a failure of the second would repeat the first.
@@ -92,10 +176,10 @@ class Receiver:
         self._handlers[kind] = handler
         return handler
 
-    def _find_handler(self, push: Push) -> HandlerCall | None:
+    def _find_handlers(self, push: Push) -> tuple[HandlerCall, ...]:
         event = push.event()
         handler = self._handlers.get(type(event))
-        return None if handler is None else HandlerCall(handler=handler, argument=event)
+        return () if handler is None else (HandlerCall(handler=handler, argument=event),)
 
 
 def make_delivery(
@@ -103,10 +187,11 @@ def make_delivery(
     path: str | None,
     secrets: Sequence[str],
     tolerance: timedelta,
-    deduplicate: DeduplicationStore | bool,
+    deduplicate: DeliveryStore | bool,
+    replays: Replays,
     size_limit: int,
     clock: Callable[[], datetime],
-    find_handler: Callable[[Push], HandlerCall | None],
+    find_handlers: Callable[[Push], tuple[HandlerCall, ...]],
 ) -> Delivery:
     """The delivery that the given options mean; raises ValueError for those that make no sense."""
     if isinstance(secrets, str):
@@ -115,12 +200,20 @@ def make_delivery(
         parse_secret(secret)
     if size_limit < 1:
         raise ValueError("size_limit must be at least 1")
-    store: DeduplicationStore | None
+    if replays not in get_args(Replays):
+        raise ValueError('replays is "skip" or "handle"')
+    store: DeliveryStore | None
     if deduplicate is True:
-        store = MemoryDeduplicationStore()
+        store = MemoryDeliveryStore()
     elif deduplicate is False:
         store = None
     else:
         store = deduplicate
     rules = ReceptionRules(path=path, secrets=tuple(secrets), tolerance=tolerance, size_limit=size_limit)
-    return Delivery(rules=rules, store=store, find_handler=find_handler, clock=clock)
+    return Delivery(
+        rules=rules,
+        store=store,
+        repeat_replays=replays == "handle",
+        find_handlers=find_handlers,
+        clock=clock,
+    )

@@ -9,9 +9,10 @@ from firmcast_sdk.receiver import answers
 from firmcast_sdk.receiver.answers import Answer
 from firmcast_sdk.signatures import DEFAULT_TOLERANCE, SignatureError, verify
 from firmcast_sdk.wire.decoding import UnknownNotifyTypeError, WireError
-from firmcast_sdk.wire.notifications import UpgradeNotification, decode
+from firmcast_sdk.wire.notifications import Notification, decode
 
 DEFAULT_PATH = "/v1.0.0/messageReceiver"
+COMMAND_SUFFIX = "/cmd"  # where the vendor's SDK is told of commands
 DEFAULT_SIZE_LIMIT = 64 * 1024
 
 
@@ -20,7 +21,7 @@ class ReceptionRules:
     """What a receiver insists on."""
 
     path: str | None = DEFAULT_PATH
-    """Where it listens; None takes every path. A slash at the end makes no difference."""
+    """Where it listens, with `COMMAND_SUFFIX` or without; None takes every path. A slash at the end is nothing."""
 
     secrets: tuple[str, ...] = ()
     """Any of them may have signed; several while one is being replaced. None at all: signatures are not looked at."""
@@ -36,8 +37,9 @@ class ReceptionRules:
 class Push:
     """A push that follows the contract: what it says and what its headers say of it."""
 
-    notification: UpgradeNotification
+    notification: Notification
     facts: DeliveryFacts
+    body: bytes
 
     def event(self) -> Event:
         """The typed event that it tells of."""
@@ -52,10 +54,11 @@ def check_head(
     `path` begins where the application that holds the receiver ends; `mounted` says that there is one, and then the
     mount's own root is a place of the receiver too. `headers` have names in lower case.
     """
-    place = path.rstrip("/")
-    at_root = mounted and not place
-    if rules.path is not None and place != rules.path.rstrip("/") and not at_root:
-        return answers.NOT_FOUND
+    if rules.path is not None:
+        roots = {rules.path.rstrip("/"), ""} if mounted else {rules.path.rstrip("/")}
+        # What a push is about is in its body: both places take every kind.
+        if path.rstrip("/") not in roots | {root + COMMAND_SUFFIX for root in roots}:
+            return answers.NOT_FOUND
     if method != "POST":
         return answers.METHOD_NOT_ALLOWED
     length = headers.get("content-length", "").strip()
@@ -84,6 +87,4 @@ def receive(rules: ReceptionRules, *, headers: Mapping[str, str], body: bytes, n
         return answers.UNKNOWN_TYPE
     except WireError as error:
         return answers.refused_body(error)
-    if not isinstance(notification, UpgradeNotification):
-        return answers.UNKNOWN_TYPE
-    return Push(notification=notification, facts=read_delivery_facts(headers))
+    return Push(notification=notification, facts=read_delivery_facts(headers), body=body)

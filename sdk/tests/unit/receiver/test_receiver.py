@@ -4,6 +4,7 @@ import asyncio
 import base64
 import logging
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -13,7 +14,7 @@ from firmcast_sdk import (
     FirmwareState,
     FirmwareStateChanged,
     FirmwareUpgradeEnded,
-    MemoryDeduplicationStore,
+    MemoryDeliveryStore,
     Outcome,
     PushKey,
     Receiver,
@@ -90,11 +91,51 @@ def test_a_repeated_push_is_answered_without_its_handler(platform_for, receiver,
     assert len(seen) == 1
 
 
-def test_a_shuffled_and_doubled_upgrade_is_handled_once_each(platform_for, receiver, seen):
+@pytest.mark.parametrize("seed", range(5))
+def test_a_shuffled_and_doubled_upgrade_never_goes_back(platform_for, receiver, seen, seed):
     platform = platform_for(receiver)
     pushes = platform.firmware_upgrade("d")
-    platform.send_all(reordered([*pushes, *pushes], seed=7))
-    assert sorted(event.sequence for event in seen) == [1, 2, 3, 4, 5]
+    answers = platform.send_all(reordered([*pushes, *pushes], seed=seed))
+    assert {answer.status for answer in answers} == {200}
+    sequences = [event.sequence for event in seen]
+    assert sequences == sorted(set(sequences))
+    assert sequences[-1] == 5
+
+
+def test_a_step_that_was_overtaken_is_answered_without_its_handler(platform_for, receiver, seen):
+    platform = platform_for(receiver)
+    first, second, third = platform.firmware_upgrade("d")[:3]
+    results = [answer.json()["result"] for answer in platform.send_all([first, third, second, third.again()])]
+    assert results == ["accepted", "accepted", "superseded", "duplicate"]
+    assert [event.sequence for event in seen] == [1, 3]
+
+
+def test_a_replay_is_handled_again_when_that_is_wished(platform_for, seen):
+    receiver = Receiver(replays="handle")
+    receiver.on_firmware_state(seen.append)
+    platform = platform_for(receiver)
+    first, second = platform.firmware_upgrade("d")[:2]
+    pushes = [first, second, first.replayed(), second.replayed(), first.again()]
+    results = [answer.json()["result"] for answer in platform.send_all(pushes)]
+    assert results == ["accepted"] * 4 + ["duplicate"]
+    assert [(event.sequence, event.replay) for event in seen] == [(1, False), (2, False), (1, True), (2, True)]
+
+
+def test_a_push_with_a_number_alone_is_known_by_it(platform_for, receiver, seen):
+    platform = platform_for(receiver)
+    push = replace(platform.firmware_state("d", FirmwareState.IDLE), event_id="")
+    assert [platform.send(push).json()["result"] for _ in range(2)] == ["accepted", "duplicate"]
+
+
+def test_another_device_goes_its_own_way(platform_for, receiver, seen):
+    platform = platform_for(receiver)
+    pushes = [*reversed(platform.firmware_upgrade("d")[:2]), *platform.firmware_upgrade("e")[:2]]
+    assert [platform.send(push).json()["result"] for push in pushes] == [
+        "accepted",
+        "superseded",
+        "accepted",
+        "accepted",
+    ]
 
 
 def test_without_deduplication_every_copy_is_handled(platform_for, seen):
@@ -322,17 +363,17 @@ class _BrokenStore:
         self.broken = broken
         self.released = []
 
-    def take(self, key, now):
+    def take(self, claim):
         if "take" in self.broken:
             raise OSError("disk")
         return Standing.NEW
 
-    def keep(self, key, now):
+    def keep(self, claim):
         if "keep" in self.broken:
             raise OSError("disk")
 
-    def release(self, key):
-        self.released.append(key)
+    def release(self, claim):
+        self.released.append(claim.key)
         if "release" in self.broken:
             raise OSError("disk")
 
@@ -343,7 +384,7 @@ def test_a_store_that_fails_never_loses_a_push(platform_for, seen, broken, calls
     receiver.on_firmware_state(seen.append)
     platform = platform_for(receiver)
     answer = platform.send(platform.firmware_state("d", FirmwareState.IDLE))
-    assert (answer.status, answer.json()["error"]) == (500, "deduplication_failed")
+    assert (answer.status, answer.json()["error"]) == (500, "store_failed")
     assert len(seen) == calls
 
 
@@ -360,18 +401,6 @@ def test_a_store_is_told_device_and_sequence(platform_for, seen):
     assert store.released == [PushKey(event_id="d-1", device_id="d", sequence=1)]
 
 
-def test_memory_keeps_the_newest_ids():
-    store = MemoryDeduplicationStore(capacity=2)
-    keys = [PushKey(event_id=str(number), device_id="d", sequence=number) for number in range(3)]
-    for key in keys:
-        assert store.take(key, NOW) is Standing.NEW
-        assert store.take(key, NOW) is Standing.IN_FLIGHT
-        store.keep(key, NOW)
-    assert [store.take(key, NOW) for key in reversed(keys)] == [Standing.HANDLED, Standing.HANDLED, Standing.NEW]
-    store.release(keys[0])
-    assert store.take(keys[0], NOW) is Standing.NEW
-
-
 def test_one_handler_for_each_kind():
     receiver = Receiver()
     receiver.on_firmware_state(print)
@@ -379,7 +408,9 @@ def test_one_handler_for_each_kind():
         receiver.on_firmware_state(print)
 
 
-@pytest.mark.parametrize("options", [{"secrets": ["whsec_"]}, {"secrets": ["whsec_!"]}, {"size_limit": 0}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"secrets": ["whsec_"]}, {"secrets": ["whsec_!"]}, {"size_limit": 0}, {"replays": "some"}], ids=str
+)
 def test_options_without_sense_are_refused(options):
     with pytest.raises(ValueError):
         Receiver(**options)
@@ -392,4 +423,4 @@ def test_one_secret_in_place_of_a_list_is_refused():
 
 def test_memory_needs_a_capacity():
     with pytest.raises(ValueError):
-        MemoryDeduplicationStore(capacity=0)
+        MemoryDeliveryStore(capacity=0)
