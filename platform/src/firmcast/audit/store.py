@@ -15,7 +15,8 @@ _INSERT = portable(
 
 _MATCHES = (
     " FROM audit_entry WHERE (?1 = '' OR actor = ?1) AND (?2 = '' OR substr(action, 1, length(?2)) = ?2)"
-    " AND (?3 = '' OR subject = ?3) AND (?4 IS NULL OR made_at >= ?4) AND (?5 IS NULL OR made_at < ?5)"
+    " AND (?3 = '' OR subject = ?3) AND (CAST(?4 AS BIGINT) IS NULL OR made_at >= ?4)"
+    " AND (CAST(?5 AS BIGINT) IS NULL OR made_at < ?5)"
 )
 
 # A page of what was changed, the newest first.

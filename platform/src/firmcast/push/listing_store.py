@@ -19,35 +19,35 @@ SELECT_PENDING: Final = portable(
     "SELECT d.event_id, d.subscription_id, d.device_id, d.sequence, l.attempts, l.next_attempt_at, l.reason"
     " FROM delivery d LEFT JOIN lane l ON l.subscription_id = d.subscription_id AND l.device_id = d.device_id"
     " AND l.event_id = d.event_id"
-    " WHERE (?1 IS NULL OR d.subscription_id = ?1) AND (?2 IS NULL OR d.device_id = ?2)"
-    " AND (?3 IS NULL OR d.event_id = ?3) ORDER BY d.event_id, d.subscription_id LIMIT ?4 OFFSET ?5"
+    " WHERE (CAST(?1 AS TEXT) IS NULL OR d.subscription_id = ?1) AND (CAST(?2 AS TEXT) IS NULL OR d.device_id = ?2)"
+    " AND (CAST(?3 AS BIGINT) IS NULL OR d.event_id = ?3) ORDER BY d.event_id, d.subscription_id LIMIT ?4 OFFSET ?5"
 )
 COUNT_PENDING: Final = portable(
-    "SELECT COUNT(*) FROM delivery d WHERE (?1 IS NULL OR d.subscription_id = ?1)"
-    " AND (?2 IS NULL OR d.device_id = ?2) AND (?3 IS NULL OR d.event_id = ?3)"
+    "SELECT COUNT(*) FROM delivery d WHERE (CAST(?1 AS TEXT) IS NULL OR d.subscription_id = ?1)"
+    " AND (CAST(?2 AS TEXT) IS NULL OR d.device_id = ?2) AND (CAST(?3 AS BIGINT) IS NULL OR d.event_id = ?3)"
 )
 
 # What was given up, the oldest first.
 SELECT_DEAD: Final = portable(
     "SELECT event_id, subscription_id, device_id, sequence, attempts, reason, failure, died_at FROM dead_letter"
-    " WHERE (?1 IS NULL OR subscription_id = ?1) AND (?2 IS NULL OR device_id = ?2)"
-    " AND (?3 IS NULL OR event_id = ?3) ORDER BY event_id, subscription_id LIMIT ?4 OFFSET ?5"
+    " WHERE (CAST(?1 AS TEXT) IS NULL OR subscription_id = ?1) AND (CAST(?2 AS TEXT) IS NULL OR device_id = ?2)"
+    " AND (CAST(?3 AS BIGINT) IS NULL OR event_id = ?3) ORDER BY event_id, subscription_id LIMIT ?4 OFFSET ?5"
 )
 COUNT_DEAD: Final = portable(
-    "SELECT COUNT(*) FROM dead_letter WHERE (?1 IS NULL OR subscription_id = ?1)"
-    " AND (?2 IS NULL OR device_id = ?2) AND (?3 IS NULL OR event_id = ?3)"
+    "SELECT COUNT(*) FROM dead_letter WHERE (CAST(?1 AS TEXT) IS NULL OR subscription_id = ?1)"
+    " AND (CAST(?2 AS TEXT) IS NULL OR device_id = ?2) AND (CAST(?3 AS BIGINT) IS NULL OR event_id = ?3)"
 )
 
 # What was tried, the latest first.
 SELECT_ATTEMPTS: Final = portable(
     "SELECT attempt_id, event_id, subscription_id, device_id, number, attempted_at, duration, status, failure,"
-    " detail, address, answer FROM attempt WHERE (?1 IS NULL OR subscription_id = ?1)"
-    " AND (?2 IS NULL OR device_id = ?2) AND (?3 IS NULL OR event_id = ?3)"
+    " detail, address, answer FROM attempt WHERE (CAST(?1 AS TEXT) IS NULL OR subscription_id = ?1)"
+    " AND (CAST(?2 AS TEXT) IS NULL OR device_id = ?2) AND (CAST(?3 AS BIGINT) IS NULL OR event_id = ?3)"
     " ORDER BY attempt_id DESC LIMIT ?4 OFFSET ?5"
 )
 COUNT_ATTEMPTS: Final = portable(
-    "SELECT COUNT(*) FROM attempt WHERE (?1 IS NULL OR subscription_id = ?1)"
-    " AND (?2 IS NULL OR device_id = ?2) AND (?3 IS NULL OR event_id = ?3)"
+    "SELECT COUNT(*) FROM attempt WHERE (CAST(?1 AS TEXT) IS NULL OR subscription_id = ?1)"
+    " AND (CAST(?2 AS TEXT) IS NULL OR device_id = ?2) AND (CAST(?3 AS BIGINT) IS NULL OR event_id = ?3)"
 )
 
 
