@@ -63,6 +63,7 @@ class Served:
             "FIRMCAST_PUSH__ALLOWED_NETWORKS": '["127.0.0.0/8"]',
             "FIRMCAST_GATEWAY__ACKNOWLEDGEMENT_TIMEOUT": "0.5",
             "FIRMCAST_PUSH__PROBE_INTERVAL": "2",
+            "FIRMCAST_REST__THROTTLE_CALLS": "0",
             **self.environment,
         }
         self.process = await asyncio.create_subprocess_exec(

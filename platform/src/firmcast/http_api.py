@@ -17,7 +17,7 @@ from firmcast.firmware.files import FirmwareFiles
 from firmcast.ids import ApplicationId
 from firmcast.push import api as push_api
 from firmcast.rest import health
-from firmcast.rest.authentication import administrator_authentication, application_authentication
+from firmcast.rest.authentication import administrator_authentication, application_authentication, call_limit
 from firmcast.rest.endpoints import Endpoint
 from firmcast.rest.health import CheckReadiness
 from firmcast.sealing import Sealer
@@ -49,7 +49,8 @@ class HttpParts:
 def endpoints(parts: HttpParts) -> list[BaseRoute | Endpoint]:
     """Return every call of both interfaces."""
     database, clock, rest = parts.database, parts.clock, parts.settings.rest
-    authenticate = application_authentication(applications_api.token_check(database, clock))
+    limit_calls = call_limit(rest.throttle_calls, rest.throttle_period, clock)
+    authenticate = application_authentication(applications_api.token_check(database, clock), limit_calls)
     authorise = administrator_authentication(parts.admin_token)
 
     async def require_application(application_id: ApplicationId) -> object:
@@ -57,7 +58,12 @@ def endpoints(parts: HttpParts) -> list[BaseRoute | Endpoint]:
 
     return [
         *applications_api.routes(
-            database=database, clock=clock, sealer=parts.sealer, settings=rest, authorise_administrator=authorise
+            database=database,
+            clock=clock,
+            sealer=parts.sealer,
+            settings=rest,
+            authorise_administrator=authorise,
+            limit_calls=limit_calls,
         ),
         *subscriptions_api.routes(
             database=database,
@@ -71,6 +77,7 @@ def endpoints(parts: HttpParts) -> list[BaseRoute | Endpoint]:
             clock=clock,
             authenticate=authenticate,
             sealer=parts.sealer,
+            log=parts.log,
             release_device=partial(upgrades.release_device, log=parts.log, limits=parts.limits),
             body_limit=rest.body_limit,
         ),

@@ -21,6 +21,7 @@ def _seconds(given: object) -> object:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_seconds)]
+PositiveDuration = Annotated[Duration, Field(gt=timedelta(0))]
 
 
 class _Part(BaseModel):
@@ -40,6 +41,10 @@ class RestSettings(_Part):
     token_grace: Duration = Field(
         default=timedelta(seconds=10), description="an access token outlives a new login by this"
     )
+    throttle_calls: int = Field(
+        default=100, ge=0, description="calls of one application in any throttle_period; 0 for no limit"
+    )
+    throttle_period: PositiveDuration = Field(default=timedelta(seconds=60), description="see throttle_calls")
 
 
 class GatewaySettings(_Part):

@@ -4,7 +4,7 @@ Contract page, section 2; `/v1/applications` is the management API.
 """
 
 from collections.abc import Awaitable
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -18,7 +18,7 @@ from firmcast.db.port import Database
 from firmcast.errors import NotAllowedError
 from firmcast.ids import ApplicationId
 from firmcast.rest.answers import empty_answer, plain_answer, wire_answer
-from firmcast.rest.authentication import AuthoriseAdministrator, CheckToken, Scope
+from firmcast.rest.authentication import AuthoriseAdministrator, CheckToken, LimitCalls, Scope
 from firmcast.rest.errors import ApiError
 from firmcast.rest.requests import decode_body, decode_pairs, path_identifier, read_body
 from firmcast.sealing import Sealer
@@ -36,6 +36,8 @@ from firmcast_sdk.wire.authentication import (
 from firmcast_sdk.wire.decoding import Hints
 
 _CA_LIMIT = 1 << 16
+
+Result = TypeVar("Result")
 
 
 class NewApplicationRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +57,10 @@ def token_check(database: Database, clock: Clock) -> CheckToken:
     """Return what tells whether an access token is an application's."""
 
     async def check(application_id: ApplicationId, access_token: str) -> Application:
-        return await database.read(use_cases.authenticate, application_id, access_token, clock.now())
+        try:
+            return await database.read(use_cases.authenticate, application_id, access_token, clock.now())
+        except FrozenError as error:
+            raise ApiError(wire.APPLICATION_FROZEN, str(error)) from None
 
     return check
 
@@ -67,9 +72,10 @@ def routes(
     sealer: Sealer,
     settings: RestSettings,
     authorise_administrator: AuthoriseAdministrator,
+    limit_calls: LimitCalls,
 ) -> list[BaseRoute]:
     """Return the routes of login, refresh and logout, and of `/v1/applications`."""
-    tokens = _TokenCalls(database, clock, settings)
+    tokens = _TokenCalls(database, clock, settings, limit_calls)
     management = _ManagementCalls(database, clock, sealer, authorise_administrator)
     one = "/v1/applications/{application_id}"
     return [
@@ -85,10 +91,16 @@ def routes(
 
 
 class _TokenCalls:
-    def __init__(self, database: Database, clock: Clock, settings: RestSettings) -> None:
+    def __init__(self, database: Database, clock: Clock, settings: RestSettings, limit_calls: LimitCalls) -> None:
         self._database = database
         self._clock = clock
         self._settings = settings
+        self._limit_calls = limit_calls
+
+    async def _admit(self, application_id: ApplicationId, secret: str) -> None:
+        """Count a call only once its secret is proven: else a stranger who knows an id could use up its calls."""
+        await _proven(self._database.read(use_cases.prove, application_id, secret, self._clock.now()))
+        self._limit_calls(application_id)
 
     async def login(self, request: Request) -> Response:
         body = await read_body(request, self._settings.body_limit)
@@ -96,10 +108,12 @@ class _TokenCalls:
             said = decode_body(LoginRequest, body, missing=wire.REQUIRED_PARAMETER_MISSING)
         else:
             said = decode_pairs(LoginRequest, body, invalid=wire.INPUT_INVALID, missing=wire.REQUIRED_PARAMETER_MISSING)
+        application_id = ApplicationId(said.app_id)
+        await self._admit(application_id, said.secret)
         issued = await _proven(
             self._database.write(
                 use_cases.login,
-                ApplicationId(said.app_id),
+                application_id,
                 said.secret,
                 self._clock.now(),
                 self._settings.access_token_life,
@@ -112,10 +126,12 @@ class _TokenCalls:
     async def refresh(self, request: Request) -> Response:
         body = await read_body(request, self._settings.body_limit)
         said = decode_body(RefreshRequest, body, unreadable=wire.INPUT_INVALID)
+        application_id = ApplicationId(said.app_id)
+        await self._admit(application_id, said.secret)
         issued = await _proven(
             self._database.write(
                 use_cases.refresh,
-                ApplicationId(said.app_id),
+                application_id,
                 said.secret,
                 said.refresh_token,
                 self._clock.now(),
@@ -133,9 +149,9 @@ class _TokenCalls:
         return empty_answer()
 
 
-async def _proven(issuing: Awaitable[IssuedTokens]) -> IssuedTokens:
+async def _proven(asked: Awaitable[Result]) -> Result:
     try:
-        return await issuing
+        return await asked
     except FrozenError as error:
         raise ApiError(wire.APPLICATION_FROZEN, str(error)) from None
     except RefreshTokenError as error:

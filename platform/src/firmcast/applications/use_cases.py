@@ -104,6 +104,17 @@ async def listed(tx: Transaction) -> list[Application]:
     return await store.all_applications(tx)
 
 
+async def prove(tx: Transaction, application_id: ApplicationId, secret: str, now: datetime) -> None:
+    """Return when `secret` is the application's.
+
+    Raises:
+        NotAllowedError: no such application, or not its secret.
+        FrozenError: the application is frozen.
+    """
+    del now
+    await _prove_secret(tx, application_id, secret)
+
+
 async def login(
     tx: Transaction,
     application_id: ApplicationId,

@@ -82,7 +82,7 @@ class Demo:
         """
         settings = Settings(
             data=self._plan.folder / "platform",
-            rest=RestSettings(port=0),
+            rest=RestSettings(port=0, throttle_calls=0),
             gateway=GatewaySettings(port=0, acknowledgement_timeout=0.5),
             push=PushSettings(allowed_networks=("127.0.0.0/8",)),
         )

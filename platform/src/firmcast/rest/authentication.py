@@ -6,25 +6,30 @@ case) or, as one client does, bare as `access_token`. An administrator sends a b
 
 import hashlib
 import hmac
+import math
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from starlette.requests import Request
 
+from firmcast.clock import Clock
 from firmcast.errors import NotAllowedError
 from firmcast.ids import ApplicationId
-from firmcast.rest.errors import ApiError, ManagementError
+from firmcast.rest.errors import UNAUTHORIZED, ApiError, ManagementError
+from firmcast.rest.throttle import Throttle
 from firmcast_sdk.wire import errors as wire
 from firmcast_sdk.wire import headers as wire_headers
-from firmcast_sdk.wire.errors import ErrorCode
 
 _BEARER = re.compile(r"\s*bearer\s+(\S+)\s*", re.IGNORECASE)
-_UNAUTHORIZED = ErrorCode("unauthorized", 401, "An administrator's bearer token is needed.")
 
 CheckToken = Callable[[ApplicationId, str], Awaitable[object]]
-"""Raises NotAllowedError unless the token is a live access token of the application."""
+"""Raises NotAllowedError unless the token is a live access token of the application, ApiError when that is frozen."""
+
+LimitCalls = Callable[[ApplicationId], None]
+"""Counts a call of an application that has proven itself, or raises ApiError when it has made too many."""
 
 Authenticate = Callable[[Request], Awaitable[ApplicationId]]
 """Returns the application that makes a request, or raises ApiError."""
@@ -60,8 +65,26 @@ AuthoriseAdministrator = Callable[[Request, Scope], Awaitable[Administrator]]
 """Returns who makes a request, or raises ApiError: unless it is an administrator whose token allows the scope."""
 
 
-def application_authentication(check_token: CheckToken) -> Authenticate:
-    """Return what finds out which application makes a request."""
+def call_limit(calls: int, period: timedelta, clock: Clock) -> LimitCalls:
+    """Return what lets `calls` of each application through in any `period`, and all of them when `calls` is 0.
+
+    It is asked only about applications that have proven themselves: so nobody uses up what is another's.
+    """
+    if not calls:
+        return lambda _application_id: None
+    throttle = Throttle(calls, period)
+
+    def limit(application_id: ApplicationId) -> None:
+        wait = throttle.admit(application_id, clock.monotonic())
+        if wait > 0:
+            reason = f"more than {calls} calls in {period.total_seconds():g} s"
+            raise ApiError(wire.THROTTLED, reason, headers={"retry-after": str(math.ceil(wait))})
+
+    return limit
+
+
+def application_authentication(check_token: CheckToken, limit_calls: LimitCalls) -> Authenticate:
+    """Return what finds out which application makes a request, and counts it."""
 
     async def authenticate(request: Request) -> ApplicationId:
         named = request.headers.get(wire_headers.APP_KEY) or request.headers.get(wire_headers.X_APP_KEY) or ""
@@ -75,6 +98,7 @@ def application_authentication(check_token: CheckToken) -> Authenticate:
             await check_token(application_id, token)
         except NotAllowedError as error:
             raise ApiError(wire.BAD_TOKEN, str(error)) from None
+        limit_calls(application_id)
         return application_id
 
     return authenticate
@@ -88,7 +112,7 @@ def administrator_authentication(token: str) -> AuthoriseAdministrator:
     async def authorise(request: Request, scope: Scope) -> Administrator:
         given = hashlib.sha256(bearer_token(request).encode()).digest()
         if not hmac.compare_digest(given, expected):
-            raise ManagementError(_UNAUTHORIZED)
+            raise ManagementError(UNAUTHORIZED)
         assert scope in operator.scopes
         return operator
 

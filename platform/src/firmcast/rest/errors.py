@@ -35,16 +35,26 @@ BODY_TOO_LARGE: Final = ErrorCode(wire.INPUT_INVALID.code, 413, wire.INPUT_INVAL
 STORE_FULL: Final = ErrorCode(wire.INTERNAL_ERROR.code, 503, wire.INTERNAL_ERROR.description)
 UPGRADE_STORE_FULL: Final = ErrorCode(wire.UPGRADE_INTERNAL_ERROR.code, 503, wire.UPGRADE_INTERNAL_ERROR.description)
 
+INVALID_REQUEST: Final = ErrorCode("invalid_request", 400, "The request cannot be carried out.")
+INVALID_VALUE: Final = ErrorCode("invalid_value", 400, "A value is not allowed.")
+UNAUTHORIZED: Final = ErrorCode("unauthorized", 401, "An administrator's bearer token is needed.")
+NOT_ALLOWED: Final = ErrorCode("not_allowed", 403, "This is not allowed.")
+NOT_FOUND: Final = ErrorCode("not_found", 404, "There is no such thing.")
+CONFLICT: Final = ErrorCode("conflict", 409, "The request does not fit the present state.")
+"""What the management API refuses with; the words are replaced by the reason."""
+
 _log = structlog.get_logger()
 
 
 class ApiError(RefusedError):
     """A request is refused with an error of the contract."""
 
-    def __init__(self, error: ErrorCode, reason: str = "") -> None:
+    def __init__(self, error: ErrorCode, reason: str = "", *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(reason or error.description)
         self.error = error
         self.reason = reason
+        self.headers = dict(headers or {})
+        """Of the answer, beside its usual ones."""
 
 
 class ManagementError(ApiError):
@@ -57,17 +67,17 @@ def management_error(refusal: RefusedError) -> ManagementError:
         case ManagementError():
             return refusal
         case InvalidValueError():
-            code = ErrorCode("invalid_value", 400, "A value is not allowed.")
+            code = INVALID_VALUE
         case NotFoundError():
-            code = ErrorCode("not_found", 404, "There is no such thing.")
+            code = NOT_FOUND
         case ConflictError():
-            code = ErrorCode("conflict", 409, "The request does not fit the present state.")
+            code = CONFLICT
         case NotAllowedError():
-            code = ErrorCode("not_allowed", 403, "This is not allowed.")
+            code = NOT_ALLOWED
         case ApiError():
             code = ErrorCode("invalid_request", refusal.error.status, refusal.error.description)
         case _:
-            code = ErrorCode("invalid_request", 400, "The request cannot be carried out.")
+            code = INVALID_REQUEST
     return ManagementError(code, refusal.reason if isinstance(refusal, ApiError) else str(refusal))
 
 
@@ -76,6 +86,7 @@ def render(error: ApiError) -> Response:
     if isinstance(error, ManagementError):
         return _answer(error.error, description=error.reason or None)
     answer = _answer(error.error)
+    answer.headers.update(error.headers)
     if error.reason:
         printable = error.reason[:_REASON_LIMIT].encode("ascii", "backslashreplace").decode()
         answer.headers[_REASON_HEADER] = "".join(sign if sign.isprintable() else "?" for sign in printable)

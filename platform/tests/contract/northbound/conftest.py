@@ -228,9 +228,15 @@ def golden() -> Callable[[str], bytes]:
 
 
 @pytest.fixture
-async def world(database: Database, tmp_path: Path) -> World:
+def rest_settings() -> RestSettings:
+    """No limit of calls; a module that tests it has a fixture of this name."""
+    return RestSettings(throttle_calls=0)
+
+
+@pytest.fixture
+async def world(database: Database, tmp_path: Path, rest_settings: RestSettings) -> World:
     clock = SetClock()
-    settings = RestSettings()
+    settings = rest_settings
     sealer = Sealer(hashlib.sha256(b"a key for tests").digest())
     files = FirmwareFiles(tmp_path / "firmware")
     log = EventLog(encode=lambda _event: b"{}")
