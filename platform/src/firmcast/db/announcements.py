@@ -18,6 +18,10 @@ class Announcements:
         """Have `listener` called from now on."""
         self._listeners[channel].append(listener)
 
+    def clear(self) -> None:
+        """Call nobody any more."""
+        self._listeners.clear()
+
     def tell(self, announced: Sequence[tuple[Channel, Sequence[object]]]) -> None:
         """Call the listeners with what one commit announced, in its order."""
         items: dict[Channel, list[object]] = defaultdict(list)
