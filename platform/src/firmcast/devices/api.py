@@ -15,6 +15,7 @@ from firmcast.db.port import Database, Transaction
 from firmcast.devices import registrations, use_cases
 from firmcast.devices.model import Device, DeviceDetails, DeviceFilter, Presence, Registration
 from firmcast.errors import ConflictError, NotFoundError
+from firmcast.events.log import EventLog
 from firmcast.ids import ApplicationId, DeviceId, new_hex
 from firmcast.rest.answers import no_content, wire_answer
 from firmcast.rest.authentication import Authenticate, require_own
@@ -40,11 +41,12 @@ def routes(
     clock: Clock,
     authenticate: Authenticate,
     sealer: Sealer,
+    log: EventLog,
     release_device: use_cases.ReleaseDevice,
     body_limit: int = DEFAULT_BODY_LIMIT,
 ) -> list[BaseRoute]:
     """Return the routes of device credentials and devices."""
-    calls = _DeviceCalls(database, clock, authenticate, sealer, release_device, body_limit)
+    calls = _DeviceCalls(database, clock, authenticate, sealer, log, release_device, body_limit)
     return [
         Route(wire_devices.DEVICE_CREDENTIALS_PATH, calls.register, methods=["POST"]),
         Route(wire_devices.DEVICE_CREDENTIAL_PATH, calls.refresh, methods=["PUT"]),
@@ -63,6 +65,7 @@ class _DeviceCalls:
         clock: Clock,
         authenticate: Authenticate,
         sealer: Sealer,
+        log: EventLog,
         release_device: use_cases.ReleaseDevice,
         body_limit: int,
     ) -> None:
@@ -70,6 +73,7 @@ class _DeviceCalls:
         self._clock = clock
         self._authenticate = authenticate
         self._sealer = sealer
+        self._log = log
         self._release_device = release_device
         self._body_limit = body_limit
 
@@ -91,6 +95,7 @@ class _DeviceCalls:
                 said.node_id,
                 said.node_id if said.verify_code is None else said.verify_code,
                 self._clock.now(),
+                log=self._log,
                 details=_registration_details(said),
                 activation_seconds=wire_devices.DEFAULT_TIMEOUT if said.timeout is None else said.timeout,
                 pre_shared_key=self._sealer.seal(key.encode(), _KEY_PURPOSE),
@@ -116,7 +121,7 @@ class _DeviceCalls:
                 _require_printable(text, wire.INPUT_INVALID)
         try:
             device = await self._database.write(
-                _refresh, application_id, _device_id(request), said, now=self._clock.now()
+                _refresh, application_id, _device_id(request), said, now=self._clock.now(), log=self._log
             )
         except NotFoundError as error:
             raise ApiError(wire.DEVICE_NOT_FOUND, str(error)) from None
@@ -173,6 +178,7 @@ class _DeviceCalls:
                 _device_id(request),
                 _modified_details(said),
                 self._clock.now(),
+                log=self._log,
                 pre_shared_key=None if key is None else self._sealer.seal(key.encode(), _KEY_PURPOSE),
             )
         )
@@ -186,6 +192,7 @@ class _DeviceCalls:
                 application_id,
                 _device_id(request),
                 self._clock.now(),
+                log=self._log,
                 release=self._release_device,
             )
         except NotFoundError as error:
@@ -226,6 +233,7 @@ async def _refresh(
     said: wire_devices.RefreshDeviceRequest,
     *,
     now: datetime,
+    log: EventLog,
 ) -> Device:
     device, registration = await _seen(tx, application_id, device_id, now)
     if device.activated_at is None:
@@ -237,6 +245,7 @@ async def _refresh(
         application_id,
         device_id,
         now,
+        log=log,
         endpoint_name=said.node_id,
         verification_code=said.verify_code or said.node_id or device.verification_code,
         activation_seconds=wire_devices.DEFAULT_TIMEOUT if said.timeout is None else said.timeout,

@@ -1,24 +1,39 @@
 """A device has one registration at the most, its latest; it ends when its lifetime passes without an update.
 
-All of it takes batches: many devices that come back at once cost a few statements.
+It is told when a device comes and when it leaves, in turns: a registration that takes the place of another, even of
+one that is overdue, and an update of one are no news. All of it takes batches: many devices that come back at once
+cost a few statements, and one append to the log.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from firmcast.db.port import Transaction
+from firmcast.devices.changes import described
 from firmcast.devices.model import Device, NewRegistration, Registration, RegistrationUpdate
 from firmcast.devices.store import devices as device_store
 from firmcast.devices.store import registrations as store
+from firmcast.events.log import EventLog
+from firmcast.events.model import (
+    Binding,
+    DeviceBound,
+    DeviceDescription,
+    DeviceFact,
+    DeviceInfoChanged,
+    NewEvent,
+    Reachability,
+)
 from firmcast.ids import DeviceId, RegistrationId, new_hex
 
 
-async def register(tx: Transaction, registrations: Sequence[NewRegistration], now: datetime) -> dict[str, Registration]:
+async def register(
+    tx: Transaction, registrations: Sequence[NewRegistration], now: datetime, *, log: EventLog
+) -> dict[str, Registration]:
     """Register devices (OMA LwM2M 1.1 Core 6.2.1) and return their registrations by endpoint name.
 
     Whoever we do not know, or whose time for the first registration is over, is absent from the answer. Of two
-    registrations of one device the later in the sequence counts.
+    registrations of one device the later in the sequence counts. Who comes for the first time, or was away, is told.
     """
     latest = {registration.endpoint_name: registration for registration in registrations}
     admitted = {
@@ -28,8 +43,14 @@ async def register(tx: Transaction, registrations: Sequence[NewRegistration], no
     }
     made = {name: _registration(device, latest[name], now) for name, device in admitted.items()}
     if made:
+        device_ids = [device.device_id for device in admitted.values()]
+        here = await store.registered(tx, device_ids)
         await store.upsert(tx, list(made.values()))
-        await device_store.activate(tx, [device.device_id for device in admitted.values()], now)
+        await device_store.activate(tx, device_ids, now)
+        await log.append(
+            tx,
+            [news for device in admitted.values() for news in _coming(device, now, was_here=device.device_id in here)],
+        )
     return made
 
 
@@ -58,9 +79,13 @@ async def refresh(
     return changed
 
 
-async def remove(tx: Transaction, registration_ids: Sequence[RegistrationId]) -> list[DeviceId]:
-    """End registrations and return the devices whose they were."""
-    return await store.delete(tx, registration_ids)
+async def remove(
+    tx: Transaction, registration_ids: Sequence[RegistrationId], now: datetime, *, log: EventLog
+) -> dict[RegistrationId, DeviceId]:
+    """End registrations, tell that their devices left, and return whose they were; unknown ones are absent."""
+    removed = await store.delete(tx, registration_ids) if registration_ids else {}
+    await _tell_leaving(tx, dict.fromkeys(removed.values(), now), log=log)
+    return removed
 
 
 async def live(tx: Transaction, now: datetime, after: DeviceId | None = None, limit: int = 1000) -> list[Registration]:
@@ -73,12 +98,40 @@ async def of_devices(tx: Transaction, device_ids: Sequence[DeviceId], now: datet
     return {registration.device_id: registration for registration in await store.of_devices(tx, device_ids, now)}
 
 
-async def expire(tx: Transaction, now: datetime, limit: int = 1000) -> list[Registration]:
-    """End registrations whose lifetime has passed, `limit` at the most, and return them."""
+async def expire(tx: Transaction, now: datetime, limit: int = 1000, *, log: EventLog) -> list[Registration]:
+    """End registrations whose lifetime has passed, `limit` at the most, tell that their devices left; return them."""
     expired = await store.expired(tx, now, limit)
     if expired:
         await store.delete(tx, [registration.registration_id for registration in expired])
+        left_at = {registration.device_id: registration.expires_at for registration in expired}
+        await _tell_leaving(tx, left_at, log=log)
     return expired
+
+
+def _coming(device: Device, now: datetime, *, was_here: bool) -> list[NewEvent]:
+    facts: list[DeviceFact] = []
+    if device.activated_at is None:
+        facts.append(DeviceBound(binding=Binding.SUCCEEDED, device=described(device, Reachability.ONLINE)))
+    if not was_here:
+        facts.append(DeviceInfoChanged(changed=DeviceDescription(reachability=Reachability.ONLINE)))
+    return [
+        NewEvent(application_id=device.application_id, device_id=device.device_id, occurred_at=now, fact=fact)
+        for fact in facts
+    ]
+
+
+async def _tell_leaving(tx: Transaction, left_at: Mapping[DeviceId, datetime], *, log: EventLog) -> None:
+    if not left_at:
+        return
+    owners = await device_store.owners(tx, list(left_at))
+    gone = DeviceInfoChanged(changed=DeviceDescription(reachability=Reachability.OFFLINE))
+    await log.append(
+        tx,
+        [
+            NewEvent(application_id=owners[device_id], device_id=device_id, occurred_at=moment, fact=gone)
+            for device_id, moment in left_at.items()
+        ],
+    )
 
 
 def _registration(device: Device, told: NewRegistration, now: datetime) -> Registration:

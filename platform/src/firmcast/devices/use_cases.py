@@ -1,6 +1,7 @@
 """A device belongs to the application that made it known; for every other application it does not exist.
 
-Its endpoint name is unique over all applications, since that is all that a device says when it registers.
+Its endpoint name is unique over all applications, since that is all that a device says when it registers. What
+changes of it is told in the transaction that changes it, and what stays as it was is not.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -10,11 +11,22 @@ from datetime import datetime
 from firmcast.db.page import Page
 from firmcast.db.port import Transaction
 from firmcast.devices import registrations
+from firmcast.devices.changes import described, difference
 from firmcast.devices.model import Device, DeviceDetails, DeviceFilter
 from firmcast.devices.store import commands as command_store
 from firmcast.devices.store import devices as store
 from firmcast.devices.store import registrations as registration_store
 from firmcast.errors import ConflictError, NotFoundError
+from firmcast.events.log import EventLog
+from firmcast.events.model import (
+    DeviceAdded,
+    DeviceDeleted,
+    DeviceDescription,
+    DeviceFact,
+    DeviceInfoChanged,
+    NewEvent,
+    Reachability,
+)
 from firmcast.ids import ApplicationId, DeviceId, new_uuid
 
 DEFAULT_ACTIVATION_SECONDS = 180
@@ -37,6 +49,7 @@ async def create(
     verification_code: str,
     now: datetime,
     *,
+    log: EventLog,
     details: DeviceDetails = NO_DETAILS,
     activation_seconds: int = DEFAULT_ACTIVATION_SECONDS,
     pre_shared_key: bytes = b"",
@@ -80,6 +93,7 @@ async def create(
         await store.insert(tx, device, pre_shared_key)
     else:
         await store.renew(tx, device, pre_shared_key)
+    await _tell(tx, device, DeviceAdded(device=described(device, Reachability.NEVER_REGISTERED)), now, log=log)
     return device
 
 
@@ -126,6 +140,7 @@ async def modify(
     details: DeviceDetails,
     now: datetime,
     *,
+    log: EventLog,
     pre_shared_key: bytes | None = None,
 ) -> Device:
     """Change what the application says of a device; what `details` leaves out stays.
@@ -148,6 +163,7 @@ async def modify(
     await store.modify(tx, changed)
     if pre_shared_key is not None:
         await store.set_pre_shared_key(tx, device_id, pre_shared_key, now)
+    await _tell(tx, changed, difference(device, changed), now, log=log)
     return changed
 
 
@@ -157,6 +173,7 @@ async def refresh_credentials(
     device_id: DeviceId,
     now: datetime,
     *,
+    log: EventLog,
     endpoint_name: str | None,
     verification_code: str,
     activation_seconds: int,
@@ -180,23 +197,33 @@ async def refresh_credentials(
         changed_at=now,
     )
     await store.set_credentials(tx, changed)
+    await _tell(tx, changed, difference(device, changed), now, log=log)
     return changed
 
 
 async def delete(
-    tx: Transaction, application_id: ApplicationId, device_id: DeviceId, now: datetime, *, release: ReleaseDevice
+    tx: Transaction,
+    application_id: ApplicationId,
+    device_id: DeviceId,
+    now: datetime,
+    *,
+    log: EventLog,
+    release: ReleaseDevice,
 ) -> None:
     """Forget a device, its registration and what waits for it, after `release` has ended what is under way with it.
+
+    That it is gone is the last that is told of it; what was told stays in the log and is delivered.
 
     Raises:
         NotFoundError: the application has no such device.
         ConflictError: `release` does not let it go.
     """
-    await find(tx, application_id, device_id)
+    device = await find(tx, application_id, device_id)
     await release(tx, device_id, now)
     await command_store.delete_of_device(tx, device_id)
     await registration_store.delete_of_device(tx, device_id)
     await store.delete(tx, device_id)
+    await _tell(tx, device, DeviceDeleted(), now, log=log)
 
 
 async def sealed_keys(tx: Transaction, endpoint_names: Sequence[str]) -> dict[str, bytes]:
@@ -204,10 +231,30 @@ async def sealed_keys(tx: Transaction, endpoint_names: Sequence[str]) -> dict[st
     return await store.pre_shared_keys(tx, endpoint_names)
 
 
-async def record_firmware_versions(tx: Transaction, versions: Mapping[DeviceId, str], now: datetime) -> None:
-    """Note which versions devices run (/3/0/3)."""
+async def record_firmware_versions(
+    tx: Transaction, versions: Mapping[DeviceId, str], now: datetime, *, log: EventLog
+) -> None:
+    """Note which versions devices run (/3/0/3), and tell those that are news."""
     if versions:
-        await store.set_firmware_versions(tx, versions, now)
+        news = await store.set_firmware_versions(tx, versions, now)
+        await log.append(
+            tx,
+            [
+                NewEvent(
+                    application_id=application_id,
+                    device_id=device_id,
+                    occurred_at=now,
+                    fact=DeviceInfoChanged(changed=DeviceDescription(firmware_version=version)),
+                )
+                for device_id, application_id, version in news
+            ],
+        )
+
+
+async def _tell(tx: Transaction, device: Device, fact: DeviceFact | None, now: datetime, *, log: EventLog) -> None:
+    if fact is not None:
+        news = NewEvent(application_id=device.application_id, device_id=device.device_id, occurred_at=now, fact=fact)
+        await log.append(tx, [news])
 
 
 def _said(new: str | None, former: str) -> str:

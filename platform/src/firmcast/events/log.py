@@ -12,7 +12,10 @@ from firmcast.events import store
 from firmcast.events.model import Event, NewEvent
 from firmcast.ids import EventId, new_message_id
 
-Projection = Callable[[Transaction, Sequence[Event]], Awaitable[None]]
+Written = tuple[Event, bytes]
+"""An event, and what is sent of it."""
+
+Projection = Callable[[Transaction, Sequence[Written]], Awaitable[None]]
 """Awaits nothing but the transaction; an error of it undoes the events too."""
 
 
@@ -39,9 +42,10 @@ class EventLog:
             sequence = upcoming[new.device_id]
             upcoming[new.device_id] = sequence + 1
             events.append(_numbered(new, position, sequence))
-        await store.insert(tx, [(event, self._encode(event)) for event in events])
+        written = [(event, self._encode(event)) for event in events]
+        await store.insert(tx, written)
         for projection in self._projections:
-            await projection(tx, events)
+            await projection(tx, written)
         return events
 
 

@@ -13,10 +13,31 @@ class EventType(StrEnum):
 
     FIRMWARE_STATE_CHANGED = "firmware.state_changed"
     FIRMWARE_UPGRADE_ENDED = "firmware.upgrade_ended"
+    DEVICE_ADDED = "device.added"
+    DEVICE_BOUND = "device.bound"
+    DEVICE_INFO_CHANGED = "device.info_changed"
+    DEVICE_DELETED = "device.deleted"
+
+    # These can be subscribed to; nothing tells them.
     SOFTWARE_STATE_CHANGED = "software.state_changed"
-    """Can be subscribed to; nothing tells it yet."""
     SOFTWARE_UPGRADE_ENDED = "software.upgrade_ended"
-    """Can be subscribed to; nothing tells it yet."""
+    DATA_CHANGED = "device.data_changed"
+    DATA_OF_SERVICES_CHANGED = "device.data_of_services_changed"
+    SERVICE_INFO_CHANGED = "device.service_info_changed"
+    MESSAGE_CONFIRMED = "device.message_confirmed"
+    COMMAND_ANSWERED = "device.command_answered"
+    DEVICE_EVENT_REPORTED = "device.event_reported"
+    DESIRED_PROPERTIES_SETTLED = "device.desired_properties_settled"
+    DATA_QUERY_CHANGED = "device.data_query_changed"
+    LOCATION_CHANGED = "device.location_changed"
+    CAPABILITIES_ADDED = "device.capabilities_added"
+    CAPABILITIES_CHANGED = "device.capabilities_changed"
+    CAPABILITIES_DELETED = "device.capabilities_deleted"
+    MODEL_ADDED = "model.added"
+    MODEL_DELETED = "model.deleted"
+    RULE_FIRED = "rule.fired"
+    APPLICATION_AUTHORISED = "application.authorised"
+    APPLICATION_DEAUTHORISED = "application.deauthorised"
 
 
 class Outcome(StrEnum):
@@ -25,6 +46,67 @@ class Outcome(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+class Reachability(StrEnum):
+    """Whether a device can be reached, as far as its registration tells."""
+
+    NEVER_REGISTERED = "never_registered"
+    ONLINE = "online"
+    OFFLINE = "offline"
+
+
+class Binding(StrEnum):
+    """How a device's time for its first registration ended."""
+
+    SUCCEEDED = "succeeded"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceDescription:
+    """What is known of a device; in an increment None is what did not change, and an empty text what is gone."""
+
+    endpoint_name: str | None = None
+    name: str | None = None
+    description: str | None = None
+    manufacturer_id: str | None = None
+    manufacturer_name: str | None = None
+    device_type: str | None = None
+    model: str | None = None
+    protocol_type: str | None = None
+    location: str | None = None
+    mute: str | None = None
+    is_secure: str | None = None
+    firmware_version: str | None = None
+    reachability: Reachability | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceAdded:
+    """An application made the device known, for the first time or anew."""
+
+    device: DeviceDescription
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceBound:
+    """The device registered for the first time, or its time for doing so ran out."""
+
+    binding: Binding
+    device: DeviceDescription
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceInfoChanged:
+    """Something of what is known of the device is different now: what, and nothing else."""
+
+    changed: DeviceDescription
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceDeleted:
+    """The application took the device back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +132,9 @@ class FirmwareUpgradeEnded:
     duration: int
 
 
-Fact = FirmwareStateChanged | FirmwareUpgradeEnded
+DeviceFact = DeviceAdded | DeviceBound | DeviceInfoChanged | DeviceDeleted
+UpgradeFact = FirmwareStateChanged | FirmwareUpgradeEnded
+Fact = DeviceFact | UpgradeFact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +143,12 @@ class NewEvent:
 
     application_id: ApplicationId
     device_id: DeviceId
-    task_id: TaskId
-    device_upgrade_id: DeviceUpgradeId
+    task_id: TaskId | None = None
+    """None when it is no part of an upgrade, as for `device_upgrade_id`."""
+    device_upgrade_id: DeviceUpgradeId | None = None
     occurred_at: datetime
     """When it happened, as well as we know: when its report reached us."""
-    synthesised: bool
+    synthesised: bool = False
     """True when nobody observed it and it follows from what was observed later."""
     fact: Fact
 
@@ -78,8 +163,8 @@ class Event:
     """1 for the first event of the device, then without a gap."""
     application_id: ApplicationId
     device_id: DeviceId
-    task_id: TaskId
-    device_upgrade_id: DeviceUpgradeId
+    task_id: TaskId | None
+    device_upgrade_id: DeviceUpgradeId | None
     occurred_at: datetime
     synthesised: bool
     fact: Fact
@@ -107,3 +192,26 @@ def type_of(fact: Fact) -> EventType:
             return EventType.FIRMWARE_STATE_CHANGED
         case FirmwareUpgradeEnded():
             return EventType.FIRMWARE_UPGRADE_ENDED
+        case DeviceAdded():
+            return EventType.DEVICE_ADDED
+        case DeviceBound():
+            return EventType.DEVICE_BOUND
+        case DeviceInfoChanged():
+            return EventType.DEVICE_INFO_CHANGED
+        case DeviceDeleted():
+            return EventType.DEVICE_DELETED
+
+
+def stored_form(event: Event, body: bytes) -> StoredEvent:
+    """Return what is sent of `event`, whose bytes are `body`."""
+    return StoredEvent(
+        event_id=event.event_id,
+        message_id=event.message_id,
+        device_id=event.device_id,
+        sequence=event.sequence,
+        application_id=event.application_id,
+        event_type=type_of(event.fact),
+        occurred_at=event.occurred_at,
+        synthesised=event.synthesised,
+        body=body,
+    )

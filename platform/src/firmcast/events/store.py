@@ -1,7 +1,8 @@
 """The SQL of the event log."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, assert_never
+from types import MappingProxyType
+from typing import Final
 
 import msgspec
 
@@ -10,6 +11,10 @@ from firmcast.db.port import Transaction
 from firmcast.db.statement import differing, portable
 from firmcast.errors import StoreError
 from firmcast.events.model import (
+    DeviceAdded,
+    DeviceBound,
+    DeviceDeleted,
+    DeviceInfoChanged,
     Event,
     EventType,
     Fact,
@@ -69,6 +74,18 @@ SELECT_OF_DEVICE: Final = portable(
     " synthesised, event_type, fact FROM event WHERE device_id = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3"
 )
 
+_FACTS: Final[Mapping[EventType, type[Fact]]] = MappingProxyType(
+    {
+        EventType.FIRMWARE_STATE_CHANGED: FirmwareStateChanged,
+        EventType.FIRMWARE_UPGRADE_ENDED: FirmwareUpgradeEnded,
+        EventType.DEVICE_ADDED: DeviceAdded,
+        EventType.DEVICE_BOUND: DeviceBound,
+        EventType.DEVICE_INFO_CHANGED: DeviceInfoChanged,
+        EventType.DEVICE_DELETED: DeviceDeleted,
+    }
+)
+"""What each type that is told holds."""
+
 
 async def take_sequences(tx: Transaction, counts: Mapping[DeviceId, int]) -> dict[DeviceId, int]:
     """Return, for each device, the first of so many numbers that follow its last one."""
@@ -90,8 +107,8 @@ async def insert(tx: Transaction, events: Sequence[tuple[Event, bytes]]) -> None
             event.device_id,
             event.sequence,
             event.application_id,
-            event.task_id,
-            event.device_upgrade_id,
+            event.task_id or "",
+            event.device_upgrade_id or "",
             type_of(event.fact),
             to_column(event.occurred_at),
             int(event.synthesised),
@@ -134,8 +151,8 @@ async def of_device(tx: Transaction, device_id: DeviceId, after_sequence: int, l
             sequence=row[2],
             application_id=ApplicationId(row[3]),
             device_id=DeviceId(row[4]),
-            task_id=TaskId(row[5]),
-            device_upgrade_id=DeviceUpgradeId(row[6]),
+            task_id=TaskId(row[5]) if row[5] else None,
+            device_upgrade_id=DeviceUpgradeId(row[6]) if row[6] else None,
             occurred_at=from_column(row[7]),
             synthesised=bool(row[8]),
             fact=_fact(EventType(row[9]), row[10]),
@@ -145,13 +162,8 @@ async def of_device(tx: Transaction, device_id: DeviceId, after_sequence: int, l
 
 
 def _fact(event_type: EventType, encoded: bytes) -> Fact:
-    match event_type:
-        case EventType.FIRMWARE_STATE_CHANGED:
-            return msgspec.json.decode(encoded, type=FirmwareStateChanged)
-        case EventType.FIRMWARE_UPGRADE_ENDED:
-            return msgspec.json.decode(encoded, type=FirmwareUpgradeEnded)
-        case EventType.SOFTWARE_STATE_CHANGED | EventType.SOFTWARE_UPGRADE_ENDED:
-            message = f"the log holds an event of a type that nothing tells: {event_type}"
-            raise StoreError(message)
-        case _:
-            assert_never(event_type)
+    fact = _FACTS.get(event_type)
+    if fact is None:
+        message = f"the log holds an event of a type that nothing tells: {event_type}"
+        raise StoreError(message)
+    return msgspec.json.decode(encoded, type=fact)

@@ -48,12 +48,10 @@ async def record_batch(
     tx: Transaction, items: Sequence[Item], *, log: EventLog, limits: Limits, now: datetime
 ) -> list[Answer]:
     """Write everything that `items` tell, in their order within each device, and return the answer to each."""
-    registered = await registrations.register(tx, [item.told for item in items if isinstance(item, Registering)], now)
-    removed: dict[RegistrationId, DeviceId] = {}
-    for item in items:
-        if isinstance(item, Leaving):
-            for device_id in await registrations.remove(tx, [item.registration_id]):
-                removed[item.registration_id] = device_id
+    coming = [item.told for item in items if isinstance(item, Registering)]
+    registered = await registrations.register(tx, coming, now, log=log)
+    leaving = [item.registration_id for item in items if isinstance(item, Leaving)]
+    removed = await registrations.remove(tx, leaving, now, log=log)
     refreshed = await registrations.refresh(tx, [item.told for item in items if isinstance(item, Updating)], now)
     answers: list[Answer] = []
     reports: list[DeviceReport] = []

@@ -13,6 +13,7 @@ from firmcast.db.port import Database
 from firmcast.devices import registrations
 from firmcast.devices.model import Registration
 from firmcast.errors import StoreError
+from firmcast.events.log import EventLog
 from firmcast.gateway.live_devices import LiveDevice, LiveDevices
 from firmcast.ids import RegistrationId
 
@@ -27,9 +28,16 @@ class Expiry:
     """Ends registrations in time. Each device has one entry on a heap; an update that moves its end costs nothing."""
 
     def __init__(
-        self, *, database: Database, live: LiveDevices, clock: Clock, on_expired: Callable[[Registration], None]
+        self,
+        *,
+        database: Database,
+        log: EventLog,
+        live: LiveDevices,
+        clock: Clock,
+        on_expired: Callable[[Registration], None],
     ) -> None:
         self._database = database
+        self._log = log
         self._live = live
         self._clock = clock
         self._on_expired = on_expired
@@ -98,7 +106,7 @@ class Expiry:
         try:
             count = _AT_ONCE
             while count == _AT_ONCE:
-                expired = await self._database.write(registrations.expire, self._clock.now(), _AT_ONCE)
+                expired = await self._database.write(registrations.expire, self._clock.now(), _AT_ONCE, log=self._log)
                 count = len(expired)
                 for registration in expired:
                     self._on_expired(registration)

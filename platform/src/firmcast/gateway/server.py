@@ -95,7 +95,7 @@ class Gateway:
         self._sessions = DeviceSessions(
             database=database, live=self._live, intake=self._intake, runner=self._runner, link_to=link_to, now=now
         )
-        self._expiry = Expiry(database=database, live=self._live, clock=clock, on_expired=self._expired)
+        self._expiry = Expiry(database=database, log=log, live=self._live, clock=clock, on_expired=self._expired)
         self._registration = RegistrationInterface(
             udp=udp,
             live=self._live,

@@ -4,9 +4,22 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 from firmcast import __version__
-from firmcast.events.model import Event, FirmwareStateChanged, FirmwareUpgradeEnded, Outcome
+from firmcast.events.model import (
+    Binding,
+    DeviceAdded,
+    DeviceBound,
+    DeviceDeleted,
+    DeviceDescription,
+    DeviceInfoChanged,
+    Event,
+    FirmwareStateChanged,
+    FirmwareUpgradeEnded,
+    Outcome,
+    Reachability,
+)
 from firmcast.ids import MessageId
 from firmcast.push.signing import Signature
+from firmcast_sdk.wire.devices import DeviceInfo, DeviceStatus, NodeType
 from firmcast_sdk.wire.headers import (
     ATTEMPT,
     CONTENT_TYPE,
@@ -20,6 +33,12 @@ from firmcast_sdk.wire.headers import (
 )
 from firmcast_sdk.wire.notifications import (
     STEP_DESCRIPTIONS,
+    BindDeviceNotify,
+    BindResult,
+    ChangedDeviceInfo,
+    DeviceAddedNotify,
+    DeviceDeletedNotify,
+    DeviceInfoChangedNotify,
     FwUpgradeResultNotify,
     FwUpgradeStateChangeNotify,
     UpgradeStatus,
@@ -38,34 +57,111 @@ def encode_event(event: Event) -> bytes:
     fact = event.fact
     match fact:
         case FirmwareStateChanged():
-            step = str(int(fact.state))
-            return encode(
-                FwUpgradeStateChangeNotify(
-                    device_id=event.device_id,
-                    app_id=event.application_id,
-                    operation_id=event.task_id,
-                    sub_operation_id=event.device_upgrade_id,
-                    step=step,
-                    step_desc=STEP_DESCRIPTIONS[step],
-                )
-            )
+            return encode(_state_change(event, fact))
         case FirmwareUpgradeEnded():
+            return encode(_result(event, fact))
+        case DeviceAdded(device=device):
             return encode(
-                FwUpgradeResultNotify(
+                # Every device here is connected directly, so it is a gateway of itself.
+                DeviceAddedNotify(
                     device_id=event.device_id,
-                    app_id=event.application_id,
-                    operation_id=event.task_id,
-                    sub_operation_id=event.device_upgrade_id,
-                    cur_version=fact.current_version,
-                    target_version=fact.target_version,
-                    source_version=fact.source_version,
-                    status=_status(fact.outcome),
-                    status_desc=fact.description,
-                    upgrade_time=str(fact.duration),
+                    gateway_id=event.device_id,
+                    node_type=NodeType.GATEWAY,
+                    device_info=_device_info(device),
                 )
             )
+        case DeviceBound(binding=binding, device=device):
+            return encode(
+                BindDeviceNotify(
+                    device_id=event.device_id, result_code=_bind_result(binding), device_info=_device_info(device)
+                )
+            )
+        case DeviceInfoChanged(changed=changed):
+            return encode(
+                DeviceInfoChangedNotify(
+                    device_id=event.device_id,
+                    gateway_id=event.device_id,
+                    device_info=ChangedDeviceInfo(node_id=changed.endpoint_name, **_described(changed)),
+                )
+            )
+        case DeviceDeleted():
+            return encode(DeviceDeletedNotify(device_id=event.device_id, gateway_id=event.device_id))
         case _:
             assert_never(fact)
+
+
+def _state_change(event: Event, fact: FirmwareStateChanged) -> FwUpgradeStateChangeNotify:
+    step = str(int(fact.state))
+    return FwUpgradeStateChangeNotify(
+        device_id=event.device_id,
+        app_id=event.application_id,
+        operation_id=event.task_id or "",
+        sub_operation_id=event.device_upgrade_id or "",
+        step=step,
+        step_desc=STEP_DESCRIPTIONS[step],
+    )
+
+
+def _result(event: Event, fact: FirmwareUpgradeEnded) -> FwUpgradeResultNotify:
+    return FwUpgradeResultNotify(
+        device_id=event.device_id,
+        app_id=event.application_id,
+        operation_id=event.task_id or "",
+        sub_operation_id=event.device_upgrade_id or "",
+        cur_version=fact.current_version,
+        target_version=fact.target_version,
+        source_version=fact.source_version,
+        status=_status(fact.outcome),
+        status_desc=fact.description,
+        upgrade_time=str(fact.duration),
+    )
+
+
+def _device_info(device: DeviceDescription) -> DeviceInfo:
+    told = {name: text or None for name, text in _described(device).items()}
+    return DeviceInfo(node_id=device.endpoint_name or "", **told)
+
+
+def _described(device: DeviceDescription) -> dict[str, str | None]:
+    """Return the contract's facts of a device by the names of their fields; the two of its status come in pairs."""
+    status, detail = (None, None) if device.reachability is None else _status_pair(device.reachability)
+    return {
+        "name": device.name,
+        "description": device.description,
+        "manufacturer_id": device.manufacturer_id,
+        "manufacturer_name": device.manufacturer_name,
+        "location": device.location,
+        "device_type": device.device_type,
+        "model": device.model,
+        "fw_version": device.firmware_version,
+        "protocol_type": device.protocol_type,
+        "status": status,
+        "status_detail": detail,
+        "mute": device.mute,
+        "is_security": device.is_secure,
+    }
+
+
+def _status_pair(reachability: Reachability) -> tuple[str, str]:
+    match reachability:
+        case Reachability.NEVER_REGISTERED:
+            return DeviceStatus.OFFLINE, "NOT_ACTIVE"
+        case Reachability.ONLINE:
+            return DeviceStatus.ONLINE, "NONE"
+        case Reachability.OFFLINE:
+            return DeviceStatus.OFFLINE, "NONE"
+        case _:
+            assert_never(reachability)
+
+
+def _bind_result(binding: Binding) -> BindResult:
+    match binding:
+        case Binding.SUCCEEDED:
+            return BindResult.SUCCEEDED
+        case Binding.EXPIRED:
+            return BindResult.EXPIRED
+        case _:
+            assert_never(binding)
 
 
 def _status(outcome: Outcome) -> UpgradeStatus:

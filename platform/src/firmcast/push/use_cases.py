@@ -10,7 +10,8 @@ from firmcast.db.page import Page
 from firmcast.db.port import Channel, Transaction
 from firmcast.errors import NotFoundError, StoreError
 from firmcast.events import use_cases as events
-from firmcast.events.model import Event, StoredEvent, type_of
+from firmcast.events.log import Written
+from firmcast.events.model import StoredEvent, stored_form, type_of
 from firmcast.ids import EventId, SubscriptionId
 from firmcast.push import listing_store, store
 from firmcast.push.model import (
@@ -35,23 +36,21 @@ _RESENT_AT_ONCE = 500
 _PURGED_AT_ONCE = 5_000
 
 
-async def fan_out(tx: Transaction, new_events: Sequence[Event]) -> None:
+async def fan_out(tx: Transaction, new_events: Sequence[Written]) -> None:
     """Make a delivery of each event for each subscription that wants it: a projection of the event log.
 
     It runs in the transaction that writes the events, so an event belongs to a subscription exactly when it was
     committed after the subscription's creation and before its deletion.
     """
-    pairs = sorted({(event.application_id, type_of(event.fact)) for event in new_events})
+    pairs = sorted({(event.application_id, type_of(event.fact)) for event, _ in new_events})
     wanted = await subscriptions.matching(tx, pairs)
-    routed = [
-        (event.event_id, subscription_id)
-        for event in new_events
+    deliveries = [
+        _delivery(stored_form(event, body), subscription_id)
+        for event, body in new_events
         for subscription_id in wanted[event.application_id, type_of(event.fact)]
     ]
-    if not routed:
+    if not deliveries:
         return
-    stored = await events.bodies(tx, sorted({event_id for event_id, _ in routed}))
-    deliveries = [_delivery(stored[event_id], subscription_id) for event_id, subscription_id in routed]
     await _insert(tx, deliveries)
     tx.announce(NEW_DELIVERIES, deliveries)
 

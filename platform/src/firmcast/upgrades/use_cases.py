@@ -251,7 +251,7 @@ async def record_reports(
     tx: Transaction, reports: Sequence[DeviceReport], *, log: EventLog, limits: Limits, now: datetime
 ) -> None:
     """Let the state machine hear what devices told, in order; what is told of no upgrade under way changes nothing."""
-    await devices.record_firmware_versions(tx, _versions(reports), now)
+    await devices.record_firmware_versions(tx, _versions(reports), now, log=log)
     begun = await store.begun(tx, [report.device_id for report in reports])
     changes = Changes()
     for report in reports:

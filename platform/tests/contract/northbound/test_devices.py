@@ -22,7 +22,7 @@ async def come_online(world, node_id=NODE, lifetime=300):
         lwm2m_version="1.1",
         objects="</5/0>",
     )
-    return await world.database.write(registrations.register, [told], world.clock.now())
+    return await world.database.write(registrations.register, [told], world.clock.now(), log=world.log)
 
 
 async def count(world, caller):
@@ -176,7 +176,7 @@ async def test_a_device_is_told_as_the_contract_says(world, caller, golden):
     device_id = await world.register(caller)
     modified = await caller.call("PUT", f"{DEVICES}/{device_id}", golden("modify_device_request.json"))
     assert (modified.status_code, modified.content) == (204, b"")
-    await world.database.write(use_cases.record_firmware_versions, {device_id: "1.3"}, world.clock.now())
+    await world.database.write(use_cases.record_firmware_versions, {device_id: "1.3"}, world.clock.now(), log=world.log)
     answer = await caller.call("GET", f"{DEVICES}/{device_id}?select=imsi")
     whole = golden("device.json")
     expected = (

@@ -337,7 +337,7 @@ async def come_online(world, node_id):
         lwm2m_version="1.1",
         objects="</5/0>",
     )
-    await world.database.write(registrations.register, [told], world.clock.now())
+    await world.database.write(registrations.register, [told], world.clock.now(), log=world.log)
 
 
 async def test_how_a_task_ended_is_told_in_the_words_of_its_place(world, caller, create):

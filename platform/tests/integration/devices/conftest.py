@@ -41,7 +41,9 @@ def told():
 
 
 @pytest.fixture
-async def devices(database, application_id):
+async def devices(database, event_log, application_id):
     """Five devices by endpoint name."""
     names = [f"node-{number}" for number in range(5)]
-    return {name: await database.write(use_cases.create, application_id, name, name, NOW) for name in names}
+    return {
+        name: await database.write(use_cases.create, application_id, name, name, NOW, log=event_log) for name in names
+    }

@@ -11,7 +11,7 @@ from firmcast.errors import ConflictError, NotFoundError
 from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId
 
 
-async def test_a_device_is_found_by_its_owner_only(database, devices, application_id):
+async def test_a_device_is_found_by_its_owner_only(database, event_log, devices, application_id):
     device = devices["node-0"]
     assert await database.read(use_cases.find, application_id, device.device_id) == device
     with pytest.raises(NotFoundError):
@@ -21,31 +21,31 @@ async def test_a_device_is_found_by_its_owner_only(database, devices, applicatio
     assert await database.read(use_cases.by_ids, ApplicationId("other"), asked) == {}
 
 
-async def test_versions_are_recorded_where_they_are_news(database, devices, application_id, now):
+async def test_versions_are_recorded_where_they_are_news(database, event_log, devices, application_id, now):
     first, second = devices["node-0"].device_id, devices["node-1"].device_id
     later = now + timedelta(seconds=1)
-    await database.write(use_cases.record_firmware_versions, {first: "1.0", second: "1.0"}, now)
-    await database.write(use_cases.record_firmware_versions, {first: "1.0", second: "1.1"}, later)
+    await database.write(use_cases.record_firmware_versions, {first: "1.0", second: "1.0"}, now, log=event_log)
+    await database.write(use_cases.record_firmware_versions, {first: "1.0", second: "1.1"}, later, log=event_log)
     found = await database.read(use_cases.by_ids, application_id, [first, second])
     assert {one: (found[one].firmware_version, found[one].changed_at) for one in found} == {
         first: ("1.0", now),
         second: ("1.1", later),
     }
-    await database.write(use_cases.record_firmware_versions, {}, later)
+    await database.write(use_cases.record_firmware_versions, {}, later, log=event_log)
 
 
-async def test_details_are_laid_over_what_was_said_before(database, application_id, now):
+async def test_details_are_laid_over_what_was_said_before(database, event_log, application_id, now):
     details = DeviceDetails(name="a", model="m", attributes={"location": "cellar", "mute": "TRUE"})
-    device = await database.write(use_cases.create, application_id, "n", "v", now, details=details)
+    device = await database.write(use_cases.create, application_id, "n", "v", now, details=details, log=event_log)
     change = DeviceDetails(name="b", attributes={"mute": "FALSE"})
-    changed = await database.write(use_cases.modify, application_id, device.device_id, change, now)
+    changed = await database.write(use_cases.modify, application_id, device.device_id, change, now, log=event_log)
     assert (changed.name, changed.model) == ("b", "m")
     assert changed.attributes == {"location": "cellar", "mute": "FALSE"}
     assert await database.read(use_cases.find, application_id, device.device_id) == changed
 
 
-async def test_the_list_is_filtered_by_presence(database, devices, application_id, told, now):
-    await database.write(registrations.register, [told("node-1"), told("node-3")], now)
+async def test_the_list_is_filtered_by_presence(database, event_log, devices, application_id, told, now):
+    await database.write(registrations.register, [told("node-1"), told("node-3")], now, log=event_log)
     found, total = await database.read(
         use_cases.listed, application_id, DeviceFilter(presence=Presence.ONLINE, oldest_first=True), now=now
     )
@@ -61,9 +61,9 @@ async def test_the_list_is_filtered_by_presence(database, devices, application_i
     assert (found, total) == ([], 0)
 
 
-async def test_deleting_takes_everything_of_the_device_along(database, devices, application_id, told, now):
+async def test_deleting_takes_everything_of_the_device_along(database, event_log, devices, application_id, told, now):
     device_id = devices["node-0"].device_id
-    await database.write(registrations.register, [told("node-0"), told("node-1")], now)
+    await database.write(registrations.register, [told("node-0"), told("node-1")], now, log=event_log)
     orders = [
         NewCommand(
             device_id=devices[name].device_id,
@@ -78,18 +78,18 @@ async def test_deleting_takes_everything_of_the_device_along(database, devices, 
     async def release(_tx, _device_id, _now):
         return None
 
-    await database.write(use_cases.delete, application_id, device_id, now, release=release)
+    await database.write(use_cases.delete, application_id, device_id, now, release=release, log=event_log)
     assert sorted(await database.read(use_cases.by_endpoint_names, list(devices))) == sorted(set(devices) - {"node-0"})
     assert [one.endpoint_name for one in await database.read(registrations.live, now)] == ["node-1"]
     assert [one.device_upgrade_id for one in await database.read(commands.all_waiting)] == ["node-1"]
 
 
-async def test_a_device_that_is_not_let_go_stays(database, devices, application_id, now):
+async def test_a_device_that_is_not_let_go_stays(database, event_log, devices, application_id, now):
     device_id = devices["node-0"].device_id
 
     async def release(_tx, _device_id, _now):
         raise ConflictError("not now")
 
     with pytest.raises(ConflictError):
-        await database.write(use_cases.delete, application_id, device_id, now, release=release)
+        await database.write(use_cases.delete, application_id, device_id, now, release=release, log=event_log)
     assert await database.read(use_cases.find, application_id, device_id) == devices["node-0"]

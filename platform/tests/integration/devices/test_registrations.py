@@ -7,8 +7,10 @@ from firmcast.devices.model import RegistrationUpdate
 from firmcast.ids import RegistrationId
 
 
-async def test_a_batch_registers_whom_we_know(database, devices, told, now):
-    made = await database.write(registrations.register, [told("node-0"), told("stranger"), told("node-1")], now)
+async def test_a_batch_registers_whom_we_know(database, event_log, devices, told, now):
+    made = await database.write(
+        registrations.register, [told("node-0"), told("stranger"), told("node-1")], now, log=event_log
+    )
     assert sorted(made) == ["node-0", "node-1"]
     live = await database.read(registrations.of_devices, [device.device_id for device in devices.values()], now)
     assert live == {registration.device_id: registration for registration in made.values()}
@@ -17,30 +19,32 @@ async def test_a_batch_registers_whom_we_know(database, devices, told, now):
     assert {name: device.activated_at for name, device in known.items()} == {"node-0": now, "node-2": None}
 
 
-async def test_registering_again_takes_the_place_of_the_former(database, devices, told, now):
-    first = (await database.write(registrations.register, [told("node-0")], now))["node-0"]
+async def test_registering_again_takes_the_place_of_the_former(database, event_log, devices, told, now):
+    first = (await database.write(registrations.register, [told("node-0")], now, log=event_log))["node-0"]
     later = now + timedelta(seconds=60)
     again = [told("node-0", port=1), told("node-0", port=2)]
-    second = (await database.write(registrations.register, again, later))["node-0"]
+    second = (await database.write(registrations.register, again, later, log=event_log))["node-0"]
     assert second.registration_id != first.registration_id
     assert second.port == 2
     assert await database.read(registrations.live, later) == [second]
-    assert await database.write(registrations.remove, [first.registration_id]) == []
+    assert await database.write(registrations.remove, [first.registration_id], later, log=event_log) == {}
     assert (await database.read(use_cases.by_endpoint_names, ["node-0"]))["node-0"].activated_at == now
 
 
-async def test_the_first_registration_must_be_in_time_and_no_later_one(database, application_id, told, now):
-    await database.write(use_cases.create, application_id, "a", "a", now, activation_seconds=60)
-    await database.write(use_cases.create, application_id, "b", "b", now, activation_seconds=60)
-    await database.write(use_cases.create, application_id, "c", "c", now, activation_seconds=0)
-    assert list(await database.write(registrations.register, [told("a")], now + timedelta(seconds=60))) == ["a"]
+async def test_the_first_registration_must_be_in_time_and_no_later_one(database, event_log, application_id, told, now):
+    await database.write(use_cases.create, application_id, "a", "a", now, activation_seconds=60, log=event_log)
+    await database.write(use_cases.create, application_id, "b", "b", now, activation_seconds=60, log=event_log)
+    await database.write(use_cases.create, application_id, "c", "c", now, activation_seconds=0, log=event_log)
+    assert list(
+        await database.write(registrations.register, [told("a")], now + timedelta(seconds=60), log=event_log)
+    ) == ["a"]
     much_later = now + timedelta(days=900)
-    made = await database.write(registrations.register, [told("a"), told("b"), told("c")], much_later)
+    made = await database.write(registrations.register, [told("a"), told("b"), told("c")], much_later, log=event_log)
     assert sorted(made) == ["a", "c"]
 
 
-async def test_updates_change_what_they_say(database, devices, told, now):
-    made = await database.write(registrations.register, [told("node-0"), told("node-1")], now)
+async def test_updates_change_what_they_say(database, event_log, devices, told, now):
+    made = await database.write(registrations.register, [told("node-0"), told("node-1")], now, log=event_log)
     ids = {name: registration.registration_id for name, registration in made.items()}
     later = now + timedelta(seconds=100)
     updates = [
@@ -58,21 +62,21 @@ async def test_updates_change_what_they_say(database, devices, told, now):
     assert {one.registration_id: one for one in await database.read(registrations.live, later)} == changed
 
 
-async def test_a_registration_ends_with_its_lifetime(database, devices, told, now):
+async def test_a_registration_ends_with_its_lifetime(database, event_log, devices, told, now):
     batch = [told("node-0", lifetime_seconds=10), told("node-1", lifetime_seconds=20), told("node-2")]
-    made = await database.write(registrations.register, batch, now)
+    made = await database.write(registrations.register, batch, now, log=event_log)
     end = now + timedelta(seconds=20)
     assert [one.endpoint_name for one in await database.read(registrations.live, end)] == ["node-2"]
     update = RegistrationUpdate(registration_id=made["node-1"].registration_id, host="h", port=1)
     assert await database.write(registrations.refresh, [update], end) == {}
-    expired = await database.write(registrations.expire, end, 1)
-    expired += await database.write(registrations.expire, end, 10)
+    expired = await database.write(registrations.expire, end, 1, log=event_log)
+    expired += await database.write(registrations.expire, end, 10, log=event_log)
     assert [one.endpoint_name for one in expired] == ["node-0", "node-1"]
-    assert await database.write(registrations.expire, end) == []
+    assert await database.write(registrations.expire, end, log=event_log) == []
 
 
-async def test_live_registrations_come_in_pages(database, devices, told, now):
-    await database.write(registrations.register, [told(name) for name in devices], now)
+async def test_live_registrations_come_in_pages(database, event_log, devices, told, now):
+    await database.write(registrations.register, [told(name) for name in devices], now, log=event_log)
     seen, after = [], None
     while page := await database.read(registrations.live, now, after, 2):
         assert len(page) <= 2
@@ -81,15 +85,17 @@ async def test_live_registrations_come_in_pages(database, devices, told, now):
     assert sorted(one.endpoint_name for one in seen) == sorted(devices)
 
 
-async def test_removing_tells_whose_they_were(database, devices, told, now):
-    made = await database.write(registrations.register, [told("node-0"), told("node-1")], now)
-    removed = await database.write(registrations.remove, [made["node-0"].registration_id, RegistrationId("unknown")])
-    assert removed == [devices["node-0"].device_id]
+async def test_removing_tells_whose_they_were(database, event_log, devices, told, now):
+    made = await database.write(registrations.register, [told("node-0"), told("node-1")], now, log=event_log)
+    removed = await database.write(
+        registrations.remove, [made["node-0"].registration_id, RegistrationId("unknown")], now, log=event_log
+    )
+    assert removed == {made["node-0"].registration_id: devices["node-0"].device_id}
     assert [one.endpoint_name for one in await database.read(registrations.live, now)] == ["node-1"]
 
 
-async def test_empty_batches_do_nothing(database, now):
-    assert await database.write(registrations.register, [], now) == {}
+async def test_empty_batches_do_nothing(database, event_log, now):
+    assert await database.write(registrations.register, [], now, log=event_log) == {}
     assert await database.write(registrations.refresh, [], now) == {}
-    assert await database.write(registrations.remove, []) == []
+    assert await database.write(registrations.remove, [], now, log=event_log) == {}
     assert await database.read(registrations.of_devices, [], now) == {}

@@ -78,7 +78,7 @@ async def test_projections_see_the_events_in_the_transaction(database: SqliteDat
     seen: list[int] = []
 
     async def look(tx, events) -> None:
-        found = await use_cases.bodies(tx, [event.event_id for event in events])
+        found = await use_cases.bodies(tx, [event.event_id for event, _ in events])
         seen.extend(event.sequence for event in found.values())
 
     await database.write(append, EventLog(encode=encode, projections=[look]), [new("a"), new("b"), new("a")])

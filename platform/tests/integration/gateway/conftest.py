@@ -17,7 +17,7 @@ from firmcast.db.port import Channel
 from firmcast.devices import use_cases as devices
 from firmcast.events import use_cases as events
 from firmcast.events.log import EventLog
-from firmcast.events.model import FirmwareStateChanged
+from firmcast.events.model import FirmwareStateChanged, FirmwareUpgradeEnded
 from firmcast.firmware import use_cases as firmware
 from firmcast.firmware.files import FirmwareFiles
 from firmcast.firmware.model import PackageMetadata
@@ -438,7 +438,13 @@ class World:
 
     async def add_device(self, endpoint_name: str = "device-1"):
         return await self.database.write(
-            devices.create, self.application_id, endpoint_name, endpoint_name, self.clock.now(), activation_seconds=0
+            devices.create,
+            self.application_id,
+            endpoint_name,
+            endpoint_name,
+            self.clock.now(),
+            activation_seconds=0,
+            log=self.log,
         )
 
     async def add_package(self, content: bytes, version: str = "2.0"):
@@ -478,12 +484,12 @@ class World:
         return await self.database.read(events.of_device, device.device_id)
 
     async def told(self, device) -> list[str]:
-        """Return what the log holds of a device: states as numbers, `*` before those that nobody saw, and the end."""
+        """Return what the log holds of a device's upgrades: states as numbers, `*` before unseen ones, and the end."""
         told = []
         for event in await self.stored_events(device):
             if isinstance(event.fact, FirmwareStateChanged):
                 told.append(("*" if event.synthesised else "") + str(int(event.fact.state)))
-            else:
+            elif isinstance(event.fact, FirmwareUpgradeEnded):
                 told.append(event.fact.outcome.value)
         return told
 

@@ -169,7 +169,7 @@ async def test_a_device_that_was_deleted_is_refused_at_its_next_update(world, ma
         return None
 
     await world.database.write(
-        devices.delete, world.application_id, known.device_id, world.clock.now(), release=release
+        devices.delete, world.application_id, known.device_id, world.clock.now(), release=release, log=world.log
     )
     assert await device.update() is Code.NOT_FOUND
     assert world.gateway.device_count == 0

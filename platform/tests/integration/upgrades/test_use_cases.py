@@ -59,7 +59,9 @@ class Bench:
         package = await self.database.write(firmware.record, APPLICATION, metadata, stored, NOW)
         self.package_id = package.package_id
         for number in range(count):
-            made = await self.database.write(devices.create, APPLICATION, f"ep-{number}", f"ep-{number}", NOW)
+            made = await self.database.write(
+                devices.create, APPLICATION, f"ep-{number}", f"ep-{number}", NOW, log=self.log
+            )
             self.device_ids.append(made.device_id)
         return self
 
@@ -101,7 +103,10 @@ class Bench:
         return await self.database.read(use_cases.find_task, APPLICATION, task.task_id)
 
     async def history(self, device_id):
-        return await self.database.read(events.of_device, device_id)
+        """Return what was told of upgrades of the device; its numbers are those of all that was told of it."""
+        everything = await self.database.read(events.of_device, device_id)
+        assert [event.sequence for event in everything] == list(range(1, len(everything) + 1))
+        return [event for event in everything if event.task_id is not None]
 
 
 @pytest.fixture
@@ -123,7 +128,7 @@ async def test_a_task_counts_its_devices_to_the_end(bench):
     told = await bench.task(task)
     assert told.tallies == {Tally.SUCCEEDED: 1, Tally.FAILED: 1, Tally.TIMED_OUT: 1}
     assert (told.status, told.ended_at) == (TaskStatus.FAILED, bench.now)
-    assert [event.sequence for event in await bench.history(first)] == [1, 2, 3, 4, 5]
+    assert len(await bench.history(first)) == 5
     assert isinstance((await bench.history(third))[-1].fact, FirmwareUpgradeEnded)
     assert await bench.database.read(commands.waiting, bench.device_ids) == []
 
@@ -189,7 +194,7 @@ async def test_a_sleeping_device_is_waited_for_and_not_given_up(bench):
         endpoint_name="ep-0", host="127.0.0.1", port=1, lifetime_seconds=86400, binding="UQ", queue_mode=True,
         lwm2m_version="1.0", objects="",
     )  # fmt: skip
-    await bench.database.write(registrations.register, [told], bench.now)
+    await bench.database.write(registrations.register, [told], bench.now, log=bench.log)
     bench.now += timedelta(hours=1)
     await bench.create(device_id)
     await bench.pass_time()
@@ -314,7 +319,6 @@ def test_counts_are_exact_under_repeated_and_reordered_reports(tmp_path_factory,
             history = await bench.history(device_id)
             ends = [event for event in history if isinstance(event.fact, FirmwareUpgradeEnded)]
             assert len(ends) == (share.phase is UpgradePhase.CLOSED)
-            assert [event.sequence for event in history] == list(range(1, len(history) + 1))
         await database.close()
 
     asyncio.run(check())

@@ -120,9 +120,21 @@ _ACTIVATE = differing(
     postgres="UPDATE device SET activated_at = ?2, changed_at = ?2 WHERE activated_at IS NULL AND device_id = ANY(?1)",
 )
 
-# The version that a device runs, where it is news.
-_SET_FIRMWARE_VERSION = portable(
-    "UPDATE device SET firmware_version = ?2, changed_at = ?3 WHERE device_id = ?1 AND firmware_version <> ?2"
+# The versions that devices run, where they are news: one JSON text with [device, version] for each.
+_SET_FIRMWARE_VERSIONS = differing(
+    sqlite="UPDATE device SET firmware_version = said.value ->> 1, changed_at = ?2 FROM json_each(?1) AS said"
+    " WHERE device.device_id = said.value ->> 0 AND device.firmware_version <> said.value ->> 1"
+    " RETURNING device_id, application_id, firmware_version",
+    postgres="UPDATE device SET firmware_version = said.version, changed_at = ?2"
+    " FROM (SELECT row ->> 0 AS id, row ->> 1 AS version FROM json_array_elements(?1::json) row) AS said"
+    " WHERE device.device_id = said.id AND device.firmware_version <> said.version"
+    " RETURNING device_id, application_id, firmware_version",
+)
+
+# Whose devices are these.
+_OWNERS = differing(
+    sqlite="SELECT device_id, application_id FROM device WHERE device_id IN (SELECT value FROM json_each(?1))",
+    postgres="SELECT device_id, application_id FROM device WHERE device_id = ANY(?1)",
 )
 
 # A device is forgotten.
@@ -268,12 +280,17 @@ async def activate(tx: Transaction, device_ids: Sequence[DeviceId], now: datetim
     await tx.execute(_ACTIVATE, list(device_ids), to_column(now))
 
 
-async def set_firmware_versions(tx: Transaction, versions: Mapping[DeviceId, str], now: datetime) -> None:
-    """Note the versions that devices run."""
-    stored_now = to_column(now)
-    await tx.execute_many(
-        _SET_FIRMWARE_VERSION, [(device_id, version, stored_now) for device_id, version in versions.items()]
-    )
+async def set_firmware_versions(
+    tx: Transaction, versions: Mapping[DeviceId, str], now: datetime
+) -> list[tuple[DeviceId, ApplicationId, str]]:
+    """Note the versions that devices run; return those that were news, with whose device it is."""
+    rows = await tx.fetch(_SET_FIRMWARE_VERSIONS, json.dumps(sorted(versions.items())), to_column(now))
+    return sorted((DeviceId(row[0]), ApplicationId(row[1]), str(row[2])) for row in rows)
+
+
+async def owners(tx: Transaction, device_ids: Sequence[DeviceId]) -> dict[DeviceId, ApplicationId]:
+    """Return whose devices these are."""
+    return {DeviceId(row[0]): ApplicationId(row[1]) for row in await tx.fetch(_OWNERS, list(device_ids))}
 
 
 async def delete(tx: Transaction, device_id: DeviceId) -> None:

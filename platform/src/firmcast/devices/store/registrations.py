@@ -47,6 +47,12 @@ _OF_DEVICES = differing(
     " WHERE device_id = ANY(?1) AND expires_at > ?2",
 )
 
+# Which of these devices count as registered; one whose time ran out does until it is told that it left.
+_REGISTERED = differing(
+    sqlite="SELECT device_id FROM registration WHERE device_id IN (SELECT value FROM json_each(?1))",
+    postgres="SELECT device_id FROM registration WHERE device_id = ANY(?1)",
+)
+
 # The gateway's start walks through everybody who is still registered, a page after another.
 _LIVE = portable(
     "SELECT registration_id, device_id, endpoint_name, host, port, lifetime_seconds, binding, queue_mode,"
@@ -63,8 +69,9 @@ _EXPIRED = portable(
 
 # Registrations that ended, by the devices or by time.
 _DELETE = differing(
-    sqlite="DELETE FROM registration WHERE registration_id IN (SELECT value FROM json_each(?1)) RETURNING device_id",
-    postgres="DELETE FROM registration WHERE registration_id = ANY(?1) RETURNING device_id",
+    sqlite="DELETE FROM registration WHERE registration_id IN (SELECT value FROM json_each(?1))"
+    " RETURNING registration_id, device_id",
+    postgres="DELETE FROM registration WHERE registration_id = ANY(?1) RETURNING registration_id, device_id",
 )
 
 # The registration of a device that is forgotten.
@@ -154,9 +161,14 @@ async def expired(tx: Transaction, now: datetime, limit: int) -> list[Registrati
     return [_registration(row) for row in await tx.fetch(_EXPIRED, to_column(now), limit)]
 
 
-async def delete(tx: Transaction, registration_ids: Sequence[RegistrationId]) -> list[DeviceId]:
+async def registered(tx: Transaction, device_ids: Sequence[DeviceId]) -> set[DeviceId]:
+    """Return those of these devices that have a registration, live or overdue."""
+    return {DeviceId(row[0]) for row in await tx.fetch(_REGISTERED, list(device_ids))}
+
+
+async def delete(tx: Transaction, registration_ids: Sequence[RegistrationId]) -> dict[RegistrationId, DeviceId]:
     """Delete registrations and return whose they were."""
-    return [DeviceId(row[0]) for row in await tx.fetch(_DELETE, list(registration_ids))]
+    return {RegistrationId(row[0]): DeviceId(row[1]) for row in await tx.fetch(_DELETE, list(registration_ids))}
 
 
 async def delete_of_device(tx: Transaction, device_id: DeviceId) -> None:
