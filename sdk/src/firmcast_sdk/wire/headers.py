@@ -15,6 +15,7 @@ CONTENT_TYPE: Final = "content-type"
 JSON: Final = "application/json"
 FORM: Final = "application/x-www-form-urlencoded"
 BEARER: Final = "Bearer"  # sent like this; read in any case
+IDEMPOTENCY_KEY: Final = "idempotency-key"  # ours: 1-128 printable ASCII; the same key creates a task once
 
 WEBHOOK_ID: Final = "webhook-id"  # the event's id, the same over retries and replays
 WEBHOOK_TIMESTAMP: Final = "webhook-timestamp"  # Unix seconds of this attempt

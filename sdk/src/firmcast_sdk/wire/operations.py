@@ -22,7 +22,7 @@ LARGEST_PAGE_SIZE: Final = 100
 
 
 class ExecuteType(WireEnum):
-    """When a task may start; `custom` (a window) is the default."""
+    """When a task may start; `now` is the default, `custom` is a window."""
 
     NOW = "now"
     DEVICE_ONLINE = "device_online"
@@ -80,17 +80,20 @@ class Targets(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """When and how often to try; times go over the wire in the contract's form."""
+    """When and how often to try; times go over the wire in the contract's form. An empty text counts as absent.
+
+    `retry_times` (1 to 5) means nothing unless `retry_type` is true; what it may be is the platform's to check.
+    """
 
     execute_type: ExecuteType | None = None
-    start_time: datetime | None = None
-    end_time: datetime | None = None
-    retry_type: bool = False
-    retry_times: int | None = None
+    start_time: Annotated[datetime, Hints(filled=True)] | None = None
+    end_time: Annotated[datetime, Hints(filled=True)] | None = None
+    retry_type: Annotated[bool, Hints(filled=True)] = False
+    retry_times: Annotated[int, Hints(filled=True)] | None = None
 
 
 class CreateUpgradeRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The body that creates a firmware or a software upgrade task.
+    """The body that creates a firmware or a software upgrade task; a null policy is none.
 
     Fields that a refusal may name: fileId, targets, targets.devices[n], targets.model …, policy.executeType,
     policy.startTime, policy.endTime, policy.retryType, policy.retryTimes.
@@ -120,7 +123,10 @@ class StageResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One task. `extend_para` is an object such as {"fileVersion": "V1.1.10"}, although a table calls it a string."""
+    """One task. `extend_para` is an object such as {"fileVersion": "V1.1.10"}, although a table calls it a string.
+
+    The status of a task that went wrong is written `failed`; `fail` and `FAIL` are read.
+    """
 
     operation_id: Required
     create_time: datetime
