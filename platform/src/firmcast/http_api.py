@@ -6,6 +6,7 @@ from functools import partial
 
 from starlette.routing import BaseRoute
 
+from firmcast.administrators import api as administrators_api
 from firmcast.applications import api as applications_api
 from firmcast.applications import use_cases as applications
 from firmcast.clock import Clock
@@ -51,12 +52,13 @@ def endpoints(parts: HttpParts) -> list[BaseRoute | Endpoint]:
     database, clock, rest = parts.database, parts.clock, parts.settings.rest
     limit_calls = call_limit(rest.throttle_calls, rest.throttle_period, clock)
     authenticate = application_authentication(applications_api.token_check(database, clock), limit_calls)
-    authorise = administrator_authentication(parts.admin_token)
+    authorise = administrator_authentication(parts.admin_token, administrators_api.token_holder(database, clock))
 
     async def require_application(application_id: ApplicationId) -> object:
         return await database.read(applications.find, application_id)
 
     return [
+        *administrators_api.endpoints(database=database, clock=clock, authorise_administrator=authorise),
         *applications_api.routes(
             database=database,
             clock=clock,
@@ -65,11 +67,12 @@ def endpoints(parts: HttpParts) -> list[BaseRoute | Endpoint]:
             authorise_administrator=authorise,
             limit_calls=limit_calls,
         ),
-        *subscriptions_api.routes(
+        *subscriptions_api.endpoints(
             database=database,
             clock=clock,
             authenticate=authenticate,
             check_callback=parts.check_callback,
+            one_callback_host=rest.one_callback_host,
             body_limit=rest.body_limit,
         ),
         *devices_api.routes(

@@ -7,6 +7,9 @@ from typing import NewType
 ApplicationId = NewType("ApplicationId", str)
 """Names an application; of the characters A-Z a-z 0-9 _ - only, since some clients do not URL-encode it."""
 
+AdministratorTokenId = NewType("AdministratorTokenId", str)
+"""Names a token of an administrator; it is not the token."""
+
 DeviceId = NewType("DeviceId", str)
 """Names a device for its whole life with us; a UUID in its usual spelling."""
 

@@ -19,9 +19,16 @@ def wire_answer(body: msgspec.Struct, status: int = 200) -> Response:
     return Response(encode_response(body), status_code=status, media_type=JSON)
 
 
-def plain_answer(body: dict[str, Any], status: int = 200) -> Response:
+def plain_answer(body: msgspec.Struct | dict[str, Any], status: int = 200) -> Response:
     """Return `body` as JSON; times as RFC 3339. For the management API."""
     return Response(msgspec.json.encode(body), status_code=status, media_type=JSON)
+
+
+def shown_once(body: msgspec.Struct, status: int = 200) -> Response:
+    """Return `body`, which holds a secret, so that nobody on its way keeps it."""
+    answer = plain_answer(body, status)
+    answer.headers["cache-control"] = "no-store"
+    return answer
 
 
 def empty_answer() -> Response:

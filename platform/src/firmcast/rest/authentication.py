@@ -1,7 +1,7 @@
 """Every call proves who makes it, before anything else of it is looked at.
 
 An application sends its id as `app_key` or `x-app-key`, and its token as `Authorization: Bearer …` (the scheme in any
-case) or, as one client does, bare as `access_token`. An administrator sends a bearer token of the operator's.
+case) or, as one client does, bare as `access_token`. An administrator sends a bearer token, which allows some scopes.
 """
 
 import hashlib
@@ -10,15 +10,16 @@ import math
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from starlette.requests import Request
 
 from firmcast.clock import Clock
 from firmcast.errors import NotAllowedError
 from firmcast.ids import ApplicationId
-from firmcast.rest.errors import UNAUTHORIZED, ApiError, ManagementError
+from firmcast.rest.errors import NOT_ALLOWED, UNAUTHORIZED, ApiError, ManagementError
 from firmcast.rest.throttle import Throttle
 from firmcast_sdk.wire import errors as wire
 from firmcast_sdk.wire import headers as wire_headers
@@ -55,14 +56,24 @@ class Scope(StrEnum):
 class Administrator:
     """Who holds an administrator's token."""
 
+    token_id: str
     name: str
     scopes: frozenset[Scope]
+    expires_at: datetime | None = None
 
 
 EVERY_SCOPE = frozenset(Scope)
+OPERATOR: Final = Administrator(token_id="operator", name="operator", scopes=EVERY_SCOPE)  # noqa: S106 -- an id
+"""Who holds the operator's own token, the one of the settings; no other token has this name or id."""
 
-AuthoriseAdministrator = Callable[[Request, Scope], Awaitable[Administrator]]
-"""Returns who makes a request, or raises ApiError: unless it is an administrator whose token allows the scope."""
+AuthoriseAdministrator = Callable[[Request, Scope | None], Awaitable[Administrator]]
+"""Returns who makes a request, or raises ApiError: unless it is an administrator whose token allows the scope.
+
+Without a scope any administrator's token will do.
+"""
+
+FindAdministrator = Callable[[str], Awaitable[Administrator | None]]
+"""Returns who holds a token that is live, None for nobody."""
 
 
 def call_limit(calls: int, period: timedelta, clock: Clock) -> LimitCalls:
@@ -104,17 +115,24 @@ def application_authentication(check_token: CheckToken, limit_calls: LimitCalls)
     return authenticate
 
 
-def administrator_authentication(token: str) -> AuthoriseAdministrator:
-    """Return what lets nobody through who does not send `token`, the operator's own, which allows everything."""
+def administrator_authentication(token: str, find: FindAdministrator | None = None) -> AuthoriseAdministrator:
+    """Return what lets nobody through who sends neither `token`, the operator's own, nor one that `find` knows."""
     expected = hashlib.sha256(token.encode()).digest()
-    operator = Administrator(name="operator", scopes=EVERY_SCOPE)
 
-    async def authorise(request: Request, scope: Scope) -> Administrator:
-        given = hashlib.sha256(bearer_token(request).encode()).digest()
-        if not hmac.compare_digest(given, expected):
+    async def holder(given: str) -> Administrator | None:
+        if not given:
+            return None
+        if hmac.compare_digest(hashlib.sha256(given.encode()).digest(), expected):
+            return OPERATOR
+        return None if find is None else await find(given)
+
+    async def authorise(request: Request, scope: Scope | None) -> Administrator:
+        found = await holder(bearer_token(request))
+        if found is None:
             raise ManagementError(UNAUTHORIZED)
-        assert scope in operator.scopes
-        return operator
+        if scope is not None and scope not in found.scopes:
+            raise ManagementError(NOT_ALLOWED, f"this needs a token with the scope {scope}")
+        return found
 
     return authorise
 

@@ -1,7 +1,7 @@
 """A platform's HTTP side over a real store, called in process with exactly the bytes that a test writes."""
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ import httpx2
 import msgspec
 import pytest
 from starlette.applications import Starlette
+from starlette.routing import BaseRoute
 
 from firmcast.applications import use_cases as applications
 from firmcast.applications.model import Credentials
@@ -22,6 +23,7 @@ from firmcast.firmware.files import FirmwareFiles
 from firmcast.http_api import HttpParts, endpoints
 from firmcast.ids import ApplicationId, DeviceId
 from firmcast.rest.application import http_application
+from firmcast.rest.endpoints import Endpoint
 from firmcast.sealing import Sealer
 from firmcast.settings import FirmwareSettings, RestSettings, Settings, UpgradeSettings
 from firmcast.upgrades import use_cases as upgrades
@@ -131,6 +133,7 @@ class World:
     settings: RestSettings
     sealer: Sealer
     asgi: Starlette
+    calls: Sequence[BaseRoute | Endpoint]
     log: EventLog
     limits: Limits
 
@@ -257,14 +260,15 @@ async def world(database: Database, tmp_path: Path, rest_settings: RestSettings)
         check_callback=check_callback,
         check_readiness=ready,
     )
-    asgi = http_application(endpoints(parts))
+    calls = endpoints(parts)
     return World(
         database=database,
         clock=clock,
         files=files,
         settings=settings,
         sealer=sealer,
-        asgi=asgi,
+        asgi=http_application(calls),
+        calls=calls,
         log=log,
         limits=limits,
     )

@@ -14,6 +14,19 @@ CREATE TABLE audit_entry (
 
 CREATE INDEX audit_entry_by_subject ON audit_entry (subject, entry_id);
 
+-- administrators -------------------------------------------------------------------------------------------------
+
+CREATE TABLE administrator_token (
+    token_id     TEXT    PRIMARY KEY,
+    name         TEXT    NOT NULL UNIQUE,
+    token_hash   BLOB    NOT NULL UNIQUE,
+    scopes       TEXT    NOT NULL,
+    created_at   INTEGER NOT NULL,
+    created_by   TEXT    NOT NULL,
+    expires_at   INTEGER,
+    last_used_at INTEGER
+) STRICT, WITHOUT ROWID;
+
 -- applications ---------------------------------------------------------------------------------------------------
 
 CREATE TABLE application (

@@ -1,0 +1,1 @@
+"""Administrators: who may manage the platform, and what each of them may do."""
