@@ -45,6 +45,9 @@ class RestSettings(_Part):
         default=100, ge=0, description="calls of one application in any throttle_period; 0 for no limit"
     )
     throttle_period: PositiveDuration = Field(default=timedelta(seconds=60), description="see throttle_calls")
+    one_callback_host: bool = Field(
+        default=False, description="refuse a business subscription whose callback's host or port is not the others'"
+    )
 
 
 class GatewaySettings(_Part):

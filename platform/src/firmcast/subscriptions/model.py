@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from firmcast.events.model import EventType
 from firmcast.ids import ApplicationId, SubscriptionId
@@ -16,3 +17,10 @@ class Subscription:
     event_type: EventType
     callback_url: str
     created_at: datetime
+
+
+def callback_host(callback_url: str) -> str:
+    """Return the host and the port of a callback, as `host:port`; a port left out is the scheme's own."""
+    parts = urlsplit(callback_url)
+    port = parts.port or (80 if parts.scheme.lower() == "http" else 443)
+    return f"{parts.hostname or ''}:{port}"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from firmcast.db.columns import from_column, to_column
 from firmcast.db.page import Page
-from firmcast.db.port import Row, Transaction
+from firmcast.db.port import Row, Transaction, Value
 from firmcast.db.statement import differing, portable
 from firmcast.events.model import EventType
 from firmcast.ids import ApplicationId, SubscriptionId
@@ -16,6 +16,18 @@ _UPSERT = portable(
     " VALUES (?1, ?2, ?3, ?4, ?5)"
     " ON CONFLICT (application_id, event_type) DO UPDATE SET callback_url = excluded.callback_url"
     " RETURNING subscription_id, application_id, event_type, callback_url, created_at"
+)
+
+# A subscription, unless the application has one of this type.
+_INSERT = portable(
+    "INSERT INTO subscription (subscription_id, application_id, event_type, callback_url, created_at)"
+    " VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (application_id, event_type) DO NOTHING RETURNING subscription_id"
+)
+
+# One subscription of an application.
+_FIND = portable(
+    "SELECT subscription_id, application_id, event_type, callback_url, created_at FROM subscription"
+    " WHERE application_id = ?1 AND subscription_id = ?2"
 )
 
 # Who of these applications wants anything: asked once for each batch of events.
@@ -57,6 +69,12 @@ _DELETE = differing(
     " RETURNING subscription_id",
 )
 
+# Every wish of an application that fits, an empty filter all of them.
+_DELETE_MATCHING = portable(
+    "DELETE FROM subscription WHERE application_id = ?1 AND (?2 = '' OR event_type = ?2)"
+    " AND (?3 = '' OR callback_url = ?3) RETURNING subscription_id"
+)
+
 
 def _subscription(row: Row) -> Subscription:
     subscription_id, application_id, event_type, callback_url, created_at = row
@@ -71,16 +89,30 @@ def _subscription(row: Row) -> Subscription:
 
 async def upsert(tx: Transaction, subscription: Subscription) -> Subscription:
     """Store a subscription, or give the one of the same application and type the new callback; return what stands."""
-    row = await tx.fetch_row(
-        _UPSERT,
+    row = await tx.fetch_row(_UPSERT, *_columns(subscription))
+    assert row is not None, "an upsert returns its row"
+    return _subscription(row)
+
+
+async def insert(tx: Transaction, subscription: Subscription) -> bool:
+    """Store a subscription; return False, and store nothing, when the application has one of its type."""
+    return await tx.fetch_row(_INSERT, *_columns(subscription)) is not None
+
+
+async def find(tx: Transaction, application_id: ApplicationId, subscription_id: SubscriptionId) -> Subscription | None:
+    """Return the application's subscription, None when it has none of this id."""
+    row = await tx.fetch_row(_FIND, application_id, subscription_id)
+    return None if row is None else _subscription(row)
+
+
+def _columns(subscription: Subscription) -> tuple[Value, ...]:
+    return (
         subscription.subscription_id,
         subscription.application_id,
         subscription.event_type,
         subscription.callback_url,
         to_column(subscription.created_at),
     )
-    assert row is not None, "an upsert returns its row"
-    return _subscription(row)
 
 
 async def of_applications(
@@ -116,3 +148,11 @@ async def delete(
 ) -> list[SubscriptionId]:
     """Delete those that are the application's and return their ids."""
     return [SubscriptionId(row[0]) for row in await tx.fetch(_DELETE, application_id, list(subscription_ids))]
+
+
+async def delete_matching(
+    tx: Transaction, application_id: ApplicationId, event_type: EventType | None, callback_url: str
+) -> list[SubscriptionId]:
+    """Delete the application's subscriptions that fit both filters and return their ids; an empty filter fits all."""
+    wanted = "" if event_type is None else event_type.value
+    return [SubscriptionId(row[0]) for row in await tx.fetch(_DELETE_MATCHING, application_id, wanted, callback_url)]

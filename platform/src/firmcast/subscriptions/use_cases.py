@@ -1,4 +1,6 @@
-"""An application has one subscription for each type of event; subscribing again moves its callback and keeps its id.
+"""An application has one subscription for each type of event.
+
+There are two ways to it: `subscribe` moves the callback of the one that there is, and `create` refuses a second one.
 
 Whether a callback may be called at all is the sender's to judge, before it gets here.
 """
@@ -8,10 +10,11 @@ from datetime import datetime
 
 from firmcast.db.page import Page
 from firmcast.db.port import Channel, Transaction
+from firmcast.errors import ConflictError, NotFoundError
 from firmcast.events.model import EventType
 from firmcast.ids import ApplicationId, SubscriptionId, new_uuid
 from firmcast.subscriptions import store
-from firmcast.subscriptions.model import Subscription
+from firmcast.subscriptions.model import Subscription, callback_host
 
 SUBSCRIPTIONS_CHANGED = Channel("subscriptions")
 """Announced with the ids of subscriptions that were created, changed or removed."""
@@ -19,21 +22,73 @@ SUBSCRIPTIONS_CHANGED = Channel("subscriptions")
 EVERYTHING = Page()
 
 
+class AlreadySubscribedError(ConflictError):
+    """The application has a subscription of this type."""
+
+
+class CallbackHostError(ConflictError):
+    """The application's other callbacks are at another host or port."""
+
+
 async def subscribe(
     tx: Transaction, application_id: ApplicationId, event_type: EventType, callback_url: str, now: datetime
 ) -> Subscription:
-    """Have events of a type told to `callback_url` from this transaction on."""
-    subscription = await store.upsert(
-        tx,
-        Subscription(
-            subscription_id=SubscriptionId(new_uuid()),
-            application_id=application_id,
-            event_type=event_type,
-            callback_url=callback_url,
-            created_at=now,
-        ),
-    )
+    """Have events of a type told to `callback_url` from this transaction on; one there is keeps its id and moves."""
+    subscription = await store.upsert(tx, _new(application_id, event_type, callback_url, now))
     tx.announce(SUBSCRIPTIONS_CHANGED, [subscription.subscription_id])
+    return subscription
+
+
+async def create(
+    tx: Transaction,
+    application_id: ApplicationId,
+    event_type: EventType,
+    callback_url: str,
+    now: datetime,
+    *,
+    one_host: bool = False,
+) -> Subscription:
+    """Have events of a type, which the application has not subscribed to yet, told to `callback_url` from now on.
+
+    With `one_host` all callbacks of an application must be at one host and port.
+
+    Raises:
+        AlreadySubscribedError: the application has a subscription of this type.
+        CallbackHostError: its other callbacks are elsewhere.
+    """
+    subscription = _new(application_id, event_type, callback_url, now)
+    if not await store.insert(tx, subscription):
+        message = f"events of the type {event_type.value} are subscribed to already"
+        raise AlreadySubscribedError(message)
+    if one_host:
+        every, _ = await store.listed(tx, application_id, None, EVERYTHING)
+        hosts = sorted({callback_host(one.callback_url) for one in every})
+        if len(hosts) > 1:
+            message = f"the callbacks of one application are at one host and port, here at {', '.join(hosts)}"
+            raise CallbackHostError(message)
+    tx.announce(SUBSCRIPTIONS_CHANGED, [subscription.subscription_id])
+    return subscription
+
+
+def _new(application_id: ApplicationId, event_type: EventType, callback_url: str, now: datetime) -> Subscription:
+    return Subscription(
+        subscription_id=SubscriptionId(new_uuid()),
+        application_id=application_id,
+        event_type=event_type,
+        callback_url=callback_url,
+        created_at=now,
+    )
+
+
+async def find(tx: Transaction, application_id: ApplicationId, subscription_id: SubscriptionId) -> Subscription:
+    """Return the subscription.
+
+    Raises:
+        NotFoundError: the application has no such subscription.
+    """
+    subscription = await store.find(tx, application_id, subscription_id)
+    if subscription is None:
+        raise NotFoundError("subscription", subscription_id)
     return subscription
 
 
@@ -79,3 +134,22 @@ async def remove(
     if removed:
         tx.announce(SUBSCRIPTIONS_CHANGED, removed)
     return removed
+
+
+async def remove_matching(
+    tx: Transaction,
+    application_id: ApplicationId,
+    *,
+    event_type: EventType | None = None,
+    callback_url: str = "",
+) -> list[SubscriptionId]:
+    """End the application's subscriptions that fit every filter, all of them without one; return their ids."""
+    removed = sorted(await store.delete_matching(tx, application_id, event_type, callback_url))
+    if removed:
+        tx.announce(SUBSCRIPTIONS_CHANGED, removed)
+    return removed
+
+
+async def forget_application(tx: Transaction, application_id: ApplicationId) -> None:
+    """End every subscription of an application that is deleted."""
+    await remove_matching(tx, application_id)
