@@ -13,6 +13,9 @@ AdministratorTokenId = NewType("AdministratorTokenId", str)
 DeviceId = NewType("DeviceId", str)
 """Names a device for its whole life with us; a UUID in its usual spelling."""
 
+GroupId = NewType("GroupId", str)
+"""Names a device group; a UUID in its usual spelling."""
+
 RegistrationId = NewType("RegistrationId", str)
 """Names one LwM2M registration; it is the last segment of the location that the device was given."""
 

@@ -97,12 +97,12 @@ GATEWAY_AND_PAGE_MISSING: Final = ErrorCode("100218", 400, "The gatewayId and pa
 APPLICATION_INPUT_INVALID: Final = ErrorCode("100216", 400, "The application input is invalid.")
 
 # Section 7: device groups
-DEVICE_GROUP_FULL: Final = ErrorCode("100601", 200, "The number of device in the group has reached the limit.")
+DEVICE_GROUP_FULL: Final = ErrorCode("100601", 200, "The number of device in the group has reach the max.")
 DEVICE_GROUP_NAME_USED: Final = ErrorCode("100602", 200, "The device group name has been used.")
 DEVICE_GROUP_NOT_FOUND: Final = ErrorCode("100603", 200, "The device group is not existed.")
-DEVICE_GROUP_DEVICE_INVALID: Final = ErrorCode("100604", 400, "The device is not in the device group.")
-DEVICE_GROUP_LIMIT_REACHED: Final = ErrorCode("100607", 200, "The number of device group has reached the limit.")
-DEVICE_GROUP_INPUT_INVALID: Final = ErrorCode("100609", 400, "Too many devices were added.")
+DEVICE_GROUP_DEVICE_INVALID: Final = ErrorCode("100604", 400, "The device group request parameter is invalid.")
+DEVICE_GROUP_LIMIT_REACHED: Final = ErrorCode("100607", 200, "The devGroup has reached the limit.")
+DEVICE_GROUP_INPUT_INVALID: Final = ErrorCode("100609", 400, "Too much devices to add.")
 
 ERROR_CODES: Final = MappingProxyType(
     {name: value for name, value in list(globals().items()) if isinstance(value, ErrorCode)}

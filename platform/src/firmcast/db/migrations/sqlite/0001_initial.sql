@@ -102,6 +102,29 @@ CREATE TABLE device_command (
 
 CREATE INDEX device_command_by_device ON device_command (device_id, command_id);
 
+-- groups ---------------------------------------------------------------------------------------------------------
+
+CREATE TABLE device_group (
+    group_id       TEXT    PRIMARY KEY,
+    application_id TEXT    NOT NULL,
+    name           TEXT    NOT NULL,
+    description    TEXT    NOT NULL,
+    max_devices    INTEGER NOT NULL,
+    device_count   INTEGER NOT NULL,
+    created_at     INTEGER NOT NULL,
+    UNIQUE (application_id, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX device_group_by_application ON device_group (application_id, created_at, group_id);
+
+CREATE TABLE device_group_member (
+    group_id  TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    PRIMARY KEY (group_id, device_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX device_group_member_by_device ON device_group_member (device_id, group_id);
+
 -- firmware -------------------------------------------------------------------------------------------------------
 
 CREATE TABLE firmware_package (

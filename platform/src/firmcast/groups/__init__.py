@@ -1,0 +1,1 @@
+"""Device groups: devices that an application upgrades together."""
