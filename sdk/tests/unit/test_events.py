@@ -1,6 +1,7 @@
 """What a notification and its headers become for a handler."""
 
 import dataclasses
+import typing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,19 +9,45 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmcast_sdk.events import (
+    CommandAnswered,
+    CommandStatus,
+    CommandStatusChanged,
     DeliveryFacts,
+    DesiredPropertiesSettled,
+    DeviceAdded,
+    DeviceBindingExpired,
+    DeviceBound,
+    DeviceDataReported,
+    DeviceDeleted,
+    DeviceEventReported,
+    DeviceInfoChanged,
+    DeviceModelAdded,
+    DeviceModelDeleted,
+    Event,
     FirmwareState,
     FirmwareStateChanged,
     FirmwareUpgradeEnded,
+    MessageConfirmed,
     Outcome,
+    RuleFired,
+    ServiceInfoChanged,
     SoftwareState,
     SoftwareStateChanged,
     SoftwareUpgradeEnded,
+    device_of,
     make_event,
     read_delivery_facts,
 )
 from firmcast_sdk.wire import headers as names
-from firmcast_sdk.wire.notifications import STEP_DESCRIPTIONS, SwUpgradeState, SwUpgradeStateChangeNotify, decode
+from firmcast_sdk.wire.notifications import (
+    STEP_DESCRIPTIONS,
+    CommandResult,
+    CommandResultCode,
+    CommandStatusNotify,
+    SwUpgradeState,
+    SwUpgradeStateChangeNotify,
+    decode,
+)
 
 FULL = {
     "webhook-id": "evt_7",
@@ -69,6 +96,76 @@ def test_software_events(golden):
     ended = make_event(decode(golden("sw_upgrade_result.json")), DeliveryFacts())
     assert isinstance(ended, SoftwareUpgradeEnded)
     assert (ended.outcome, ended.error_code, ended.error_description) == (Outcome.FAILED, "5", "space")
+
+
+KINDS = {
+    "device_added": DeviceAdded,
+    "bind_device": DeviceBound,
+    "bind_device_expired": DeviceBindingExpired,
+    "device_info_changed": DeviceInfoChanged,
+    "device_data_changed": DeviceDataReported,
+    "device_data_changed_short": DeviceDataReported,
+    "device_datas_changed": DeviceDataReported,
+    "service_info_changed": ServiceInfoChanged,
+    "device_deleted": DeviceDeleted,
+    "message_confirm": MessageConfirmed,
+    "command_rsp": CommandAnswered,
+    "device_event": DeviceEventReported,
+    "device_model_added": DeviceModelAdded,
+    "device_model_deleted": DeviceModelDeleted,
+    "rule_event": RuleFired,
+    "desired_properties_changed": DesiredPropertiesSettled,
+    "command_status": CommandStatusChanged,
+    "fw_upgrade_state_change": FirmwareStateChanged,
+    "fw_upgrade_result": FirmwareUpgradeEnded,
+    "sw_upgrade_state_change": SoftwareStateChanged,
+    "sw_upgrade_result": SoftwareUpgradeEnded,
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_push_has_its_event_with_the_facts_of_its_delivery(golden, name):
+    notification = decode(golden(f"{name}.json"))
+    event = make_event(notification, read_delivery_facts(FULL))
+    assert type(event) is KINDS[name]
+    assert (event.event_id, event.sequence, event.attempt, event.replay) == ("evt_7", 12, 3, True)
+    assert getattr(event, "device_id", None) == device_of(notification)
+
+
+def test_every_event_is_among_them():
+    assert set(KINDS.values()) == set(typing.get_args(Event))
+
+
+def test_what_device_events_say(golden):
+    def event(name):
+        return make_event(decode(golden(f"{name}.json")), DeliveryFacts())
+
+    assert (event("device_added").node_type, event("device_added").info.node_id) == ("GATEWAY", "863703030000011")
+    assert dict(event("device_info_changed").changes) == {
+        "fw_version": "1.1.0",
+        "status": "ONLINE",
+        "status_detail": "NONE",
+    }
+    (report,) = event("device_data_changed").reports
+    assert (report.service_id, report.data) == ("Brightness", {"brightness": 80})
+    assert report.reported_at == datetime(2017, 3, 11, 16, 36, 57, tzinfo=UTC)
+    assert event("device_data_changed_short").reports[0].reported_at is None
+    assert [report.service_id for report in event("device_datas_changed").reports] == ["Brightness", "Battery"]
+    assert event("service_info_changed").muted_commands == ("CLOSE", "OPEN")
+    assert event("desired_properties_changed").delivered
+    assert event("command_status").status is CommandStatus.DELIVERED
+    assert event("command_status_detail").detail == {"level": 5}
+    assert event("rule_event").results[1].error == "no number"
+    assert event("rule_event").reasons[0].passed_on == {"note": "x"}
+    assert event("message_confirm").status == "delivered"
+    assert event("command_rsp").method == "MUTE_COMMANDS"
+    assert event("device_event").event_type == "alarm"
+
+
+@pytest.mark.parametrize("code", list(CommandResultCode))
+def test_every_code_of_a_command_has_its_status(code):
+    push = CommandStatusNotify(device_id="d", command_id="c", result=CommandResult(result_code=code))
+    assert isinstance(make_event(push, DeliveryFacts()).status, CommandStatus)
 
 
 def test_every_step_has_its_state():
