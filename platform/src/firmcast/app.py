@@ -181,7 +181,12 @@ class Platform:
             certificate, key, self._authority = made.certificate, made.key, made.authority
         try:
             self._server = await HttpsServer.start(
-                application, host=rest.host, port=rest.port, certificate=certificate, key=key
+                application,
+                host=rest.host,
+                port=rest.port,
+                certificate=certificate,
+                key=key,
+                ask_client_certificate=rest.ask_client_certificate,
             )
         except (ssl.SSLError, FileNotFoundError) as error:
             message = f"the certificate or its key cannot be used: {error}"

@@ -35,6 +35,12 @@ class RestSettings(_Part):
     port: int = Field(default=8743, ge=0, le=65535, description="0 for any free one")
     certificate_file: Path | None = Field(default=None, description="PEM chain; without it one is made at the start")
     key_file: Path | None = Field(default=None, description="PEM key of the certificate")
+    ask_client_certificate: bool = Field(
+        default=True, description="ask clients for a certificate: none is needed, and any will do"
+    )
+    publish_descriptions: bool = Field(
+        default=True, description="serve /v1/docs and the descriptions of the interfaces, without a token"
+    )
     body_limit: int = Field(default=1 << 20, ge=1024, description="bytes of a request's body, uploads aside")
     access_token_life: Duration = Field(default=timedelta(hours=1), description="of what a login gives")
     refresh_token_life: Duration = Field(default=timedelta(days=30), description="of what a login gives beside it")
