@@ -164,7 +164,7 @@ async def test_a_subscription_that_is_not_the_applications_is_not_found(world, c
     theirs = await subscribe(await world.login("other"))
     for subscription_id in (theirs, "unknown", "a" * 300, "%00"):
         answer = await caller.call(method, f"{SUBSCRIPTIONS}/{subscription_id}")
-        refused(answer, 404, "100225", "The resource is not found.")
+        refused(answer, 404, "100225", "The resource is not found")
 
 
 async def test_the_list_is_the_contracts(caller, golden):

@@ -62,7 +62,7 @@ async def test_the_management_api_needs_the_administrators_token(world, method, 
 
 @pytest.mark.parametrize("path", ["/", "/iocm", "/iodm/northbound/v1.5.0/nothing", "/iocm/app/dm/v1.4.0/devices/"])
 async def test_an_unknown_path_is_told_in_the_contracts_form(world, caller, refused, path):
-    refused(await caller.call("GET", path), 404, "100225", "The resource is not found.")
+    refused(await caller.call("GET", path), 404, "100225", "The resource is not found")
 
 
 async def test_a_method_that_a_path_does_not_have(world, caller, refused):

@@ -143,7 +143,7 @@ RETRIES = ("123028", "retryTimes is null or beyond the limit")
         ({"devices": [str(number) for number in range(257)]}, TOO_MANY),
         ({**GROUP, "deviceGroups": [str(number) for number in range(257)]}, TOO_MANY),
         ({**GROUP, "manufacturerName": None}, ("123019", "manufacturerName is null.")),
-        ({**GROUP, "deviceType": ""}, ("123020", "deviceType is null.")),
+        ({**GROUP, "deviceType": ""}, ("123020", "deviceType is null")),
         ({"deviceGroups": ["north"], "manufacturerName": "a", "deviceType": "b"}, ("123021", "model is null.")),
         (GROUP, ("123027", "some deviceGroups not found")),
         ({"devices": "d"}, BAD_REQUEST),

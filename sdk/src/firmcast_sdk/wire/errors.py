@@ -51,7 +51,7 @@ CALLBACK_HOST_CONFLICT: Final = ErrorCode(
     "100234", 403, "The host field of the callbackUrl is in conflict with existing callbackUrl."
 )
 SUBSCRIPTION_CONFLICT: Final = ErrorCode("100227", 409, "The resource is conflicted.")
-SUBSCRIPTION_NOT_FOUND: Final = ErrorCode("100225", 404, "The resource is not found.")
+SUBSCRIPTION_NOT_FOUND: Final = ErrorCode("100225", 404, "The resource is not found")
 SUBSCRIPTION_READ_FAILED: Final = ErrorCode("101016", 500, "Get iotws address failed.")
 SUBSCRIPTION_WRITE_FAILED: Final = ErrorCode("101017", 500, "Get newCallback url from oss failed.")
 
@@ -63,7 +63,7 @@ TARGET_VERSION_MISMATCH: Final = ErrorCode(
     "123016", 400, "The parameter is error, targetversion not match with device."
 )
 MANUFACTURER_NAME_NULL: Final = ErrorCode("123019", 400, "manufacturerName is null.")
-DEVICE_TYPE_NULL: Final = ErrorCode("123020", 400, "deviceType is null.")
+DEVICE_TYPE_NULL: Final = ErrorCode("123020", 400, "deviceType is null")
 MODEL_NULL: Final = ErrorCode("123021", 400, "model is null.")
 TARGETS_MISSING: Final = ErrorCode("123022", 400, "deviceGroups and devices cannot be null together")
 TARGETS_CONFLICT: Final = ErrorCode("123023", 400, "deviceGroups and devices cannot be exist together")
