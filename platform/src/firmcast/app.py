@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from firmcast.clock import Clock, SystemClock
 from firmcast.db.port import Database
 from firmcast.db.sqlite import SqliteDatabase
+from firmcast.devices.activation_watch import ActivationWatch
 from firmcast.errors import StartError
 from firmcast.events.log import EventLog
 from firmcast.firmware import use_cases as firmware
@@ -128,6 +129,9 @@ class Platform:
         self._parts.push_async_callback(self.gateway.stop)
         await engine.start()
         self._parts.push_async_callback(engine.stop)
+        activations = ActivationWatch(database=database, log=log, clock=self.clock)
+        await activations.start()
+        self._parts.push_async_callback(activations.stop)
         await self._start_http(self._http(sealer, files, log, limits))
 
     async def _start_push(self, database: Database, sealer: Sealer) -> None:

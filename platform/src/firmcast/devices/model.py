@@ -1,7 +1,7 @@
 """What is known of a device, of its registration, and of an order that waits for it."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from firmcast.ids import ApplicationId, CommandId, DeviceId, DeviceUpgradeId, RegistrationId
@@ -32,6 +32,13 @@ class Device:
     """When it registered for the first time."""
     attributes: dict[str, str]
     """What the application said of it beside the above, kept as said."""
+
+    @property
+    def activation_ends_at(self) -> datetime | None:
+        """The last moment for the first registration; None for a device that may come when it likes."""
+        if self.activation_seconds == 0:
+            return None
+        return self.created_at + timedelta(seconds=self.activation_seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

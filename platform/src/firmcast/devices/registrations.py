@@ -56,9 +56,8 @@ async def register(
 
 def may_register(device: Device, now: datetime) -> bool:
     """Tell whether the device has registered before, or is still in time for doing so first."""
-    if device.activated_at is not None or device.activation_seconds == 0:
-        return True
-    return now <= device.created_at + timedelta(seconds=device.activation_seconds)
+    last_moment = device.activation_ends_at
+    return device.activated_at is not None or last_moment is None or now <= last_moment
 
 
 async def refresh(

@@ -11,6 +11,7 @@ from datetime import datetime
 from firmcast.db.page import Page
 from firmcast.db.port import Transaction
 from firmcast.devices import registrations
+from firmcast.devices.activations import ACTIVATIONS_AWAITED
 from firmcast.devices.changes import described, difference
 from firmcast.devices.model import Device, DeviceDetails, DeviceFilter
 from firmcast.devices.store import commands as command_store
@@ -94,6 +95,8 @@ async def create(
     else:
         await store.renew(tx, device, pre_shared_key)
     await _tell(tx, device, DeviceAdded(device=described(device, Reachability.NEVER_REGISTERED)), now, log=log)
+    if device.activation_ends_at is not None:
+        tx.announce(ACTIVATIONS_AWAITED, [device.activation_ends_at])
     return device
 
 

@@ -1,10 +1,25 @@
 """What is on the wire, against bodies written out by hand from the contract (section 8)."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
-from firmcast.events.model import Event, Fact, FirmwareStateChanged, FirmwareUpgradeEnded, Outcome
+from firmcast.events.model import (
+    Binding,
+    DeviceAdded,
+    DeviceBound,
+    DeviceDeleted,
+    DeviceDescription,
+    DeviceInfoChanged,
+    Event,
+    Fact,
+    FirmwareStateChanged,
+    FirmwareUpgradeEnded,
+    Outcome,
+    Reachability,
+)
 from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, EventId, MessageId, TaskId
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 from firmcast.push.envelope import attempt_headers, encode_event
@@ -62,6 +77,100 @@ def test_an_end_tells_versions_status_and_duration_as_strings(outcome: Outcome, 
         '"subOperationId":"sub","curVersion":"1.6","targetVersion":"1.6","sourceVersion":"1.3",'
         f'"status":"{status}","statusDesc":"why","upgradeTime":"62"}}'
     )
+
+
+# A new device as the contract shows it: everything that is not known is null.
+UNKNOWN = (
+    '"mac":null,"location":null,"deviceType":null,"model":null,"swVersion":null,"fwVersion":null,"hwVersion":null,'
+    '"protocolType":null,"bridgeId":null'
+)
+NEVER_SAID = (
+    '"supportedSecurity":null,"isSecurity":null,"signalStrength":null,"sigVersion":null,"serialNumber":null,'
+    '"batteryLevel":null'
+)
+NEW = DeviceDescription(
+    endpoint_name="863703030000011",
+    name="",
+    description="",
+    manufacturer_id="",
+    manufacturer_name="",
+    device_type="",
+    model="",
+    protocol_type="",
+    location="",
+    mute="",
+    is_secure="",
+    firmware_version="",
+    reachability=Reachability.NEVER_REGISTERED,
+)
+
+
+def test_a_new_device_is_a_gateway_of_itself_with_every_key_of_its_information() -> None:
+    assert encode_event(event(DeviceAdded(device=NEW))).decode() == (
+        '{"notifyType":"deviceAdded","deviceId":"device","gatewayId":"device","nodeType":"GATEWAY",'
+        '"deviceInfo":{"nodeId":"863703030000011","name":null,"description":null,"manufacturerId":null,'
+        f'"manufacturerName":null,{UNKNOWN},"status":"OFFLINE","statusDetail":"NOT_ACTIVE","mute":null,{NEVER_SAID}}}}}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("binding", "word", "reachability", "status", "detail"),
+    [
+        (Binding.SUCCEEDED, "succeeded", Reachability.ONLINE, "ONLINE", "NONE"),
+        (Binding.EXPIRED, "expired", Reachability.NEVER_REGISTERED, "OFFLINE", "NOT_ACTIVE"),
+    ],
+)
+def test_a_first_registration_is_told_with_its_result(binding, word, reachability, status, detail) -> None:
+    device = replace(NEW, reachability=reachability)
+    assert encode_event(event(DeviceBound(binding=binding, device=device))).decode() == (
+        f'{{"notifyType":"bindDevice","deviceId":"device","resultCode":"{word}",'
+        '"deviceInfo":{"nodeId":"863703030000011","name":null,"description":null,"manufacturerId":null,'
+        f'"manufacturerName":null,{UNKNOWN},"status":"{status}","statusDetail":"{detail}","mute":null,{NEVER_SAID}}}}}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"reachability": Reachability.ONLINE}, '"status":"ONLINE","statusDetail":"NONE"'),
+        ({"reachability": Reachability.OFFLINE}, '"status":"OFFLINE","statusDetail":"NONE"'),
+        ({"firmware_version": "1.6"}, '"fwVersion":"1.6"'),
+        ({"name": "", "mute": "TRUE"}, '"name":"","mute":"TRUE"'),
+        ({"endpoint_name": "n", "is_secure": "true"}, '"nodeId":"n","isSecurity":"true"'),
+        (
+            {"description": "d", "manufacturer_id": "i", "manufacturer_name": "n", "location": "l"},
+            '"description":"d","manufacturerId":"i","manufacturerName":"n","location":"l"',
+        ),
+        (
+            {"device_type": "t", "model": "m", "protocol_type": "LWM2M"},
+            '"deviceType":"t","model":"m","protocolType":"LWM2M"',
+        ),
+    ],
+)
+def test_a_change_tells_what_changed_and_nothing_else(facts, told: str) -> None:
+    changed = DeviceInfoChanged(changed=DeviceDescription(**facts))
+    assert encode_event(event(changed)).decode() == (
+        f'{{"notifyType":"deviceInfoChanged","deviceId":"device","gatewayId":"device","deviceInfo":{{{told}}}}}'
+    )
+
+
+def test_a_deletion_names_the_device_alone() -> None:
+    assert encode_event(event(DeviceDeleted())) == (
+        b'{"notifyType":"deviceDeleted","deviceId":"device","gatewayId":"device"}'
+    )
+
+
+def test_the_body_of_a_new_device_is_the_golden_one() -> None:
+    device_id = DeviceId("3e3c1d2a-7f58-4c55-9d0b-0b6a8a5f1c11")
+    golden = Path(__file__).parents[4] / "sdk/tests/golden/device_added.json"
+    assert encode_event(replace(event(DeviceAdded(device=NEW)), device_id=device_id)) == golden.read_bytes().rstrip()
+
+
+@pytest.mark.parametrize("fact", [DeviceAdded(device=NEW), DeviceDeleted()])
+def test_an_event_of_no_upgrade_names_none(fact: Fact) -> None:
+    body = encode_event(replace(event(fact), task_id=None, device_upgrade_id=None))
+    assert b"peration" not in body
+    assert b'": ' not in body
 
 
 def headers(*, synthesised: bool = False, occurred_at: datetime = OCCURRED_AT, signed: bool = True) -> dict[str, str]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from firmcast.db.columns import from_column, from_optional_column, to_column
+from firmcast.db.columns import from_column, from_optional_column, to_column, to_optional_column
 from firmcast.db.page import Page
 from firmcast.db.port import Row, Transaction, Value
 from firmcast.db.statement import differing, portable
@@ -18,15 +18,15 @@ _FAR_FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
 _INSERT = portable(
     "INSERT INTO device (device_id, application_id, endpoint_name, verification_code, name, manufacturer_id,"
     " manufacturer_name, device_type, model, protocol_type, activation_seconds, firmware_version, created_at,"
-    " changed_at, activated_at, attributes, pre_shared_key)"
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, '', ?12, ?12, NULL, ?13, ?14)"
+    " changed_at, activated_at, attributes, pre_shared_key, activation_ends_at)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, '', ?12, ?12, NULL, ?13, ?14, ?15)"
 )
 
 # A device whose time to register ran out unused is made known anew under its old id.
 _RENEW = portable(
     "UPDATE device SET verification_code = ?2, name = ?3, manufacturer_id = ?4, manufacturer_name = ?5,"
     " device_type = ?6, model = ?7, protocol_type = ?8, activation_seconds = ?9, created_at = ?10, changed_at = ?10,"
-    " attributes = ?11, pre_shared_key = ?12 WHERE device_id = ?1"
+    " attributes = ?11, pre_shared_key = ?12, activation_ends_at = ?13 WHERE device_id = ?1"
 )
 
 # One device of an application.
@@ -115,9 +115,24 @@ _PRE_SHARED_KEYS = differing(
 
 # The first registration activates; later ones leave the time of the first.
 _ACTIVATE = differing(
-    sqlite="UPDATE device SET activated_at = ?2, changed_at = ?2"
+    sqlite="UPDATE device SET activated_at = ?2, changed_at = ?2, activation_ends_at = NULL"
     " WHERE activated_at IS NULL AND device_id IN (SELECT value FROM json_each(?1))",
-    postgres="UPDATE device SET activated_at = ?2, changed_at = ?2 WHERE activated_at IS NULL AND device_id = ANY(?1)",
+    postgres="UPDATE device SET activated_at = ?2, changed_at = ?2, activation_ends_at = NULL"
+    " WHERE activated_at IS NULL AND device_id = ANY(?1)",
+)
+
+# Whose first registration was awaited in vain, the longest ago first; each is returned once.
+_EXPIRE_ACTIVATIONS = portable(
+    "UPDATE device SET activation_ends_at = NULL WHERE device_id IN (SELECT device_id FROM device"
+    " WHERE activation_ends_at < ?1 ORDER BY activation_ends_at LIMIT ?2)"
+    " RETURNING device_id, application_id, endpoint_name, verification_code, name, manufacturer_id, manufacturer_name,"
+    " device_type, model, protocol_type, activation_seconds, firmware_version, created_at, changed_at, activated_at,"
+    " attributes"
+)
+
+# When the next first registration is awaited no longer.
+_NEXT_ACTIVATION_END = portable(
+    "SELECT activation_ends_at FROM device WHERE activation_ends_at IS NOT NULL ORDER BY activation_ends_at LIMIT 1"
 )
 
 # The versions that devices run, where they are news: one JSON text with [device, version] for each.
@@ -180,6 +195,7 @@ async def insert(tx: Transaction, device: Device, pre_shared_key: bytes) -> None
         to_column(device.created_at),
         json.dumps(device.attributes),
         pre_shared_key,
+        to_optional_column(device.activation_ends_at),
     )
 
 
@@ -199,6 +215,7 @@ async def renew(tx: Transaction, device: Device, pre_shared_key: bytes) -> None:
         to_column(device.created_at),
         json.dumps(device.attributes),
         pre_shared_key,
+        to_optional_column(device.activation_ends_at),
     )
 
 
@@ -278,6 +295,18 @@ async def pre_shared_keys(tx: Transaction, endpoint_names: Sequence[str]) -> dic
 async def activate(tx: Transaction, device_ids: Sequence[DeviceId], now: datetime) -> None:
     """Note the first registration of those that had none."""
     await tx.execute(_ACTIVATE, list(device_ids), to_column(now))
+
+
+async def expire_activations(tx: Transaction, now: datetime, limit: int) -> list[Device]:
+    """Await no longer whose time to register is over; return those whose time was not over before."""
+    devices = [_device(row) for row in await tx.fetch(_EXPIRE_ACTIVATIONS, to_column(now), limit)]
+    return sorted(devices, key=lambda device: (device.created_at, device.device_id))
+
+
+async def next_activation_end(tx: Transaction) -> datetime | None:
+    """Return when the next time to register is over; None when none is awaited."""
+    row = await tx.fetch_row(_NEXT_ACTIVATION_END)
+    return None if row is None else from_column(row[0])
 
 
 async def set_firmware_versions(

@@ -62,6 +62,7 @@ CREATE TABLE device (
     model              TEXT    NOT NULL DEFAULT '',
     protocol_type      TEXT    NOT NULL DEFAULT '',
     activation_seconds INTEGER NOT NULL,
+    activation_ends_at INTEGER,
     firmware_version   TEXT    NOT NULL DEFAULT '',
     created_at         INTEGER NOT NULL,
     changed_at         INTEGER NOT NULL,
@@ -71,6 +72,8 @@ CREATE TABLE device (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX device_by_application ON device (application_id, created_at, device_id);
+-- Only devices whose first registration is still awaited have a place here.
+CREATE INDEX device_by_activation_end ON device (activation_ends_at) WHERE activation_ends_at IS NOT NULL;
 
 CREATE TABLE registration (
     device_id        TEXT    PRIMARY KEY,
