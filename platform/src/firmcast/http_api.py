@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from datetime import datetime
 
 from starlette.routing import BaseRoute
 
@@ -10,12 +10,15 @@ from firmcast.administrators import api as administrators_api
 from firmcast.applications import api as applications_api
 from firmcast.applications import use_cases as applications
 from firmcast.clock import Clock
-from firmcast.db.port import Database
+from firmcast.db.port import Database, Transaction
 from firmcast.devices import api as devices_api
+from firmcast.devices import use_cases as devices
 from firmcast.events.log import EventLog
 from firmcast.firmware import api as firmware_api
 from firmcast.firmware.files import FirmwareFiles
-from firmcast.ids import ApplicationId
+from firmcast.groups import api as groups_api
+from firmcast.groups import use_cases as groups
+from firmcast.ids import ApplicationId, DeviceId
 from firmcast.push import api as push_api
 from firmcast.rest import health
 from firmcast.rest.authentication import administrator_authentication, application_authentication, call_limit
@@ -75,13 +78,20 @@ def endpoints(parts: HttpParts) -> list[BaseRoute | Endpoint]:
             one_callback_host=rest.one_callback_host,
             body_limit=rest.body_limit,
         ),
+        *groups_api.endpoints(
+            database=database,
+            clock=clock,
+            authenticate=authenticate,
+            group_limit=parts.settings.devices.group_limit,
+            body_limit=rest.body_limit,
+        ),
         *devices_api.routes(
             database=database,
             clock=clock,
             authenticate=authenticate,
             sealer=parts.sealer,
             log=parts.log,
-            release_device=partial(upgrades.release_device, log=parts.log, limits=parts.limits),
+            release_device=_release_device(parts),
             body_limit=rest.body_limit,
         ),
         *firmware_api.routes(
@@ -98,3 +108,13 @@ def endpoints(parts: HttpParts) -> list[BaseRoute | Endpoint]:
         *push_api.routes(database=database, authorise_administrator=authorise),
         *health.routes(parts.check_readiness),
     ]
+
+
+def _release_device(parts: HttpParts) -> devices.ReleaseDevice:
+    """Return what ends the upgrades of a device that is about to be deleted, and takes it out of its groups."""
+
+    async def release(tx: Transaction, device_id: DeviceId, now: datetime) -> None:
+        await upgrades.release_device(tx, device_id, now, log=parts.log, limits=parts.limits)
+        await groups.forget_device(tx, device_id)
+
+    return release

@@ -69,6 +69,12 @@ class GatewaySettings(_Part):
     acknowledgement_timeout: float = Field(default=2.0, gt=0, description="seconds; ACK_TIMEOUT of RFC 7252 4.8")
 
 
+class DeviceSettings(_Part):
+    """What applications may have."""
+
+    group_limit: int = Field(default=1000, ge=0, description="device groups of one application; 0 for no limit")
+
+
 class UpgradeSettings(_Part):
     """How long each phase of a device's upgrade may take before the device is probed, and then judged."""
 
@@ -135,6 +141,7 @@ class Settings(BaseSettings):
     )
     rest: RestSettings = RestSettings()
     gateway: GatewaySettings = GatewaySettings()
+    devices: DeviceSettings = DeviceSettings()
     upgrades: UpgradeSettings = UpgradeSettings()
     push: PushSettings = PushSettings()
     firmware: FirmwareSettings = FirmwareSettings()
