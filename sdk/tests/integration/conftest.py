@@ -42,9 +42,9 @@ class _ThreadingServer(socketserver.ThreadingMixIn, wsgiref.simple_server.WSGISe
 
 
 @contextlib.contextmanager
-def _uvicorn(app):
+def _uvicorn(app, lifespan="on"):
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, ws="none", loop="asyncio", lifespan="on")
+    config = uvicorn.Config(app, log_config=None, ws="none", loop="asyncio", lifespan=lifespan)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

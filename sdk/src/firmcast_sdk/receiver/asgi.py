@@ -15,6 +15,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+AsgiApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class AsgiReceiver:
@@ -36,6 +37,20 @@ class AsgiReceiver:
                 await send({"type": "websocket.close", "code": 1003})
             case other:
                 raise ValueError(f"ASGI scope {other!r} is not one that a receiver serves")
+
+    def below(self, path: str, application: AsgiApplication) -> AsgiApplication:
+        """`application` with this receiver mounted at `path`, for frameworks that mount nothing themselves."""
+        mount = path.rstrip("/")
+
+        async def divided(scope: Scope, receive: Receive, send: Send) -> None:
+            root = str(scope.get("root_path", ""))
+            inside = str(scope.get("path", "")).removeprefix(root)
+            if scope["type"] == "http" and (inside == mount or inside.startswith(mount + "/")):
+                await self({**scope, "root_path": root + mount}, receive, send)
+            else:
+                await application(scope, receive, send)
+
+        return divided
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
         rules = self._delivery.rules

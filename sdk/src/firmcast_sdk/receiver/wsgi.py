@@ -13,7 +13,7 @@ from firmcast_sdk.receiver.delivery import Delivery, drive_blocking
 from firmcast_sdk.receiver.reception import check_head
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import InputStream, StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
 _PIECE = 64 * 1024
 _DISCARD_LIMIT = 16 * 1024 * 1024
@@ -30,6 +30,19 @@ class WsgiReceiver:
         status = f"{answer.status} {HTTPStatus(answer.status).phrase}"
         start_response(status, answer.all_headers())
         return [answer.body]
+
+    def below(self, path: str, application: "WSGIApplication") -> "WSGIApplication":
+        """`application` with this receiver mounted at `path`, for frameworks that mount nothing themselves."""
+        mount = path.rstrip("/")
+
+        def divided(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+            inside = str(environ.get("PATH_INFO", ""))
+            if inside == mount or inside.startswith(mount + "/"):
+                place = {"SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + mount, "PATH_INFO": inside[len(mount) :]}
+                return self({**environ, **place}, start_response)
+            return application(environ, start_response)
+
+        return divided
 
     def _answer(self, environ: "WSGIEnvironment") -> Answer:
         rules = self._delivery.rules
