@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmcast.db.sqlite import SqliteDatabase
+from firmcast.db.statement import portable
 from firmcast.devices import activations, registrations, use_cases
 from firmcast.devices.model import DeviceDetails, NewRegistration, RegistrationUpdate
+from firmcast.devices.store import devices as device_store
 from firmcast.errors import ConflictError
 from firmcast.events import use_cases as events
 from firmcast.events.log import EventLog
@@ -316,3 +318,19 @@ def test_whatever_happens_online_and_offline_take_turns(tmp_path_factory, steps)
         await database.close()
 
     asyncio.run(check())
+
+
+@pytest.mark.parametrize(
+    ("statement", "arguments"),
+    [
+        (device_store.EXPIRE_ACTIVATIONS, [0, 10]),
+        (device_store.NEXT_ACTIVATION_END, []),
+    ],
+)
+async def test_no_look_for_devices_that_did_not_come_walks_through_all(database, statement, arguments):
+    async def plan(tx):
+        return [row[3] for row in await tx.fetch(portable(f"EXPLAIN QUERY PLAN {statement.sqlite}"), *arguments)]
+
+    steps = await database.read(plan)
+    assert any("device_by_activation_end" in step for step in steps), steps
+    assert not any(step == "SCAN device" for step in steps), steps

@@ -122,7 +122,7 @@ _ACTIVATE = differing(
 )
 
 # Whose first registration was awaited in vain, the longest ago first; each is returned once.
-_EXPIRE_ACTIVATIONS = portable(
+EXPIRE_ACTIVATIONS = portable(
     "UPDATE device SET activation_ends_at = NULL WHERE device_id IN (SELECT device_id FROM device"
     " WHERE activation_ends_at < ?1 ORDER BY activation_ends_at LIMIT ?2)"
     " RETURNING device_id, application_id, endpoint_name, verification_code, name, manufacturer_id, manufacturer_name,"
@@ -131,7 +131,7 @@ _EXPIRE_ACTIVATIONS = portable(
 )
 
 # When the next first registration is awaited no longer.
-_NEXT_ACTIVATION_END = portable(
+NEXT_ACTIVATION_END = portable(
     "SELECT activation_ends_at FROM device WHERE activation_ends_at IS NOT NULL ORDER BY activation_ends_at LIMIT 1"
 )
 
@@ -299,13 +299,13 @@ async def activate(tx: Transaction, device_ids: Sequence[DeviceId], now: datetim
 
 async def expire_activations(tx: Transaction, now: datetime, limit: int) -> list[Device]:
     """Await no longer whose time to register is over; return those whose time was not over before."""
-    devices = [_device(row) for row in await tx.fetch(_EXPIRE_ACTIVATIONS, to_column(now), limit)]
+    devices = [_device(row) for row in await tx.fetch(EXPIRE_ACTIVATIONS, to_column(now), limit)]
     return sorted(devices, key=lambda device: (device.created_at, device.device_id))
 
 
 async def next_activation_end(tx: Transaction) -> datetime | None:
     """Return when the next time to register is over; None when none is awaited."""
-    row = await tx.fetch_row(_NEXT_ACTIVATION_END)
+    row = await tx.fetch_row(NEXT_ACTIVATION_END)
     return None if row is None else from_column(row[0])
 
 
