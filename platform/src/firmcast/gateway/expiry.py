@@ -54,6 +54,11 @@ class Expiry:
             heappush(self._heap, (device.expires_at, device.registration_id))
             self._set_timer()
 
+    def begin(self) -> None:
+        """End what ran out while nobody watched: no live device stands for it here, so no timer would."""
+        if self._expiring is None:
+            self._expiring = asyncio.create_task(self._expire([]), name="registration-expiry")
+
     async def stop(self) -> None:
         """End no more registrations."""
         self._stopped = True

@@ -162,6 +162,7 @@ class Gateway:
             udp.close()
             raise
         starting._resuming = asyncio.create_task(starting._resume(), name="gateway-resume")
+        starting._expiry.begin()
         gateway = starting
         for event in early:
             gateway.handle(event)

@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import socket
+from datetime import timedelta
 
 import pytest
 from aiocoap.numbers.codes import Code
 
 from firmcast.devices import registrations
 from firmcast.devices import use_cases as devices
+from firmcast.devices.model import NewRegistration
+from firmcast.events.model import DeviceAdded, DeviceBound, DeviceInfoChanged, Reachability
 
 
 async def registration_of(world, device):
@@ -174,3 +177,45 @@ async def test_a_device_that_was_deleted_is_refused_at_its_next_update(world, ma
     assert await device.update() is Code.NOT_FOUND
     assert world.gateway.device_count == 0
     assert await device.register() is Code.FORBIDDEN
+
+
+async def turns_of(world, device):
+    """Return what was told of whether a device is here."""
+    facts = [event.fact for event in await world.stored_events(device)]
+    assert [type(fact) for fact in facts[:2]] == [DeviceAdded, DeviceBound][: len(facts)]
+    return [fact.changed.reachability for fact in facts if isinstance(fact, DeviceInfoChanged)]
+
+
+async def test_what_is_told_of_a_device_that_comes_and_goes(world, make_device) -> None:
+    known = await world.add_device()
+    device = await make_device("device-1", world.server)
+    await device.register(lifetime=120)
+    await device.update("?lt=600")
+    await device.register(lifetime=120)
+    assert await turns_of(world, known) == [Reachability.ONLINE]
+    await device.deregister()
+    assert await turns_of(world, known) == [Reachability.ONLINE, Reachability.OFFLINE]
+    await device.register(lifetime=120)
+    assert await turns_of(world, known) == [Reachability.ONLINE, Reachability.OFFLINE, Reachability.ONLINE]
+
+
+async def test_a_lifetime_that_passed_while_nobody_watched_is_told_at_the_start(world) -> None:
+    known = await world.add_device()
+    await world.stop()
+    told = NewRegistration(
+        endpoint_name="device-1",
+        host="127.0.0.1",
+        port=1,
+        lifetime_seconds=60,
+        binding="U",
+        queue_mode=False,
+        lwm2m_version="1.1",
+        objects="</5/0>",
+    )
+    began = world.clock.now() - timedelta(hours=1)
+    await world.database.write(registrations.register, [told], began, log=world.log)
+    await world.start()
+    async with asyncio.timeout(20), world._changed:
+        while Reachability.OFFLINE not in await turns_of(world, known):
+            await world._changed.wait()
+    assert (await world.stored_events(known))[-1].occurred_at == began + timedelta(seconds=60)
