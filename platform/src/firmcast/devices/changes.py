@@ -11,7 +11,6 @@ def described(device: Device, reachability: Reachability) -> DeviceDescription:
     return DeviceDescription(
         endpoint_name=device.endpoint_name,
         name=device.name,
-        description=device.attributes.get("description", ""),
         manufacturer_id=device.manufacturer_id,
         manufacturer_name=device.manufacturer_name,
         device_type=device.device_type,

@@ -69,7 +69,6 @@ class DeviceDescription:
 
     endpoint_name: str | None = None
     name: str | None = None
-    description: str | None = None
     manufacturer_id: str | None = None
     manufacturer_name: str | None = None
     device_type: str | None = None

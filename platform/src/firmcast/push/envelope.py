@@ -127,7 +127,6 @@ def _described(device: DeviceDescription) -> dict[str, str | None]:
     status, detail = (None, None) if device.reachability is None else _status_pair(device.reachability)
     return {
         "name": device.name,
-        "description": device.description,
         "manufacturer_id": device.manufacturer_id,
         "manufacturer_name": device.manufacturer_name,
         "location": device.location,

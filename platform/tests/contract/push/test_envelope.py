@@ -91,7 +91,6 @@ NEVER_SAID = (
 NEW = DeviceDescription(
     endpoint_name="863703030000011",
     name="",
-    description="",
     manufacturer_id="",
     manufacturer_name="",
     device_type="",
@@ -138,8 +137,8 @@ def test_a_first_registration_is_told_with_its_result(binding, word, reachabilit
         ({"name": "", "mute": "TRUE"}, '"name":"","mute":"TRUE"'),
         ({"endpoint_name": "n", "is_secure": "true"}, '"nodeId":"n","isSecurity":"true"'),
         (
-            {"description": "d", "manufacturer_id": "i", "manufacturer_name": "n", "location": "l"},
-            '"description":"d","manufacturerId":"i","manufacturerName":"n","location":"l"',
+            {"manufacturer_id": "i", "manufacturer_name": "n", "location": "l"},
+            '"manufacturerId":"i","manufacturerName":"n","location":"l"',
         ),
         (
             {"device_type": "t", "model": "m", "protocol_type": "LWM2M"},

@@ -63,7 +63,6 @@ async def test_a_new_device_is_told_with_all_that_is_known(database, event_log, 
         device=DeviceDescription(
             endpoint_name="node",
             name="cellar meter",
-            description="",
             manufacturer_id="",
             manufacturer_name="",
             device_type="",
@@ -160,12 +159,12 @@ async def test_an_increment_holds_what_changed_and_nothing_else(database, event_
         await database.write(use_cases.modify, application_id, device.device_id, change, now, log=event_log)
 
     await modify(name="b", model="m", attributes={"mute": "FALSE", "location": "cellar"})
-    await modify(name="", device_type="WaterMeter", attributes={"is_secure": "true", "description": "blue"})
+    await modify(name="", device_type="WaterMeter", attributes={"is_secure": "true"})
     await modify(name="", attributes={"end_user": "somebody", "region": "north"})
     await modify()
     assert await news(database, device, after=1) == [
         changed(name="b", mute="FALSE"),
-        changed(name="", device_type="WaterMeter", is_secure="true", description="blue"),
+        changed(name="", device_type="WaterMeter", is_secure="true"),
     ]
 
 

@@ -13,9 +13,7 @@ from firmcast.ids import ApplicationId, DeviceId
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 words = st.sampled_from(["", "a", "b"])
-attributes = st.dictionaries(
-    st.sampled_from(["location", "mute", "is_secure", "description", "end_user", "region"]), words
-)
+attributes = st.dictionaries(st.sampled_from(["location", "mute", "is_secure", "end_user", "region"]), words)
 devices = st.builds(
     Device,
     device_id=st.just(DeviceId("d")),
