@@ -7,8 +7,11 @@ from datetime import datetime
 from starlette.routing import BaseRoute
 
 from firmcast.administrators import api as administrators_api
+from firmcast.application_deletion import ApplicationDeletion
 from firmcast.applications import api as applications_api
 from firmcast.applications import use_cases as applications
+from firmcast.applications.management import api as applications_management_api
+from firmcast.audit import api as audit_api
 from firmcast.clock import Clock
 from firmcast.db.port import Database, Transaction
 from firmcast.devices import api as devices_api
@@ -18,7 +21,7 @@ from firmcast.firmware import api as firmware_api
 from firmcast.firmware.files import FirmwareFiles
 from firmcast.groups import api as groups_api
 from firmcast.groups import use_cases as groups
-from firmcast.ids import ApplicationId, DeviceId
+from firmcast.ids import DeviceId
 from firmcast.push import api as push_api
 from firmcast.rest import health
 from firmcast.rest.authentication import administrator_authentication, application_authentication, call_limit
@@ -57,18 +60,16 @@ def endpoints(parts: HttpParts) -> list[BaseRoute | Endpoint]:
     authenticate = application_authentication(applications_api.token_check(database, clock), limit_calls)
     authorise = administrator_authentication(parts.admin_token, administrators_api.token_holder(database, clock))
 
-    async def require_application(application_id: ApplicationId) -> object:
-        return await database.read(applications.find, application_id)
-
     return [
         *administrators_api.endpoints(database=database, clock=clock, authorise_administrator=authorise),
-        *applications_api.routes(
+        *audit_api.endpoints(database=database, authorise_administrator=authorise),
+        *applications_api.endpoints(database=database, clock=clock, settings=rest, limit_calls=limit_calls),
+        *applications_management_api.endpoints(
             database=database,
             clock=clock,
             sealer=parts.sealer,
-            settings=rest,
             authorise_administrator=authorise,
-            limit_calls=limit_calls,
+            delete_application=ApplicationDeletion(database, parts.files).delete,
         ),
         *subscriptions_api.endpoints(
             database=database,
@@ -94,15 +95,15 @@ def endpoints(parts: HttpParts) -> list[BaseRoute | Endpoint]:
             release_device=_release_device(parts),
             body_limit=rest.body_limit,
         ),
-        *firmware_api.routes(
+        *firmware_api.endpoints(
             database=database,
             clock=clock,
             authenticate=authenticate,
             authorise_administrator=authorise,
             files=parts.files,
-            size_limit=parts.settings.firmware.size_limit,
+            settings=parts.settings.firmware,
             is_needed=upgrades.is_needed,
-            require_application=require_application,
+            verification_key=applications.verification_key,
         ),
         *upgrades_api.routes(database=database, clock=clock, authenticate=authenticate, body_limit=rest.body_limit),
         *push_api.routes(database=database, authorise_administrator=authorise),

@@ -23,9 +23,20 @@ class Application:
     application_id: ApplicationId
     name: str
     created_at: datetime
-    frozen: bool
-    callback_ca: str
+    frozen: bool = False
+    """It may not call us. What it has subscribed to is still pushed to it."""
+    deleting: bool = False
+    """Its deletion has begun and cannot be undone; it is frozen too."""
+    callback_ca: str = ""
     """PEM of the authorities that its callbacks' certificates are checked against; empty for the system's."""
+    client_certificate: str = ""
+    """PEM chain that pushes to it present; empty for none."""
+    verification_key: str = ""
+    """PEM public key that its packages' signatures are checked with; empty for none."""
+    secret_overlap_ends_at: datetime | None = None
+    """Until then the secret before the present one logs in too."""
+    signing_overlap_ends_at: datetime | None = None
+    """Until then pushes are signed with the secret before the present one too."""
 
 
 class TokenKind(StrEnum):
@@ -37,7 +48,7 @@ class TokenKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What an application is shown once, when it is created or its secret is rotated."""
+    """What an application is shown once, when it is created."""
 
     application_id: ApplicationId
     secret: str
@@ -46,13 +57,36 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SigningIdentity:
-    """What a push to an application is signed with, and what its callback's certificate is checked against."""
+class SecretHash:
+    """The hash of a secret that logs in."""
 
-    secrets: tuple[str, ...]
-    """Each `whsec_` and base64; a push carries one signature for each."""
+    secret_hash: bytes
+    ends_at: datetime | None
+    """When it stops doing so; None for the present secret."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningSecret:
+    """A secret that pushes are signed with."""
+
+    secret: str
+    """`whsec_` and base64."""
+    ends_at: datetime | None
+    """When it is no longer signed with; None for the present one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningIdentity:
+    """What pushes to an application are signed with, whom they trust and as whom they come."""
+
+    secrets: tuple[SigningSecret, ...]
+    """The newest first; a push carries one signature for each that has not ended."""
     callback_ca: str
     """PEM; empty for the authorities of the system."""
+    client_certificate: str
+    """PEM chain; empty for none."""
+    client_key: str
+    """PEM of its private key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

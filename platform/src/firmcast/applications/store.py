@@ -1,13 +1,19 @@
 """The tables of applications and their tokens; what is secret enters as a hash or sealed."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from firmcast.applications.model import Application, TokenKind
-from firmcast.db.columns import from_column, to_column
+from firmcast.applications.model import Application, SecretHash, TokenKind
+from firmcast.db.columns import from_column, from_optional_column, to_column, to_optional_column
 from firmcast.db.port import Row, Transaction
 from firmcast.db.statement import differing, portable
 from firmcast.ids import ApplicationId
+
+_COLUMNS = (
+    "a.application_id, a.name, a.created_at, a.frozen, a.deleting, a.callback_ca, a.client_certificate,"
+    " a.verification_key, a.former_secret_ends_at, a.former_signing_secret_ends_at"
+)
 
 # A new application, with everything that it will prove itself and be signed to with.
 _INSERT = portable(
@@ -16,30 +22,62 @@ _INSERT = portable(
 )
 
 # One application by its id.
-_FIND = portable(
-    "SELECT application_id, name, callback_ca, frozen, created_at FROM application WHERE application_id = ?1"
-)
+_FIND = portable(f"SELECT {_COLUMNS} FROM application a WHERE a.application_id = ?1")
 
 # All of them, for an operator; there are few.
-_LIST = portable(
-    "SELECT application_id, name, callback_ca, frozen, created_at FROM application ORDER BY created_at, application_id"
-)
+_LIST = portable(f"SELECT {_COLUMNS} FROM application a ORDER BY a.created_at, a.application_id")
+
+# Called something else.
+_SET_NAME = portable("UPDATE application SET name = ?2 WHERE application_id = ?1")
+
+# Refused, or let in again.
+_SET_FROZEN = portable("UPDATE application SET frozen = ?2 WHERE application_id = ?1")
+
+# Its end has begun.
+_SET_DELETING = portable("UPDATE application SET frozen = 1, deleting = 1 WHERE application_id = ?1")
+
+# It has ended.
+_DELETE = portable("DELETE FROM application WHERE application_id = ?1")
 
 # A login compares hashes.
-_SECRET_HASH = portable("SELECT secret_hash FROM application WHERE application_id = ?1")
+_SECRET_HASHES = portable(
+    "SELECT secret_hash, former_secret_hash, former_secret_ends_at FROM application WHERE application_id = ?1"
+)
 
-# From now on only the new secret logs in.
-_SET_SECRET_HASH = portable("UPDATE application SET secret_hash = ?2 WHERE application_id = ?1")
+# The new secret logs in from now on, the one before it until a certain time.
+_ROTATE_SECRET = portable(
+    "UPDATE application SET secret_hash = ?2, former_secret_ends_at = ?3,"
+    " former_secret_hash = CASE WHEN CAST(?3 AS BIGINT) IS NULL THEN NULL ELSE secret_hash END"
+    " WHERE application_id = ?1"
+)
+
+# The same of the secret that pushes are signed with.
+_ROTATE_SIGNING_SECRET = portable(
+    "UPDATE application SET signing_secret_sealed = ?2, former_signing_secret_ends_at = ?3,"
+    " former_signing_secret_sealed = CASE WHEN CAST(?3 AS BIGINT) IS NULL THEN NULL ELSE signing_secret_sealed END"
+    " WHERE application_id = ?1"
+)
 
 # The authorities that callbacks are checked against.
 _SET_CALLBACK_CA = portable("UPDATE application SET callback_ca = ?2 WHERE application_id = ?1")
 
-# What the pushes of a batch of applications are signed with.
+# Whom pushes come as.
+_SET_CLIENT_CERTIFICATE = portable(
+    "UPDATE application SET client_certificate = ?2, client_key_sealed = ?3 WHERE application_id = ?1"
+)
+
+# What packages are signed for.
+_SET_VERIFICATION_KEY = portable("UPDATE application SET verification_key = ?2 WHERE application_id = ?1")
+
+_SIGNING_COLUMNS = (
+    "SELECT application_id, signing_secret_sealed, former_signing_secret_sealed, former_signing_secret_ends_at,"
+    " callback_ca, client_certificate, client_key_sealed FROM application"
+)
+
+# What the pushes of a batch of applications are signed with, and whom they trust and come as.
 _SIGNING = differing(
-    sqlite="SELECT application_id, signing_secret_sealed, callback_ca FROM application"
-    " WHERE application_id IN (SELECT value FROM json_each(?1))",
-    postgres="SELECT application_id, signing_secret_sealed, callback_ca FROM application"
-    " WHERE application_id = ANY(?1)",
+    sqlite=f"{_SIGNING_COLUMNS} WHERE application_id IN (SELECT value FROM json_each(?1))",
+    postgres=f"{_SIGNING_COLUMNS} WHERE application_id = ANY(?1)",
 )
 
 # A token handed out.
@@ -47,8 +85,7 @@ _INSERT_TOKEN = portable("INSERT INTO token (token_hash, application_id, kind, e
 
 # Every call proves its token with this one look-up.
 _BY_TOKEN = portable(
-    "SELECT a.application_id, a.name, a.callback_ca, a.frozen, a.created_at FROM token t"
-    " JOIN application a ON a.application_id = t.application_id"
+    f"SELECT {_COLUMNS} FROM token t JOIN application a ON a.application_id = t.application_id"
     " WHERE t.token_hash = ?1 AND t.application_id = ?2 AND t.kind = ?3 AND t.expires_at > ?4"
 )
 
@@ -56,6 +93,9 @@ _BY_TOKEN = portable(
 _SHORTEN_TOKENS = portable(
     "UPDATE token SET expires_at = ?3 WHERE application_id = ?1 AND kind = ?2 AND expires_at > ?3"
 )
+
+# What the former secret gave ends with it.
+_SHORTEN_ALL_TOKENS = portable("UPDATE token SET expires_at = ?2 WHERE application_id = ?1 AND expires_at > ?2")
 
 # One token ends early, after a grace.
 _SHORTEN_TOKEN = portable("UPDATE token SET expires_at = ?2 WHERE token_hash = ?1 AND expires_at > ?2")
@@ -70,14 +110,33 @@ _DELETE_ENDED = portable("DELETE FROM token WHERE application_id = ?1 AND expire
 _DELETE_TOKENS = portable("DELETE FROM token WHERE application_id = ?1")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningRow:
+    """What the store has of a signing identity: secrets and key sealed."""
+
+    application_id: ApplicationId
+    sealed: bytes
+    former_sealed: bytes
+    """Empty for none."""
+    former_ends_at: datetime | None
+    callback_ca: str
+    client_certificate: str
+    client_key_sealed: bytes
+    """Empty for none."""
+
+
 def _application(row: Row) -> Application:
-    application_id, name, callback_ca, frozen, created_at = row
     return Application(
-        application_id=ApplicationId(application_id),
-        name=name,
-        callback_ca=callback_ca,
-        frozen=bool(frozen),
-        created_at=from_column(created_at),
+        application_id=ApplicationId(row[0]),
+        name=row[1],
+        created_at=from_column(row[2]),
+        frozen=bool(row[3]),
+        deleting=bool(row[4]),
+        callback_ca=row[5],
+        client_certificate=row[6],
+        verification_key=row[7],
+        secret_overlap_ends_at=from_optional_column(row[8]),
+        signing_overlap_ends_at=from_optional_column(row[9]),
     )
 
 
@@ -107,26 +166,80 @@ async def all_applications(tx: Transaction) -> list[Application]:
     return [_application(row) for row in await tx.fetch(_LIST)]
 
 
-async def secret_hash(tx: Transaction, application_id: ApplicationId) -> bytes | None:
-    """Return the hash of the secret, None when there is no such application."""
-    row = await tx.fetch_row(_SECRET_HASH, application_id)
-    return None if row is None else bytes(row[0])
+async def set_name(tx: Transaction, application_id: ApplicationId, name: str) -> None:
+    """Replace the name."""
+    await tx.execute(_SET_NAME, application_id, name)
 
 
-async def set_secret_hash(tx: Transaction, application_id: ApplicationId, new_hash: bytes) -> bool:
-    """Replace the hash of the secret; False when there is no such application."""
-    return await tx.execute(_SET_SECRET_HASH, application_id, new_hash) > 0
+async def set_frozen(tx: Transaction, application_id: ApplicationId, *, frozen: bool) -> None:
+    """Note whether the application may call us."""
+    await tx.execute(_SET_FROZEN, application_id, int(frozen))
 
 
-async def set_callback_ca(tx: Transaction, application_id: ApplicationId, pem: str) -> bool:
-    """Replace the authorities; False when there is no such application."""
-    return await tx.execute(_SET_CALLBACK_CA, application_id, pem) > 0
+async def set_deleting(tx: Transaction, application_id: ApplicationId) -> None:
+    """Note that the application ends; it is frozen by that."""
+    await tx.execute(_SET_DELETING, application_id)
 
 
-async def signing(tx: Transaction, application_ids: Sequence[ApplicationId]) -> list[tuple[ApplicationId, bytes, str]]:
-    """Return (id, sealed signing secret, callback CA) of those that exist."""
-    rows = await tx.fetch(_SIGNING, list(application_ids))
-    return [(ApplicationId(row[0]), bytes(row[1]), row[2]) for row in rows]
+async def delete(tx: Transaction, application_id: ApplicationId) -> None:
+    """Forget the application."""
+    await tx.execute(_DELETE, application_id)
+
+
+async def secret_hashes(tx: Transaction, application_id: ApplicationId) -> list[SecretHash]:
+    """Return the hashes of the secrets that log in, the present one first; none when there is no such application."""
+    row = await tx.fetch_row(_SECRET_HASHES, application_id)
+    if row is None:
+        return []
+    present = SecretHash(secret_hash=bytes(row[0]), ends_at=None)
+    if row[1] is None or row[2] is None:
+        return [present]
+    return [present, SecretHash(secret_hash=bytes(row[1]), ends_at=from_column(row[2]))]
+
+
+async def rotate_secret(
+    tx: Transaction, application_id: ApplicationId, new_hash: bytes, former_ends_at: datetime | None
+) -> bool:
+    """Replace the hash of the secret, None ending the former at once; False when there is no such application."""
+    return await tx.execute(_ROTATE_SECRET, application_id, new_hash, to_optional_column(former_ends_at)) > 0
+
+
+async def rotate_signing_secret(
+    tx: Transaction, application_id: ApplicationId, sealed: bytes, former_ends_at: datetime | None
+) -> bool:
+    """Replace the signing secret in the same way."""
+    return await tx.execute(_ROTATE_SIGNING_SECRET, application_id, sealed, to_optional_column(former_ends_at)) > 0
+
+
+async def set_callback_ca(tx: Transaction, application_id: ApplicationId, pem: str) -> None:
+    """Replace the authorities."""
+    await tx.execute(_SET_CALLBACK_CA, application_id, pem)
+
+
+async def set_client_certificate(tx: Transaction, application_id: ApplicationId, chain: str, key_sealed: bytes) -> None:
+    """Replace the client certificate; empty for none."""
+    await tx.execute(_SET_CLIENT_CERTIFICATE, application_id, chain, key_sealed)
+
+
+async def set_verification_key(tx: Transaction, application_id: ApplicationId, pem: str) -> None:
+    """Replace the key of packages; empty for none."""
+    await tx.execute(_SET_VERIFICATION_KEY, application_id, pem)
+
+
+async def signing(tx: Transaction, application_ids: Sequence[ApplicationId]) -> list[SigningRow]:
+    """Return the signing identities of those that exist."""
+    return [
+        SigningRow(
+            application_id=ApplicationId(row[0]),
+            sealed=bytes(row[1]),
+            former_sealed=bytes(row[2] or b""),
+            former_ends_at=from_optional_column(row[3]),
+            callback_ca=row[4],
+            client_certificate=row[5],
+            client_key_sealed=bytes(row[6]),
+        )
+        for row in await tx.fetch(_SIGNING, list(application_ids))
+    ]
 
 
 async def insert_token(
@@ -147,6 +260,11 @@ async def by_token(
 async def shorten_tokens(tx: Transaction, application_id: ApplicationId, kind: TokenKind, until: datetime) -> None:
     """Let all tokens of the kind end at `until` at the latest."""
     await tx.execute(_SHORTEN_TOKENS, application_id, kind, to_column(until))
+
+
+async def shorten_all_tokens(tx: Transaction, application_id: ApplicationId, until: datetime) -> None:
+    """Let all tokens of the application end at `until` at the latest."""
+    await tx.execute(_SHORTEN_ALL_TOKENS, application_id, to_column(until))
 
 
 async def shorten_token(tx: Transaction, token_hash: bytes, until: datetime) -> None:

@@ -1,29 +1,18 @@
-"""A secret or a token is shown once, when it is made; the store keeps its SHA-256, or, where we must sign, seals it.
+"""What an operator does with an application, and what others learn of it; its logins are in `logins.py`.
 
-Secrets and tokens carry 192 bits of the system's randomness, so a plain hash cannot be searched and costs no time.
+What must be read back in clear is sealed: the signing secrets, and the key of the client certificate.
 """
 
 import base64
-import hashlib
-import hmac
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from cryptography import x509
-
-from firmcast.applications import store
-from firmcast.applications.model import (
-    Application,
-    Credentials,
-    FrozenError,
-    IssuedTokens,
-    RefreshTokenError,
-    SigningIdentity,
-    TokenKind,
-)
+from firmcast.applications import certificates, store
+from firmcast.applications.logins import hash_of
+from firmcast.applications.model import Application, Credentials, SigningIdentity, SigningSecret
 from firmcast.db.port import Channel, Transaction
-from firmcast.errors import InvalidValueError, NotAllowedError, NotFoundError
+from firmcast.errors import ConflictError, InvalidValueError, NotFoundError
 from firmcast.ids import ApplicationId, new_hex, new_secret
 from firmcast.sealing import Sealer
 
@@ -32,6 +21,7 @@ APPLICATIONS_CHANGED = Channel("applications")
 
 _NAME_LIMIT = 256
 _SIGNING_PURPOSE = "application signing secret"
+_CLIENT_KEY_PURPOSE = "application client key"
 
 
 async def create(tx: Transaction, name: str, sealer: Sealer, now: datetime, *, callback_ca: str = "") -> Credentials:
@@ -40,51 +30,23 @@ async def create(tx: Transaction, name: str, sealer: Sealer, now: datetime, *, c
     Raises:
         InvalidValueError: the name is empty or over 256 characters, or the CA is not PEM.
     """
-    if not name.strip() or len(name) > _NAME_LIMIT:
-        raise InvalidValueError("name", f"1 to {_NAME_LIMIT} characters")
-    _check_authorities(callback_ca)
+    _check_name(name)
+    if callback_ca:
+        certificates.check_authorities(callback_ca)
     application = Application(
-        application_id=ApplicationId(new_hex()), name=name, created_at=now, frozen=False, callback_ca=callback_ca
+        application_id=ApplicationId(new_hex()), name=name, created_at=now, callback_ca=callback_ca
     )
     credentials = Credentials(
-        application_id=application.application_id,
-        secret=new_secret(),
-        signing_secret=f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
+        application_id=application.application_id, secret=new_secret(), signing_secret=_new_signing_secret()
     )
     await store.insert(
         tx,
         application,
-        secret_hash=_hash(credentials.secret),
+        secret_hash=hash_of(credentials.secret),
         signing_secret_sealed=sealer.seal(credentials.signing_secret.encode(), _SIGNING_PURPOSE),
     )
     tx.announce(APPLICATIONS_CHANGED, [application.application_id])
     return credentials
-
-
-async def rotate_secret(tx: Transaction, application_id: ApplicationId) -> str:
-    """Return a new secret; the old one and every token that it gave end at once.
-
-    Raises:
-        NotFoundError: there is no such application.
-    """
-    secret = new_secret()
-    if not await store.set_secret_hash(tx, application_id, _hash(secret)):
-        raise NotFoundError("application", application_id)
-    await store.delete_tokens(tx, application_id)
-    return secret
-
-
-async def set_callback_ca(tx: Transaction, application_id: ApplicationId, pem: str) -> None:
-    """Have the application's callbacks checked against the authorities in `pem`; empty for the system's.
-
-    Raises:
-        InvalidValueError: `pem` holds no certificate, or what is not one.
-        NotFoundError: there is no such application.
-    """
-    _check_authorities(pem)
-    if not await store.set_callback_ca(tx, application_id, pem):
-        raise NotFoundError("application", application_id)
-    tx.announce(APPLICATIONS_CHANGED, [application_id])
 
 
 async def find(tx: Transaction, application_id: ApplicationId) -> Application:
@@ -104,81 +66,151 @@ async def listed(tx: Transaction) -> list[Application]:
     return await store.all_applications(tx)
 
 
-async def prove(tx: Transaction, application_id: ApplicationId, secret: str, now: datetime) -> None:
-    """Return when `secret` is the application's.
+async def rename(tx: Transaction, application_id: ApplicationId, name: str) -> Application:
+    """Call an application something else, and return it.
 
     Raises:
-        NotAllowedError: no such application, or not its secret.
-        FrozenError: the application is frozen.
+        InvalidValueError: the name is empty or over 256 characters.
+        NotFoundError: there is no such application.
     """
-    del now
-    await _prove_secret(tx, application_id, secret)
+    _check_name(name)
+    await find(tx, application_id)
+    await store.set_name(tx, application_id, name)
+    return await find(tx, application_id)
 
 
-async def login(
-    tx: Transaction,
-    application_id: ApplicationId,
-    secret: str,
-    now: datetime,
-    life: timedelta,
-    refresh_life: timedelta,
-    grace: timedelta,
-) -> IssuedTokens:
-    """Give tokens for a secret; access tokens of earlier logins end after `grace`.
+async def freeze(tx: Transaction, application_id: ApplicationId) -> bool:
+    """Refuse every call of an application from now on; False when that was so already.
+
+    Its tokens end with it, but are forgotten only by `unfreeze`: until then whoever holds one is told why.
 
     Raises:
-        NotAllowedError: no such application, or not its secret.
-        FrozenError: the application is frozen.
+        NotFoundError: there is no such application.
     """
-    await _prove_secret(tx, application_id, secret)
-    return await _issue(tx, application_id, now, life, refresh_life, grace)
+    frozen = (await find(tx, application_id)).frozen
+    await store.set_frozen(tx, application_id, frozen=True)
+    return not frozen
 
 
-async def refresh(
-    tx: Transaction,
-    application_id: ApplicationId,
-    secret: str,
-    refresh_token: str,
-    now: datetime,
-    life: timedelta,
-    refresh_life: timedelta,
-    grace: timedelta,
-) -> IssuedTokens:
-    """Give tokens for a secret and a refresh token, which ends after `grace`.
+async def unfreeze(tx: Transaction, application_id: ApplicationId) -> bool:
+    """Let an application log in again; False when it was not frozen. Tokens of before are worth nothing.
 
     Raises:
-        NotAllowedError: no such application, or not its secret.
-        FrozenError: the application is frozen.
-        RefreshTokenError: the refresh token is not the application's, or has ended.
+        NotFoundError: there is no such application.
+        ConflictError: it is being deleted.
     """
-    await _prove_secret(tx, application_id, secret)
-    token_hash = _hash(refresh_token)
-    if await store.by_token(tx, token_hash, application_id, TokenKind.REFRESH, now) is None:
-        message = "the refresh token is not valid"
-        raise RefreshTokenError(message)
-    await store.shorten_token(tx, token_hash, now + grace)
-    return await _issue(tx, application_id, now, life, refresh_life, grace)
-
-
-async def logout(tx: Transaction, access_token: str) -> None:
-    """End an access token; one that is not known has ended already."""
-    await store.delete_token(tx, _hash(access_token))
-
-
-async def authenticate(tx: Transaction, application_id: ApplicationId, access_token: str, now: datetime) -> Application:
-    """Return the application that holds this access token.
-
-    Raises:
-        NotAllowedError: the token is not the application's, has ended, or the application is frozen.
-    """
-    application = await store.by_token(tx, _hash(access_token), application_id, TokenKind.ACCESS, now)
-    if application is None:
-        message = "the access token is not valid"
-        raise NotAllowedError(message)
+    application = await find(tx, application_id)
+    if application.deleting:
+        message = "the application is being deleted"
+        raise ConflictError(message)
     if application.frozen:
-        message = "the application is frozen"
-        raise FrozenError(message)
-    return application
+        await store.delete_tokens(tx, application_id)
+        await store.set_frozen(tx, application_id, frozen=False)
+    return application.frozen
+
+
+async def begin_deletion(tx: Transaction, application_id: ApplicationId) -> bool:
+    """Freeze an application for good, and mark it so that its deletion is carried on after a crash.
+
+    Returns:
+        False when it had begun before.
+
+    Raises:
+        NotFoundError: there is no such application.
+    """
+    application = await find(tx, application_id)
+    await store.set_deleting(tx, application_id)
+    await store.delete_tokens(tx, application_id)
+    return not application.deleting
+
+
+async def complete_deletion(tx: Transaction, application_id: ApplicationId) -> None:
+    """Forget an application of which nothing else is left."""
+    await store.delete_tokens(tx, application_id)
+    await store.delete(tx, application_id)
+    tx.announce(APPLICATIONS_CHANGED, [application_id])
+
+
+async def rotate_signing_secret(
+    tx: Transaction, application_id: ApplicationId, sealer: Sealer, now: datetime, overlap: timedelta
+) -> tuple[str, datetime | None]:
+    """Return a new signing secret, and until when pushes are signed with the one before it too; None for not at all.
+
+    Raises:
+        NotFoundError: there is no such application.
+    """
+    secret = _new_signing_secret()
+    ends_at = now + overlap if overlap > timedelta(0) else None
+    sealed = sealer.seal(secret.encode(), _SIGNING_PURPOSE)
+    if not await store.rotate_signing_secret(tx, application_id, sealed, ends_at):
+        raise NotFoundError("application", application_id)
+    tx.announce(APPLICATIONS_CHANGED, [application_id])
+    return secret, ends_at
+
+
+async def set_callback_ca(tx: Transaction, application_id: ApplicationId, pem: str) -> Application:
+    """Have the application's callbacks checked against the authorities in `pem`; empty for the system's.
+
+    Raises:
+        InvalidValueError: `pem` holds no certificate, or what is not one.
+        NotFoundError: there is no such application.
+    """
+    if pem:
+        certificates.check_authorities(pem)
+    await find(tx, application_id)
+    await store.set_callback_ca(tx, application_id, pem)
+    tx.announce(APPLICATIONS_CHANGED, [application_id])
+    return await find(tx, application_id)
+
+
+async def set_client_certificate(
+    tx: Transaction, application_id: ApplicationId, certificate: str, key: str, sealer: Sealer, now: datetime
+) -> Application:
+    """Have pushes to the application present this certificate, a PEM chain with its own first.
+
+    Raises:
+        InvalidValueError: one of them is not PEM, the key is protected or another's, or the certificate has ended.
+        NotFoundError: there is no such application.
+    """
+    chain, clear_key = certificates.client_identity(certificate, key, now)
+    await find(tx, application_id)
+    await store.set_client_certificate(tx, application_id, chain, sealer.seal(clear_key.encode(), _CLIENT_KEY_PURPOSE))
+    tx.announce(APPLICATIONS_CHANGED, [application_id])
+    return await find(tx, application_id)
+
+
+async def remove_client_certificate(tx: Transaction, application_id: ApplicationId) -> Application:
+    """Have pushes to the application present no certificate.
+
+    Raises:
+        NotFoundError: there is no such application.
+    """
+    await find(tx, application_id)
+    await store.set_client_certificate(tx, application_id, "", b"")
+    tx.announce(APPLICATIONS_CHANGED, [application_id])
+    return await find(tx, application_id)
+
+
+async def set_verification_key(tx: Transaction, application_id: ApplicationId, pem: str) -> Application:
+    """Have the signatures of the application's packages checked with this public key; empty for not at all.
+
+    Raises:
+        InvalidValueError: it is none, or of a kind that is not supported.
+        NotFoundError: there is no such application.
+    """
+    key = certificates.verification_key(pem) if pem else ""
+    await find(tx, application_id)
+    await store.set_verification_key(tx, application_id, key)
+    return await find(tx, application_id)
+
+
+async def verification_key(tx: Transaction, application_id: ApplicationId) -> str:
+    """Return the PEM public key that the application's packages are signed for; empty for none.
+
+    Raises:
+        NotFoundError: there is no such application.
+    """
+    return (await find(tx, application_id)).verification_key
 
 
 async def signing_secrets(
@@ -189,50 +221,28 @@ async def signing_secrets(
     Raises:
         StartError: the key file is not the one that sealed the secrets.
     """
-    return {
-        application_id: SigningIdentity(
-            secrets=(sealer.open(sealed, _SIGNING_PURPOSE).decode(),), callback_ca=callback_ca
-        )
-        for application_id, sealed, callback_ca in await store.signing(tx, application_ids)
-    }
+    return {row.application_id: _identity(row, sealer) for row in await store.signing(tx, application_ids)}
 
 
-def _hash(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+def _identity(row: store.SigningRow, sealer: Sealer) -> SigningIdentity:
+    present = SigningSecret(secret=sealer.open(row.sealed, _SIGNING_PURPOSE).decode(), ends_at=None)
+    former = (
+        (SigningSecret(secret=sealer.open(row.former_sealed, _SIGNING_PURPOSE).decode(), ends_at=row.former_ends_at),)
+        if row.former_sealed and row.former_ends_at is not None
+        else ()
+    )
+    return SigningIdentity(
+        secrets=(present, *former),
+        callback_ca=row.callback_ca,
+        client_certificate=row.client_certificate,
+        client_key=sealer.open(row.client_key_sealed, _CLIENT_KEY_PURPOSE).decode() if row.client_key_sealed else "",
+    )
 
 
-async def _prove_secret(tx: Transaction, application_id: ApplicationId, secret: str) -> None:
-    expected = await store.secret_hash(tx, application_id)
-    if not hmac.compare_digest(_hash(secret), expected or b"\0" * 32):
-        message = "no such application, or not its secret"
-        raise NotAllowedError(message)
-    if (await find(tx, application_id)).frozen:
-        message = "the application is frozen"
-        raise FrozenError(message)
+def _new_signing_secret() -> str:
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
-async def _issue(
-    tx: Transaction,
-    application_id: ApplicationId,
-    now: datetime,
-    life: timedelta,
-    refresh_life: timedelta,
-    grace: timedelta,
-) -> IssuedTokens:
-    tokens = IssuedTokens(access_token=new_secret(), refresh_token=new_secret(), expires_in=int(life.total_seconds()))
-    await store.delete_ended(tx, application_id, now)
-    await store.shorten_tokens(tx, application_id, TokenKind.ACCESS, now + grace)
-    # Some clients log in again exactly when the old token ends, with calls still under way: it lives a little longer.
-    access_end = now + life + grace
-    await store.insert_token(tx, _hash(tokens.access_token), application_id, TokenKind.ACCESS, access_end)
-    await store.insert_token(tx, _hash(tokens.refresh_token), application_id, TokenKind.REFRESH, now + refresh_life)
-    return tokens
-
-
-def _check_authorities(pem: str) -> None:
-    if not pem:
-        return
-    try:
-        x509.load_pem_x509_certificates(pem.encode())
-    except ValueError as error:
-        raise InvalidValueError("callback_ca", str(error)) from None
+def _check_name(name: str) -> None:
+    if not name.strip() or len(name) > _NAME_LIMIT:
+        raise InvalidValueError("name", f"1 to {_NAME_LIMIT} characters")

@@ -1,5 +1,7 @@
 """The table of audit entries: written once, never changed."""
 
+from typing import Final
+
 import msgspec
 
 from firmcast.audit.model import Actor, ActorKind, AuditEntry, AuditFilter
@@ -13,21 +15,24 @@ _INSERT = portable(
     "INSERT INTO audit_entry (made_at, actor_kind, actor, action, subject, details) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
 )
 
+_COLUMNS = "SELECT entry_id, made_at, actor_kind, actor, action, subject, details"
+
 _MATCHES = (
-    " FROM audit_entry WHERE (?1 = '' OR actor = ?1) AND (?2 = '' OR substr(action, 1, length(?2)) = ?2)"
-    " AND (?3 = '' OR subject = ?3) AND (CAST(?4 AS BIGINT) IS NULL OR made_at >= ?4)"
-    " AND (CAST(?5 AS BIGINT) IS NULL OR made_at < ?5)"
+    " FROM audit_entry WHERE (?1 = '' OR actor = ?1) AND (?2 = '' OR action = ?2"
+    " OR (substr(?2, length(?2)) = '.' AND substr(action, 1, length(?2)) = ?2))"
+    " AND (CAST(?4 AS BIGINT) IS NULL OR made_at >= ?4) AND (CAST(?5 AS BIGINT) IS NULL OR made_at < ?5)"
 )
+_ANY_SUBJECT = " AND ?3 = ''"
+_ONE_SUBJECT = " AND subject = ?3"
+_PAGE = " ORDER BY entry_id DESC LIMIT ?6 OFFSET ?7"
 
-# A page of what was changed, the newest first.
-_LIST = portable(
-    "SELECT entry_id, made_at, actor_kind, actor, action, subject, details"
-    + _MATCHES
-    + " ORDER BY entry_id DESC LIMIT ?6 OFFSET ?7"
-)
+# A page of what was changed, the newest first; what was done to one thing is found by its index.
+LIST: Final = portable(_COLUMNS + _MATCHES + _ANY_SUBJECT + _PAGE)
+LIST_OF_SUBJECT: Final = portable(_COLUMNS + _MATCHES + _ONE_SUBJECT + _PAGE)
 
-# How many entries that list has on all pages.
-_COUNT = portable("SELECT count(*)" + _MATCHES)
+# How many entries those lists have on all pages.
+COUNT: Final = portable("SELECT count(*)" + _MATCHES + _ANY_SUBJECT)
+COUNT_OF_SUBJECT: Final = portable("SELECT count(*)" + _MATCHES + _ONE_SUBJECT)
 
 
 async def insert(tx: Transaction, entry: AuditEntry) -> None:
@@ -53,8 +58,9 @@ async def listed(tx: Transaction, wanted: AuditFilter, page: Page) -> tuple[list
         to_optional_column(wanted.made_from),
         to_optional_column(wanted.made_until),
     )
-    total = await tx.fetch_row(_COUNT, *given)
-    rows = await tx.fetch(_LIST, *given, page.limit, page.offset)
+    count, page_of = (COUNT_OF_SUBJECT, LIST_OF_SUBJECT) if wanted.subject else (COUNT, LIST)
+    total = await tx.fetch_row(count, *given)
+    rows = await tx.fetch(page_of, *given, page.limit, page.offset)
     return [_entry(row) for row in rows], 0 if total is None else total[0]
 
 

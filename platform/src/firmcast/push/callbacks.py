@@ -9,7 +9,7 @@ from firmcast.db.port import Transaction
 from firmcast.errors import StoreError
 from firmcast.ids import ApplicationId, SubscriptionId
 from firmcast.push.callback_groups import Place
-from firmcast.push.signing import Signer, parse_secret
+from firmcast.push.signing import Signer, SigningKey, parse_secret
 from firmcast.push.trust import Trust
 from firmcast.sealing import Sealer
 from firmcast.subscriptions import use_cases as subscriptions
@@ -50,7 +50,7 @@ async def _callbacks(tx: Transaction, found: Sequence[Subscription], sealer: Sea
     if missing := set(application_ids) - identities.keys():
         message = f"application {min(missing)} has subscriptions and is not in the store"
         raise StoreError(message)
-    prepared = {application_id: _prepare(identity) for application_id, identity in identities.items()}
+    prepared = {application_id: prepare(identity) for application_id, identity in identities.items()}
     return {
         subscription.subscription_id: Callback(
             application_id=subscription.application_id,
@@ -62,6 +62,12 @@ async def _callbacks(tx: Transaction, found: Sequence[Subscription], sealer: Sea
     }
 
 
-def _prepare(identity: SigningIdentity) -> tuple[Trust, Signer]:
-    trust = Trust(authorities=identity.callback_ca.encode())
-    return trust, Signer([parse_secret(secret) for secret in identity.secrets])
+def prepare(identity: SigningIdentity) -> tuple[Trust, Signer]:
+    """Return what the attempts to one application have in common."""
+    trust = Trust(
+        authorities=identity.callback_ca.encode(),
+        client_certificate=identity.client_certificate.encode(),
+        client_key=identity.client_key.encode(),
+    )
+    keys = [SigningKey(key=parse_secret(known.secret), ends_at=known.ends_at) for known in identity.secrets]
+    return trust, Signer(keys)

@@ -28,23 +28,32 @@ class Signature:
     """`webhook-signature`: one `v1,…` for each key, separated by blanks."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningKey:
+    """A key, and until when it is signed with; None for as long as nobody changes it."""
+
+    key: bytes
+    ends_at: datetime | None = None
+
+
 class Signer:
     """Signs for one subscription. Key states are prepared once and copied for each signature."""
 
     __slots__ = ("_states",)
 
-    def __init__(self, keys: Sequence[bytes]) -> None:
+    def __init__(self, keys: Sequence[bytes | SigningKey]) -> None:
         """Take the keys, newest first; more than one while a secret is being rotated.
 
         Raises:
-            ValueError: when there is no key.
+            ValueError: when there is no key that stays.
         """
-        if not keys:
-            raise ValueError("a signer needs a key")
-        self._states = tuple(hmac.new(key, digestmod="sha256") for key in keys)
+        given = [key if isinstance(key, SigningKey) else SigningKey(key=key) for key in keys]
+        if all(key.ends_at is not None for key in given):
+            raise ValueError("a signer needs a key that does not end")
+        self._states = tuple((hmac.new(key.key, digestmod="sha256"), key.ends_at) for key in given)
 
     def sign(self, message_id: str, attempted_at: datetime, body: bytes) -> Signature:
-        """Sign one attempt.
+        """Sign one attempt with every key that has not ended by then.
 
         Raises:
             ValueError: when `attempted_at` is naive.
@@ -54,7 +63,9 @@ class Signer:
         timestamp = str(int(attempted_at.timestamp()))
         content = b"%b.%b.%b" % (message_id.encode(), timestamp.encode(), body)
         signatures = []
-        for state in self._states:
+        for state, ends_at in self._states:
+            if ends_at is not None and attempted_at >= ends_at:
+                continue
             mac = state.copy()
             mac.update(content)
             signatures.append("v1," + binascii.b2a_base64(mac.digest(), newline=False).decode())

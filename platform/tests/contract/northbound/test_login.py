@@ -115,8 +115,37 @@ async def test_logout_ends_the_token_and_answers_nothing(world, caller, refused)
 
 
 async def test_a_rotated_secret_ends_what_the_old_one_gave(world, caller, refused):
-    rotated = await world.manage("POST", f"/v1/applications/{caller.application_id}/secret")
+    path = f"/v1/applications/{caller.application_id}/secret"
+    rotated = await world.manage("POST", path, {"overlap_seconds": 0})
     assert rotated.status_code == 200
     refused(await caller.call("GET", DEVICES), 403, "1010005", "Invalid access token or appId.")
     refused(await world.call("POST", LOGIN, form(caller)), 401, "100208", "AppId or secret is not right.")
     assert (await world.call("POST", LOGIN, form(caller, secret=rotated.json()["secret"]))).status_code == 200
+
+
+async def test_a_frozen_application_is_refused_on_every_call(world, caller, refused):
+    body = {"appId": caller.application_id, "secret": caller.credentials.secret, "refreshToken": "any"}
+    await world.manage("POST", f"/v1/applications/{caller.application_id}/freeze")
+    frozen = (400, "100247", "Operation not allowed. The application has been frozen.")
+    refused(await caller.call("GET", DEVICES), *frozen)
+    refused(await world.call("POST", LOGIN, form(caller)), *frozen)
+    refused(await world.call("POST", REFRESH, body), *frozen)
+    # Whoever cannot prove to be it learns nothing of it.
+    refused(
+        await world.call("POST", LOGIN, form(caller, secret="guessed")), 401, "100208", "AppId or secret is not right."
+    )
+    stranger = {"Authorization": "Bearer guessed"}
+    refused(await caller.call("GET", DEVICES, headers=stranger), 403, "1010005", "Invalid access token or appId.")
+    await world.manage("POST", f"/v1/applications/{caller.application_id}/unfreeze")
+    refused(await caller.call("GET", DEVICES), 403, "1010005", "Invalid access token or appId.")
+    assert (await world.call("POST", LOGIN, form(caller))).status_code == 200
+
+
+async def test_both_secrets_log_in_while_they_overlap(world, caller):
+    rotated = (await world.manage("POST", f"/v1/applications/{caller.application_id}/secret")).json()
+    assert rotated["overlap_ends_at"] == "2026-01-02T00:00:00Z"
+    assert (await world.call("POST", LOGIN, form(caller))).status_code == 200
+    assert (await world.call("POST", LOGIN, form(caller, secret=rotated["secret"]))).status_code == 200
+    world.clock.pass_time(days=1)
+    assert (await world.call("POST", LOGIN, form(caller))).status_code == 401
+    assert (await world.call("POST", LOGIN, form(caller, secret=rotated["secret"]))).status_code == 200

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from firmcast.errors import InvalidValueError
-from firmcast.push.signing import Signer, parse_secret, spell_secret
+from firmcast.push.signing import Signer, SigningKey, parse_secret, spell_secret
 
 KEYS = st.binary(min_size=24, max_size=64)
 WHEN = datetime(2026, 11, 24, 12, 0, 0, 999_999, tzinfo=UTC)
@@ -36,6 +36,15 @@ def test_while_a_secret_is_rotated_either_key_verifies() -> None:
         assert Webhook(spell_secret(key)).verify(body, headers) is not None
 
 
+def test_a_key_that_ends_is_signed_with_until_then_and_no_longer() -> None:
+    new = b"n" * 24
+    signer = Signer([new, SigningKey(key=b"o" * 24, ends_at=WHEN)])
+    before = signer.sign("evt_1", WHEN - timedelta(microseconds=1), b"{}")
+    assert len(before.value.split(" ")) == 2
+    for now in (WHEN, WHEN + timedelta(days=1)):
+        assert signer.sign("evt_1", now, b"{}") == Signer([new]).sign("evt_1", now, b"{}")
+
+
 def test_a_time_in_another_zone_gives_the_same_signature() -> None:
     signer = Signer([b"k" * 24])
     shanghai = WHEN.astimezone(timezone(timedelta(hours=8)))
@@ -50,6 +59,8 @@ def test_a_naive_time_is_refused() -> None:
 def test_a_signer_without_a_key_is_refused() -> None:
     with pytest.raises(ValueError, match="needs a key"):
         Signer([])
+    with pytest.raises(ValueError, match="needs a key"):
+        Signer([SigningKey(key=b"k" * 24, ends_at=WHEN)])
 
 
 @given(KEYS)

@@ -30,13 +30,21 @@ CREATE TABLE administrator_token (
 -- applications ---------------------------------------------------------------------------------------------------
 
 CREATE TABLE application (
-    application_id        TEXT    PRIMARY KEY,
-    name                  TEXT    NOT NULL,
-    secret_hash           BLOB    NOT NULL,
-    signing_secret_sealed BLOB    NOT NULL,
-    callback_ca           TEXT    NOT NULL DEFAULT '',
-    frozen                INTEGER NOT NULL DEFAULT 0,
-    created_at            INTEGER NOT NULL
+    application_id                TEXT    PRIMARY KEY,
+    name                          TEXT    NOT NULL,
+    secret_hash                   BLOB    NOT NULL,
+    former_secret_hash            BLOB,
+    former_secret_ends_at         INTEGER,
+    signing_secret_sealed         BLOB    NOT NULL,
+    former_signing_secret_sealed  BLOB,
+    former_signing_secret_ends_at INTEGER,
+    callback_ca                   TEXT    NOT NULL DEFAULT '',
+    client_certificate            TEXT    NOT NULL DEFAULT '',
+    client_key_sealed             BLOB    NOT NULL DEFAULT x'',
+    verification_key              TEXT    NOT NULL DEFAULT '',
+    frozen                        INTEGER NOT NULL DEFAULT 0,
+    deleting                      INTEGER NOT NULL DEFAULT 0,
+    created_at                    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE token (
@@ -72,6 +80,7 @@ CREATE TABLE device (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX device_by_application ON device (application_id, created_at, device_id);
+CREATE INDEX device_by_type ON device (application_id, device_type, created_at, device_id);
 -- Only devices whose first registration is still awaited have a place here.
 CREATE INDEX device_by_activation_end ON device (activation_ends_at) WHERE activation_ends_at IS NOT NULL;
 
@@ -142,11 +151,31 @@ CREATE TABLE firmware_package (
     description       TEXT    NOT NULL,
     size              INTEGER NOT NULL,
     digest            TEXT    NOT NULL,
-    uploaded_at       INTEGER NOT NULL
+    uploaded_at       INTEGER NOT NULL,
+    signature         TEXT    NOT NULL,
+    signed_by         TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX firmware_package_by_application ON firmware_package (application_id, uploaded_at, package_id);
 CREATE INDEX firmware_package_by_digest ON firmware_package (digest);
+
+-- Packages that come in pieces; a row stays for a while after it became a package, for a sender that did not hear of it.
+CREATE TABLE firmware_upload (
+    upload_id      TEXT    PRIMARY KEY,
+    application_id TEXT    NOT NULL,
+    metadata       TEXT    NOT NULL,
+    size           INTEGER NOT NULL,
+    digest         TEXT    NOT NULL,
+    signature      TEXT    NOT NULL,
+    received       INTEGER NOT NULL,
+    package_id     TEXT    NOT NULL,
+    created_at     INTEGER NOT NULL,
+    touched_at     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX firmware_upload_open ON firmware_upload (created_at, upload_id) WHERE package_id = '';
+CREATE INDEX firmware_upload_by_application ON firmware_upload (application_id);
+CREATE INDEX firmware_upload_by_touch ON firmware_upload (touched_at);
 
 -- upgrades -------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""What operators do with applications over HTTP: `/v1/applications`."""
