@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import random
 import secrets
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -45,8 +47,18 @@ def all_ended(world):
 
 
 def assert_nothing_lost_or_overtaken(world):
-    for arrivals in world.callback.first_arrivals().values():
-        assert arrivals == list(range(1, len(arrivals) + 1))
+    """What arrived, in the order of its first arrival, is what the log holds of the types subscribed to."""
+    store = f"file:{world.served.data / 'firmcast.db'}?mode=ro"
+    written = {device_id: [] for device_id in world.device_ids.values()}
+    with closing(sqlite3.connect(store, uri=True)) as connection:
+        rows = connection.execute("SELECT device_id, sequence, event_type FROM event ORDER BY device_id, sequence")
+        numbers = {device_id: [] for device_id in written}
+        for device_id, sequence, event_type in rows:
+            numbers[device_id].append(sequence)
+            if event_type.startswith("firmware."):
+                written[device_id].append(sequence)
+    assert all(found == list(range(1, len(found) + 1)) for found in numbers.values())
+    assert world.callback.first_arrivals() == written
 
 
 async def test_the_application_is_told_every_step_and_then_the_result(world):

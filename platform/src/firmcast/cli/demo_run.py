@@ -212,15 +212,15 @@ class Demo:
             await fleet.registered()
         self._display.said(f"{len(self._story.devices)} virtual devices registered")
 
-    async def _written(self) -> Mapping[str, int]:
-        """Return the last number in the log for each device."""
-        last: dict[str, int] = {}
+    async def _written(self) -> Mapping[str, set[int]]:
+        """Return the numbers in the log, for each device, of what is told of its upgrades."""
+        written: dict[str, set[int]] = {}
         for device_id in self._story.devices:
             history = await self.platform.database.read(
                 events.of_device, DeviceId(device_id), limit=_EVENTS_OF_A_DEVICE
             )
-            last[device_id] = history[-1].sequence if history else 0
-        return last
+            written[device_id] = {event.sequence for event in history if event.task_id is not None}
+        return written
 
     async def _managed(self, method: str, path: str, **given: Any) -> Any:
         answer = await self._management.request(method, path, **given)

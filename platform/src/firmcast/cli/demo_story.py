@@ -82,11 +82,9 @@ class DemoStory:
             device.current_version = body["curVersion"]
             device.seconds = elapsed
 
-    def lost(self, written: Mapping[str, int]) -> int:
-        """Return how many of the events in the log, counted by device id in `written`, were never received."""
-        return sum(
-            len(set(range(1, last + 1)) - self.sequences.get(device_id, set())) for device_id, last in written.items()
-        )
+    def lost(self, written: Mapping[str, set[int]]) -> int:
+        """Return how many of the events in the log, whose numbers `written` has by device, were never received."""
+        return sum(len(numbers - self.sequences.get(device_id, set())) for device_id, numbers in written.items())
 
     @property
     def ended(self) -> bool:
