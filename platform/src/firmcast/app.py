@@ -23,6 +23,7 @@ from firmcast.errors import StartError
 from firmcast.events.log import EventLog
 from firmcast.firmware import use_cases as firmware
 from firmcast.firmware.files import FirmwareFiles
+from firmcast.firmware.uploads import UploadSweeper
 from firmcast.gateway.server import Gateway
 from firmcast.http_api import HttpParts, endpoints
 from firmcast.push.configuration import destination_rules, sender_limits
@@ -72,6 +73,7 @@ class Platform:
         self.gateway: Gateway
         self.admin_token = ""
         self._server: HttpsServer
+        self._sender: HttpSender
         self._authority: Path | None = None
         self._parts = AsyncExitStack()
 
@@ -113,7 +115,12 @@ class Platform:
         self.admin_token = await asyncio.to_thread(_admin_token, self.settings)
         files = FirmwareFiles(folder / "firmware")
         # What a crash left between a file and its record would stay for ever.
-        await files.remove_orphans(await database.read(firmware.digests))
+        await files.remove_orphans(await database.read(firmware.needed_files))
+        sweeper = UploadSweeper(
+            database=database, clock=self.clock, files=files, life=self.settings.firmware.upload_life
+        )
+        sweeper.start()
+        self._parts.push_async_callback(sweeper.stop)
         log = EventLog(encode=encode_event, projections=[fan_out])
         await self._start_push(database, sealer)
         limits = limits_of(self.settings.upgrades)
@@ -136,7 +143,7 @@ class Platform:
 
     async def _start_push(self, database: Database, sealer: Sealer) -> None:
         push = self.settings.push
-        sender = HttpSender(rules=destination_rules(push), limits=sender_limits(push))
+        sender = self._sender = HttpSender(rules=destination_rules(push), limits=sender_limits(push))
         dispatcher = Dispatcher(database=database, sender=sender, clock=self.clock, settings=push, sealer=sealer)
         await dispatcher.start()
         self._parts.push_async_callback(dispatcher.stop, _DRAIN_SECONDS)
@@ -162,6 +169,7 @@ class Platform:
             limits=limits,
             admin_token=self.admin_token,
             check_callback=lambda url: rules.check(parse_callback_url(url)),
+            send_callback=self._sender.send,
             check_readiness=self._readiness,
         )
         return http_application(endpoints(parts))

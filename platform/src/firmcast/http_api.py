@@ -50,6 +50,8 @@ class HttpParts:
     """The operator's own; allows everything."""
     check_callback: Callable[[str], object]
     """Raises InvalidValueError for a callback URL that will never be called."""
+    send_callback: push_api.SendCallback
+    """Sends a push that tries a callback."""
     check_readiness: CheckReadiness
 
 
@@ -106,7 +108,14 @@ def endpoints(parts: HttpParts) -> list[BaseRoute | Endpoint]:
             verification_key=applications.verification_key,
         ),
         *upgrades_api.routes(database=database, clock=clock, authenticate=authenticate, body_limit=rest.body_limit),
-        *push_api.routes(database=database, authorise_administrator=authorise),
+        *push_api.endpoints(
+            database=database,
+            clock=clock,
+            authorise_administrator=authorise,
+            sealer=parts.sealer,
+            check_callback=parts.check_callback,
+            send_callback=parts.send_callback,
+        ),
         *health.routes(parts.check_readiness),
     ]
 

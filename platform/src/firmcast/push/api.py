@@ -1,31 +1,50 @@
-"""What an administrator sees of push, and what he has sent again: `/v1/deliveries`, `/v1/dead-letters`, `/v1/attempts`.
+"""What an administrator sees of push, what he has sent again, and how he tries a callback.
 
-Lists take `subscription_id`, `device_id` and `event_id` as filters, and `page` and `page_size` (100, at most 1000).
+`/v1/deliveries`, `/v1/dead-letters` and `/v1/attempts` take `subscription_id`, `device_id` and `event_id` as filters,
+and `page` and `page_size` (100, at most 1000); `/v1/callback-tests` sends one push that nothing keeps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 
+from firmcast.audit import use_cases as audit
+from firmcast.audit.model import administrator
+from firmcast.clock import Clock
 from firmcast.db.page import Page
-from firmcast.db.port import Database
-from firmcast.ids import DeviceId, EventId, SubscriptionId
-from firmcast.push import use_cases
+from firmcast.db.port import Database, Transaction
+from firmcast.errors import InvalidValueError
+from firmcast.events.model import EventType
+from firmcast.ids import ApplicationId, DeviceId, EventId, MessageId, SubscriptionId, new_hex
+from firmcast.push import callback_test, use_cases
+from firmcast.push.answer import Answer as CallbackAnswer
+from firmcast.push.http_sender import OutgoingRequest
 from firmcast.push.model import Attempt, DeadLetter, DeliveryFilter, PendingDelivery
+from firmcast.push.retry import DeadReason, FailureReason, failure_reason
 from firmcast.rest.answers import plain_answer
 from firmcast.rest.authentication import AuthoriseAdministrator, Scope
+from firmcast.rest.endpoints import Answer, Endpoint, Interface, Proof
+from firmcast.rest.errors import INVALID_REQUEST, INVALID_VALUE, NOT_FOUND
 from firmcast.rest.paging import RequestedPage, requested_page
 from firmcast.rest.requests import decode_body, decode_parameters, read_body
+from firmcast.sealing import Sealer
+from firmcast.subscriptions.api import EVENT_TYPES, CheckCallback
 from firmcast_sdk.wire import errors as wire
 from firmcast_sdk.wire.decoding import Hints, Short
+from firmcast_sdk.wire.subscriptions import SubscribableType
+
+SendCallback = Callable[[OutgoingRequest], Awaitable[CallbackAnswer]]
+"""Makes one attempt, by the rules of all of them."""
 
 _PAGE_SIZE = 100
 _LARGEST_PAGE_SIZE = 1000
 _LARGEST_EVENT_ID = (1 << 63) - 1
+_BODY_LIMIT = 1 << 14
 
 
 class DeliveryQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,19 +70,180 @@ class ResendAllRequest(msgspec.Struct, frozen=True, kw_only=True):
     subscription_id: Annotated[str, Hints(limit=256, filled=True)]
 
 
-def routes(*, database: Database, authorise_administrator: AuthoriseAdministrator) -> list[BaseRoute]:
-    """Return the routes of push."""
-    calls = _PushCalls(database, authorise_administrator)
+class CallbackTestRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The body that has a callback tried: a URL, or the one of a subscription; not both."""
+
+    application_id: Annotated[str, Hints(limit=256, filled=True)]
+    callback_url: Annotated[str, Hints(limit=1024)] = ""
+    notify_type: SubscribableType | None = None
+    """Without a URL: the subscription whose callback is tried; `fwUpgradeStateChangeNotify` unless it is said."""
+
+
+class DeliveryAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery still to be made."""
+
+    event_id: int
+    subscription_id: str
+    device_id: str
+    sequence: int
+    attempts: int
+    next_attempt_at: datetime | None
+    reason: FailureReason | None
+
+
+class DeadLetterAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that was given up."""
+
+    event_id: int
+    subscription_id: str
+    device_id: str
+    sequence: int
+    attempts: int
+    reason: DeadReason
+    failure: FailureReason
+    died_at: datetime
+
+
+class AttemptAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One HTTP try."""
+
+    attempt_id: int
+    event_id: int
+    subscription_id: str
+    device_id: str
+    number: int
+    attempted_at: datetime
+    seconds: float
+    status: int | None
+    failure: FailureReason | None
+    detail: str
+    address: str
+    answer: str
+    """The first KiB of the answer's body, of failed ones."""
+
+
+class DeliveryList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of deliveries, the oldest first."""
+
+    deliveries: tuple[DeliveryAnswer, ...]
+    page: int
+    page_size: int
+    total: int
+
+
+class DeadLetterList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of dead letters, the oldest first."""
+
+    dead_letters: tuple[DeadLetterAnswer, ...]
+    page: int
+    page_size: int
+    total: int
+
+
+class AttemptList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of attempts, the latest first."""
+
+    attempts: tuple[AttemptAnswer, ...]
+    page: int
+    page_size: int
+    total: int
+
+
+class ResentAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """How many deliveries are made once more."""
+
+    resent: int
+
+
+class CallbackTestAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a test."""
+
+    application_id: str
+    callback_url: str
+    message_id: str
+    """The `webhook-id` that it was sent with."""
+    sent_at: datetime
+    delivered: bool
+    """Whether an event would have counted as delivered."""
+    status: int | None
+    """None when no answer came."""
+    failure: FailureReason | None
+    detail: str
+    """What the HTTP library says of a failure, such as why a certificate is not trusted."""
+    address: str
+    """The IP address that was dialled; empty when none was."""
+    seconds: float
+    answer: str
+    """The first KiB of the answer's body."""
+
+
+def endpoints(
+    *,
+    database: Database,
+    clock: Clock,
+    authorise_administrator: AuthoriseAdministrator,
+    sealer: Sealer,
+    check_callback: CheckCallback,
+    send_callback: SendCallback,
+) -> list[Endpoint]:
+    """Return the calls of push."""
+    lists = _ListCalls(database, authorise_administrator)
+    again = _ResendCalls(database, clock, authorise_administrator)
+    tests = _CallbackTestCalls(database, clock, authorise_administrator, sealer, check_callback, send_callback)
+    managed = partial(Endpoint, tag="push", interface=Interface.MANAGEMENT, proof=Proof.ADMINISTRATOR)
+    read = partial(managed, method="GET", scope=Scope.PUSH_READ, query=DeliveryQuery, errors=(INVALID_REQUEST,))
+    change = partial(managed, method="POST", scope=Scope.PUSH_WRITE)
     return [
-        Route("/v1/deliveries", calls.deliveries, methods=["GET"]),
-        Route("/v1/deliveries/resend", calls.resend, methods=["POST"]),
-        Route("/v1/dead-letters", calls.dead_letters, methods=["GET"]),
-        Route("/v1/dead-letters/resend", calls.resend_dead_letters, methods=["POST"]),
-        Route("/v1/attempts", calls.attempts, methods=["GET"]),
+        read(
+            path="/v1/deliveries",
+            handler=lists.deliveries,
+            summary="List the deliveries still to be made, the oldest first",
+            answers=(Answer(body=DeliveryList),),
+        ),
+        change(
+            path="/v1/deliveries/resend",
+            handler=again.resend,
+            summary="Deliver one event to one subscription again",
+            body=ResendRequest,
+            answers=(Answer(body=ResentAnswer),),
+            errors=(INVALID_REQUEST, NOT_FOUND),
+        ),
+        read(
+            path="/v1/dead-letters",
+            handler=lists.dead_letters,
+            summary="List what was given up, the oldest first",
+            answers=(Answer(body=DeadLetterList),),
+        ),
+        change(
+            path="/v1/dead-letters/resend",
+            handler=again.resend_dead_letters,
+            summary="Deliver all dead letters of a subscription again",
+            body=ResendAllRequest,
+            answers=(Answer(body=ResentAnswer),),
+            errors=(INVALID_REQUEST, NOT_FOUND),
+        ),
+        read(
+            path="/v1/attempts",
+            handler=lists.attempts,
+            summary="List the attempts to deliver, the latest first",
+            answers=(Answer(body=AttemptList),),
+        ),
+        change(
+            path="/v1/callback-tests",
+            handler=tests.send,
+            summary="Send one signed push that tries a callback, and tell what came of it",
+            description=(
+                "The push tells of a device `firmcast-callback-test` that is idle, and carries the header"
+                " `firmcast-test: true`. It is sent once, and is not kept."
+            ),
+            body=CallbackTestRequest,
+            answers=(Answer(body=CallbackTestAnswer),),
+            errors=(INVALID_REQUEST, INVALID_VALUE, NOT_FOUND),
+        ),
     ]
 
 
-class _PushCalls:
+class _ListCalls:
     def __init__(self, database: Database, authorise_administrator: AuthoriseAdministrator) -> None:
         self._database = database
         self._authorise = authorise_administrator
@@ -71,37 +251,20 @@ class _PushCalls:
     async def deliveries(self, request: Request) -> Response:
         wanted, page = await self._read(request)
         found, total = await self._database.read(use_cases.pending, wanted, Page(page.offset, page.size))
-        return _listed("deliveries", [_shown_delivery(item) for item in found], page, total)
+        shown = tuple(_shown_delivery(item) for item in found)
+        return plain_answer(DeliveryList(deliveries=shown, page=page.number, page_size=page.size, total=total))
 
     async def dead_letters(self, request: Request) -> Response:
         wanted, page = await self._read(request)
         found, total = await self._database.read(use_cases.dead_letters, wanted, Page(page.offset, page.size))
-        return _listed("dead_letters", [_shown_letter(item) for item in found], page, total)
+        shown = tuple(_shown_letter(item) for item in found)
+        return plain_answer(DeadLetterList(dead_letters=shown, page=page.number, page_size=page.size, total=total))
 
     async def attempts(self, request: Request) -> Response:
         wanted, page = await self._read(request)
         found, total = await self._database.read(use_cases.attempts, wanted, Page(page.offset, page.size))
-        return _listed("attempts", [_shown_attempt(item) for item in found], page, total)
-
-    async def resend(self, request: Request) -> Response:
-        await self._authorise(request, Scope.PUSH_WRITE)
-        said = decode_body(ResendRequest, await read_body(request))
-        subscription_id = SubscriptionId(said.subscription_id)
-        await self._database.write(use_cases.resend, _event_id(said.event_id) or EventId(0), subscription_id)
-        return plain_answer({"resent": 1})
-
-    async def resend_dead_letters(self, request: Request) -> Response:
-        """Move all dead letters back, a batch in each transaction; those that die again meanwhile are not met twice."""
-        await self._authorise(request, Scope.PUSH_WRITE)
-        said = decode_body(ResendAllRequest, await read_body(request))
-        subscription_id = SubscriptionId(said.subscription_id)
-        resent = 0
-        last: EventId | None = None
-        while True:
-            count, last = await self._database.write(use_cases.resend_dead_letters, subscription_id, last)
-            if last is None:
-                return plain_answer({"resent": resent})
-            resent += count
+        shown = tuple(_shown_attempt(item) for item in found)
+        return plain_answer(AttemptList(attempts=shown, page=page.number, page_size=page.size, total=total))
 
     async def _read(self, request: Request) -> tuple[DeliveryFilter, RequestedPage]:
         await self._authorise(request, Scope.PUSH_READ)
@@ -121,6 +284,104 @@ class _PushCalls:
         return wanted, page
 
 
+class _ResendCalls:
+    def __init__(self, database: Database, clock: Clock, authorise_administrator: AuthoriseAdministrator) -> None:
+        self._database = database
+        self._clock = clock
+        self._authorise = authorise_administrator
+
+    async def resend(self, request: Request) -> Response:
+        actor = administrator((await self._authorise(request, Scope.PUSH_WRITE)).name)
+        said = decode_body(ResendRequest, await read_body(request, _BODY_LIMIT))
+        subscription_id = SubscriptionId(said.subscription_id)
+        event_id = _event_id(said.event_id) or EventId(0)
+
+        async def change(tx: Transaction) -> None:
+            await use_cases.resend(tx, event_id, subscription_id)
+            details = {"event_id": str(event_id)}
+            await audit.record(tx, actor, "push.resend", subscription_id, self._clock.now(), details)
+
+        await self._database.write(change)
+        return plain_answer(ResentAnswer(resent=1))
+
+    async def resend_dead_letters(self, request: Request) -> Response:
+        """Move all dead letters back, a batch in each transaction; those that die again meanwhile are not met twice."""
+        actor = administrator((await self._authorise(request, Scope.PUSH_WRITE)).name)
+        said = decode_body(ResendAllRequest, await read_body(request, _BODY_LIMIT))
+        subscription_id = SubscriptionId(said.subscription_id)
+
+        async def change(tx: Transaction, after: EventId | None) -> tuple[int, EventId | None]:
+            moved = await use_cases.resend_dead_letters(tx, subscription_id, after)
+            if after is None:  # the wish is one, however many batches it takes
+                await audit.record(tx, actor, "push.resend_dead_letters", subscription_id, self._clock.now())
+            return moved
+
+        resent = 0
+        last: EventId | None = None
+        while True:
+            count, last = await self._database.write(change, last)
+            if last is None:
+                return plain_answer(ResentAnswer(resent=resent))
+            resent += count
+
+
+class _CallbackTestCalls:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        authorise_administrator: AuthoriseAdministrator,
+        sealer: Sealer,
+        check_callback: CheckCallback,
+        send_callback: SendCallback,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._authorise = authorise_administrator
+        self._sealer = sealer
+        self._check_callback = check_callback
+        self._send = send_callback
+
+    async def send(self, request: Request) -> Response:
+        actor = administrator((await self._authorise(request, Scope.PUSH_WRITE)).name)
+        said = decode_body(CallbackTestRequest, await read_body(request, _BODY_LIMIT))
+        application_id, target = ApplicationId(said.application_id), self._target(said)
+        message_id, now = MessageId(f"test_{new_hex()}"), self._clock.now()
+
+        async def change(tx: Transaction) -> callback_test.TestedCallback:
+            tested = await callback_test.look_up(tx, application_id, target, self._sealer)
+            details = {"callback_url": tested.url, "message_id": message_id}
+            await audit.record(tx, actor, "callback.test", application_id, now, details)
+            return tested
+
+        tested = await self._database.write(change)
+        answer = await self._send(callback_test.request(tested, message_id, now))
+        failure = failure_reason(answer)
+        return plain_answer(
+            CallbackTestAnswer(
+                application_id=application_id,
+                callback_url=tested.url,
+                message_id=message_id,
+                sent_at=now,
+                delivered=failure is None,
+                status=answer.status,
+                failure=failure,
+                detail=answer.detail,
+                address=answer.address or "",
+                seconds=answer.duration,
+                answer=answer.snippet.decode("utf-8", "replace"),
+            )
+        )
+
+    def _target(self, said: CallbackTestRequest) -> str | EventType:
+        if not said.callback_url:
+            return EVENT_TYPES[said.notify_type or SubscribableType.FW_UPGRADE_STATE_CHANGE]
+        if said.notify_type is not None:
+            raise InvalidValueError("callback_url", "give a URL or a notify_type, not both")
+        self._check_callback(said.callback_url)
+        return said.callback_url
+
+
 def _event_id(said: int | None) -> EventId | None:
     """Return the position in the log; a number that can be none becomes 0, which no event has."""
     if said is None:
@@ -128,47 +389,43 @@ def _event_id(said: int | None) -> EventId | None:
     return EventId(said if 0 < said <= _LARGEST_EVENT_ID else 0)
 
 
-def _listed(name: str, items: Sequence[object], page: RequestedPage, total: int) -> Response:
-    return plain_answer({name: items, "page": page.number, "page_size": page.size, "total": total})
+def _shown_delivery(item: PendingDelivery) -> DeliveryAnswer:
+    return DeliveryAnswer(
+        event_id=item.event_id,
+        subscription_id=item.subscription_id,
+        device_id=item.device_id,
+        sequence=item.sequence,
+        attempts=item.attempts,
+        next_attempt_at=item.next_attempt_at,
+        reason=item.reason,
+    )
 
 
-def _shown_delivery(item: PendingDelivery) -> dict[str, object]:
-    return {
-        "event_id": item.event_id,
-        "subscription_id": item.subscription_id,
-        "device_id": item.device_id,
-        "sequence": item.sequence,
-        "attempts": item.attempts,
-        "next_attempt_at": item.next_attempt_at,
-        "reason": item.reason,
-    }
+def _shown_letter(item: DeadLetter) -> DeadLetterAnswer:
+    return DeadLetterAnswer(
+        event_id=item.event_id,
+        subscription_id=item.subscription_id,
+        device_id=item.device_id,
+        sequence=item.sequence,
+        attempts=item.attempts,
+        reason=item.reason,
+        failure=item.failure,
+        died_at=item.died_at,
+    )
 
 
-def _shown_letter(item: DeadLetter) -> dict[str, object]:
-    return {
-        "event_id": item.event_id,
-        "subscription_id": item.subscription_id,
-        "device_id": item.device_id,
-        "sequence": item.sequence,
-        "attempts": item.attempts,
-        "reason": item.reason,
-        "failure": item.failure,
-        "died_at": item.died_at,
-    }
-
-
-def _shown_attempt(item: Attempt) -> dict[str, object]:
-    return {
-        "attempt_id": item.attempt_id,
-        "event_id": item.event_id,
-        "subscription_id": item.subscription_id,
-        "device_id": item.device_id,
-        "number": item.number,
-        "attempted_at": item.attempted_at,
-        "seconds": item.duration.total_seconds(),
-        "status": item.status,
-        "failure": item.failure,
-        "detail": item.detail,
-        "address": item.address,
-        "answer": item.answer.decode("utf-8", "replace"),
-    }
+def _shown_attempt(item: Attempt) -> AttemptAnswer:
+    return AttemptAnswer(
+        attempt_id=item.attempt_id,
+        event_id=item.event_id,
+        subscription_id=item.subscription_id,
+        device_id=item.device_id,
+        number=item.number,
+        attempted_at=item.attempted_at,
+        seconds=item.duration.total_seconds(),
+        status=item.status,
+        failure=item.failure,
+        detail=item.detail,
+        address=item.address,
+        answer=item.answer.decode("utf-8", "replace"),
+    )

@@ -1,7 +1,7 @@
 """Here alone an event becomes what is on the wire: the contract's body, written once, and the headers of an attempt."""
 
 from datetime import UTC, datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 from firmcast import __version__
 from firmcast.events.model import (
@@ -17,7 +17,7 @@ from firmcast.events.model import (
     Outcome,
     Reachability,
 )
-from firmcast.ids import MessageId
+from firmcast.ids import ApplicationId, MessageId
 from firmcast.push.signing import Signature
 from firmcast_sdk.wire.devices import DeviceInfo, DeviceStatus, NodeType
 from firmcast_sdk.wire.headers import (
@@ -27,6 +27,7 @@ from firmcast_sdk.wire.headers import (
     OCCURRED_AT,
     SEQUENCE,
     SYNTHESISED,
+    TEST,
     WEBHOOK_ID,
     WEBHOOK_SIGNATURE,
     WEBHOOK_TIMESTAMP,
@@ -50,6 +51,10 @@ _CONSTANT_HEADERS = (
     f"user-agent: firmcast/{__version__}",
     "expect:",  # without this an HTTP library may ask for leave before a large body, and wait
 )
+
+
+CALLBACK_TEST_NAME: Final = "firmcast-callback-test"
+"""Stands for the device, the task and the device upgrade in a push that tries a callback; no real one is named so."""
 
 
 def encode_event(event: Event) -> bytes:
@@ -196,6 +201,33 @@ def attempt_headers(
     if synthesised:
         lines.append(f"{SYNTHESISED}: true")
     return lines
+
+
+def encode_callback_test(application_id: ApplicationId) -> bytes:
+    """Return the body of a push that tries a callback: a device that nobody has is idle, which asks for nothing."""
+    return encode(
+        FwUpgradeStateChangeNotify(
+            device_id=CALLBACK_TEST_NAME,
+            app_id=application_id,
+            operation_id=CALLBACK_TEST_NAME,
+            sub_operation_id=CALLBACK_TEST_NAME,
+            step="0",
+            step_desc=STEP_DESCRIPTIONS["0"],
+        )
+    )
+
+
+def callback_test_headers(message_id: MessageId, sent_at: datetime, signature: Signature) -> list[str]:
+    """Return the header lines of such a push. It has no place in any order, so it carries no sequence."""
+    return [
+        *_CONSTANT_HEADERS,
+        f"{WEBHOOK_ID}: {message_id}",
+        f"{ATTEMPT}: 1",
+        f"{OCCURRED_AT}: {_rfc3339(sent_at)}",
+        f"{WEBHOOK_TIMESTAMP}: {signature.timestamp}",
+        f"{WEBHOOK_SIGNATURE}: {signature.value}",
+        f"{TEST}: true",
+    ]
 
 
 def _rfc3339(moment: datetime) -> str:

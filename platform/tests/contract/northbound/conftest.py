@@ -22,6 +22,8 @@ from firmcast.events.log import EventLog
 from firmcast.firmware.files import FirmwareFiles
 from firmcast.http_api import HttpParts, endpoints
 from firmcast.ids import ApplicationId, DeviceId
+from firmcast.push.destination import DestinationRules
+from firmcast.push.http_sender import HttpSender, SenderLimits
 from firmcast.rest.application import http_application
 from firmcast.rest.endpoints import Endpoint
 from firmcast.sealing import Sealer
@@ -237,7 +239,7 @@ def rest_settings() -> RestSettings:
 
 
 @pytest.fixture
-async def world(database: Database, tmp_path: Path, rest_settings: RestSettings) -> World:
+async def world(database: Database, tmp_path: Path, rest_settings: RestSettings) -> AsyncIterator[World]:
     clock = SetClock()
     settings = rest_settings
     sealer = Sealer(hashlib.sha256(b"a key for tests").digest())
@@ -248,6 +250,8 @@ async def world(database: Database, tmp_path: Path, rest_settings: RestSettings)
     async def ready() -> Mapping[str, bool]:
         return {"store": True}
 
+    # Loopback is not among the networks that it may reach: no test of this folder calls anybody.
+    sender = HttpSender(rules=DestinationRules(), limits=SenderLimits())
     parts = HttpParts(
         database=database,
         clock=clock,
@@ -258,10 +262,11 @@ async def world(database: Database, tmp_path: Path, rest_settings: RestSettings)
         limits=limits,
         admin_token=ADMIN_TOKEN,
         check_callback=check_callback,
+        send_callback=sender.send,
         check_readiness=ready,
     )
     calls = endpoints(parts)
-    return World(
+    yield World(
         database=database,
         clock=clock,
         files=files,
@@ -272,6 +277,7 @@ async def world(database: Database, tmp_path: Path, rest_settings: RestSettings)
         log=log,
         limits=limits,
     )
+    sender.close()
 
 
 @pytest.fixture

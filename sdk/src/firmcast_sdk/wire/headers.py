@@ -15,6 +15,7 @@ CONTENT_TYPE: Final = "content-type"
 JSON: Final = "application/json"
 FORM: Final = "application/x-www-form-urlencoded"
 BEARER: Final = "Bearer"  # sent like this; read in any case
+REASON: Final = "firmcast-reason"  # ours: on a refusal, what exactly was wrong
 IDEMPOTENCY_KEY: Final = "idempotency-key"  # ours: 1-128 printable ASCII; the same key creates a task once
 
 WEBHOOK_ID: Final = "webhook-id"  # the event's id, the same over retries and replays
@@ -26,3 +27,4 @@ ATTEMPT: Final = "firmcast-attempt"  # 1 for the first try of this delivery
 SYNTHESISED: Final = "firmcast-synthesised"  # "true" when the edge was not observed on the device; absent otherwise
 OCCURRED_AT: Final = "firmcast-occurred-at"  # RFC 3339, UTC, when the event happened
 REPLAY: Final = "firmcast-replay"  # reserved: the delivery repeats history on request
+TEST: Final = "firmcast-test"  # "true" on a push that an operator asked for to try a callback: nothing has happened
