@@ -16,6 +16,7 @@ from firmcast.devices.changes import described, difference
 from firmcast.devices.model import Device, DeviceDetails, DeviceFilter
 from firmcast.devices.store import commands as command_store
 from firmcast.devices.store import devices as store
+from firmcast.devices.store import listing, removal
 from firmcast.devices.store import registrations as registration_store
 from firmcast.errors import ConflictError, NotFoundError
 from firmcast.events.log import EventLog
@@ -133,7 +134,7 @@ async def listed(
     now: datetime,
 ) -> tuple[list[Device], int]:
     """Return a page of the application's devices and how many there are on all pages."""
-    return await store.listed(tx, application_id, filters, page, now)
+    return await listing.listed(tx, application_id, filters, page, now)
 
 
 async def modify(
@@ -227,6 +228,14 @@ async def delete(
     await registration_store.delete_of_device(tx, device_id)
     await store.delete(tx, device_id)
     await _tell(tx, device, DeviceDeleted(), now, log=log)
+
+
+async def forget_application(tx: Transaction, application_id: ApplicationId, limit: int = 1000) -> int:
+    """Remove some devices of an application that is about to be deleted, `limit` at the most; nobody is told.
+
+    Returns how many were removed; 0 when none is left.
+    """
+    return await removal.remove_some(tx, application_id, limit)
 
 
 async def sealed_keys(tx: Transaction, endpoint_names: Sequence[str]) -> dict[str, bytes]:

@@ -1,18 +1,22 @@
-"""The table of devices; registrations and waiting commands have stores of their own."""
+"""The table of devices; their lists, registrations and waiting commands have stores of their own."""
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import Final
 
 from firmcast.db.columns import from_column, from_optional_column, to_column, to_optional_column
-from firmcast.db.page import Page
-from firmcast.db.port import Row, Transaction, Value
+from firmcast.db.port import Row, Transaction
 from firmcast.db.statement import differing, portable
-from firmcast.devices.model import Device, DeviceFilter
+from firmcast.devices.model import Device
 from firmcast.ids import ApplicationId, DeviceId
 
-_FAR_PAST = datetime(1970, 1, 1, tzinfo=UTC)
-_FAR_FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
+COLUMNS: Final = (
+    "device_id, application_id, endpoint_name, verification_code, name, manufacturer_id, manufacturer_name,"
+    " device_type, model, protocol_type, activation_seconds, firmware_version, created_at, changed_at, activated_at,"
+    " attributes"
+)
+"""What a device is read from, in the order of `device_of`."""
 
 # A new device; its endpoint name must be free.
 _INSERT = portable(
@@ -56,38 +60,6 @@ _BY_ENDPOINT_NAMES = differing(
     postgres="SELECT device_id, application_id, endpoint_name, verification_code, name, manufacturer_id,"
     " manufacturer_name, device_type, model, protocol_type, activation_seconds, firmware_version, created_at,"
     " changed_at, activated_at, attributes FROM device WHERE endpoint_name = ANY(?1)",
-)
-
-# A page of an application's devices, the newest first.
-_LIST_NEWEST_FIRST = portable(
-    "SELECT d.device_id, d.application_id, d.endpoint_name, d.verification_code, d.name, d.manufacturer_id,"
-    " d.manufacturer_name, d.device_type, d.model, d.protocol_type, d.activation_seconds, d.firmware_version,"
-    " d.created_at, d.changed_at, d.activated_at, d.attributes"
-    " FROM device d LEFT JOIN registration r ON r.device_id = d.device_id AND r.expires_at > ?7"
-    " WHERE d.application_id = ?1 AND (?2 = '' OR d.device_id = ?2) AND (?3 = '' OR d.device_type = ?3)"
-    " AND d.created_at BETWEEN ?4 AND ?5"
-    " AND (?6 = '' OR (?6 = 'online' AND r.device_id IS NOT NULL) OR (?6 = 'offline' AND r.device_id IS NULL))"
-    " ORDER BY d.created_at DESC, d.device_id DESC LIMIT ?8 OFFSET ?9"
-)
-
-# The same, the oldest first.
-_LIST_OLDEST_FIRST = portable(
-    "SELECT d.device_id, d.application_id, d.endpoint_name, d.verification_code, d.name, d.manufacturer_id,"
-    " d.manufacturer_name, d.device_type, d.model, d.protocol_type, d.activation_seconds, d.firmware_version,"
-    " d.created_at, d.changed_at, d.activated_at, d.attributes"
-    " FROM device d LEFT JOIN registration r ON r.device_id = d.device_id AND r.expires_at > ?7"
-    " WHERE d.application_id = ?1 AND (?2 = '' OR d.device_id = ?2) AND (?3 = '' OR d.device_type = ?3)"
-    " AND d.created_at BETWEEN ?4 AND ?5"
-    " AND (?6 = '' OR (?6 = 'online' AND r.device_id IS NOT NULL) OR (?6 = 'offline' AND r.device_id IS NULL))"
-    " ORDER BY d.created_at, d.device_id LIMIT ?8 OFFSET ?9"
-)
-
-# How many the lists above would hold without their page.
-_COUNT = portable(
-    "SELECT count(*) FROM device d LEFT JOIN registration r ON r.device_id = d.device_id AND r.expires_at > ?7"
-    " WHERE d.application_id = ?1 AND (?2 = '' OR d.device_id = ?2) AND (?3 = '' OR d.device_type = ?3)"
-    " AND d.created_at BETWEEN ?4 AND ?5"
-    " AND (?6 = '' OR (?6 = 'online' AND r.device_id IS NOT NULL) OR (?6 = 'offline' AND r.device_id IS NULL))"
 )
 
 # What an application says of a device, written back whole.
@@ -156,7 +128,8 @@ _OWNERS = differing(
 _DELETE = portable("DELETE FROM device WHERE device_id = ?1")
 
 
-def _device(row: Row) -> Device:
+def device_of(row: Row) -> Device:
+    """Return the device in a row of COLUMNS."""
     return Device(
         device_id=DeviceId(row[0]),
         application_id=ApplicationId(row[1]),
@@ -222,36 +195,17 @@ async def renew(tx: Transaction, device: Device, pre_shared_key: bytes) -> None:
 async def find(tx: Transaction, application_id: ApplicationId, device_id: DeviceId) -> Device | None:
     """Return the device, None when the application has no such device."""
     row = await tx.fetch_row(_FIND, application_id, device_id)
-    return None if row is None else _device(row)
+    return None if row is None else device_of(row)
 
 
 async def by_ids(tx: Transaction, application_id: ApplicationId, device_ids: Sequence[DeviceId]) -> list[Device]:
     """Return those that the application has."""
-    return [_device(row) for row in await tx.fetch(_BY_IDS, application_id, list(device_ids))]
+    return [device_of(row) for row in await tx.fetch(_BY_IDS, application_id, list(device_ids))]
 
 
 async def by_endpoint_names(tx: Transaction, names: Sequence[str]) -> list[Device]:
     """Return those that exist."""
-    return [_device(row) for row in await tx.fetch(_BY_ENDPOINT_NAMES, list(names))]
-
-
-async def listed(
-    tx: Transaction, application_id: ApplicationId, wanted: DeviceFilter, page: Page, now: datetime
-) -> tuple[list[Device], int]:
-    """Return a page of the application's devices and how many there are on all pages."""
-    arguments: tuple[Value, ...] = (
-        application_id,
-        wanted.device_id,
-        wanted.device_type,
-        to_column(wanted.created_from or _FAR_PAST),
-        to_column(wanted.created_until or _FAR_FUTURE),
-        "" if wanted.presence is None else wanted.presence.value,
-        to_column(now),
-    )
-    statement = _LIST_OLDEST_FIRST if wanted.oldest_first else _LIST_NEWEST_FIRST
-    rows = await tx.fetch(statement, *arguments, page.limit, page.offset)
-    total = await tx.fetch_row(_COUNT, *arguments)
-    return [_device(row) for row in rows], 0 if total is None else total[0]
+    return [device_of(row) for row in await tx.fetch(_BY_ENDPOINT_NAMES, list(names))]
 
 
 async def modify(tx: Transaction, device: Device) -> None:
@@ -299,7 +253,7 @@ async def activate(tx: Transaction, device_ids: Sequence[DeviceId], now: datetim
 
 async def expire_activations(tx: Transaction, now: datetime, limit: int) -> list[Device]:
     """Await no longer whose time to register is over; return those whose time was not over before."""
-    devices = [_device(row) for row in await tx.fetch(EXPIRE_ACTIVATIONS, to_column(now), limit)]
+    devices = [device_of(row) for row in await tx.fetch(EXPIRE_ACTIVATIONS, to_column(now), limit)]
     return sorted(devices, key=lambda device: (device.created_at, device.device_id))
 
 

@@ -1,0 +1,31 @@
+"""The rows of many devices go together, from the tables of this capability: what an application leaves behind."""
+
+from firmcast.db.port import Transaction
+from firmcast.db.statement import differing, portable
+from firmcast.ids import ApplicationId, DeviceId
+
+# Some devices of an application, by its index.
+SOME_OF_APPLICATION = portable("SELECT device_id FROM device WHERE application_id = ?1 LIMIT ?2")
+
+# What waits for these devices, their registrations, and the devices themselves.
+DELETE_COMMANDS = differing(
+    sqlite="DELETE FROM device_command WHERE device_id IN (SELECT value FROM json_each(?1))",
+    postgres="DELETE FROM device_command WHERE device_id = ANY(?1)",
+)
+DELETE_REGISTRATIONS = differing(
+    sqlite="DELETE FROM registration WHERE device_id IN (SELECT value FROM json_each(?1))",
+    postgres="DELETE FROM registration WHERE device_id = ANY(?1)",
+)
+DELETE_DEVICES = differing(
+    sqlite="DELETE FROM device WHERE device_id IN (SELECT value FROM json_each(?1))",
+    postgres="DELETE FROM device WHERE device_id = ANY(?1)",
+)
+
+
+async def remove_some(tx: Transaction, application_id: ApplicationId, limit: int) -> int:
+    """Remove `limit` devices of an application, at the most, with all that is kept of them; return how many."""
+    device_ids = [DeviceId(row[0]) for row in await tx.fetch(SOME_OF_APPLICATION, application_id, limit)]
+    if device_ids:
+        for statement in (DELETE_COMMANDS, DELETE_REGISTRATIONS, DELETE_DEVICES):
+            await tx.execute(statement, device_ids)
+    return len(device_ids)
