@@ -20,6 +20,10 @@ RegistrationId = NewType("RegistrationId", str)
 """Names one LwM2M registration; it is the last segment of the location that the device was given."""
 
 PackageId = NewType("PackageId", str)
+
+UploadId = NewType("UploadId", str)
+"""Names a package that comes in pieces, until it is one."""
+
 TaskId = NewType("TaskId", str)
 DeviceUpgradeId = NewType("DeviceUpgradeId", str)
 SubscriptionId = NewType("SubscriptionId", str)

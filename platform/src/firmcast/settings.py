@@ -122,6 +122,13 @@ class FirmwareSettings(_Part):
     """Packages."""
 
     size_limit: int = Field(default=64 << 20, ge=1, description="bytes of one package")
+    upload_limit: int = Field(default=100, ge=1, description="uploads in pieces that may be open at one time")
+    partial_limit: int = Field(
+        default=1 << 30, ge=1, description="bytes that the uploads in pieces may announce together"
+    )
+    upload_life: PositiveDuration = Field(
+        default=timedelta(hours=24), description="an upload in pieces that nobody adds to for this long is removed"
+    )
 
 
 class Settings(BaseSettings):

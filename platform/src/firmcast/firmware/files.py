@@ -2,6 +2,7 @@
 
 Bytes arrive in `incoming/`, are synced, and then renamed to `ab/abcdef…` (the first two digits of the digest, then
 the whole). Renaming over a file that is there already is harmless: the name says that it holds the same bytes.
+What comes in pieces grows in `partial/` until it is whole.
 """
 
 import asyncio
@@ -9,13 +10,15 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import AsyncIterable, Collection
 from pathlib import Path
 from typing import BinaryIO
 
 from firmcast.errors import InvalidValueError, RefusedError, StoreFullError
-from firmcast.firmware.model import StoredFile
-from firmcast.ids import new_hex
+from firmcast.firmware.model import StoredFile, Unneeded
+from firmcast.firmware.partial_files import PartialFiles, sync_folder
+from firmcast.ids import UploadId, new_hex
 
 _WRITE_BYTES = 1 << 20
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -40,6 +43,7 @@ class FirmwareFiles:
         self._root = root
         self._incoming = root / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
+        self.partial = PartialFiles(root / "partial")
         self.naming = asyncio.Lock()
         """To be held from `keep` until its row is committed, and from the end of a row until `remove`: without it
         a deletion could take the bytes away from under a new package made of the same ones."""
@@ -77,6 +81,12 @@ class FirmwareFiles:
         """Drop bytes that have arrived."""
         await asyncio.to_thread(incoming.path.unlink, missing_ok=True)
 
+    async def keep_partial(self, upload_id: UploadId, stored: StoredFile) -> None:
+        """Give the bytes of an upload, which must be `stored`, their name; its own file stays beside it for now."""
+        named = self._incoming / new_hex()
+        await asyncio.to_thread(_link, self.partial.path_of(upload_id), named)
+        await self.keep(IncomingFile(named, stored))
+
     def path_of(self, digest: str) -> Path:
         """Return where the bytes of a digest are, or would be."""
         return self._root / digest[:2] / digest
@@ -93,8 +103,21 @@ class FirmwareFiles:
         """Remove the bytes of a digest; a file that is open stays readable to who opened it."""
         await asyncio.to_thread(self.path_of(digest).unlink, missing_ok=True)
 
+    async def remove_unneeded(self, unneeded: Unneeded) -> None:
+        """Remove the bytes that nothing refers to any more; `naming` must be held since before that was so.
+
+        The turns of uploads are not waited for: who has one may be waiting for `naming`. He finds his row gone.
+        """
+        for digest in unneeded.digests:
+            await self.remove(digest)
+        for upload_id in unneeded.upload_ids:
+            await self.partial.remove(upload_id)
+
     async def remove_orphans(self, needed: Collection[str]) -> int:
-        """Remove, before anything arrives, what a crash left behind; return how many files that were."""
+        """Remove, before anything arrives, what a crash left behind; return how many files that were.
+
+        `needed` names what stays: digests, and the ids of uploads.
+        """
         return await asyncio.to_thread(self._remove_orphans, frozenset(needed))
 
     async def _write(self, path: Path, chunks: AsyncIterable[bytes], size_limit: int) -> StoredFile:
@@ -142,9 +165,17 @@ def _sync(file: BinaryIO) -> None:
 def _rename(source: Path, target: Path) -> None:
     target.parent.mkdir(exist_ok=True)
     source.rename(target)
-    for folder in (target.parent, target.parent.parent):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    sync_folder(target.parent)
+    sync_folder(target.parent.parent)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        # This file system knows no links.
+        shutil.copyfile(source, target)
+        with target.open("rb") as file:
+            _sync(file)
