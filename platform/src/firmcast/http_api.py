@@ -24,7 +24,12 @@ from firmcast.groups import use_cases as groups
 from firmcast.ids import DeviceId
 from firmcast.push import api as push_api
 from firmcast.rest import health
-from firmcast.rest.authentication import administrator_authentication, application_authentication, call_limit
+from firmcast.rest.authentication import (
+    AuthoriseAdministrator,
+    administrator_authentication,
+    application_authentication,
+    call_limit,
+)
 from firmcast.rest.endpoints import Endpoint
 from firmcast.rest.health import CheckReadiness
 from firmcast.sealing import Sealer
@@ -63,16 +68,8 @@ def endpoints(parts: HttpParts) -> list[BaseRoute | Endpoint]:
     authorise = administrator_authentication(parts.admin_token, administrators_api.token_holder(database, clock))
 
     return [
-        *administrators_api.endpoints(database=database, clock=clock, authorise_administrator=authorise),
-        *audit_api.endpoints(database=database, authorise_administrator=authorise),
+        *_for_operators(parts, authorise),
         *applications_api.endpoints(database=database, clock=clock, settings=rest, limit_calls=limit_calls),
-        *applications_management_api.endpoints(
-            database=database,
-            clock=clock,
-            sealer=parts.sealer,
-            authorise_administrator=authorise,
-            delete_application=ApplicationDeletion(database, parts.files).delete,
-        ),
         *subscriptions_api.endpoints(
             database=database,
             clock=clock,
@@ -108,6 +105,23 @@ def endpoints(parts: HttpParts) -> list[BaseRoute | Endpoint]:
             verification_key=applications.verification_key,
         ),
         *upgrades_api.routes(database=database, clock=clock, authenticate=authenticate, body_limit=rest.body_limit),
+        *health.routes(parts.check_readiness),
+    ]
+
+
+def _for_operators(parts: HttpParts, authorise: AuthoriseAdministrator) -> list[Endpoint]:
+    """Return the calls that operators alone make, packages and health aside."""
+    database, clock = parts.database, parts.clock
+    return [
+        *administrators_api.endpoints(database=database, clock=clock, authorise_administrator=authorise),
+        *audit_api.endpoints(database=database, authorise_administrator=authorise),
+        *applications_management_api.endpoints(
+            database=database,
+            clock=clock,
+            sealer=parts.sealer,
+            authorise_administrator=authorise,
+            delete_application=ApplicationDeletion(database, parts.files).delete,
+        ),
         *push_api.endpoints(
             database=database,
             clock=clock,
@@ -116,7 +130,6 @@ def endpoints(parts: HttpParts) -> list[BaseRoute | Endpoint]:
             check_callback=parts.check_callback,
             send_callback=parts.send_callback,
         ),
-        *health.routes(parts.check_readiness),
     ]
 
 

@@ -7,7 +7,7 @@ and `page` and `page_size` (100, at most 1000); `/v1/callback-tests` sends one p
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from starlette.requests import Request
@@ -190,16 +190,39 @@ def endpoints(
     lists = _ListCalls(database, authorise_administrator)
     again = _ResendCalls(database, clock, authorise_administrator)
     tests = _CallbackTestCalls(database, clock, authorise_administrator, sealer, check_callback, send_callback)
-    managed = partial(Endpoint, tag="push", interface=Interface.MANAGEMENT, proof=Proof.ADMINISTRATOR)
-    read = partial(managed, method="GET", scope=Scope.PUSH_READ, query=DeliveryQuery, errors=(INVALID_REQUEST,))
-    change = partial(managed, method="POST", scope=Scope.PUSH_WRITE)
+    return [*_list_endpoints(lists), *_change_endpoints(again, tests)]
+
+
+_MANAGED: Final = partial(Endpoint, tag="push", interface=Interface.MANAGEMENT, proof=Proof.ADMINISTRATOR)
+
+
+def _list_endpoints(calls: "_ListCalls") -> list[Endpoint]:
+    read = partial(_MANAGED, method="GET", scope=Scope.PUSH_READ, query=DeliveryQuery, errors=(INVALID_REQUEST,))
     return [
         read(
             path="/v1/deliveries",
-            handler=lists.deliveries,
+            handler=calls.deliveries,
             summary="List the deliveries still to be made, the oldest first",
             answers=(Answer(body=DeliveryList),),
         ),
+        read(
+            path="/v1/dead-letters",
+            handler=calls.dead_letters,
+            summary="List what was given up, the oldest first",
+            answers=(Answer(body=DeadLetterList),),
+        ),
+        read(
+            path="/v1/attempts",
+            handler=calls.attempts,
+            summary="List the attempts to deliver, the latest first",
+            answers=(Answer(body=AttemptList),),
+        ),
+    ]
+
+
+def _change_endpoints(again: "_ResendCalls", tests: "_CallbackTestCalls") -> list[Endpoint]:
+    change = partial(_MANAGED, method="POST", scope=Scope.PUSH_WRITE)
+    return [
         change(
             path="/v1/deliveries/resend",
             handler=again.resend,
@@ -208,12 +231,6 @@ def endpoints(
             answers=(Answer(body=ResentAnswer),),
             errors=(INVALID_REQUEST, NOT_FOUND),
         ),
-        read(
-            path="/v1/dead-letters",
-            handler=lists.dead_letters,
-            summary="List what was given up, the oldest first",
-            answers=(Answer(body=DeadLetterList),),
-        ),
         change(
             path="/v1/dead-letters/resend",
             handler=again.resend_dead_letters,
@@ -221,12 +238,6 @@ def endpoints(
             body=ResendAllRequest,
             answers=(Answer(body=ResentAnswer),),
             errors=(INVALID_REQUEST, NOT_FOUND),
-        ),
-        read(
-            path="/v1/attempts",
-            handler=lists.attempts,
-            summary="List the attempts to deliver, the latest first",
-            answers=(Answer(body=AttemptList),),
         ),
         change(
             path="/v1/callback-tests",

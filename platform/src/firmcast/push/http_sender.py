@@ -5,6 +5,7 @@ libcurl's threads.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,6 +21,9 @@ from firmcast.push.trust import Trust
 
 _MOST_IDLE_SLOTS = 256
 """Kept for each kind of trust; a slot costs some tens of kilobytes, to make one some tens of microseconds."""
+
+_MOST_IDLE_SLOTS_IN_ALL = 1024
+"""Beyond it those of the trust that was used longest ago go: certificates change, and their keys should not stay."""
 
 OnDone = Callable[[Answer], None]
 
@@ -73,7 +77,8 @@ class HttpSender:
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_interest)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
         self._watch = watch_sockets(self._loop, self._on_ready)
-        self._idle: dict[Trust, list[AttemptSlot]] = {}
+        self._idle: OrderedDict[Trust, list[AttemptSlot]] = OrderedDict()
+        self._idle_count = 0
         self._busy: dict[Any, tuple[AttemptSlot, OnDone]] = {}
         self._kick_due = False
         self._timer: asyncio.TimerHandle | None = None
@@ -138,8 +143,23 @@ class HttpSender:
     def _slot(self, trust: Trust) -> AttemptSlot:
         idle = self._idle.get(trust)
         if idle:
+            self._idle_count -= 1
             return idle.pop()
         return AttemptSlot(self._settings, trust)
+
+    def _put_back(self, slot: AttemptSlot) -> None:
+        idle = self._idle.setdefault(slot.trust, [])
+        self._idle.move_to_end(slot.trust)
+        if len(idle) >= _MOST_IDLE_SLOTS:
+            slot.close()
+            return
+        idle.append(slot)
+        self._idle_count += 1
+        while self._idle_count > _MOST_IDLE_SLOTS_IN_ALL:
+            _, eldest = self._idle.popitem(last=False)
+            self._idle_count -= len(eldest)
+            for unused in eldest:
+                unused.close()
 
     # ------------------------------------------------------------------ libcurl asks
 
@@ -206,9 +226,5 @@ class HttpSender:
         slot, on_done = self._busy.pop(handle)
         answer = slot.answer(code, message)
         self._multi.remove_handle(handle)
-        idle = self._idle.setdefault(slot.trust, [])
-        if len(idle) < _MOST_IDLE_SLOTS:
-            idle.append(slot)
-        else:
-            slot.close()
+        self._put_back(slot)
         on_done(answer)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
+import httpx2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -24,13 +25,16 @@ from firmcast.events.log import EventLog
 from firmcast.events.model import Event, EventType, Fact, FirmwareStateChanged, NewEvent
 from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, SubscriptionId, TaskId
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
+from firmcast.push import api as push_api
 from firmcast.push import use_cases as push
 from firmcast.push.configuration import destination_rules, sender_limits
-from firmcast.push.destination import DestinationRules
+from firmcast.push.destination import DestinationRules, parse_callback_url
 from firmcast.push.dispatcher import Dispatcher
 from firmcast.push.envelope import encode_event
 from firmcast.push.http_sender import HttpSender, SenderLimits
 from firmcast.push.model import Attempt, DeadLetter, DeliveryFilter
+from firmcast.rest.application import http_application
+from firmcast.rest.authentication import administrator_authentication
 from firmcast.sealing import Sealer
 from firmcast.settings import PushSettings
 from firmcast.subscriptions import use_cases as subscriptions
@@ -47,6 +51,8 @@ class Received:
     headers: dict[str, str]
     body: bytes
     connection: int
+    client: str = ""
+    """The common name of the certificate that the client presented."""
 
 
 Script = Callable[[Received, asyncio.StreamWriter], Awaitable[bool]]
@@ -126,11 +132,16 @@ class Callback:
             line, *rest = head.split("\r\n")
             headers = {name.lower(): value.strip() for name, _, value in (item.partition(":") for item in rest)}
             body = await reader.readexactly(int(headers.get("content-length", "0")))
-            request = Received(line=line, headers=headers, body=body, connection=connection)
+            request = Received(line=line, headers=headers, body=body, connection=connection, client=_presented(writer))
             self.requests.append(request)
             if not await self.script(request, writer):
                 return
             await writer.drain()
+
+
+def _presented(writer: asyncio.StreamWriter) -> str:
+    certificate = writer.get_extra_info("peercert") or {}
+    return next((value for part in certificate.get("subject", ()) for name, value in part if name == "commonName"), "")
 
 
 @pytest.fixture
@@ -183,6 +194,8 @@ class Authority:
 
     client_certificate: bytes
     client_key: bytes
+    issue: Callable[..., tuple[bytes, bytes]]
+    """Returns the chain and the key of a new client."""
 
 
 @pytest.fixture(scope="session")
@@ -191,13 +204,22 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     key = ec.generate_private_key(ec.SECP256R1())
     root = _certify("Firmcast test authority", key, None, None, authority=True)
 
-    def issue(name: str, hosts: list[x509.GeneralName]) -> tuple[bytes, bytes]:
-        own = ec.generate_private_key(ec.SECP256R1())
-        issued = _certify(name, own, root, key, hosts=hosts)
-        pem = own.private_bytes(
+    def spelt(private: ec.EllipticCurvePrivateKey) -> bytes:
+        return private.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        return issued.public_bytes(serialization.Encoding.PEM), pem
+
+    def issue(
+        name: str, hosts: list[x509.GeneralName] | None = None, *, through_intermediate: bool = False
+    ) -> tuple[bytes, bytes]:
+        own = ec.generate_private_key(ec.SECP256R1())
+        issuer, issuer_key, above = root, key, b""
+        if through_intermediate:
+            issuer_key = ec.generate_private_key(ec.SECP256R1())
+            issuer = _certify("intermediate", issuer_key, root, key, authority=True)
+            above = issuer.public_bytes(serialization.Encoding.PEM)
+        issued = _certify(name, own, issuer, issuer_key, hosts=hosts)
+        return issued.public_bytes(serialization.Encoding.PEM) + above, spelt(own)
 
     loopback = [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("localhost")]
     for name, hosts in (("server", loopback), ("stranger", [x509.DNSName("other.example")])):
@@ -209,6 +231,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
         stranger=folder / "stranger.pem",
         client_certificate=client_certificate,
         client_key=client_key,
+        issue=issue,
     )
 
 
@@ -344,3 +367,24 @@ async def world(database: SqliteDatabase) -> AsyncIterator[World]:
     yield it
     for dispatcher in it.dispatchers:
         await dispatcher.stop(0)
+
+
+@pytest.fixture
+async def client(world: World) -> AsyncIterator[httpx2.AsyncClient]:
+    """The management API of push, in process."""
+    rules = destination_rules(world.settings)
+    sender = HttpSender(rules=rules, limits=sender_limits(world.settings))
+    calls = push_api.endpoints(
+        database=world.database,
+        clock=SystemClock(),
+        authorise_administrator=administrator_authentication("operators-token"),
+        sealer=world.sealer,
+        check_callback=lambda url: rules.check(parse_callback_url(url)),
+        send_callback=sender.send,
+    )
+    transport = httpx2.ASGITransport(http_application(calls))
+    async with httpx2.AsyncClient(
+        transport=transport, base_url="http://platform", headers={"authorization": "Bearer operators-token"}
+    ) as it:
+        yield it
+    sender.close()

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import socket
+import ssl
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from firmcast.applications import use_cases as applications
 from firmcast.db.page import Page
@@ -314,6 +315,51 @@ async def test_an_authority_given_later_mends_a_callback(world, tls_callback, au
     await world.database.write(applications.set_callback_ca, world.application_id, pem)
     await world.settled()
     assert tls_callback.lanes() == {device: [1] for device in DEVICES}
+
+
+async def test_a_client_certificate_given_later_mends_a_callback(
+    world, tls_context: ssl.SSLContext, authority, new_callback
+) -> None:
+    tls_context.verify_mode = ssl.CERT_REQUIRED
+    tls_context.load_verify_locations(cadata=authority.certificate.decode())
+    callback = await new_callback(tls_context)
+    pem = authority.certificate.decode()
+    await world.database.write(applications.set_callback_ca, world.application_id, pem)
+    await world.dispatch()
+    await world.subscribe(callback.url())
+    await world.happen(*DEVICES)
+    while not await world.attempts():
+        await asyncio.sleep(0.01)
+    chain, key = (text.decode() for text in (authority.client_certificate, authority.client_key))
+    await world.database.write(
+        applications.set_client_certificate, world.application_id, chain, key, world.sealer, datetime.now(UTC)
+    )
+    await world.settled()
+    assert callback.lanes() == {device: [1] for device in DEVICES}
+    assert {received.client for received in callback.requests} == {"platform"}
+
+
+async def test_pushes_carry_both_signatures_until_the_overlap_ends(world, callback) -> None:
+    await world.dispatch()
+    await world.subscribe(callback.url())
+    now = datetime.now(UTC)
+    rotate = applications.rotate_signing_secret
+    one = world.application_id
+    second, _ = await world.database.write(rotate, one, world.sealer, now, timedelta(hours=1))
+    await world.happen("d1")
+    await world.settled()
+    # An overlap that began so long ago that it is over.
+    third, _ = await world.database.write(rotate, one, world.sealer, now - timedelta(hours=2), timedelta(hours=1))
+    await world.happen("d1")
+    await world.settled()
+    both, single = (received.headers["webhook-signature"].split() for received in callback.requests)
+    assert (len(both), len(single)) == (2, 1)
+    before, after = callback.requests
+    for secret in (world.signing_secret, second):
+        assert Webhook(secret).verify(before.body, before.headers)
+    assert Webhook(third).verify(after.body, after.headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(second).verify(after.body, after.headers)
 
 
 @pytest.mark.parametrize("restart", [False, True])

@@ -4,6 +4,9 @@ import ssl
 from datetime import timedelta
 from ipaddress import ip_network
 
+import pytest
+
+from firmcast.push import http_sender
 from firmcast.push.answer import FailureKind
 from firmcast.push.destination import DestinationRules
 from firmcast.push.http_sender import HttpSender, OutgoingRequest, SenderLimits
@@ -83,3 +86,51 @@ async def test_http2_is_offered_where_wanted(tls_context: ssl.SSLContext, author
         finally:
             sender.close()
         assert set(callback.protocols) == {"h2" if wanted else None}
+
+
+@pytest.mark.parametrize("http2", [False, True])
+async def test_nobody_is_called_as_somebody_else(tls_context: ssl.SSLContext, authority, new_callback, http2) -> None:
+    """One URL, three identities in turn: neither a connection nor a TLS session of one serves another."""
+    tls_context.verify_mode = ssl.CERT_OPTIONAL
+    tls_context.load_verify_locations(cadata=authority.certificate.decode())
+    callback = await new_callback(tls_context)
+    identities = {
+        name: Trust(authorities=authority.certificate, client_certificate=certificate, client_key=key)
+        for name, (certificate, key) in {
+            "": (b"", b""),
+            "platform": (authority.client_certificate, authority.client_key),
+            "second": authority.issue("second"),
+        }.items()
+    }
+    sender = HttpSender(rules=LOOPBACK, limits=SenderLimits(http2=http2))
+    expected = []
+    try:
+        for name in ["platform", "", "second", "platform", "second", "", "platform"]:
+            expected.append(name)
+            assert (await sender.send(request(callback.url(), identities[name]))).status == 200
+    finally:
+        sender.close()
+    assert [received.client for received in callback.requests] == expected
+
+
+async def test_an_intermediate_certificate_is_presented_too(
+    sender: HttpSender, tls_context: ssl.SSLContext, authority, new_callback
+) -> None:
+    tls_context.verify_mode = ssl.CERT_REQUIRED
+    tls_context.load_verify_locations(cadata=authority.certificate.decode())
+    callback = await new_callback(tls_context)
+    chain, key = authority.issue("below", through_intermediate=True)
+    known = Trust(authorities=authority.certificate, client_certificate=chain, client_key=key)
+    assert (await sender.send(request(callback.url(), known))).status == 200
+    assert [received.client for received in callback.requests] == ["below"]
+
+
+async def test_what_was_made_for_former_certificates_goes(
+    sender: HttpSender, callback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_sender, "_MOST_IDLE_SLOTS_IN_ALL", 2)
+    for number in range(5):
+        trust = Trust(authorities=b"%d" % number)
+        assert (await sender.send(request(callback.url(), trust))).status == 200
+        assert (await sender.send(request(callback.url(), trust))).status == 200
+    assert [trust.authorities for trust in sender._idle] == [b"3", b"4"]

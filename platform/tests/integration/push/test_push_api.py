@@ -2,39 +2,13 @@
 
 import asyncio
 
-import httpx2
 import pytest
 
-from firmcast.clock import SystemClock
 from firmcast.ids import EventId
 from firmcast.push import api, use_cases
-from firmcast.push.configuration import destination_rules, sender_limits
-from firmcast.push.destination import parse_callback_url
-from firmcast.push.http_sender import HttpSender
-from firmcast.rest.application import http_application
-from firmcast.rest.authentication import administrator_authentication
 
 GONE = b"HTTP/1.1 410 Gone\r\nContent-Length: 3\r\n\r\nbye"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-ADMINISTRATOR = {"authorization": "Bearer operators-token"}
-
-
-@pytest.fixture
-async def client(world):
-    rules = destination_rules(world.settings)
-    sender = HttpSender(rules=rules, limits=sender_limits(world.settings))
-    calls = api.endpoints(
-        database=world.database,
-        clock=SystemClock(),
-        authorise_administrator=administrator_authentication("operators-token"),
-        sealer=world.sealer,
-        check_callback=lambda url: rules.check(parse_callback_url(url)),
-        send_callback=sender.send,
-    )
-    transport = httpx2.ASGITransport(http_application(calls))
-    async with httpx2.AsyncClient(transport=transport, base_url="http://platform", headers=ADMINISTRATOR) as it:
-        yield it
-    sender.close()
 
 
 def answering(text: bytes):
