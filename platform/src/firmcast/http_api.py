@@ -21,7 +21,7 @@ from firmcast.firmware import api as firmware_api
 from firmcast.firmware.files import FirmwareFiles
 from firmcast.groups import api as groups_api
 from firmcast.groups import use_cases as groups
-from firmcast.ids import DeviceId
+from firmcast.ids import ApplicationId, DeviceId, GroupId
 from firmcast.push import api as push_api
 from firmcast.rest import health
 from firmcast.rest.authentication import (
@@ -38,6 +38,7 @@ from firmcast.subscriptions import api as subscriptions_api
 from firmcast.upgrades import api as upgrades_api
 from firmcast.upgrades import use_cases as upgrades
 from firmcast.upgrades.limits import Limits
+from firmcast.upgrades.management import api as upgrades_management_api
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +86,14 @@ def endpoints(parts: HttpParts) -> list[BaseRoute | Endpoint]:
             group_limit=parts.settings.devices.group_limit,
             body_limit=rest.body_limit,
         ),
-        *devices_api.routes(
+        *devices_api.endpoints(
             database=database,
             clock=clock,
             authenticate=authenticate,
             sealer=parts.sealer,
             log=parts.log,
             release_device=_release_device(parts),
+            join_group=_join_group,
             body_limit=rest.body_limit,
         ),
         *firmware_api.endpoints(
@@ -104,7 +106,10 @@ def endpoints(parts: HttpParts) -> list[BaseRoute | Endpoint]:
             is_needed=upgrades.is_needed,
             verification_key=applications.verification_key,
         ),
-        *upgrades_api.routes(database=database, clock=clock, authenticate=authenticate, body_limit=rest.body_limit),
+        *upgrades_api.endpoints(database=database, clock=clock, authenticate=authenticate, body_limit=rest.body_limit),
+        *upgrades_management_api.endpoints(
+            database=database, clock=clock, authorise_administrator=authorise, log=parts.log, limits=parts.limits
+        ),
         *health.routes(parts.check_readiness),
     ]
 
@@ -131,6 +136,10 @@ def _for_operators(parts: HttpParts, authorise: AuthoriseAdministrator) -> list[
             send_callback=parts.send_callback,
         ),
     ]
+
+
+async def _join_group(tx: Transaction, application_id: ApplicationId, group_id: str, device_id: DeviceId) -> object:
+    return await groups.add_members(tx, application_id, GroupId(group_id), [device_id])
 
 
 def _release_device(parts: HttpParts) -> devices.ReleaseDevice:

@@ -4,43 +4,51 @@ What a request must not be is judged here, since each way to be wrong has a code
 the use cases' to decide.
 """
 
+import hashlib
+import re
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final, assert_never
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 
+from firmcast.audit import use_cases as audit
+from firmcast.audit.model import application
 from firmcast.clock import Clock
 from firmcast.db.page import Page
 from firmcast.db.port import Database, Transaction
-from firmcast.devices import use_cases as devices
-from firmcast.devices.model import Device
 from firmcast.errors import NotFoundError, RefusedError
-from firmcast.firmware import use_cases as firmware
-from firmcast.firmware.model import FirmwarePackage
 from firmcast.ids import ApplicationId, DeviceId, PackageId, TaskId
 from firmcast.rest.answers import wire_answer
 from firmcast.rest.authentication import Authenticate
+from firmcast.rest.endpoints import Answer, Endpoint
 from firmcast.rest.errors import ApiError
 from firmcast.rest.paging import RequestedPage, requested_page
 from firmcast.rest.requests import DEFAULT_BODY_LIMIT, decode_body, decode_parameters, path_identifier, read_body
 from firmcast.upgrades import use_cases
 from firmcast.upgrades.model import (
+    CreationKey,
     DeviceUpgrade,
+    MismatchError,
     StartMode,
     Tally,
     TargetSelection,
     TaskFilter,
     TaskStatus,
+    UnknownGroupError,
     UpgradePolicy,
     UpgradeTask,
 )
+from firmcast.upgrades.rules import wording
 from firmcast_sdk.wire import errors as wire
+from firmcast_sdk.wire import headers as wire_headers
 from firmcast_sdk.wire import operations as wire_operations
 from firmcast_sdk.wire.operations import ExecuteType, OperateType, OperationStatus, SubOperationStatus
 
+_TAG: Final = "upgrade tasks"
+_KEY_FORM: Final = re.compile(r"[ -~]{1,128}")
 _LEAST_WINDOW: Final = timedelta(minutes=5)
 _RETRY_LIMIT: Final = 5
 _BY_FIELD: Final = {
@@ -50,6 +58,27 @@ _BY_FIELD: Final = {
     "policy.endTime": wire.WINDOW_INVALID,
     "policy.retryTimes": wire.RETRY_TIMES_INVALID,
 }
+_READING_ERRORS_OF_A_BODY: Final = (
+    wire.UPGRADE_BAD_REQUEST,
+    wire.TARGETS_MISSING,
+    wire.EXECUTE_TYPE_INVALID,
+    wire.WINDOW_INVALID,
+    wire.RETRY_TIMES_INVALID,
+)
+_CREATION_ERRORS: Final = (
+    *_READING_ERRORS_OF_A_BODY,
+    wire.PACKAGE_NOT_FOUND,
+    wire.TARGET_VERSION_MISMATCH,
+    wire.MANUFACTURER_NAME_NULL,
+    wire.DEVICE_TYPE_NULL,
+    wire.MODEL_NULL,
+    wire.TARGETS_CONFLICT,
+    wire.TARGETS_TOO_MANY,
+    wire.DEVICE_GROUPS_NOT_FOUND,
+    wire.WINDOW_REVERSED,
+    wire.WINDOW_PAST,
+    wire.WINDOW_TOO_SHORT,
+)
 _START_MODES: Final = MappingProxyType(
     {
         ExecuteType.NOW: StartMode.NOW,
@@ -69,21 +98,81 @@ _STATUS_WORDS: Final = MappingProxyType(
 _EXECUTE_TYPES: Final = MappingProxyType({mode: word for word, mode in _START_MODES.items()})
 
 
-def routes(
-    *,
-    database: Database,
-    clock: Clock,
-    authenticate: Authenticate,
-    body_limit: int = DEFAULT_BODY_LIMIT,
-) -> list[BaseRoute]:
-    """Return the routes of upgrade tasks."""
+def endpoints(
+    *, database: Database, clock: Clock, authenticate: Authenticate, body_limit: int = DEFAULT_BODY_LIMIT
+) -> list[Endpoint]:
+    """Return the calls on upgrade tasks."""
     calls = _TaskCalls(database, clock, authenticate, body_limit)
+    return [*_creations(calls), *_readings(calls)]
+
+
+def _creations(calls: "_TaskCalls") -> list[Endpoint]:
     return [
-        Route(wire_operations.FIRMWARE_UPGRADE_PATH, calls.create, methods=["POST"]),
-        Route(wire_operations.SOFTWARE_UPGRADE_PATH, calls.create_for_software, methods=["POST"]),
-        Route(wire_operations.OPERATIONS_PATH, calls.listed, methods=["GET"]),
-        Route(wire_operations.OPERATION_PATH, calls.find, methods=["GET"]),
-        Route(wire_operations.SUB_OPERATIONS_PATH, calls.device_upgrades, methods=["GET"]),
+        Endpoint(
+            method="POST",
+            path=wire_operations.FIRMWARE_UPGRADE_PATH,
+            handler=calls.create,
+            summary="Create a firmware upgrade task",
+            tag=_TAG,
+            description=(
+                "For devices by id, or for groups by name together with deviceType, model and manufacturerName: who is"
+                " in the groups, and is that, is found out when the task starts. Without a policy it starts now."
+            ),
+            body=wire_operations.CreateUpgradeRequest,
+            headers=(wire_headers.IDEMPOTENCY_KEY,),
+            answers=(Answer(body=wire_operations.CreateUpgradeResponse),),
+            errors=_CREATION_ERRORS,
+        ),
+        Endpoint(
+            method="POST",
+            path=wire_operations.SOFTWARE_UPGRADE_PATH,
+            handler=calls.create_for_software,
+            summary="Create a software upgrade task, which is always refused",
+            tag=_TAG,
+            description="Software upgrades are not offered. The call is there so that its clients are told so.",
+            body=wire_operations.CreateUpgradeRequest,
+            answers=(),
+            errors=_READING_ERRORS_OF_A_BODY,
+        ),
+    ]
+
+
+def _readings(calls: "_TaskCalls") -> list[Endpoint]:
+    lists = (wire.UPGRADE_BAD_REQUEST, wire.PAGE_BEYOND_LIMIT)
+    return [
+        Endpoint(
+            method="GET",
+            path=wire_operations.OPERATIONS_PATH,
+            handler=calls.listed,
+            summary="List the application's upgrade tasks, the newest first",
+            tag=_TAG,
+            query=wire_operations.OperationQuery,
+            answers=(Answer(body=wire_operations.OperationList),),
+            errors=lists,
+        ),
+        Endpoint(
+            method="GET",
+            path=wire_operations.OPERATION_PATH,
+            handler=calls.find,
+            summary="Read an upgrade task",
+            tag=_TAG,
+            description=(
+                "While the members of its groups are taken into it, the total grows. While failed devices are tried"
+                " again its status is processing, and they count as wait again."
+            ),
+            answers=(Answer(body=wire_operations.Operation),),
+            errors=(wire.TASK_NOT_FOUND,),
+        ),
+        Endpoint(
+            method="GET",
+            path=wire_operations.SUB_OPERATIONS_PATH,
+            handler=calls.device_upgrades,
+            summary="List what became of the devices of an upgrade task",
+            tag=_TAG,
+            query=wire_operations.SubOperationQuery,
+            answers=(Answer(body=wire_operations.SubOperationList),),
+            errors=(*lists, wire.TASK_NOT_FOUND),
+        ),
     ]
 
 
@@ -97,18 +186,37 @@ class _TaskCalls:
     async def create(self, request: Request) -> Response:
         application_id = await self._authenticate(request)
         said = await self._read_request(request)
+        key = _creation_key(request, said)
+        try:
+            task = await self._created_before(application_id, key)
+            if task is None:
+                task = await self._create(application_id, said, key)
+        except RefusedError as refusal:
+            raise _contract_error(refusal) from None
+        return wire_answer(wire_operations.CreateUpgradeResponse(operation_id=task.task_id))
+
+    async def _created_before(self, application_id: ApplicationId, key: CreationKey) -> UpgradeTask | None:
+        """Look for it before the rest of the request is judged: a window may have begun since the first time."""
+        return await self._database.read(use_cases.created_before, application_id, key) if key.name else None
+
+    async def _create(
+        self, application_id: ApplicationId, said: wire_operations.CreateUpgradeRequest, key: CreationKey
+    ) -> UpgradeTask:
         now = self._clock.now()
         targets = _targets(said.targets)
         policy = _policy(said.policy or wire_operations.Policy(), now)
-        try:
-            task = await self._database.write(_create, application_id, PackageId(said.file_id), targets, policy, now)
-        except ApiError:
-            raise
-        except NotFoundError as error:
-            raise ApiError(wire.PACKAGE_NOT_FOUND, str(error)) from None
-        except RefusedError as error:
-            raise ApiError(wire.UPGRADE_BAD_REQUEST, str(error)) from None
-        return wire_answer(wire_operations.CreateUpgradeResponse(operation_id=task.task_id))
+
+        async def create(tx: Transaction) -> UpgradeTask:
+            former = await use_cases.created_before(tx, application_id, key)
+            if former is not None:
+                return former
+            package_id = PackageId(said.file_id)
+            task = await use_cases.create_task(tx, application_id, package_id, targets, policy, now, key)
+            details = {"package": task.package_id, "version": task.target_version}
+            await audit.record(tx, application(application_id), "upgrade.create", task.task_id, now, details)
+            return task
+
+        return await self._database.write(create)
 
     async def create_for_software(self, request: Request) -> Response:
         await self._authenticate(request)
@@ -176,34 +284,32 @@ class _TaskCalls:
         )
 
 
-async def _create(
-    tx: Transaction,
-    application_id: ApplicationId,
-    package_id: PackageId,
-    targets: TargetSelection,
-    policy: UpgradePolicy,
-    now: datetime,
-) -> UpgradeTask:
-    package = await firmware.find(tx, package_id, application_id)
-    if targets.device_groups:
-        raise ApiError(wire.DEVICE_GROUPS_NOT_FOUND, "there are no device groups")
-    known = await devices.by_ids(tx, application_id, targets.devices)
-    for device_id in targets.devices:
-        if device_id not in known:
-            raise NotFoundError("device", device_id)
-        if not _fits(package, known[device_id]):
-            raise ApiError(wire.TARGET_VERSION_MISMATCH, f"the package is not for the device {device_id!r}")
-    return await use_cases.create_task(tx, application_id, package_id, targets, policy, now)
+def _creation_key(request: Request, said: wire_operations.CreateUpgradeRequest) -> CreationKey:
+    """Return what the client calls its request; the digest is that of what was read, however it was spelt.
+
+    Raises:
+        ApiError: the name is too long, or no printable ASCII.
+    """
+    name = request.headers.get(wire_headers.IDEMPOTENCY_KEY, "").strip()
+    if not name:
+        return CreationKey()
+    if not _KEY_FORM.fullmatch(name):
+        raise ApiError(wire.UPGRADE_BAD_REQUEST, f"{wire_headers.IDEMPOTENCY_KEY}: 1 to 128 printable ASCII characters")
+    return CreationKey(name=name, digest=hashlib.sha256(msgspec.json.encode(said)).hexdigest())
 
 
-def _fits(package: FirmwarePackage, device: Device) -> bool:
-    """Tell whether nothing that is known of both speaks against it; what either leaves open does not."""
-    pairs = (
-        (package.device_type, device.device_type),
-        (package.model, device.model),
-        (package.manufacturer_name, device.manufacturer_name),
-    )
-    return all(not wanted or not given or wanted == given for wanted, given in pairs)
+def _contract_error(refusal: RefusedError) -> ApiError:
+    match refusal:
+        case ApiError():
+            return refusal
+        case UnknownGroupError():
+            return ApiError(wire.DEVICE_GROUPS_NOT_FOUND, str(refusal))
+        case NotFoundError():
+            return ApiError(wire.PACKAGE_NOT_FOUND, str(refusal))
+        case MismatchError():
+            return ApiError(wire.TARGET_VERSION_MISMATCH, str(refusal))
+        case _:
+            return ApiError(wire.UPGRADE_BAD_REQUEST, str(refusal))
 
 
 def _targets(said: wire_operations.Targets) -> TargetSelection:
@@ -340,8 +446,19 @@ def _wire_task(task: UpgradeTask) -> wire_operations.Operation:
             stop=count(Tally.STOPPED, 0),
             timeout=count(Tally.TIMED_OUT, 0),
         ),
-        extend_para={"fileVersion": task.target_version},
+        extend_para=_extend_para(task),
     )
+
+
+def _extend_para(task: UpgradeTask) -> dict[str, str]:
+    """Return the version, and why the task ended where no device of it tells: the contract has no place for that."""
+    told = {"fileVersion": task.target_version}
+    return {**told, "detailInfo": task.course.description} if task.course.description else told
+
+
+def _detail_info(upgrade: DeviceUpgrade) -> str | None:
+    """Return the reason; of a plain success there is none."""
+    return None if upgrade.description in ("", wording.SUCCEEDED) else upgrade.description
 
 
 def _wire_device_upgrade(upgrade: DeviceUpgrade) -> wire_operations.SubOperation:
@@ -353,11 +470,12 @@ def _wire_device_upgrade(upgrade: DeviceUpgrade) -> wire_operations.SubOperation
         operate_type=OperateType.FIRMWARE,
         device_id=upgrade.device_id,
         status=_word_of(upgrade.tally),
-        detail_info=upgrade.description or None,
+        detail_info=_detail_info(upgrade),
         extend_info=wire_operations.ExtendInfo(
             upgrade_time=_seconds(upgrade.started_at, upgrade.ended_at),
             source_version=upgrade.source_version or None,
             cur_version=upgrade.current_version or None,
+            download_time=_seconds(upgrade.evidence.download_began_at, upgrade.evidence.downloaded_at),
             target_version=upgrade.target_version or None,
         ),
     )

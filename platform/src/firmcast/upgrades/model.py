@@ -1,13 +1,13 @@
 """What a task and the upgrade of one device are, and what a device can tell us about it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from firmcast.devices.model import CommandKind
+from firmcast.errors import ConflictError, InvalidValueError, NotFoundError
 from firmcast.events.model import Outcome
-from firmcast.ids import ApplicationId, CommandId, DeviceId, DeviceUpgradeId, PackageId, TaskId
+from firmcast.ids import ApplicationId, CommandId, DeviceId, DeviceUpgradeId, GroupId, PackageId, TaskId
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 
 
@@ -47,7 +47,7 @@ class StartMode(StrEnum):
     ON_REGISTRATION = "on_registration"
     """When the device next comes online."""
     WINDOW = "window"
-    """Between two times; what has not begun by the second is stopped."""
+    """Between two times; what does not install by the second is stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class UpgradePolicy:
     window_start: datetime | None = None
     window_end: datetime | None = None
     retry_limit: int = 0
-    """How often a failed device is tried again after the whole task; 0 for never, 5 at most."""
+    """How many rounds follow the first one, each with the devices that failed in the one before; 5 at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +67,43 @@ class TargetSelection:
 
     devices: tuple[DeviceId, ...] = ()
     device_groups: tuple[str, ...] = ()
+    """Names, as the creator wrote them."""
+    group_ids: tuple[GroupId, ...] = ()
+    """The groups that had these names at the task's creation; who is in them is found out when the task starts."""
     device_type: str = ""
     model: str = ""
     manufacturer_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreationKey:
+    """What a creator calls a request, so that it is carried out once."""
+
+    name: str = ""
+    """Unique for the application; empty for none."""
+    digest: str = ""
+    """SHA-256 of what is asked for."""
+
+
+class OtherRequestError(ConflictError):
+    """A request of the same name asked for something else."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"another request was called {name!r}")
+
+
+class UnknownGroupError(NotFoundError):
+    """A group is named that the application does not have."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("device group", name)
+
+
+class MismatchError(InvalidValueError):
+    """The package is for other devices than those that are chosen."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("package", reason)
 
 
 class TaskStatus(StrEnum):
@@ -82,15 +116,34 @@ class TaskStatus(StrEnum):
     STOPPED = "stopped"
 
 
-def status_of(tallies: Mapping[Tally, int]) -> TaskStatus:
-    """Return the word for a task: what went wrong with any device outweighs what went right with the others."""
-    open_devices = tallies.get(Tally.WAITING, 0) + tallies.get(Tally.PROCESSING, 0)
-    if open_devices:
-        begun = sum(tallies.values()) > tallies.get(Tally.WAITING, 0)
-        return TaskStatus.PROCESSING if begun else TaskStatus.WAITING
-    if tallies.get(Tally.FAILED, 0) or tallies.get(Tally.TIMED_OUT, 0):
-        return TaskStatus.FAILED
-    return TaskStatus.STOPPED if tallies.get(Tally.STOPPED, 0) else TaskStatus.SUCCEEDED
+class TaskWork(StrEnum):
+    """What the engine is doing to the devices of a task, a batch of them in each transaction."""
+
+    RESOLVING = "resolving"
+    """The members of its groups are taken into it."""
+    RETRYING = "retrying"
+    """The devices that failed in the round that has ended are begun with again."""
+    STOPPING = "stopping"
+    """What can still be stopped of its devices is stopped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCourse:
+    """How far a task is as a whole. Only `course` makes a new one out of an old one."""
+
+    status: TaskStatus = TaskStatus.WAITING
+    round: int = 1
+    """1 for the first attempt with its devices, 2 for the first retry."""
+    work: TaskWork | None = None
+    work_at: datetime | None = None
+    """When the next batch of that work is due; None without work."""
+    cursor: str = ""
+    """The last that the work has dealt with: a device's id, or a device's position in the task."""
+    stop_requested_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    description: str = ""
+    """Why it ended as it did, where its devices do not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,12 +160,29 @@ class UpgradeTask:
     manufacturer_name: str
     targets: TargetSelection
     policy: UpgradePolicy
-    status: TaskStatus
     created_at: datetime
-    started_at: datetime | None
-    ended_at: datetime | None
+    course: TaskCourse
     tallies: dict[Tally, int]
-    """How many devices count as what; sums to the number of devices."""
+    """How many devices count as what; sums to the devices that were taken into it so far."""
+    idempotency_key: str = ""
+    """What its creator called the request; empty for nothing."""
+    request_digest: str = ""
+    """SHA-256 of that request, to tell it from another of the same name; empty without a key."""
+
+    @property
+    def status(self) -> TaskStatus:
+        """The one word for it."""
+        return self.course.status
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When it began with its first device."""
+        return self.course.started_at
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When the last round ended for the last device."""
+        return self.course.ended_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +222,12 @@ class Evidence:
     """How often it was told again after it had registered anew with the package still waiting."""
     registered_anew: bool = False
     """It registered since the last order to transfer or to install: it may run other firmware now."""
+    installed_version: str | None = None
+    """/3/0/3 as last told since the first order to install; None while it was not told."""
+    download_began_at: datetime | None = None
+    """When the first byte went to the device, or it was first seen downloading."""
+    downloaded_at: datetime | None = None
+    """When the last byte went to it, or it was first seen to have the whole package."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,8 +239,14 @@ class DeviceUpgrade:
     application_id: ApplicationId
     device_id: DeviceId
     package_id: PackageId
+    position: int
+    """Its place among the devices of the task, from 0 without a gap."""
+    attempt: int
+    """The round of the task that this is about: 1, and one more for each retry."""
     phase: UpgradePhase
     tally: Tally
+    retryable: bool
+    """True when this attempt ended badly and another one may end better."""
     published_state: FirmwareUpdateState
     """The state that applications were last told; Idle at first."""
     command_id: CommandId | None

@@ -1,4 +1,4 @@
-"""How a task and a device upgrade look as rows of their tables; the order is that of the statements in `store.py`."""
+"""How a task and a device upgrade look as rows of their tables; the order is that of the statements in `store`."""
 
 from typing import Any
 
@@ -16,7 +16,9 @@ from firmcast.upgrades.model import (
     StartMode,
     Tally,
     TargetSelection,
+    TaskCourse,
     TaskStatus,
+    TaskWork,
     UpgradePhase,
     UpgradePolicy,
     UpgradeTask,
@@ -37,14 +39,14 @@ def task_row(task: UpgradeTask) -> tuple[Value, ...]:
         task.model,
         task.manufacturer_name,
         msgspec.json.encode(task.targets).decode(),
+        to_column(task.created_at),
+        task.idempotency_key,
+        task.request_digest,
         task.policy.start_mode.value,
         to_optional_column(task.policy.window_start),
         to_optional_column(task.policy.window_end),
         task.policy.retry_limit,
-        task.status.value,
-        to_column(task.created_at),
-        to_optional_column(task.started_at),
-        to_optional_column(task.ended_at),
+        *course_row(task.course),
     )
 
 
@@ -59,17 +61,52 @@ def task_of(row: Row, tallies: dict[Tally, int]) -> UpgradeTask:
         model=row[5],
         manufacturer_name=row[6],
         targets=_targets.decode(row[7]),
-        policy=UpgradePolicy(
-            start_mode=StartMode(row[8]),
-            window_start=from_optional_column(row[9]),
-            window_end=from_optional_column(row[10]),
-            retry_limit=row[11],
-        ),
-        status=TaskStatus(row[12]),
-        created_at=from_column(row[13]),
-        started_at=from_optional_column(row[14]),
-        ended_at=from_optional_column(row[15]),
+        created_at=from_column(row[8]),
+        idempotency_key=row[9],
+        request_digest=row[10],
+        policy=policy_of(row[11:15]),
+        course=course_of(row[15:24]),
         tallies=tallies,
+    )
+
+
+def policy_of(row: Row) -> UpgradePolicy:
+    """Return the policy of the four columns that hold it."""
+    return UpgradePolicy(
+        start_mode=StartMode(row[0]),
+        window_start=from_optional_column(row[1]),
+        window_end=from_optional_column(row[2]),
+        retry_limit=row[3],
+    )
+
+
+def course_row(course: TaskCourse) -> tuple[Value, ...]:
+    """Return the columns of a task that change."""
+    return (
+        course.status.value,
+        course.round,
+        course.work.value if course.work else None,
+        to_optional_column(course.work_at),
+        course.cursor,
+        to_optional_column(course.stop_requested_at),
+        to_optional_column(course.started_at),
+        to_optional_column(course.ended_at),
+        course.description,
+    )
+
+
+def course_of(row: Row) -> TaskCourse:
+    """Return the course of the nine columns that hold it."""
+    return TaskCourse(
+        status=TaskStatus(row[0]),
+        round=row[1],
+        work=None if row[2] is None else TaskWork(row[2]),
+        work_at=from_optional_column(row[3]),
+        cursor=row[4],
+        stop_requested_at=from_optional_column(row[5]),
+        started_at=from_optional_column(row[6]),
+        ended_at=from_optional_column(row[7]),
+        description=row[8],
     )
 
 
@@ -81,8 +118,11 @@ def device_upgrade_row(upgrade: DeviceUpgrade) -> tuple[Value, ...]:
         upgrade.application_id,
         upgrade.device_id,
         upgrade.package_id,
+        upgrade.position,
+        upgrade.attempt,
         upgrade.phase.value,
         upgrade.tally.value,
+        int(upgrade.retryable),
         int(upgrade.published_state),
         upgrade.command_id,
         upgrade.command_kind.value if upgrade.command_kind else None,
@@ -125,37 +165,41 @@ def changed_row(upgrade: DeviceUpgrade) -> tuple[Value, ...]:
         to_optional_column(upgrade.ended_at),
         upgrade.outcome.value if upgrade.outcome else None,
         upgrade.description,
+        int(upgrade.retryable),
     )
 
 
 def device_upgrade_of(row: Row) -> DeviceUpgrade:
     """Return the device upgrade of a row."""
-    command: Any = row[9]
+    command: Any = row[12]
     return DeviceUpgrade(
         device_upgrade_id=DeviceUpgradeId(row[0]),
         task_id=TaskId(row[1]),
         application_id=ApplicationId(row[2]),
         device_id=DeviceId(row[3]),
         package_id=PackageId(row[4]),
-        phase=UpgradePhase(row[5]),
-        tally=Tally(row[6]),
-        published_state=FirmwareUpdateState(row[7]),
-        command_id=None if row[8] is None else CommandId(row[8]),
+        position=row[5],
+        attempt=row[6],
+        phase=UpgradePhase(row[7]),
+        tally=Tally(row[8]),
+        retryable=bool(row[9]),
+        published_state=FirmwareUpdateState(row[10]),
+        command_id=None if row[11] is None else CommandId(row[11]),
         command_kind=None if command is None else CommandKind(command),
-        probed=bool(row[10]),
-        evidence=_evidence.decode(row[11]),
-        transfer_token=row[12],
-        source_version=row[13],
-        target_version=row[14],
-        current_version=row[15],
-        bytes_total=row[16],
-        created_at=from_column(row[17]),
-        started_at=from_optional_column(row[18]),
-        window_end=from_optional_column(row[19]),
-        waiting_ends_at=from_optional_column(row[20]),
-        phase_ends_at=from_optional_column(row[21]),
-        deadline_at=from_optional_column(row[22]),
-        ended_at=from_optional_column(row[23]),
-        outcome=None if row[24] is None else Outcome(row[24]),
-        description=row[25],
+        probed=bool(row[13]),
+        evidence=_evidence.decode(row[14]),
+        transfer_token=row[15],
+        source_version=row[16],
+        target_version=row[17],
+        current_version=row[18],
+        bytes_total=row[19],
+        created_at=from_column(row[20]),
+        started_at=from_optional_column(row[21]),
+        window_end=from_optional_column(row[22]),
+        waiting_ends_at=from_optional_column(row[23]),
+        phase_ends_at=from_optional_column(row[24]),
+        deadline_at=from_optional_column(row[25]),
+        ended_at=from_optional_column(row[26]),
+        outcome=None if row[27] is None else Outcome(row[27]),
+        description=row[28],
     )

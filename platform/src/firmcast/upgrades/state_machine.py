@@ -3,7 +3,7 @@
 `advance` is pure: an upgrade, an input and a time in; the new upgrade, an order for the device and facts for the log
 out. Its rules:
 
-* A closed upgrade stays closed: nothing changes it, nothing is told of it.
+* A closed upgrade stays closed: nothing changes it, nothing is told of it. A retry is another attempt (`try_again`).
 * State and result arrive apart and may be old; a verdict stands on both read together (`rules/evidence.py`).
 * An answer counts when it names the one order that waits; every other answer is old.
 * After a doubt (new registration, our own start, no answer) the next order is an inspection, and only after an
@@ -12,31 +12,34 @@ out. Its rules:
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
+from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 from firmcast.upgrades.limits import Limits
 from firmcast.upgrades.model import (
     CommandAnswered,
     CommandFailed,
     DeadlinePassed,
     DeviceUpgrade,
+    Evidence,
     Input,
     ResourcesReported,
     SeenAlive,
     SessionRenewed,
     StopRequested,
+    Tally,
     TaskBegan,
     TransferProgressed,
     UpgradePhase,
 )
-from firmcast.upgrades.rules import installing, looking, starting, transferring, wording
-from firmcast.upgrades.rules.evidence import failure
+from firmcast.upgrades.rules import installing, looking, starting, transferring
+from firmcast.upgrades.rules.evidence import TASK_CONFLICT
 from firmcast.upgrades.rules.turn import Decision, PublishedFact, Turn
 
-__all__ = ["TABLE", "Decision", "PublishedFact", "Rule", "advance", "refuse"]
+__all__ = ["TABLE", "Decision", "PublishedFact", "Rule", "advance", "refuse", "try_again"]
 
 SCHEDULED: Final = UpgradePhase.SCHEDULED
 WAITING: Final = UpgradePhase.WAITING
@@ -161,11 +164,41 @@ def advance(upgrade: DeviceUpgrade, told: Input, at: datetime, limits: Limits) -
 
 
 def refuse(upgrade: DeviceUpgrade, at: datetime, limits: Limits) -> Decision:
-    """Close a new upgrade of a device that is in another one."""
+    """Close a new upgrade of a device that is in another one; it is not tried again.
+
+    A retry follows at once, when the other upgrade is under way still; and if it is over, the device has what that one
+    was for, and which of the two is wanted is not ours to say.
+    """
     assert upgrade.phase is SCHEDULED
     turn = Turn(upgrade, at, limits)
-    turn.close(failure(wording.TASK_CONFLICT), clean_up=False)
+    turn.close(TASK_CONFLICT, clean_up=False)
     return turn.decision()
+
+
+def try_again(upgrade: DeviceUpgrade, at: datetime, transfer_token: str) -> DeviceUpgrade:
+    """Return the next attempt of an upgrade that has failed: a new beginning, under the same id.
+
+    What was told of the former attempt stays told; applications see the device climb again from Idle.
+    """
+    assert upgrade.retryable
+    return replace(
+        upgrade,
+        attempt=upgrade.attempt + 1,
+        phase=SCHEDULED,
+        tally=Tally.WAITING,
+        retryable=False,
+        published_state=FirmwareUpdateState.IDLE,
+        evidence=Evidence(),
+        transfer_token=transfer_token,
+        source_version=upgrade.current_version or upgrade.source_version,
+        started_at=None,
+        waiting_ends_at=None,
+        phase_ends_at=at,
+        deadline_at=at,
+        ended_at=None,
+        outcome=None,
+        description="",
+    )
 
 
 def _is_old(upgrade: DeviceUpgrade, told: Input, at: datetime) -> bool:

@@ -208,7 +208,7 @@ async def test_a_sleeping_device_is_waited_for_and_not_given_up(bench):
     ("targets", "policy"),
     [
         ({}, {}),
-        ({"device_groups": ("all",)}, {}),
+        ({"devices": ("x",), "device_groups": ("all",)}, {}),
         ({"devices": ("x",)}, {"retry_limit": 6}),
         ({"devices": ("x",)}, {"start_mode": StartMode.WINDOW}),
         ({"devices": ("x",)}, {"window_start": NOW, "window_end": NOW}),

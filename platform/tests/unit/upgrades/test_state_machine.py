@@ -122,7 +122,7 @@ def test_an_answer_to_an_order_that_was_replaced_is_old(driver):
 
 
 def test_quirk_1_the_last_idle_is_never_notified_but_read_after_the_registration(driver):
-    driver.executing().answer().notify(state=3).register().answer(state=0, result=1, firmware_version=OLD)
+    driver.executing().answer().notify(state=3).register().answer(state=0, result=1, firmware_version=NEW)
     assert driver.steps == [1, 2, 3, 0]
     assert ended(driver, Outcome.SUCCEEDED)
 

@@ -9,7 +9,9 @@ The whole outcome rule is in this module, as three functions of (state, result, 
 | transferring  | Idle, the target version, and a new registration or    | succeeded: it installed by itself          |
 |               | result 1 that is news                                  |                                            |
 | installing    | Idle, the target version, a new registration           | succeeded                                  |
-| installing    | Idle, result 1 that is news                            | succeeded                                  |
+| installing    | Idle, result 1 that is news, another version than it   | succeeded                                  |
+|               | had before, or none                                    |                                            |
+| installing    | Idle, result 1 that is news, the version it had before | nothing yet; at the end of the time failed |
 | installing    | Idle or Downloaded, a failing result that is news      | failed                                     |
 | installing    | Downloaded, having been Updating, result not deferred  | failed, the package was kept               |
 | installing    | anything else                                          | nothing yet: the deadline decides          |
@@ -34,6 +36,8 @@ class Verdict:
     outcome: Outcome
     tally: Tally
     description: str
+    final: bool = False
+    """True when another attempt would be senseless, however badly this one ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +49,19 @@ class Reading:
     version: str | None
 
 
-SUCCESS = Verdict(outcome=Outcome.SUCCEEDED, tally=Tally.SUCCEEDED, description=wording.SUCCEEDED)
+TASK_CONFLICT = Verdict(outcome=Outcome.FAILED, tally=Tally.FAILED, description=wording.TASK_CONFLICT, final=True)
+WINDOW_TOO_SHORT = Verdict(outcome=Outcome.CANCELLED, tally=Tally.STOPPED, description=wording.WINDOW_TOO_SHORT)
 
 
 def failure(description: str) -> Verdict:
     """Return the verdict that the device, or we, could not do it."""
     return Verdict(outcome=Outcome.FAILED, tally=Tally.FAILED, description=description)
+
+
+def success(upgrade: DeviceUpgrade) -> Verdict:
+    """Return the verdict that the device has done it."""
+    description = wording.describe_success(upgrade.target_version, upgrade.evidence.installed_version)
+    return Verdict(outcome=Outcome.SUCCEEDED, tally=Tally.SUCCEEDED, description=description)
 
 
 def parse_state(value: int | None) -> FirmwareUpdateState | None:
@@ -68,6 +79,8 @@ def reading_of(told: ResourcesReported) -> Reading | None:
 
 def weigh(evidence: Evidence, told: ResourcesReported) -> Evidence:
     """Return the evidence with what was told added."""
+    if told.firmware_version is not None and evidence.executed_at is not None:
+        evidence = replace(evidence, installed_version=told.firmware_version)
     changed = evidence.result_changed or told.state == DOWNLOADING
     if told.result is None:
         return replace(evidence, result_changed=changed)
@@ -103,7 +116,7 @@ def judge_transfer(upgrade: DeviceUpgrade, reading: Reading) -> Verdict | None:
         return None
     says_so = tells_success(evidence, reading.result) and reading.version == upgrade.target_version
     if says_so or _runs_target_after_registration(upgrade, reading):
-        return SUCCESS
+        return success(upgrade)
     if reading.result == UpdateResult.CONNECTION_LOST and evidence.registered_anew:
         return None
     # After the last byte an Idle device has dropped the package, even if its result is the same as the last time.
@@ -118,10 +131,11 @@ def judge_install(upgrade: DeviceUpgrade, reading: Reading) -> Verdict | None:
     evidence = upgrade.evidence
     if reading.state in (DOWNLOADING, UPDATING):
         return None
-    if reading.state is IDLE and (
-        _runs_target_after_registration(upgrade, reading) or tells_success(evidence, reading.result)
-    ):
-        return SUCCESS
+    if reading.state is IDLE and _runs_target_after_registration(upgrade, reading):
+        return success(upgrade)
+    if reading.state is IDLE and tells_success(evidence, reading.result):
+        # What a device says of itself is believed, but not against what it runs: it may have fallen back.
+        return None if _runs_what_it_had(upgrade) else success(upgrade)
     if tells_failure(evidence, reading.result):
         return failure(wording.describe_failure(reading.result))
     deferred = reading.result == UpdateResult.DEFERRED
@@ -130,22 +144,30 @@ def judge_install(upgrade: DeviceUpgrade, reading: Reading) -> Verdict | None:
     return None
 
 
-def judge_at_the_end(upgrade: DeviceUpgrade, reading: Reading | None) -> Verdict:
+def judge_at_the_end(upgrade: DeviceUpgrade, reading: Reading | None, *, window_is_over: bool) -> Verdict:
     """Return the verdict when the time of the phase is over; `reading` is what the last probe told, if anything."""
     installing = upgrade.phase in (UpgradePhase.EXECUTING, UpgradePhase.VERIFYING)
     idle_or_silent = reading is None or reading.state is IDLE
     result = upgrade.evidence.last_result
     if installing and idle_or_silent:
-        if tells_success(upgrade.evidence, result):
-            return SUCCESS
         if reading is not None and reading.version == upgrade.target_version:
             # It has had all its time, is at rest, and runs what was wanted: the lack of a registration proves nothing.
-            return SUCCESS
+            return success(upgrade)
+        if tells_success(upgrade.evidence, result):
+            return failure(wording.OLD_VERSION) if _runs_what_it_had(upgrade) else success(upgrade)
     if tells_failure(upgrade.evidence, result):
         return failure(wording.describe_failure(result))
     if upgrade.phase is UpgradePhase.VERIFYING and reading is not None and reading.state is IDLE:
         return failure(wording.NO_EVIDENCE)
+    if not installing and window_is_over:
+        return WINDOW_TOO_SHORT
     return Verdict(outcome=Outcome.FAILED, tally=Tally.TIMED_OUT, description=wording.TIMEOUTS[upgrade.phase])
+
+
+def _runs_what_it_had(upgrade: DeviceUpgrade) -> bool:
+    """Tell whether the device told, after the order to install, that its version is the one from before."""
+    told = upgrade.evidence.installed_version
+    return bool(told) and told == upgrade.source_version and told != upgrade.target_version
 
 
 def _runs_target_after_registration(upgrade: DeviceUpgrade, reading: Reading) -> bool:

@@ -16,6 +16,7 @@ from firmcast.upgrades.model import (
 )
 from firmcast.upgrades.rules import wording
 from firmcast.upgrades.rules.evidence import (
+    WINDOW_TOO_SHORT,
     Reading,
     failure,
     judge_install,
@@ -36,7 +37,7 @@ _REPETITIONS_LIMIT: Final = 1
 def renew(turn: Turn, renewed: SessionRenewed) -> None:
     """Look at a device that came back, or that we lost sight of: it may run the new firmware."""
     if renewed.newly_registered:
-        turn.note(registered_anew=True)
+        turn.note(registered_anew=True, installed_version=None)
         if turn.upgrade.phase is UpgradePhase.EXECUTING:
             turn.enter(UpgradePhase.VERIFYING, _verifying_ends_at(turn))
             turn.arm()
@@ -161,6 +162,9 @@ def _never_began(upgrade: DeviceUpgrade, reading: Reading) -> bool:
 
 def _execute_again(turn: Turn) -> None:
     """Repeat an order that never reached the device, with new time after a new registration."""
+    if turn.window_is_over:
+        turn.close(WINDOW_TOO_SHORT, clean_up=True)
+        return
     evidence = turn.upgrade.evidence
     if evidence.registered_anew:
         if evidence.repeated_executions >= _REPETITIONS_LIMIT:

@@ -27,4 +27,5 @@ def look_or_judge(turn: Turn, _passed: DeadlinePassed) -> None:
 
 def judge(turn: Turn, reading: Reading | None) -> None:
     """Close, since the time of the phase is over."""
-    turn.conclude(judge_at_the_end(turn.upgrade, reading), None if reading is None else reading.state)
+    verdict = judge_at_the_end(turn.upgrade, reading, window_is_over=turn.window_is_over)
+    turn.conclude(verdict, None if reading is None else reading.state)

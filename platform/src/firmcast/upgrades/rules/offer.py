@@ -4,7 +4,7 @@ from firmcast.devices.model import CommandKind
 from firmcast.lwm2m.firmware_update import DeliveryMethod, Protocol, parse_delivery_method, parse_protocols
 from firmcast.upgrades.model import DeviceUpgrade, Evidence, ResourcesReported
 from firmcast.upgrades.rules import wording
-from firmcast.upgrades.rules.evidence import failure, parse_state
+from firmcast.upgrades.rules.evidence import WINDOW_TOO_SHORT, failure, parse_state
 from firmcast.upgrades.rules.turn import Turn
 
 
@@ -34,6 +34,9 @@ def is_ours(upgrade: DeviceUpgrade, told: ResourcesReported) -> bool:
 
 def start_transfer(turn: Turn, told: ResourcesReported) -> None:
     """Give an Idle device the package, and keep what it told as the baseline for its later results."""
+    if turn.window_is_over:
+        turn.conclude(WINDOW_TOO_SHORT, parse_state(told.state))
+        return
     kind = choose_transfer(told, prefer_write=turn.limits.prefer_write)
     if kind is None:
         turn.conclude(failure(wording.NO_COMMON_METHOD), parse_state(told.state))

@@ -16,7 +16,7 @@ from firmcast.upgrades.model import (
     UpgradePhase,
 )
 from firmcast.upgrades.rules import wording
-from firmcast.upgrades.rules.evidence import Verdict, failure, parse_state
+from firmcast.upgrades.rules.evidence import WINDOW_TOO_SHORT, Verdict, failure, parse_state
 from firmcast.upgrades.rules.ladder import IDLE
 from firmcast.upgrades.rules.offer import is_ours, start_transfer
 from firmcast.upgrades.rules.transferring import adopt
@@ -35,12 +35,10 @@ _STOPPED = Verdict(outcome=Outcome.CANCELLED, tally=Tally.STOPPED, description=w
 
 def begin(turn: Turn, began: TaskBegan) -> None:
     """Begin with the device, unless its window has closed meanwhile."""
-    window_end = turn.upgrade.window_end
-    if window_end is not None and turn.at >= window_end:
+    if turn.window_is_over:
         turn.close(_WINDOW_OVER, clean_up=False)
         return
-    ends_at = turn.at + turn.limits.waiting
-    turn.change(waiting_ends_at=ends_at if window_end is None else min(ends_at, window_end))
+    turn.change(waiting_ends_at=turn.at + turn.limits.waiting)
     if began.online:
         _inspect(turn)
     else:
@@ -67,11 +65,12 @@ def came_online(turn: Turn, _sign: SessionRenewed | SeenAlive | ResourcesReporte
 
 def give_up_waiting(turn: Turn, _passed: DeadlinePassed) -> None:
     """Close: the device did not come, and a probe would have nobody to reach."""
-    window_end = turn.upgrade.window_end
-    if window_end is not None and turn.at >= window_end:
+    if turn.window_is_over:
         turn.close(_WINDOW_OVER, clean_up=False)
+    elif turn.upgrade.started_at is not None:
+        turn.close(_timed_out(wording.NOT_ONLINE), clean_up=False)
     else:
-        turn.close(_timeout(turn), clean_up=False)
+        turn.close(_timed_out(wording.TIMEOUTS[UpgradePhase.WAITING]), clean_up=False)
 
 
 # --- INSPECTING -------------------------------------------------------------------------------------------------
@@ -111,9 +110,12 @@ def failed(turn: Turn, failed: CommandFailed) -> None:
 
 
 def give_up_inspecting(turn: Turn, _passed: DeadlinePassed) -> None:
-    """Inspect once more, then close."""
+    """Inspect once more, then close; at once when the window is over, since nothing could follow."""
+    if turn.window_is_over:
+        turn.close(WINDOW_TOO_SHORT, clean_up=False)
+        return
     if turn.upgrade.probed:
-        turn.close(_timeout(turn), clean_up=False)
+        turn.close(_timed_out(wording.TIMEOUTS[UpgradePhase.INSPECTING]), clean_up=False)
         return
     turn.order(CommandKind.INSPECT)
     turn.change(probed=True, deadline_at=turn.at + turn.limits.probe)
@@ -155,6 +157,5 @@ def _wait(turn: Turn) -> None:
         give_up_waiting(turn, DeadlinePassed())
 
 
-def _timeout(turn: Turn) -> Verdict:
-    words = wording.TIMEOUTS[turn.upgrade.phase]
+def _timed_out(words: str) -> Verdict:
     return Verdict(outcome=Outcome.FAILED, tally=Tally.TIMED_OUT, description=words)

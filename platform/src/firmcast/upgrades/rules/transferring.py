@@ -19,6 +19,7 @@ from firmcast.upgrades.model import (
 )
 from firmcast.upgrades.rules import wording
 from firmcast.upgrades.rules.evidence import (
+    WINDOW_TOO_SHORT,
     Reading,
     Verdict,
     failure,
@@ -47,6 +48,7 @@ def progress(turn: Turn, progressed: TransferProgressed) -> None:
     """Tell of a written package that it is downloading, since its device may not; look soon after the last byte."""
     if turn.upgrade.evidence.transfer_kind is CommandKind.TRANSFER_BY_WRITE:
         _publish_unseen_download(turn)
+    _note_download(turn, ended=progressed.finished)
     if progressed.finished:
         turn.note(transfer_finished=True)
         turn.hold(turn.limits.probe)
@@ -156,9 +158,23 @@ def _broke_off(evidence: Evidence) -> bool:
     return is_written and (evidence.registered_anew or not evidence.transfer_finished)
 
 
+def _note_download(turn: Turn, *, ended: bool) -> None:
+    """Keep when the bytes began to flow and when the last one was there, as far as either is seen."""
+    evidence = turn.upgrade.evidence
+    if evidence.download_began_at is None and not ended:
+        turn.note(download_began_at=turn.at)
+    elif evidence.downloaded_at is None and ended:
+        turn.note(downloaded_at=turn.at)
+
+
 def _advance_to(turn: Turn, state: FirmwareUpdateState) -> None:
     turn.publish(state)
-    if state is DOWNLOADED:
+    if state in (DOWNLOADING, DOWNLOADED):
+        _note_download(turn, ended=state is DOWNLOADED)
+    if state is DOWNLOADED and turn.window_is_over:
+        # To install now would be outside the window: the device is to drop what it has.
+        turn.close(WINDOW_TOO_SHORT, clean_up=True)
+    elif state is DOWNLOADED:
         turn.enter(UpgradePhase.EXECUTING)
         turn.note(executed_at=turn.at, registered_anew=False)
         turn.order(CommandKind.EXECUTE)
@@ -217,6 +233,7 @@ def _offered(turn: Turn, told: ResourcesReported, *, written: bool) -> None:
     if written:
         turn.note(transfer_finished=True)
         _publish_unseen_download(turn)
+        _note_download(turn, ended=True)
     report(turn, told)
     if turn.upgrade.phase is not UpgradePhase.TRANSFERRING:
         return

@@ -17,6 +17,9 @@ READS: Final = (CommandKind.INSPECT, CommandKind.PROBE)
 
 TRANSFERS: Final = (CommandKind.TRANSFER_BY_URI, CommandKind.TRANSFER_BY_WRITE)
 
+_INSTALLING: Final = (UpgradePhase.EXECUTING, UpgradePhase.VERIFYING)
+_ENDED_BADLY: Final = (Tally.FAILED, Tally.TIMED_OUT)
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedFact:
@@ -67,6 +70,12 @@ class Turn:
         ends_at = self.upgrade.phase_ends_at
         return ends_at is not None and self.at >= ends_at
 
+    @property
+    def window_is_over(self) -> bool:
+        """True when the task has a window and nothing may begin any more: no transfer, no installation."""
+        window_end = self.upgrade.window_end
+        return window_end is not None and self.at >= window_end
+
     # ------------------------------------------------------------------ records
 
     def change(self, **changes: Any) -> None:
@@ -109,8 +118,11 @@ class Turn:
     # ------------------------------------------------------------------ time
 
     def enter(self, phase: UpgradePhase, ends_at: datetime | None = None) -> None:
-        """Go to a phase, which ends at `ends_at`, or else after its limit."""
+        """Go to a phase, which ends at `ends_at`, or else after its limit; at the window's end unless it installs."""
         ends_at = self.at + self.limits.of(phase) if ends_at is None else ends_at
+        window_end = self.upgrade.window_end
+        if window_end is not None and phase not in _INSTALLING:
+            ends_at = min(ends_at, window_end)
         waits = phase in (UpgradePhase.SCHEDULED, UpgradePhase.WAITING)
         tally = Tally.WAITING if waits else Tally.PROCESSING
         self.change(phase=phase, tally=tally, phase_ends_at=ends_at, deadline_at=ends_at, probed=False)
@@ -181,6 +193,7 @@ class Turn:
         self.change(
             phase=UpgradePhase.CLOSED,
             tally=verdict.tally,
+            retryable=verdict.tally in _ENDED_BADLY and not verdict.final,
             outcome=verdict.outcome,
             description=verdict.description,
             ended_at=self.at,

@@ -1,6 +1,8 @@
 """Why an upgrade ended is said in the vendor's words where it has words for it, since applications show or match them.
 
-Source: contract page, section 6, the reasons of a device's failure.
+A text is the vendor's, or begins with the vendor's and tells more after a colon; the vendor has no words for some ends
+that occur here. One of its texts is never used: cells are not asked for. Source: contract page,
+section 6, the reasons of a device's failure.
 """
 
 from collections.abc import Mapping
@@ -16,13 +18,20 @@ NO_FIRMWARE_OBJECT: Final = (
     "The task failed to start, unable to find protocol service based on device information:"
     " the device told no firmware update state"
 )
-BUSY: Final = "Device Abnormal: it is busy with a firmware update that is not this one"
-NO_COMMON_METHOD: Final = "Device Abnormal: it fetches packages only, and by no protocol that is offered"
+NOT_ONLINE: Final = "Device Abnormal is not online"
+"""It was there, and answers no more; who never came is told of by the time-out of waiting."""
+BUSY: Final = "Task Conflict: the device is busy with a firmware update that is not this one"
+NO_COMMON_METHOD: Final = "Unsupported protocol: the device fetches packages only, and by none that is offered"
 NO_BYTES: Final = "The bytes of the package cannot be read"
 STOPPED: Final = "The upgrade was stopped"
 WINDOW_OVER: Final = "The upgrade was stopped: the device did not come online within the window of the task"
+WINDOW_TOO_SHORT: Final = (
+    "The upgrade was stopped: the device had not got the package when the window of the task ended"
+)
+NOBODY_MATCHES: Final = "No device of the groups has the device type, the model and the manufacturer of the task"
 SUCCEEDED: Final = "The firmware was updated"
 NO_EVIDENCE: Final = "Firmware update failed: the device came back Idle with neither a result nor the target version"
+OLD_VERSION: Final = "Firmware update failed: the device tells success, and still runs the version that it had"
 PACKAGE_KEPT: Final = "Firmware update failed: the device did not install the package, and kept it"
 DROPPED: Final = "Connection lost during downloading process: the device dropped the package and gave no reason"
 
@@ -47,6 +56,11 @@ TIMEOUTS: Final[Mapping[UpgradePhase, str]] = MappingProxyType(
         UpgradePhase.VERIFYING: "Updating timeout and query device version for check timeout",
     }
 )
+
+
+def describe_success(wanted: str, told: str | None) -> str:
+    """Return what a success is called; where the device names its new firmware otherwise, that is said."""
+    return SUCCEEDED if not told or told == wanted else f"{SUCCEEDED}; the device calls its version {told!r}"
 
 
 def describe_failure(result: int) -> str:

@@ -188,18 +188,34 @@ CREATE TABLE upgrade_task (
     model             TEXT    NOT NULL,
     manufacturer_name TEXT    NOT NULL,
     targets           TEXT    NOT NULL,
+    created_at        INTEGER NOT NULL,
+    idempotency_key   TEXT    NOT NULL,
+    request_digest    TEXT    NOT NULL,
     start_mode        TEXT    NOT NULL,
     window_start      INTEGER,
     window_end        INTEGER,
     retry_limit       INTEGER NOT NULL,
+    -- Only what follows changes.
     status            TEXT    NOT NULL,
-    created_at        INTEGER NOT NULL,
+    round             INTEGER NOT NULL,
+    work              TEXT,
+    work_at           INTEGER,
+    work_cursor       TEXT    NOT NULL,
+    stop_requested_at INTEGER,
     started_at        INTEGER,
-    ended_at          INTEGER
+    ended_at          INTEGER,
+    description       TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX upgrade_task_by_application ON upgrade_task (application_id, created_at, task_id);
+-- A task can name many devices, so its row is long: lists are filtered and counted in an index alone.
+CREATE INDEX upgrade_task_by_application
+    ON upgrade_task (application_id, created_at, task_id, status, device_type, model, manufacturer_name);
+CREATE INDEX upgrade_task_by_creation
+    ON upgrade_task (created_at, task_id, status, device_type, model, manufacturer_name);
 CREATE INDEX upgrade_task_open ON upgrade_task (package_id) WHERE ended_at IS NULL;
+CREATE INDEX upgrade_task_open_of_application ON upgrade_task (application_id) WHERE ended_at IS NULL;
+CREATE INDEX upgrade_task_by_work ON upgrade_task (work_at) WHERE work_at IS NOT NULL;
+CREATE UNIQUE INDEX upgrade_task_by_key ON upgrade_task (application_id, idempotency_key) WHERE idempotency_key <> '';
 
 -- How many devices of a task count as what; moved in the transaction that moves the device.
 CREATE TABLE upgrade_task_tally (
@@ -215,8 +231,11 @@ CREATE TABLE device_upgrade (
     application_id    TEXT    NOT NULL,
     device_id         TEXT    NOT NULL,
     package_id        TEXT    NOT NULL,
+    position          INTEGER NOT NULL,
+    attempt           INTEGER NOT NULL,
     phase             TEXT    NOT NULL,
     tally             TEXT    NOT NULL,
+    retryable         INTEGER NOT NULL,
     published_state   INTEGER NOT NULL,
     command_id        INTEGER,
     command_kind      TEXT,
@@ -238,8 +257,12 @@ CREATE TABLE device_upgrade (
     description       TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX device_upgrade_by_task ON device_upgrade (task_id, device_upgrade_id);
-CREATE INDEX device_upgrade_by_device ON device_upgrade (device_id, task_id);
+CREATE UNIQUE INDEX device_upgrade_by_task ON device_upgrade (task_id, position);
+CREATE INDEX device_upgrade_by_tally ON device_upgrade (task_id, tally, position);
+-- Those that another round of their task is about.
+CREATE INDEX device_upgrade_retryable ON device_upgrade (task_id, attempt, position) WHERE retryable = 1;
+-- A device is in a task once.
+CREATE UNIQUE INDEX device_upgrade_by_device ON device_upgrade (device_id, task_id);
 CREATE INDEX device_upgrade_by_deadline ON device_upgrade (deadline_at) WHERE deadline_at IS NOT NULL;
 -- A device is in one upgrade at the most that has begun and has not ended.
 CREATE UNIQUE INDEX device_upgrade_begun ON device_upgrade (device_id) WHERE phase NOT IN ('scheduled', 'closed');

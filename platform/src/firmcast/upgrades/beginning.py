@@ -1,0 +1,71 @@
+"""An upgrade begins with its device when its task's turn has come, unless the device is in another upgrade."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from firmcast.db.port import Transaction
+from firmcast.devices import registrations
+from firmcast.devices.model import Registration
+from firmcast.ids import DeviceId, TaskId
+from firmcast.upgrades.limits import Limits
+from firmcast.upgrades.model import DeviceUpgrade, StartMode, TaskBegan, UpgradePhase
+from firmcast.upgrades.state_machine import Decision, advance, refuse
+from firmcast.upgrades.store import device_upgrades
+
+_AWAKE: Final = timedelta(seconds=93)
+"""How long a sleepy device listens after it was heard: MAX_TRANSMIT_WAIT of RFC 7252 4.8.2, the default of LwM2M."""
+
+
+class Beginning:
+    """What is known of some devices that upgrades are to begin with; each of them is taken by the first."""
+
+    def __init__(
+        self,
+        *,
+        awake: set[DeviceId],
+        busy: set[DeviceId],
+        modes: Mapping[TaskId, StartMode],
+        limits: Limits,
+        now: datetime,
+    ) -> None:
+        self._awake = awake
+        self._busy = busy
+        self._modes = modes
+        self._limits = limits
+        self._now = now
+
+    def decide(self, upgrade: DeviceUpgrade) -> Decision:
+        """Begin an upgrade that is scheduled, or close it since its device is in another one."""
+        if upgrade.device_id in self._busy:
+            return refuse(upgrade, self._now, self._limits)
+        waits = self._modes[upgrade.task_id] is StartMode.ON_REGISTRATION
+        began = TaskBegan(upgrade.device_id in self._awake and not waits)
+        decision = advance(upgrade, began, self._now, self._limits)
+        if decision.upgrade.phase is not UpgradePhase.CLOSED:
+            self._busy.add(upgrade.device_id)
+        return decision
+
+
+async def beginning(
+    tx: Transaction,
+    device_ids: Sequence[DeviceId],
+    modes: Mapping[TaskId, StartMode],
+    *,
+    limits: Limits,
+    now: datetime,
+) -> Beginning:
+    """Find out about the devices that upgrades of tasks with these modes are to begin with."""
+    live = await registrations.of_devices(tx, device_ids, now)
+    return Beginning(
+        awake={device_id for device_id, registration in live.items() if _is_awake(registration, now)},
+        busy=await device_upgrades.busy(tx, device_ids),
+        modes=modes,
+        limits=limits,
+        now=now,
+    )
+
+
+def _is_awake(registration: Registration, now: datetime) -> bool:
+    """Tell whether a registered device can be talked to; one that sleeps is waited for until it shows itself."""
+    return not registration.queue_mode or now - registration.updated_at < _AWAKE

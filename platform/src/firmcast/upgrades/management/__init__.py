@@ -1,0 +1,1 @@
+"""Upgrade tasks as an operator sees and stops them."""

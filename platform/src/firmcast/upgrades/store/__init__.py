@@ -1,0 +1,1 @@
+"""The tables of upgrades: tasks with their counts, and the upgrades of their devices."""
