@@ -39,6 +39,9 @@ NO_DETAILS = DeviceDetails()
 ReleaseDevice = Callable[[Transaction, DeviceId, datetime], Awaitable[None]]
 """Ends what others are doing with a device that is about to be deleted, or raises ConflictError."""
 
+JoinGroup = Callable[[Transaction, ApplicationId, str, DeviceId], Awaitable[object]]
+"""Puts a new device into the group of this id, or raises RefusedError."""
+
 
 class AlreadyBoundError(ConflictError):
     """A device of this endpoint name is known and has registered already."""

@@ -1,6 +1,10 @@
 """Devices as applications register, read, change and delete them. Contract page, section 7.
 
 Registering, refreshing and reading answer 200 with a body, modifying and deleting 204 without one.
+
+Clients send every unset value as null, numbers and booleans as texts, and keys that this platform has no use for, such
+as `customFields`, `tags` and the object `location`: all of that is taken, and such keys are passed over. A number
+where a text belongs is taken for its digits, since an IMEI looks like one.
 """
 
 from datetime import datetime
@@ -12,8 +16,15 @@ from firmcast_sdk.wire.decoding import Hints, Required, Short, WireEnum
 
 DEVICE_CREDENTIALS_PATH: Final = "/iocm/app/reg/v1.1.0/deviceCredentials"
 DEVICE_CREDENTIAL_PATH: Final = "/iocm/app/reg/v1.1.0/deviceCredentials/{device_id}"
+CREDENTIALS_V2_PATH: Final = "/iocm/app/reg/v2.0.0/deviceCredentials"
 DEVICES_PATH: Final = "/iocm/app/dm/v1.4.0/devices"
 DEVICE_PATH: Final = "/iocm/app/dm/v1.4.0/devices/{device_id}"
+OLDER_REGISTRATION_PATHS: Final = ("/iocm/app/reg/v1.1.0/devices", "/iocm/app/reg/v1.2.0/devices")
+OLDER_DEVICES_PATHS: Final = (
+    "/iocm/app/dm/v1.3.0/devices",
+    "/iocm/app/dm/v1.2.0/devices",
+    "/iocm/app/dm/v1.1.0/devices",
+)
 DEFAULT_TIMEOUT: Final = 180  # seconds in which a new device must come; 0 = no limit
 DEFAULT_PAGE_SIZE: Final = 1  # the contract's own, odd as it is
 
@@ -44,6 +55,20 @@ class Sort(WireEnum):
     DESC = "DESC"
 
 
+class RegisteredDeviceInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a registration says of a device beside its identity; what else stands there is for the device to tell."""
+
+    node_id: Short | None = None
+    name: Short | None = None
+    manufacturer_id: Short | None = None
+    manufacturer_name: Short | None = None
+    location: Annotated[str, Hints(limit=1024)] | None = None
+    device_type: Short | None = None
+    model: Short | None = None
+    protocol_type: Short | None = None
+    mute: Short | None = None
+
+
 class RegisterDeviceRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The body that registers a device; `psk` is 8 to 32 hexadecimal digits, which the platform checks."""
 
@@ -57,12 +82,45 @@ class RegisterDeviceRequest(msgspec.Struct, frozen=True, kw_only=True, rename="c
     product_id: Short | None = None
     device_name: Short | None = None
     group_id: Short | None = None
+    account: Short | None = None
+    device_info: RegisteredDeviceInfo | None = None
+
+
+class RegisterSecretDeviceRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The body that registers a device of the kind that knows a secret; the node id stands in `device_info`.
+
+    `secret` and `mqtt_connect` are about another protocol than ours: they are taken, and the former is answered.
+    """
+
+    device_info: RegisteredDeviceInfo
+    end_user_id: Short | None = None
+    organization: Short | None = None
+    region: Short | None = None
+    timezone: Short | None = None
+    mqtt_connect: bool | None = None
+    product_id: Short | None = None
+    secret: Short | None = None
+    verify_code: Short | None = None
+    psk: Short | None = None
+    timeout: Timeout | None = None
+    is_secure: bool | None = None
+    imsi: Short | None = None
 
 
 class RegisterDeviceResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The new device's id and what it authenticates with; `timeout` goes out as a number."""
 
     device_id: Required
+    verify_code: str
+    timeout: int
+    psk: str
+
+
+class RegisterSecretDeviceResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The same, and the secret that was given; null when none was."""
+
+    device_id: Required
+    secret: str | None = None
     verify_code: str
     timeout: int
     psk: str
@@ -122,6 +180,7 @@ class ModifyDeviceRequest(msgspec.Struct, frozen=True, kw_only=True, rename="cam
     is_secure: bool | None = None
     psk: Short | None = None
     imsi: Short | None = None
+    ip: Short | None = None
 
 
 class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -169,7 +228,10 @@ class DeviceService(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One device as the queries give it; `gateway_id` is its own id when it is connected directly."""
+    """One device as the queries give it.
+
+    A device that is connected directly is a gateway: its `gateway_id` is its own id, its `node_type` GATEWAY.
+    """
 
     device_id: Required
     gateway_id: str
@@ -190,7 +252,10 @@ class DeviceList(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class DeviceQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The filters of the device list; `gateway_id` or `page_no` must be given, which the platform checks."""
+    """The filters of the device list; `gateway_id` or `page_no` must be given, which the platform checks.
+
+    `select` is taken and changes nothing: the answer has no place for an IMSI.
+    """
 
     app_id: Short | None = None
     gateway_id: Short | None = None
