@@ -26,6 +26,7 @@ from firmcast.ids import ApplicationId, UploadId
 _WRITE_BYTES = 1 << 20
 _SYNC_BYTES = 4 << 20
 _SWEPT_AT_ONCE = 100
+_FIRST_CHUNK_SECONDS = 0.1
 
 _log = structlog.get_logger()
 
@@ -257,19 +258,25 @@ async def _flush(file: PartialFile, pending: bytearray) -> None:
 
 
 async def _until(asked: asyncio.Event, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    """Yield the chunks until `asked` is set."""
+    """Yield the chunks until `asked` is set; but one at least, if it comes soon.
+
+    Without it, senders that take the upload from each other might all get nowhere.
+    """
     asking = asyncio.ensure_future(asked.wait())
     coming: asyncio.Future[bytes | None] | None = None
     try:
-        while not asked.is_set():
+        while True:
+            first = coming is None
             coming = asyncio.ensure_future(_next(chunks))
             await asyncio.wait({coming, asking}, return_when=asyncio.FIRST_COMPLETED)
-            if not coming.done():
-                return
-            chunk = coming.result()
+            if first:
+                await asyncio.wait({coming}, timeout=_FIRST_CHUNK_SECONDS if asked.is_set() else None)
+            chunk = coming.result() if coming.done() else None
             if chunk is None:
                 return
             yield chunk
+            if asked.is_set():
+                return
     finally:
         asking.cancel()
         if coming is not None and not coming.done():
