@@ -46,12 +46,12 @@ def working(course: TaskCourse, work: TaskWork, at: datetime) -> TaskCourse:
 def worked(course: TaskCourse, batch: Batch, now: datetime) -> TaskCourse:
     """Return the course after a batch of its work.
 
-    After one that was not the last, its turn comes after that of others who wait. A round that has been begun with all
-    its devices is the present one.
+    After one that was not the last, its turn comes after that of others who wait. A round that has been begun with any
+    device is the present one.
     """
     if batch.cursor is not None:
         return replace(course, work_at=now, cursor=batch.cursor)
-    is_next_round = course.work is TaskWork.RETRYING
+    is_next_round = course.work is TaskWork.RETRYING and (batch.size > 0 or course.cursor != "")
     return replace(course, work=None, work_at=None, cursor="", round=course.round + is_next_round)
 
 

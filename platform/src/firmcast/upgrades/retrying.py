@@ -5,6 +5,7 @@ turns them into devices of the next attempt, so whatever is killed in between go
 """
 
 from datetime import datetime
+from typing import Final
 
 from firmcast.db.port import Transaction
 from firmcast.events.log import EventLog
@@ -17,6 +18,9 @@ from firmcast.upgrades.limits import Limits
 from firmcast.upgrades.model import UpgradeTask
 from firmcast.upgrades.state_machine import try_again
 from firmcast.upgrades.store import device_upgrades
+
+_BEGUN: Final = "begun"
+"""A cursor that points nowhere: it only tells that a batch was done."""
 
 
 async def begin_again(
@@ -35,4 +39,4 @@ async def begin_again(
     for ended in failed:
         changes.begin_again(ended, try_again(ended, now, new_secret(16)), start.decide, now)
     await changes.write(tx, log=log, now=now)
-    return Batch(size=len(failed), cursor="" if len(failed) == limit else None)
+    return Batch(size=len(failed), cursor=_BEGUN if len(failed) == limit else None)

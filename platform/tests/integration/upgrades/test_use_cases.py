@@ -9,16 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmcast.clock import SystemClock
-from firmcast.db.sqlite import SqliteDatabase
 from firmcast.devices import commands, registrations
-from firmcast.devices import use_cases as devices
 from firmcast.errors import ConflictError, InvalidValueError, NotFoundError
-from firmcast.events import use_cases as events
-from firmcast.events.log import EventLog
 from firmcast.events.model import FirmwareUpgradeEnded, Outcome
-from firmcast.firmware import use_cases as firmware
-from firmcast.firmware.model import PackageMetadata, StoredFile
-from firmcast.ids import ApplicationId, PackageId
+from firmcast.ids import ApplicationId
 from firmcast.settings import UpgradeSettings
 from firmcast.upgrades import use_cases
 from firmcast.upgrades.engine import UpgradeEngine
@@ -36,82 +30,9 @@ from firmcast.upgrades.model import (
     UpgradePolicy,
 )
 
-NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 APPLICATION = ApplicationId("application")
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LIMITS = limits_of(UpgradeSettings())
-
-
-class Bench:
-    """A store with a package and devices, and the calls of the gateway and the engine."""
-
-    def __init__(self, database: SqliteDatabase) -> None:
-        self.database = database
-        self.log = EventLog(encode=lambda event: str(event.sequence).encode())
-        self.now = NOW
-        self.package_id = PackageId("")
-        self.device_ids = []
-
-    async def prepare(self, count: int) -> "Bench":
-        metadata = PackageMetadata(
-            name="a", version="2.0", device_type="", model="", manufacturer_name="", protocol_type="", description=""
-        )
-        stored = StoredFile(digest="0" * 64, size=1000)
-        package = await self.database.write(firmware.record, APPLICATION, metadata, stored, NOW)
-        self.package_id = package.package_id
-        for number in range(count):
-            made = await self.database.write(
-                devices.create, APPLICATION, f"ep-{number}", f"ep-{number}", NOW, log=self.log
-            )
-            self.device_ids.append(made.device_id)
-        return self
-
-    async def create(self, *device_ids, **policy):
-        targets = TargetSelection(devices=tuple(device_ids or self.device_ids))
-        return await self.database.write(
-            use_cases.create_task, APPLICATION, self.package_id, targets, UpgradePolicy(**policy), self.now
-        )
-
-    async def pass_time(self, **parts):
-        self.now += timedelta(**parts)
-        await self.database.write(use_cases.pass_time, log=self.log, limits=LIMITS, now=self.now, limit=1000)
-        return await self.database.read(use_cases.next_deadline)
-
-    async def report(self, *reports):
-        await self.database.write(use_cases.record_reports, list(reports), log=self.log, limits=LIMITS, now=self.now)
-
-    async def tell(self, device_id, told):
-        await self.report(DeviceReport(device_id=device_id, input=told, occurred_at=self.now))
-
-    async def answer(self, device_id, **resources):
-        (command,) = await self.database.read(commands.waiting, [device_id])
-        told = CommandAnswered(command_id=command.command_id, resources=ResourcesReported(**resources))
-        await self.tell(device_id, told)
-
-    async def upgrade(self, device_id, *, version="2.0", result=1):
-        """Bring a device from its registration to its end."""
-        await self.tell(device_id, SessionRenewed(newly_registered=True))
-        await self.answer(device_id, state=0, result=0, firmware_version="1.0", protocols=(0,), delivery_method=0)
-        await self.answer(device_id)
-        await self.tell(device_id, ResourcesReported(state=1, result=0))
-        await self.tell(device_id, ResourcesReported(state=2))
-        await self.answer(device_id)
-        await self.tell(device_id, ResourcesReported(state=3))
-        await self.tell(device_id, SessionRenewed(newly_registered=True))
-        await self.answer(device_id, state=0, result=result, firmware_version=version)
-
-    async def task(self, task):
-        return await self.database.read(use_cases.find_task, APPLICATION, task.task_id)
-
-    async def history(self, device_id):
-        """Return what was told of upgrades of the device; its numbers are those of all that was told of it."""
-        everything = await self.database.read(events.of_device, device_id)
-        assert [event.sequence for event in everything] == list(range(1, len(everything) + 1))
-        return [event for event in everything if event.task_id is not None]
-
-
-@pytest.fixture
-async def bench(database):
-    return await Bench(database).prepare(3)
 
 
 async def test_a_task_counts_its_devices_to_the_end(bench):
@@ -287,10 +208,10 @@ REPORT = st.tuples(
 
 @settings(max_examples=20, deadline=None)
 @given(batches=st.lists(st.lists(REPORT, max_size=8), max_size=12))
-def test_counts_are_exact_under_repeated_and_reordered_reports(tmp_path_factory, batches):
+def test_counts_are_exact_under_repeated_and_reordered_reports(tmp_path_factory, open_bench, batches):
     async def check() -> None:
-        database = await SqliteDatabase.open(tmp_path_factory.mktemp("counts") / "store.db", NOW)
-        bench = await Bench(database).prepare(3)
+        bench = await (await open_bench(tmp_path_factory.mktemp("counts") / "store.db")).prepare(3)
+        database = bench.database
         task = await bench.create()
         await bench.pass_time()
         for batch in batches:
