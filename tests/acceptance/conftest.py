@@ -275,20 +275,15 @@ class World:
     device_ids: dict[str, str] = field(default_factory=dict)
 
     async def prepare(self, names: list[str], firmware: bytes, version: str = "1.1.0") -> None:
-        from firmcast_sdk.wire.devices import RegisterDeviceRequest
-
         for name in names:
-            request = RegisterDeviceRequest(node_id=name, verify_code=name, timeout=0)
-            self.device_ids[name] = (await self.client.register_device(request)).device_id
+            made = await self.client.register_device(name, verify_code=name, timeout_seconds=0)
+            self.device_ids[name] = made.device_id
         query = {"application_id": self.credentials["application_id"], "name": "image.bin", "version": version}
         made = await self.served.manage("POST", "/v1/firmware", params=query, content=firmware)
         self.package_id = made["package_id"]
 
     async def create_task(self) -> str:
-        from firmcast_sdk.wire.operations import CreateUpgradeRequest, Targets
-
-        targets = Targets(devices=tuple(self.device_ids.values()))
-        return await self.client.create_firmware_upgrade(CreateUpgradeRequest(file_id=self.package_id, targets=targets))
+        return await self.client.create_firmware_upgrade(self.package_id, devices=list(self.device_ids.values()))
 
 
 @pytest.fixture

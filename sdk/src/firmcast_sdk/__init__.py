@@ -1,6 +1,6 @@
 """What an application installs to receive firmware-upgrade notifications and to call the northbound API."""
 
-from firmcast_sdk.client import AsyncNorthboundClient, NorthboundClient, TransportOptions
+from firmcast_sdk.client import AsyncNorthboundClient, NorthboundClient, RetryPolicy, TransportOptions
 from firmcast_sdk.dto import (
     NotifyBindDeviceDTO,
     NotifyCommandRspDTO,
@@ -24,11 +24,17 @@ from firmcast_sdk.dto import (
 )
 from firmcast_sdk.errors import (
     AccessDeniedError,
+    AddressError,
+    AuthenticationError,
+    ClientClosedError,
     ClientError,
     ClientExtraMissingError,
     ConflictError,
+    InvalidRequestError,
+    LimitReachedError,
     NorthboundError,
     NotFoundError,
+    NotReachedError,
     PlatformFailedError,
     ThrottledError,
     TransportError,
@@ -85,10 +91,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AccessDeniedError",
+    "AddressError",
     "ApplicationId",
     "AsyncNorthboundClient",
+    "AuthenticationError",
     "Claim",
     "ClaimLostError",
+    "ClientClosedError",
     "ClientError",
     "ClientExtraMissingError",
     "CommandAnswered",
@@ -113,11 +122,14 @@ __all__ = [
     "FirmwareState",
     "FirmwareStateChanged",
     "FirmwareUpgradeEnded",
+    "InvalidRequestError",
+    "LimitReachedError",
     "MemoryDeliveryStore",
     "MessageConfirmed",
     "NorthboundClient",
     "NorthboundError",
     "NotFoundError",
+    "NotReachedError",
     "NotifyBindDeviceDTO",
     "NotifyCommandRspDTO",
     "NotifyDeviceAddedDTO",
@@ -143,6 +155,7 @@ __all__ = [
     "PushKey",
     "PushMessageReceiver",
     "Receiver",
+    "RetryPolicy",
     "RuleFired",
     "RuleReason",
     "RuleResult",

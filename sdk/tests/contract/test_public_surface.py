@@ -30,7 +30,12 @@ def test_nothing_is_imported_there_but_to_be_listed(module):
     assert strays == set()
 
 
-def test_a_type_checker_agrees(tmp_path):
-    command = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path), "sdk/tests/typing/public_surface.py"]
+@pytest.mark.parametrize("name", ["client", "public_surface"])
+def test_a_type_checker_agrees(tmp_path, name):
+    command = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path), f"sdk/tests/typing/{name}.py"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_the_types_travel_with_the_package():
+    assert (ROOT / "sdk/src/firmcast_sdk/py.typed").exists()

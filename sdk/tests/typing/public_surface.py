@@ -1,10 +1,8 @@
 """Never run: a type checker judges it, so that the public surface keeps the types that users see."""
 
-from collections.abc import AsyncIterator, Iterator
 from typing import assert_type
 
 from firmcast_sdk import (
-    AsyncNorthboundClient,
     DeviceModelAdded,
     DeviceModelDeleted,
     Event,
@@ -12,10 +10,8 @@ from firmcast_sdk import (
     FirmwareStateChanged,
     FirmwareUpgradeEnded,
     MessageConfirmed,
-    NorthboundClient,
     NotifyFwUpgradeResultDTO,
     NotifyFwUpgradeStateChangedDTO,
-    NotifyType,
     Outcome,
     PushMessageReceiver,
     Receiver,
@@ -24,7 +20,6 @@ from firmcast_sdk import (
     SoftwareUpgradeEnded,
     SqliteDeliveryStore,
 )
-from firmcast_sdk.client import Operation, RegisterDeviceRequest, RegisterDeviceResponse, SubOperation
 from firmcast_sdk.testing import Platform, Response
 
 receiver = Receiver(secrets=["whsec_c2VjcmV0"], deduplicate=SqliteDeliveryStore("pushes.sqlite"))
@@ -68,18 +63,6 @@ class Overriding(PushMessageReceiver):
 
     async def handleFwUpgradeResult(self, body: NotifyFwUpgradeResultDTO) -> None:
         assert_type(body.status, str)
-
-
-def blocking(client: NorthboundClient) -> None:
-    client.subscribe(NotifyType.FW_UPGRADE_RESULT, "https://app.example:9443/pushes")
-    assert_type(client.register_device(RegisterDeviceRequest(node_id="n")), RegisterDeviceResponse)
-    assert_type(client.operation("o"), Operation)
-    assert_type(client.sub_operations("o"), Iterator[SubOperation])
-
-
-async def asynchronous(client: AsyncNorthboundClient) -> None:
-    assert_type(await client.operation("o"), Operation)
-    assert_type(client.sub_operations("o"), AsyncIterator[SubOperation])
 
 
 def pushing() -> None:

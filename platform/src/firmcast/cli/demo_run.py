@@ -32,9 +32,8 @@ from firmcast.simulator.fleet import Fleet
 from firmcast.simulator.profile import PROFILES, DeviceProfile
 from firmcast.simulator.timing import QUICK
 from firmcast_sdk import AsyncNorthboundClient, TransportOptions
-from firmcast_sdk.wire.devices import RegisterDeviceRequest
 from firmcast_sdk.wire.notifications import NotifyType
-from firmcast_sdk.wire.operations import TARGET_LIMIT, CreateUpgradeRequest, Targets
+from firmcast_sdk.wire.operations import TARGET_LIMIT
 
 _CALLBACK_PATH = "/v1.0.0/messageReceiver"
 _OLD_VERSION = "1.0.0"
@@ -106,8 +105,8 @@ class Demo:
         self._began = self._clock.monotonic()
         device_ids = tuple(self._story.devices)
         for start in range(0, len(device_ids), TARGET_LIMIT):
-            targets = Targets(devices=device_ids[start : start + TARGET_LIMIT])
-            await self._client.create_firmware_upgrade(CreateUpgradeRequest(file_id=self._package_id, targets=targets))
+            devices = device_ids[start : start + TARGET_LIMIT]
+            await self._client.create_firmware_upgrade(self._package_id, devices=devices)
         self._display.changed()
         try:
             async with asyncio.timeout(self._plan.timeout_seconds):
@@ -173,8 +172,7 @@ class Demo:
         async def register(number: int) -> DeviceStory:
             name = f"demo-{number:0{len(str(self._plan.devices))}}"
             async with turns:
-                request = RegisterDeviceRequest(node_id=name, verify_code=name, timeout=0)
-                made = await self._client.register_device(request)
+                made = await self._client.register_device(name, verify_code=name, timeout_seconds=0)
             fails = self._plan.with_failure and number == self._plan.devices
             return DeviceStory(
                 device_id=made.device_id,

@@ -19,10 +19,8 @@ from firmcast.cli.connection import (
 )
 from firmcast.cli.failures import print_table, told_plainly
 from firmcast.cli.northbound import northbound
-from firmcast_sdk.wire.devices import DeviceQuery, RegisterDeviceRequest
 
 app = typer.Typer(no_args_is_help=True, help="Devices: add, list, show, delete.")
-_PAGE = 100
 
 
 @app.command()
@@ -40,7 +38,7 @@ def add(
     """Make devices known, so that they may register; prints their ids."""
     with told_plainly(), northbound(connect(url, authority, "", data), application, secret) as client:
         for name in endpoint_names:
-            made = client.register_device(RegisterDeviceRequest(node_id=name, verify_code=name, timeout=0))
+            made = client.register_device(name, verify_code=name, timeout_seconds=0)
             typer.echo(json.dumps({"device_id": made.device_id, "endpoint_name": name}) if as_json else made.device_id)
 
 
@@ -56,7 +54,7 @@ def list_(
     """List the devices."""
     table = Table("device", "endpoint name", "status", "firmware", "model")
     with told_plainly(), northbound(connect(url, authority, "", data), application, secret) as client:
-        for device in client.devices(DeviceQuery(page_no=0, page_size=_PAGE)):
+        for device in client.devices():
             if as_json:
                 typer.echo(msgspec.json.encode(device).decode())
             else:

@@ -24,7 +24,7 @@ from firmcast.cli.connection import (
 from firmcast.cli.failures import print_table, told_plainly
 from firmcast.cli.northbound import northbound
 from firmcast_sdk import NorthboundClient
-from firmcast_sdk.wire.operations import CreateUpgradeRequest, ExecuteType, Operation, Policy, Targets
+from firmcast_sdk.wire.operations import ExecuteType, Operation, Policy
 
 app = typer.Typer(no_args_is_help=True, help="Upgrade tasks: create, watch, list.")
 _SECONDS_BETWEEN_LOOKS = 1.0
@@ -50,11 +50,9 @@ def create(
     data: DataFolder = DEFAULT_FOLDER,
 ) -> None:
     """Create an upgrade task and print its id."""
-    request = CreateUpgradeRequest(
-        file_id=package, targets=Targets(devices=tuple(device)), policy=Policy(execute_type=ExecuteType(when.value))
-    )
+    policy = Policy(execute_type=ExecuteType(when.value))
     with told_plainly(), northbound(connect(url, authority, "", data), application, secret) as client:
-        typer.echo(client.create_firmware_upgrade(request))
+        typer.echo(client.create_firmware_upgrade(package, devices=device, policy=policy))
 
 
 @app.command()

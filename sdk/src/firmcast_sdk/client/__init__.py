@@ -1,63 +1,83 @@
 """The northbound API, called: requests and answers are pure functions, two thin senders carry them.
 
-Results and arguments are the wire's own records, since that is what the platform's documentation speaks of; those an
-application needs are to be had from here.
+Results are the wire's own records, since that is what the platform's documentation speaks of; they and the words that
+arguments are made of are to be had from here.
 """
 
 from firmcast_sdk.client.async_northbound_client import AsyncNorthboundClient
+from firmcast_sdk.client.call import Page
+from firmcast_sdk.client.listing import AsyncListing, Listing
 from firmcast_sdk.client.northbound_client import NorthboundClient
+from firmcast_sdk.client.retry import RetryPolicy
 from firmcast_sdk.client.transport import TransportOptions
+from firmcast_sdk.wire.device_groups import DeviceGroup, DeviceGroupDetails
 from firmcast_sdk.wire.devices import (
+    DataConfig,
     Device,
     DeviceActivation,
     DeviceConfig,
     DeviceInfo,
-    DeviceQuery,
-    ModifyDeviceRequest,
-    RefreshDeviceRequest,
+    DeviceService,
+    DeviceStatus,
+    NodeType,
     RefreshDeviceResponse,
-    RegisterDeviceRequest,
     RegisterDeviceResponse,
+    RegisteredDeviceInfo,
+    ServiceInfo,
+    Sort,
 )
-from firmcast_sdk.wire.notifications import NotifyType
+from firmcast_sdk.wire.notify_types import NotifyType
 from firmcast_sdk.wire.operations import (
-    CreateUpgradeRequest,
     ExecuteType,
+    ExtendInfo,
+    OperateType,
     Operation,
-    OperationQuery,
     OperationStatus,
     Policy,
+    StageResult,
     SubOperation,
     SubOperationStatus,
     Targets,
 )
-from firmcast_sdk.wire.packages import FileType, Package, PackageQuery
+from firmcast_sdk.wire.packages import FileType, Package
+from firmcast_sdk.wire.subscriptions import SubscribableType, Subscription
 
 __all__ = [
+    "AsyncListing",
     "AsyncNorthboundClient",
-    "CreateUpgradeRequest",
+    "DataConfig",
     "Device",
     "DeviceActivation",
     "DeviceConfig",
+    "DeviceGroup",
+    "DeviceGroupDetails",
     "DeviceInfo",
-    "DeviceQuery",
+    "DeviceService",
+    "DeviceStatus",
     "ExecuteType",
+    "ExtendInfo",
     "FileType",
-    "ModifyDeviceRequest",
+    "Listing",
+    "NodeType",
     "NorthboundClient",
     "NotifyType",
+    "OperateType",
     "Operation",
-    "OperationQuery",
     "OperationStatus",
     "Package",
-    "PackageQuery",
+    "Page",
     "Policy",
-    "RefreshDeviceRequest",
     "RefreshDeviceResponse",
-    "RegisterDeviceRequest",
     "RegisterDeviceResponse",
+    "RegisteredDeviceInfo",
+    "RetryPolicy",
+    "ServiceInfo",
+    "Sort",
+    "StageResult",
     "SubOperation",
     "SubOperationStatus",
+    "SubscribableType",
+    "Subscription",
     "Targets",
     "TransportOptions",
 ]

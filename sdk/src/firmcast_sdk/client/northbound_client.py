@@ -1,187 +1,43 @@
-"""The blocking sender: sends what the session asks for, decides nothing. Its twin has the same methods."""
+"""The client for programs that wait for each answer: the sender and the calls of every section, put together."""
 
-import threading
-from collections.abc import Callable, Iterator
-from datetime import datetime
-from types import TracebackType
-from typing import Self, TypeVar, assert_never
-
-from firmcast_sdk import _clock
-from firmcast_sdk.client import calls
-from firmcast_sdk.client.calls import Call, Paging, Reply, Request
-from firmcast_sdk.client.session import Renew, Renewal, Send, Session, Token
-from firmcast_sdk.client.transport import TransportOptions, client_arguments, http_library, request_arguments
-from firmcast_sdk.errors import TransportError
-from firmcast_sdk.wire.devices import (
-    Device,
-    DeviceActivation,
-    DeviceQuery,
-    ModifyDeviceRequest,
-    RefreshDeviceRequest,
-    RefreshDeviceResponse,
-    RegisterDeviceRequest,
-    RegisterDeviceResponse,
-)
-from firmcast_sdk.wire.notifications import NotifyType
-from firmcast_sdk.wire.operations import (
-    CreateUpgradeRequest,
-    Operation,
-    OperationQuery,
-    SubOperation,
-    SubOperationStatus,
-)
-from firmcast_sdk.wire.packages import Package, PackageQuery
-
-Result = TypeVar("Result")
-Item = TypeVar("Item")
+from firmcast_sdk.client.blocking.device_groups import DeviceGroups
+from firmcast_sdk.client.blocking.devices import Devices
+from firmcast_sdk.client.blocking.packages import Packages
+from firmcast_sdk.client.blocking.subscriptions import Subscriptions
+from firmcast_sdk.client.blocking.upgrades import Upgrades
 
 
-class NorthboundClient:
-    """Calls the northbound API; logs in by itself at the first call and keeps the token fresh.
+class NorthboundClient(Subscriptions, Packages, Upgrades, Devices, DeviceGroups):
+    """Calls the northbound API and waits for the answers; logs in by itself and keeps the token fresh.
 
         with NorthboundClient("https://platform.example:8743", app_id="…", secret="…") as client:
             client.subscribe(NotifyType.FW_UPGRADE_STATE_CHANGE, "https://app.example:9443/pushes")
 
-    One client may be used by many threads. Every method raises NorthboundError (or one of its
-    kinds) when the platform refuses, TransportError when no answer came, UnexpectedAnswerError when the answer makes
-    no sense.
+    Many threads may use one client; a listing belongs to one thread. Tokens, the refresh token included, are kept in
+    memory only. A new login ends the token before it, so use one client for each application.
+
+    Args:
+        base_url: scheme, host, port, and a path when a gateway puts the platform under one.
+        app_id: the application's id.
+        secret: its secret.
+        options: time-outs, certificates, proxy; None: `TransportOptions()`.
+        retry: when a call is tried again, and after what wait; None: `RetryPolicy()`.
+        logout_on_close: end the token when the client is closed.
+        clock: gives the present moment, aware.
+
+    Every method raises, besides what it names itself:
+        AuthenticationError: the credentials are wrong.
+        AccessDeniedError: the application may not do this, or is frozen.
+        ThrottledError: it made too many calls, and waiting did not help or would take too long.
+        PlatformFailedError: the platform failed.
+        NotReachedError: the request did not get to the platform.
+        TransportError: no answer came; the platform may have acted.
+        UnexpectedAnswerError: the answer makes no sense.
+        ClientClosedError: the client was closed.
+        ValueError: an id is empty, or an argument makes no sense; nothing was sent.
 
     Raises:
-        ClientExtraMissingError: when the HTTP library is not installed.
+        AddressError: `base_url` is none.
+        ValueError: `app_id` or `secret` is empty, or not printable ASCII without blanks.
+        ClientExtraMissingError: the HTTP library is not installed.
     """
-
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        app_id: str,
-        secret: str,
-        options: TransportOptions | None = None,
-        clock: Callable[[], datetime] = _clock.now,
-    ) -> None:
-        library = http_library()
-        self._no_answer: type[Exception] = library.RequestError
-        self._http = library.Client(**client_arguments(base_url, options or TransportOptions()))
-        self._session = Session(app_id=app_id, secret=secret, clock=clock)
-        self._renewing = threading.Lock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
-
-    def login(self) -> None:
-        """Log in now, whatever the token; no call needs this, but it shows at once whether the credentials are good."""
-        with self._renewing:
-            self._renew(self._session.login())
-
-    def subscribe(self, notify_type: NotifyType, callback_url: str) -> None:
-        """Have pushes of one type sent to a callback URL (scheme, host, port and path)."""
-        self._call(calls.subscribe(notify_type, callback_url))
-
-    def register_device(self, request: RegisterDeviceRequest) -> RegisterDeviceResponse:
-        """Register a device."""
-        return self._call(calls.register_device(request))
-
-    def refresh_device(self, device_id: str, request: RefreshDeviceRequest) -> RefreshDeviceResponse:
-        """Give a device another verification code."""
-        return self._call(calls.refresh_device(device_id, request))
-
-    def device_activation(self, device_id: str) -> DeviceActivation:
-        """Ask whether a device ever came."""
-        return self._call(calls.device_activation(device_id))
-
-    def device(self, device_id: str) -> Device:
-        """Read one device."""
-        return self._call(calls.device(device_id))
-
-    def modify_device(self, device_id: str, request: ModifyDeviceRequest) -> None:
-        """Change a device; what is None stays as it is."""
-        self._call(calls.modify_device(device_id, request))
-
-    def delete_device(self, device_id: str) -> None:
-        """Delete a device."""
-        self._call(calls.delete_device(device_id))
-
-    def package(self, file_id: str) -> Package:
-        """Read one version package."""
-        return self._call(calls.package(file_id))
-
-    def delete_package(self, file_id: str) -> None:
-        """Delete a version package."""
-        self._call(calls.delete_package(file_id))
-
-    def create_firmware_upgrade(self, request: CreateUpgradeRequest) -> str:
-        """Create a firmware upgrade task; the result is its id."""
-        return self._call(calls.create_firmware_upgrade(request))
-
-    def operation(self, operation_id: str) -> Operation:
-        """Read one upgrade task."""
-        return self._call(calls.operation(operation_id))
-
-    def devices(self, query: DeviceQuery | None = None) -> Iterator[Device]:
-        """Go through the devices, page by page."""
-        return self._walk(calls.device_pages(query))
-
-    def packages(self, query: PackageQuery | None = None) -> Iterator[Package]:
-        """Go through the version packages, page by page."""
-        return self._walk(calls.package_pages(query))
-
-    def operations(self, query: OperationQuery | None = None) -> Iterator[Operation]:
-        """Go through the upgrade tasks, page by page."""
-        return self._walk(calls.operation_pages(query))
-
-    def sub_operations(self, operation_id: str, status: SubOperationStatus | None = None) -> Iterator[SubOperation]:
-        """Go through a task's devices, all or those of one status."""
-        return self._walk(calls.sub_operation_pages(operation_id, status))
-
-    def _walk(self, paging: Paging[Item]) -> Iterator[Item]:
-        page_no = 0
-        while True:
-            page = self._call(paging.call(page_no))
-            yield from page.items
-            if paging.is_last(page_no, page):
-                return
-            page_no += 1
-
-    def _call(self, call: Call[Result]) -> Result:
-        course = self._session.course(call)
-        answer: Reply | Token | None = None
-        try:
-            while True:
-                step = next(course) if answer is None else course.send(answer)
-                match step:
-                    case Send():
-                        answer = self._send(step.request)
-                    case Renew():
-                        with self._renewing:
-                            answer = self._renew(self._session.renewal(step.refused))
-                    case _:
-                        assert_never(step)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-
-    def _renew(self, renewal: Renewal) -> Token:
-        reply: Reply | None = None
-        try:
-            while True:
-                step = next(renewal) if reply is None else renewal.send(reply)
-                reply = self._send(step.request)
-        except StopIteration as end:
-            token: Token = end.value
-            return token
-
-    def _send(self, request: Request) -> Reply:
-        try:
-            response = self._http.request(**request_arguments(request))
-        except self._no_answer as error:
-            raise TransportError(f"{request.method} {request.path}: {str(error) or type(error).__name__}") from error
-        return Reply(status=response.status_code, body=response.content)

@@ -1,0 +1,1 @@
+"""The blocking client's methods, one module for each section; written by `scripts/client_methods.py`."""
