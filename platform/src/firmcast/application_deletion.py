@@ -1,21 +1,29 @@
 """An application ends in bounded batches, and what a crash leaves of it ends at the next start.
 
-First it is frozen and marked in one transaction with the audit entry, so nothing new of it comes. Its subscriptions go
-first: nothing is told of the rest. It goes itself in the transaction that finds nothing of it left.
+First it is frozen and marked in one transaction with the audit entry, so nothing new of it comes; only a call that had
+proven itself just before can still add something. Its subscriptions go first: nothing is told of the rest. It goes
+itself in the transaction that finds nothing of it left. What happened with it stays in the log and in the audit.
 """
 
 from datetime import datetime
+
+import structlog
 
 from firmcast.applications import use_cases as applications
 from firmcast.audit import use_cases as audit
 from firmcast.audit.model import Actor
 from firmcast.db.port import Database, Transaction
+from firmcast.devices import use_cases as devices
+from firmcast.errors import ConflictError
 from firmcast.firmware import use_cases as firmware
 from firmcast.firmware.files import FirmwareFiles
 from firmcast.firmware.model import Unneeded
 from firmcast.groups import use_cases as groups
 from firmcast.ids import ApplicationId
 from firmcast.subscriptions import use_cases as subscriptions
+from firmcast.upgrades import use_cases as upgrades
+
+_log = structlog.get_logger()
 
 _ROWS_AT_ONCE = 1000
 
@@ -37,6 +45,7 @@ class ApplicationDeletion:
 
         async def begin(tx: Transaction) -> None:
             application = await applications.find(tx, application_id)
+            await _require_no_open_task(tx, application_id)
             if await applications.begin_deletion(tx, application_id):
                 await audit.record(tx, actor, "application.delete", application_id, now, {"name": application.name})
 
@@ -47,23 +56,41 @@ class ApplicationDeletion:
         """Complete what an earlier process had begun."""
         for application in await self._database.read(applications.listed):
             if application.deleting:
-                await self._complete(application.application_id)
+                try:
+                    await self._complete(application.application_id)
+                except ConflictError as error:  # it is the operator's to stop the task, and to delete once more
+                    _log.warning(
+                        "application.not_deleted", application_id=application.application_id, reason=str(error)
+                    )
 
     async def _complete(self, application_id: ApplicationId) -> None:
-        while await self._database.write(self._forget_some, application_id):
+        while await self._database.write(_forget_some, application_id, _ROWS_AT_ONCE):
             pass
         async with self._files.naming:
-            await self._files.remove_unneeded(await self._database.write(self._forget_rest, application_id))
+            await self._files.remove_unneeded(await self._database.write(_forget_rest, application_id))
 
-    async def _forget_some(self, tx: Transaction, application_id: ApplicationId) -> int:
-        """Remove a part of what an application has; return how much, 0 when nothing of that is left."""
-        await subscriptions.forget_application(tx, application_id)
-        return await groups.forget_application(tx, application_id, _ROWS_AT_ONCE)
 
-    async def _forget_rest(self, tx: Transaction, application_id: ApplicationId) -> Unneeded:
-        """Remove what is left, which is little, and the application."""
-        while await self._forget_some(tx, application_id):
-            pass
-        unneeded = await firmware.forget_application(tx, application_id)
-        await applications.complete_deletion(tx, application_id)
-        return unneeded
+async def _require_no_open_task(tx: Transaction, application_id: ApplicationId) -> None:
+    if await upgrades.has_open_tasks(tx, application_id):
+        message = f"application {application_id} has an upgrade task that has not ended; stop it first"
+        raise ConflictError(message)
+
+
+async def _forget_some(tx: Transaction, application_id: ApplicationId, limit: int) -> int:
+    """Remove a part of what an application has; return how much, 0 when nothing of that is left."""
+    await _require_no_open_task(tx, application_id)
+    await subscriptions.forget_application(tx, application_id)
+    return (
+        await upgrades.forget_application(tx, application_id, limit)
+        or await groups.forget_application(tx, application_id, limit)
+        or await devices.forget_application(tx, application_id, limit)
+    )
+
+
+async def _forget_rest(tx: Transaction, application_id: ApplicationId) -> Unneeded:
+    """Remove what is left, which is little, and the application."""
+    while await _forget_some(tx, application_id, _ROWS_AT_ONCE):
+        pass
+    unneeded = await firmware.forget_application(tx, application_id)
+    await applications.complete_deletion(tx, application_id)
+    return unneeded
