@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import structlog
 from starlette.applications import Starlette
 
+from firmcast.application_deletion import ApplicationDeletion
 from firmcast.clock import Clock, SystemClock
 from firmcast.db.port import Database
 from firmcast.db.sqlite import SqliteDatabase
 from firmcast.devices.activation_watch import ActivationWatch
-from firmcast.errors import StartError
+from firmcast.errors import FirmcastError, StartError
 from firmcast.events.log import EventLog
 from firmcast.firmware import use_cases as firmware
 from firmcast.firmware.files import FirmwareFiles
@@ -39,6 +41,8 @@ from firmcast.sealing import Sealer, load_or_create_key
 from firmcast.settings import Settings
 from firmcast.upgrades.engine import UpgradeEngine
 from firmcast.upgrades.limits import Limits, limits_of
+
+_log = structlog.get_logger()
 
 _STORE_FILE = "firmcast.db"
 _KEY_FILE = "sealing-key"
@@ -139,6 +143,7 @@ class Platform:
         activations = ActivationWatch(database=database, log=log, clock=self.clock)
         await activations.start()
         self._parts.push_async_callback(activations.stop)
+        self._resume_deletions(files)
         await self._start_http(self._http(sealer, files, log, limits))
 
     async def _start_push(self, database: Database, sealer: Sealer) -> None:
@@ -148,6 +153,18 @@ class Platform:
         await dispatcher.start()
         self._parts.push_async_callback(dispatcher.stop, _DRAIN_SECONDS)
         self._watch(dispatcher.broken)
+
+    def _resume_deletions(self, files: FirmwareFiles) -> None:
+        """Carry on with what an earlier process was deleting; nobody waits for it."""
+
+        async def resume() -> None:
+            try:
+                await ApplicationDeletion(self.database, files).resume()
+            except FirmcastError as error:
+                _log.error("platform.deletions_not_resumed", error=str(error))
+
+        task = asyncio.create_task(resume())
+        self._parts.callback(task.cancel)
 
     def _watch(self, broken: asyncio.Event) -> None:
         async def pass_on() -> None:

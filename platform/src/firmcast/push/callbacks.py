@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from firmcast.applications import use_cases as applications
 from firmcast.applications.model import SigningIdentity
 from firmcast.db.port import Transaction
-from firmcast.errors import StoreError
 from firmcast.ids import ApplicationId, SubscriptionId
 from firmcast.push.callback_groups import Place
 from firmcast.push.signing import Signer, SigningKey, parse_secret
@@ -32,7 +31,10 @@ class Callback:
 
 
 async def all_callbacks(tx: Transaction, sealer: Sealer) -> dict[SubscriptionId, Callback]:
-    """Return the callbacks of all subscriptions."""
+    """Return the callbacks of all subscriptions.
+
+    One that outlived its application has none: a call that had proven itself just before may have made it.
+    """
     return await _callbacks(tx, await subscriptions.all_subscriptions(tx), sealer)
 
 
@@ -47,9 +49,6 @@ async def callbacks_of(
 async def _callbacks(tx: Transaction, found: Sequence[Subscription], sealer: Sealer) -> dict[SubscriptionId, Callback]:
     application_ids = sorted({subscription.application_id for subscription in found})
     identities = await applications.signing_secrets(tx, application_ids, sealer)
-    if missing := set(application_ids) - identities.keys():
-        message = f"application {min(missing)} has subscriptions and is not in the store"
-        raise StoreError(message)
     prepared = {application_id: prepare(identity) for application_id, identity in identities.items()}
     return {
         subscription.subscription_id: Callback(
@@ -59,6 +58,7 @@ async def _callbacks(tx: Transaction, found: Sequence[Subscription], sealer: Sea
             signer=prepared[subscription.application_id][1],
         )
         for subscription in found
+        if subscription.application_id in prepared
     }
 
 
