@@ -9,11 +9,14 @@ Usage: client_methods.py [--check]
 import ast
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 CLIENT = Path(__file__).resolve().parent.parent / "sdk/src/firmcast_sdk/client"
+FEW_ARGUMENTS = 12
+INDENT = " " * 12
 SECTIONS = ("subscriptions", "packages", "upgrades", "devices", "device_groups")
 
 
@@ -108,7 +111,18 @@ def method(function: ast.FunctionDef, surface: Surface) -> list[str]:
     return [
         f"    {definition} {function.name}({parameters}) -> {result}:",
         *f'        """{docstring}"""'.replace("\n    ", "\n        ").split("\n"),
-        f"        {sending}(calls.{function.name}({', '.join(passed)}))",
+        *sent(f"        {sending}(calls.{function.name}(", passed),
+    ]
+
+
+def sent(beginning: str, passed: list[str]) -> list[str]:
+    """Return the statement that makes the call; many arguments fill lines, so that the method stays within a screen."""
+    if len(passed) <= FEW_ARGUMENTS:
+        return [f"{beginning}{', '.join(passed)}))"]
+    return [
+        beginning,
+        *textwrap.wrap(f"{', '.join(passed)},", 120, initial_indent=INDENT, subsequent_indent=INDENT),
+        "        ))  # fmt: skip",
     ]
 
 

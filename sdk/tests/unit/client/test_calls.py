@@ -1,6 +1,7 @@
 """What each call sends, judged by the golden files, and how answers are read."""
 
 import inspect
+import re
 from datetime import timedelta
 
 import msgspec
@@ -294,8 +295,8 @@ def declarations():
 @pytest.mark.parametrize("declared", list(declarations()), ids=lambda one: one.__name__)
 def test_every_docstring_explains_each_parameter_and_names_its_source(declared):
     documentation = inspect.getdoc(declared)
-    for name in inspect.signature(declared).parameters:
-        assert f"\n    {name}: " in documentation
+    explained = re.findall(r"^    ([a-z_]+): ", documentation, re.MULTILINE)
+    assert list(inspect.signature(declared).parameters) == explained
     assert documentation.endswith(("section 3.", "section 4.", "section 5.", "section 6.", "section 7."))
     assert declared.__annotations__["return"].__origin__ in {Call, Paging}
 

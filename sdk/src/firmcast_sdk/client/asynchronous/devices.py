@@ -65,23 +65,11 @@ class Devices(AsyncSender):
 
         Source: contract page, section 7.
         """
-        return await self._call(
-            calls.register_device(
-                node_id,
-                verify_code=verify_code,
-                end_user_id=end_user_id,
-                psk=psk,
-                timeout_seconds=timeout_seconds,
-                is_secure=is_secure,
-                imsi=imsi,
-                product_id=product_id,
-                device_name=device_name,
-                group_id=group_id,
-                account=account,
-                device_info=device_info,
-                app_id=app_id,
-            )
-        )
+        return await self._call(calls.register_device(
+            node_id, verify_code=verify_code, end_user_id=end_user_id, psk=psk, timeout_seconds=timeout_seconds,
+            is_secure=is_secure, imsi=imsi, product_id=product_id, device_name=device_name, group_id=group_id,
+            account=account, device_info=device_info, app_id=app_id,
+        ))  # fmt: skip
 
     async def refresh_device(
         self,
@@ -182,29 +170,12 @@ class Devices(AsyncSender):
 
         Source: contract page, section 7.
         """
-        return await self._call(
-            calls.modify_device(
-                device_id,
-                name=name,
-                end_user=end_user,
-                mute=mute,
-                manufacturer_id=manufacturer_id,
-                manufacturer_name=manufacturer_name,
-                device_type=device_type,
-                model=model,
-                location=location,
-                protocol_type=protocol_type,
-                device_config=device_config,
-                region=region,
-                organization=organization,
-                timezone=timezone,
-                is_secure=is_secure,
-                psk=psk,
-                imsi=imsi,
-                ip=ip,
-                app_id=app_id,
-            )
-        )
+        return await self._call(calls.modify_device(
+            device_id, name=name, end_user=end_user, mute=mute, manufacturer_id=manufacturer_id,
+            manufacturer_name=manufacturer_name, device_type=device_type, model=model, location=location,
+            protocol_type=protocol_type, device_config=device_config, region=region, organization=organization,
+            timezone=timezone, is_secure=is_secure, psk=psk, imsi=imsi, ip=ip, app_id=app_id,
+        ))  # fmt: skip
 
     async def device(self, device_id: str, *, select: str | None = None, app_id: str | None = None) -> Device:
         """Read one device: what it is, and whether it is reachable.

@@ -193,24 +193,11 @@ def modify_device(
     Source: contract page, section 7.
     """
     body = wire.ModifyDeviceRequest(
-        name=name,
-        end_user=end_user,
-        mute=mute,
-        manufacturer_id=manufacturer_id,
-        manufacturer_name=manufacturer_name,
-        device_type=device_type,
-        model=model,
-        location=location,
-        protocol_type=protocol_type,
-        device_config=device_config,
-        region=region,
-        organization=organization,
-        timezone=timezone,
-        is_secure=is_secure,
-        psk=psk,
-        imsi=imsi,
-        ip=ip,
-    )
+        name=name, end_user=end_user, mute=mute, manufacturer_id=manufacturer_id, manufacturer_name=manufacturer_name,
+        device_type=device_type, model=model, location=location, protocol_type=protocol_type,
+        device_config=device_config, region=region, organization=organization, timezone=timezone, is_secure=is_secure,
+        psk=psk, imsi=imsi, ip=ip,
+    )  # fmt: skip
     path = fill(wire.DEVICE_PATH, device_id=device_id)
     return put(path, body, nothing, query=wire.DeviceAddress(app_id=app_id))
 
