@@ -52,15 +52,17 @@ class Bench:
         return cls(await SqliteDatabase.open(path, NOW))
 
     async def prepare(self, count: int) -> "Bench":
-        metadata = PackageMetadata(
-            name="a", version="2.0", device_type="", model="", manufacturer_name="", protocol_type="", description=""
-        )
-        stored = StoredFile(digest="0" * 64, size=1000)
-        package = await self.database.write(firmware.record, APPLICATION, metadata, stored, NOW)
-        self.package_id = package.package_id
+        await self.use_package()
         for number in range(count):
             await self.add_device(f"ep-{number}")
         return self
+
+    async def use_package(self, **what):
+        words = {"device_type": "", "model": "", "manufacturer_name": "", "protocol_type": "", "description": ""}
+        metadata = PackageMetadata(name="a", version="2.0", **{**words, **what})
+        stored = StoredFile(digest="0" * 64, size=1000)
+        package = await self.database.write(firmware.record, APPLICATION, metadata, stored, NOW)
+        self.package_id = package.package_id
 
     async def add_device(self, name, **details):
         made = await self.database.write(
@@ -118,10 +120,16 @@ class Bench:
         await self.tell(device_id, SessionRenewed(newly_registered=True))
         await self.answer(device_id, state=0, result=0, firmware_version="2.0", protocols=(0,), delivery_method=0)
 
-    async def reject(self, device_id):
-        """Let a device that waits come and fail: it has no room for the package."""
+    downloaded = ResourcesReported(state=2, result=0)
+
+    async def come(self, device_id):
+        """Let a device that waits come and tell that it is Idle with the old version."""
         await self.tell(device_id, SessionRenewed(newly_registered=True))
         await self.answer(device_id, state=0, result=0, firmware_version="1.0", protocols=(0,), delivery_method=0)
+
+    async def reject(self, device_id):
+        """Let a device that waits come and fail: it has no room for the package."""
+        await self.come(device_id)
         await self.answer(device_id)
         await self.tell(device_id, ResourcesReported(state=1, result=0))
         await self.tell(device_id, ResourcesReported(state=0, result=2))
