@@ -4,8 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from starlette.routing import BaseRoute
-
 from firmcast.administrators import api as administrators_api
 from firmcast.application_deletion import ApplicationDeletion
 from firmcast.applications import api as applications_api
@@ -30,6 +28,7 @@ from firmcast.rest.authentication import (
     application_authentication,
     call_limit,
 )
+from firmcast.rest.descriptions import description_endpoints
 from firmcast.rest.endpoints import Endpoint
 from firmcast.rest.health import CheckReadiness
 from firmcast.sealing import Sealer
@@ -61,14 +60,14 @@ class HttpParts:
     check_readiness: CheckReadiness
 
 
-def endpoints(parts: HttpParts) -> list[BaseRoute | Endpoint]:
+def endpoints(parts: HttpParts) -> list[Endpoint]:
     """Return every call of both interfaces."""
     database, clock, rest = parts.database, parts.clock, parts.settings.rest
     limit_calls = call_limit(rest.throttle_calls, rest.throttle_period, clock)
     authenticate = application_authentication(applications_api.token_check(database, clock), limit_calls)
     authorise = administrator_authentication(parts.admin_token, administrators_api.token_holder(database, clock))
 
-    return [
+    calls = [
         *_for_operators(parts, authorise),
         *applications_api.endpoints(database=database, clock=clock, settings=rest, limit_calls=limit_calls),
         *subscriptions_api.endpoints(
@@ -110,8 +109,11 @@ def endpoints(parts: HttpParts) -> list[BaseRoute | Endpoint]:
         *upgrades_management_api.endpoints(
             database=database, clock=clock, authorise_administrator=authorise, log=parts.log, limits=parts.limits
         ),
-        *health.routes(parts.check_readiness),
+        *health.endpoints(parts.check_readiness),
     ]
+    if rest.publish_descriptions:
+        calls += description_endpoints(lambda: calls)
+    return calls
 
 
 def _for_operators(parts: HttpParts, authorise: AuthoriseAdministrator) -> list[Endpoint]:

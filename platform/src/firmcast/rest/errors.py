@@ -41,6 +41,9 @@ UNAUTHORIZED: Final = ErrorCode("unauthorized", 401, "An administrator's bearer 
 NOT_ALLOWED: Final = ErrorCode("not_allowed", 403, "This is not allowed.")
 NOT_FOUND: Final = ErrorCode("not_found", 404, "There is no such thing.")
 CONFLICT: Final = ErrorCode("conflict", 409, "The request does not fit the present state.")
+MANAGEMENT_BODY_TOO_LARGE: Final = ErrorCode(INVALID_REQUEST.code, 413, "The body is too large.")
+MANAGEMENT_INTERNAL_ERROR: Final = ErrorCode("internal_error", 500, "Internal server error.")
+MANAGEMENT_STORE_FULL: Final = ErrorCode("store_full", 503, "No space is left.")
 """What the management API refuses with; the words are replaced by the reason."""
 
 _log = structlog.get_logger()
@@ -84,7 +87,9 @@ def management_error(refusal: RefusedError) -> ManagementError:
 def render(error: ApiError) -> Response:
     """Return the answer that tells `error`."""
     if isinstance(error, ManagementError):
-        return _answer(error.error, description=error.reason or None)
+        answer = _answer(error.error, description=error.reason or None)
+        answer.headers.update(error.headers)
+        return answer
     answer = _answer(error.error)
     answer.headers.update(error.headers)
     if error.reason:
@@ -141,7 +146,7 @@ async def _on_http_exception(request: Request, error: HTTPException) -> Response
 
 async def _on_store_full(request: Request, error: StoreFullError) -> Response:
     if _is_management(request):
-        answer = _answer(ErrorCode("store_full", 503, str(error)))
+        answer = _answer(MANAGEMENT_STORE_FULL, description=str(error))
     else:
         answer = _answer(UPGRADE_STORE_FULL if _path(request).startswith(_UPGRADES_PREFIX) else STORE_FULL)
     answer.headers["retry-after"] = "60"
@@ -156,5 +161,5 @@ async def _on_unforeseen(request: Request, error: Exception) -> Response:
     path = _path(request)
     _log.error("rest.unforeseen", method=request.method, path=path, exc_info=error)
     if _is_management(request):
-        return _answer(ErrorCode("internal_error", 500, "Internal server error."))
+        return _answer(MANAGEMENT_INTERNAL_ERROR)
     return _answer(wire.UPGRADE_INTERNAL_ERROR if path.startswith(_UPGRADES_PREFIX) else wire.GATEWAY_INTERNAL_ERROR)
