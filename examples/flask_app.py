@@ -14,7 +14,7 @@ receiver = Receiver(
     deduplicate=SqliteDeliveryStore(os.environ.get("PUSHES", "pushes.sqlite")),
 )
 app = Flask(__name__)
-app.wsgi_app = receiver.wsgi.below("/hooks", app.wsgi_app)  # type: ignore[method-assign]  # as Flask's documentation says
+app.wsgi_app = receiver.wsgi.below("/hooks", app.wsgi_app)  # type: ignore[assignment,method-assign]  # Flask's own way
 devices: dict[str, list[str]] = {}
 
 

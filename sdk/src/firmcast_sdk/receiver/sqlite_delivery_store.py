@@ -159,7 +159,7 @@ class SqliteDeliveryStore:
             @receiver.on_firmware_state
             def show(event):
                 with store.transaction(event) as connection:
-                    connection.execute("UPDATE device SET state = ? WHERE id = ?", (event.state, event.device_id))
+                    connection.execute("UPDATE meter SET state = ? WHERE id = ?", (event.state, event.device_id))
 
         With it an event has its effects exactly once, wherever the process dies. Await nothing inside, and be quick:
         other pushes wait. Commit and roll back are the store's.
