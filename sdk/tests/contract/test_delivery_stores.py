@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from firmcast_sdk import Claim, MemoryDeliveryStore, PushKey, SqliteDeliveryStore, Standing
 from firmcast_sdk.receiver.standing import REMEMBERED_IDS
 
+LEASE = timedelta(seconds=10)
 tokens = (f"token-{number}" for number in itertools.count())
 
 
@@ -169,8 +171,8 @@ def test_strange_names_are_kept_apart(store):
     assert store.take(claim(1, device="d", event="x'; --\u2028é")) is Standing.HANDLED
 
 
-class StoreMachine(RuleBasedStateMachine):
-    """Random steps; the oracle is written from the promise: what ran last for each device, and what runs now."""
+class Oracle(RuleBasedStateMachine):
+    """Written from the promise: what ran last for each device, and what runs now."""
 
     def __init__(self, store):
         super().__init__()
@@ -179,8 +181,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.done = {}  # device -> events that were handled
         self.running = {}  # device -> the claim
 
-    @rule(device=st.sampled_from("ab"), sequence=st.integers(1, 6), repeat=st.booleans())
-    def arrive(self, device, sequence, repeat):
+    def arrives(self, device, sequence, *, repeat=False):
         wish = claim(sequence, device=device, repeat=repeat)
         copy = sequence in self.done.get(device, set())
         old = sequence <= self.last.get(device, 0)
@@ -195,25 +196,32 @@ class StoreMachine(RuleBasedStateMachine):
             self.running[device] = wish
         assert self.store.take(wish) is expected
 
-    @precondition(lambda self: self.running)
-    @rule(data=st.data())
-    def end_well(self, data):
-        device = data.draw(st.sampled_from(sorted(self.running)))
+    def ends(self, store, device, *, well):
         ended = self.running.pop(device)
-        self.store.keep(ended)
+        if not well:
+            store.release(ended)
+            return
+        store.keep(ended)
         self.done.setdefault(device, set()).add(ended.key.sequence)
         self.last[device] = max(self.last.get(device, 0), ended.key.sequence)
-
-    @precondition(lambda self: self.running)
-    @rule(data=st.data())
-    def fail(self, data):
-        device = data.draw(st.sampled_from(sorted(self.running)))
-        self.store.release(self.running.pop(device))
 
     @invariant()
     def what_was_handled_stays_handled(self):
         for device, sequence in self.last.items():
             assert self.store.take(claim(sequence, device=device)) is Standing.HANDLED
+
+
+class StoreMachine(Oracle):
+    """Random steps of one process."""
+
+    @rule(device=st.sampled_from("ab"), sequence=st.integers(1, 6), repeat=st.booleans())
+    def arrive(self, device, sequence, repeat):
+        self.arrives(device, sequence, repeat=repeat)
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data(), well=st.booleans())
+    def end(self, data, well):
+        self.ends(self.store, data.draw(st.sampled_from(sorted(self.running))), well=well)
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
@@ -231,6 +239,74 @@ def test_any_course_of_events_follows_the_promise(kind, tmp_path):
             machine,
             settings=settings(
                 max_examples=60 if kind == "memory" else 15,
+                stateful_step_count=30,
+                deadline=None,
+                suppress_health_check=[HealthCheck.too_slow],
+            ),
+        )
+
+
+class WorkersMachine(Oracle):
+    """Random steps of several workers on one file, of which some die with what they hold."""
+
+    def __init__(self, open_store):
+        self.now = datetime(2026, 1, 2, tzinfo=UTC)
+        self.open_store = lambda: open_store(lambda: self.now)
+        self.workers = [self.open_store() for _ in range(2)]
+        self.orphans = {}  # device -> when its lease is over
+        self.holder = {}  # device -> the worker that handles an event of it
+        super().__init__(self.workers[0])
+
+    @rule(device=st.sampled_from("ab"), sequence=st.integers(1, 6), worker=st.integers(0, 1))
+    def arrive_at(self, device, sequence, worker):
+        self.store = self.workers[worker]
+        if device in self.orphans and self.orphans[device] <= self.now:
+            del self.orphans[device]
+            self.running.pop(device)
+        already = device in self.running
+        self.arrives(device, sequence)
+        if device in self.running and not already:
+            self.holder[device] = worker
+
+    @precondition(lambda self: set(self.running) - set(self.orphans))
+    @rule(data=st.data(), well=st.booleans())
+    def end(self, data, well):
+        device = data.draw(st.sampled_from(sorted(set(self.running) - set(self.orphans))))
+        self.ends(self.workers[self.holder.pop(device)], device, well=well)
+
+    @rule(worker=st.integers(0, 1))
+    def die(self, worker):
+        self.workers[worker].close()
+        self.workers[worker] = self.open_store()
+        self.store = self.workers[worker]
+        for device in [device for device, holder in self.holder.items() if holder == worker]:
+            del self.holder[device]
+            self.orphans[device] = self.now + LEASE
+
+    @precondition(lambda self: set(self.running) <= set(self.orphans))
+    @rule(seconds=st.integers(1, 12))
+    def time_passes(self, seconds):
+        self.now += timedelta(seconds=seconds)
+
+
+def test_workers_that_die_follow_the_promise_together(tmp_path):
+    numbers = itertools.count()
+    with contextlib.ExitStack() as stores:
+
+        def machine():
+            stores.close()
+            path = tmp_path / f"{next(numbers)}.sqlite"
+
+            def open_store(clock):
+                store = SqliteDeliveryStore(path, lease=LEASE, clock=clock)
+                return stores.enter_context(contextlib.closing(store))
+
+            return WorkersMachine(open_store)
+
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=20,
                 stateful_step_count=30,
                 deadline=None,
                 suppress_health_check=[HealthCheck.too_slow],
