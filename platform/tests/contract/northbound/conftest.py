@@ -1,6 +1,8 @@
 """A platform's HTTP side over a real store, called in process with exactly the bytes that a test writes."""
 
+import contextlib
 import hashlib
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -230,6 +232,18 @@ def refused() -> Callable[[httpx2.Response, int, str, str], None]:
 @pytest.fixture
 def golden() -> Callable[[str], bytes]:
     return lambda name: (GOLDEN / name).read_bytes().rstrip(b"\n")
+
+
+@pytest.fixture
+def store_dump(tmp_path: Path) -> Callable[[], dict[str, list[str]]]:
+    """Return what tells every row of every table, so that a test can see that nothing changed."""
+
+    def dump() -> dict[str, list[str]]:
+        with contextlib.closing(sqlite3.connect(f"file:{tmp_path}/store/firmcast.db?mode=ro", uri=True)) as store:
+            tables = [name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            return {table: sorted(map(repr, store.execute(f"SELECT * FROM {table}"))) for table in tables}
+
+    return dump
 
 
 @pytest.fixture
