@@ -6,7 +6,7 @@ Usage: python -m bench [--quick] [--only WORD]
 import argparse
 from pathlib import Path
 
-from bench import coap_bench, push_bench
+from bench import coap_bench, push_bench, task_bench
 from bench.rows import Row, show, write
 
 _OUTPUT = Path("build/bench.json")
@@ -16,12 +16,12 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a fifth of the time for each figure")
-    parser.add_argument("--only", default="", help="run the suites whose name has this in it: coap, push")
+    parser.add_argument("--only", default="", help="run the suites whose name has this in it: coap, push, upgrades")
     chosen = parser.parse_args()
     seconds = 1.0 if chosen.quick else 5.0
     rows: list[Row] = []
     remarks: list[str] = []
-    for name, suite in (("coap", coap_bench.run), ("push", push_bench.run)):
+    for name, suite in (("coap", coap_bench.run), ("push", push_bench.run), ("upgrades", task_bench.run)):
         if chosen.only in name:
             found, left_out = suite(seconds)
             rows += found

@@ -17,7 +17,8 @@ from firmcast.upgrades import use_cases
 from firmcast.upgrades.limits import Limits
 from firmcast.upgrades.use_cases import UPGRADES_CHANGED
 
-_BATCH = 500
+BATCH = 200
+"""Devices in one transaction: so long everybody else waits who wants to write."""
 _RETRY_SECONDS = 1.0
 _LONGEST_WAIT = timedelta(minutes=1)
 """A wall clock that was set makes a deadline late by no more than this."""
@@ -68,7 +69,7 @@ class UpgradeEngine:
         now = self._clock.now()
         deadline = await self._database.read(use_cases.next_deadline)
         if deadline is not None and deadline <= now:
-            await self._database.write(use_cases.pass_time, log=self._log, limits=self._limits, now=now, limit=_BATCH)
+            await self._database.write(use_cases.pass_time, log=self._log, limits=self._limits, now=now, limit=BATCH)
             return 0.0
         look_at = now + _LONGEST_WAIT if deadline is None else min(deadline, now + _LONGEST_WAIT)
         self._planned = look_at
