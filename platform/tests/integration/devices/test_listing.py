@@ -7,10 +7,11 @@ import pytest
 from firmcast.db.page import Page
 from firmcast.devices import commands, registrations, use_cases
 from firmcast.devices.model import CommandKind, DeviceDetails, DeviceFilter, NewCommand, Presence
+from firmcast.devices.store import devices as store
 from firmcast.devices.store import listing, removal
 from firmcast.ids import ApplicationId, DeviceUpgradeId
 
-KINDS = list(listing.COUNT)
+KINDS = list(listing.NEWEST_FIRST)
 PRESENCES = [None, Presence.ONLINE, Presence.OFFLINE]
 
 
@@ -78,10 +79,17 @@ async def plan(tx, statement):
     return " | ".join(row[3] for row in rows)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def index_of(kind):
+    """Which index a list of this kind is read from."""
+    if kind == (False, Presence.ONLINE):
+        return "registration_by_application"
+    return "device_by_type" if kind[0] else "device_by_application"
+
+
+@pytest.mark.parametrize("kind", list(listing.COUNT))
 async def test_a_total_is_counted_within_an_index(database, kind):
     found = await database.read(plan, listing.COUNT[kind])
-    assert f"COVERING INDEX {'device_by_type' if kind[0] else 'device_by_application'} (" in found
+    assert f"COVERING INDEX {index_of(kind)} (" in found
     assert "SCAN" not in found
 
 
@@ -90,10 +98,26 @@ async def test_a_total_is_counted_within_an_index(database, kind):
 async def test_a_page_is_chosen_within_an_index_before_a_row_is_read(database, kind, order):
     found = await database.read(plan, order[kind])
     chosen, _, read = found.partition("SCAN page")
-    assert f"COVERING INDEX {'device_by_type' if kind[0] else 'device_by_application'} (" in chosen
+    assert f"COVERING INDEX {index_of(kind)} (" in chosen
     assert "TEMP B-TREE" not in chosen
     assert "SCAN" not in chosen
     assert "SEARCH device USING PRIMARY KEY (device_id=?)" in read
+
+
+async def test_chosen_devices_are_found_one_by_one_however_many_there_are(database):
+    async def found(tx):
+        rows = tx._connection.execute(f"EXPLAIN QUERY PLAN {store.BY_IDS.sqlite}", ("a", '["d"]')).fetchall()
+        return " | ".join(row[3] for row in rows)
+
+    assert "SEARCH device USING PRIMARY KEY (device_id=?)" in await database.read(found)
+
+
+async def test_who_is_overdue_is_away_before_anybody_has_noticed(database, application_id, known, now):
+    later = now + timedelta(seconds=300)
+    for presence, total in ((Presence.ONLINE, 0), (Presence.OFFLINE, 12)):
+        wanted = DeviceFilter(presence=presence)
+        found = await database.read(use_cases.listed, application_id, wanted, Page(0, 100), now=later)
+        assert (len(found[0]), found[1]) == (total, total)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Lists of devices, by statements of their own for each kind of filter: so each finds its rows by an index.
 
 A page is chosen within the index alone, and only the rows on it are read whole: a far page costs little more than the
-first. A condition on presence looks a registration up for each device until the page is full, and for the total for
-each device of the application.
+first. Who is here is listed from the registrations, less those that are overdue and not yet removed. Who is away, or
+is here and of one type, is found by looking a registration up for each device that else fits, until the page is full.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,8 @@ _Kind = tuple[bool, Presence | None]
 # Which devices are meant, by kind of filter; the time of the question comes after the other values.
 _MATCHES: Final[Mapping[_Kind, str]] = {
     (False, None): _CREATED,
-    (False, Presence.ONLINE): _CREATED + " AND " + _LIVE + "?4)",
+    (False, Presence.ONLINE): " FROM registration WHERE application_id = ?1 AND device_created_at BETWEEN ?2 AND ?3"
+    " AND device_id NOT IN (SELECT device_id FROM registration WHERE expires_at <= ?4)",
     (False, Presence.OFFLINE): _CREATED + " AND NOT " + _LIVE + "?4)",
     (True, None): _TYPED,
     (True, Presence.ONLINE): _TYPED + " AND " + _LIVE + "?5)",
@@ -44,9 +45,15 @@ _NUMBERS: Final[Mapping[_Kind, str]] = {
     for kind in _MATCHES
 }
 
-# How many devices a list has on all pages.
+# How many devices a list has on all pages; of those who are away it is told by the others.
 COUNT: Final[Mapping[_Kind, Statement]] = {
-    kind: portable("SELECT count(*)" + matches) for kind, matches in _MATCHES.items()
+    kind: portable("SELECT count(*)" + matches)
+    for kind, matches in _MATCHES.items()
+    if kind != (False, Presence.OFFLINE)
+}
+
+_COLUMN: Final[Mapping[_Kind, str]] = {
+    kind: "device_created_at" if kind == (False, Presence.ONLINE) else "created_at" for kind in _MATCHES
 }
 
 # A page of a list, the newest first.
@@ -56,7 +63,9 @@ NEWEST_FIRST: Final[Mapping[_Kind, Statement]] = {
         + devices.COLUMNS
         + " FROM (SELECT device_id AS chosen"
         + matches
-        + " ORDER BY created_at DESC, device_id DESC"
+        + " ORDER BY "
+        + _COLUMN[kind]
+        + " DESC, device_id DESC"
         + _NUMBERS[kind]
         + ") AS page"
         + " JOIN device ON device_id = chosen ORDER BY created_at DESC, device_id DESC"
@@ -71,7 +80,9 @@ OLDEST_FIRST: Final[Mapping[_Kind, Statement]] = {
         + devices.COLUMNS
         + " FROM (SELECT device_id AS chosen"
         + matches
-        + " ORDER BY created_at, device_id"
+        + " ORDER BY "
+        + _COLUMN[kind]
+        + ", device_id"
         + _NUMBERS[kind]
         + ") AS page"
         + " JOIN device ON device_id = chosen ORDER BY created_at, device_id"
@@ -98,8 +109,15 @@ async def listed(
         arguments.append(to_column(now))
     statement = (OLDEST_FIRST if wanted.oldest_first else NEWEST_FIRST)[kind]
     rows = await tx.fetch(statement, *arguments, page.limit, page.offset)
-    total = await tx.fetch_row(COUNT[kind], *arguments)
-    return [devices.device_of(row) for row in rows], 0 if total is None else total[0]
+    return [devices.device_of(row) for row in rows], await _total(tx, kind, arguments)
+
+
+async def _total(tx: Transaction, kind: _Kind, arguments: list[Value]) -> int:
+    if kind == (False, Presence.OFFLINE):
+        everybody = await _total(tx, (False, None), arguments[:3])
+        return everybody - await _total(tx, (False, Presence.ONLINE), arguments)
+    row = await tx.fetch_row(COUNT[kind], *arguments)
+    return 0 if row is None else int(row[0])
 
 
 async def _one(

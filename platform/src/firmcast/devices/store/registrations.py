@@ -9,11 +9,13 @@ from firmcast.db.statement import differing, portable
 from firmcast.devices.model import Registration
 from firmcast.ids import DeviceId, RegistrationId
 
-# A device registered; whatever registration it had is over.
+# A device registered; whatever registration it had is over. Whose it is, and since when it is known, never changes
+# while it has one: both stand here so that the devices that are here are listed by an index.
 _UPSERT = portable(
     "INSERT INTO registration (device_id, registration_id, endpoint_name, host, port, lifetime_seconds, binding,"
-    " queue_mode, lwm2m_version, objects, registered_at, updated_at, expires_at)"
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+    " queue_mode, lwm2m_version, objects, registered_at, updated_at, expires_at, application_id, device_created_at)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"
+    " (SELECT application_id FROM device WHERE device_id = ?1), (SELECT created_at FROM device WHERE device_id = ?1))"
     " ON CONFLICT (device_id) DO UPDATE SET registration_id = excluded.registration_id,"
     " endpoint_name = excluded.endpoint_name, host = excluded.host, port = excluded.port,"
     " lifetime_seconds = excluded.lifetime_seconds, binding = excluded.binding, queue_mode = excluded.queue_mode,"

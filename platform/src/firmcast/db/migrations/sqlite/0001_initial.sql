@@ -85,22 +85,25 @@ CREATE INDEX device_by_type ON device (application_id, device_type, created_at, 
 CREATE INDEX device_by_activation_end ON device (activation_ends_at) WHERE activation_ends_at IS NOT NULL;
 
 CREATE TABLE registration (
-    device_id        TEXT    PRIMARY KEY,
-    registration_id  TEXT    NOT NULL UNIQUE,
-    endpoint_name    TEXT    NOT NULL,
-    host             TEXT    NOT NULL,
-    port             INTEGER NOT NULL,
-    lifetime_seconds INTEGER NOT NULL,
-    binding          TEXT    NOT NULL,
-    queue_mode       INTEGER NOT NULL,
-    lwm2m_version    TEXT    NOT NULL,
-    objects          TEXT    NOT NULL,
-    registered_at    INTEGER NOT NULL,
-    updated_at       INTEGER NOT NULL,
-    expires_at       INTEGER NOT NULL
+    device_id         TEXT    PRIMARY KEY,
+    registration_id   TEXT    NOT NULL UNIQUE,
+    endpoint_name     TEXT    NOT NULL,
+    host              TEXT    NOT NULL,
+    port              INTEGER NOT NULL,
+    lifetime_seconds  INTEGER NOT NULL,
+    binding           TEXT    NOT NULL,
+    queue_mode        INTEGER NOT NULL,
+    lwm2m_version     TEXT    NOT NULL,
+    objects           TEXT    NOT NULL,
+    registered_at     INTEGER NOT NULL,
+    updated_at        INTEGER NOT NULL,
+    expires_at        INTEGER NOT NULL,
+    application_id    TEXT    NOT NULL,
+    device_created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX registration_by_expiry ON registration (expires_at);
+CREATE INDEX registration_by_application ON registration (application_id, device_created_at, device_id);
 
 -- One order at the most waits for each device upgrade: a new one takes the place of the old.
 CREATE TABLE device_command (
