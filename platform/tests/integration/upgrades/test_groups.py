@@ -2,14 +2,19 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from firmcast.clock import SystemClock
 from firmcast.errors import InvalidValueError
 from firmcast.groups import use_cases as groups
 from firmcast.ids import ApplicationId
+from firmcast.settings import UpgradeSettings
+from firmcast.upgrades.engine import BATCH, UpgradeEngine
+from firmcast.upgrades.limits import limits_of
 from firmcast.upgrades.model import (
     MismatchError,
     StartMode,
@@ -22,6 +27,7 @@ from firmcast.upgrades.model import (
 
 APPLICATION = ApplicationId("application")
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+LIMITS = limits_of(UpgradeSettings())
 METERS = {"device_type": "Meter", "model": "M1", "manufacturer_name": "Acme"}
 
 
@@ -214,3 +220,27 @@ def test_a_kill_between_two_batches_loses_nobody_and_takes_nobody_twice(
         await bench.database.close()
 
     asyncio.run(check())
+
+
+async def test_others_write_between_two_batches_of_the_engine(empty_bench):
+    """Whoever writes while a fleet is due waits for the batch that is under way, not for the fleet."""
+    bench = empty_bench
+    bench.now = datetime.now(UTC)
+    ids = [await bench.add_device(f"ep-{number}") for number in range(6 * BATCH)]
+    await bench.add_group("all", ids[:1000])
+    await bench.add_group("rest", ids[1000:])
+    task = await bench.create_for_groups("all", "rest")
+    engine = UpgradeEngine(database=bench.database, log=bench.log, clock=SystemClock(), limits=LIMITS)
+    await engine.start()
+    taken = []
+    for number in range(4):
+        await bench.add_group(f"another-{number}")
+        taken.append(sum((await bench.task(task)).tallies.values()))
+    steps = [after - before for before, after in pairwise([0, *taken])]
+    assert max(steps) <= 2 * BATCH
+    assert taken[0] < len(ids)
+    async with asyncio.timeout(30):
+        while sum((await bench.task(task)).tallies.values()) < len(ids):
+            await asyncio.sleep(0)
+    await engine.stop()
+    assert len(await bench.shares(task)) == len(ids)
