@@ -125,9 +125,9 @@ class AskingConnection:
         except SSL.ZeroReturnError:
             self._unread = bool(parts)
         except SSL.Error as error:
+            self._unread = bool(parts) and not isinstance(error, SSL.WantReadError)
             if not parts:
                 raise _tls_error(error, ended=self._incoming.eof) from error
-            self._unread = not isinstance(error, SSL.WantReadError)
         else:
             self._unread = True
         finally:
@@ -197,6 +197,8 @@ class AskingConnection:
 
     def _take(self) -> None:
         if self._incoming.pending:
+            # A handshake or a write may take a whole request in passing: only `read` knows that nothing is left.
+            self._unread = True
             waiting = self._incoming.read()
             while waiting:
                 waiting = waiting[self._connection.bio_write(waiting) :]

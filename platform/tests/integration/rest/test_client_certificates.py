@@ -4,6 +4,7 @@ Clients of the vendor's platform connect with a certificate of the vendor's, lon
 nobody here knows (contract page, trap 11).
 """
 
+import contextlib
 import datetime as dt
 import json
 import os
@@ -172,6 +173,76 @@ def test_requests_in_one_packet_and_in_single_bytes(connect):
     for number in range(len(GET)):
         peer.send(GET[number : number + 1])
     assert peer.answer()[0] == 200
+
+
+def handshake_in_memory(ask, client_context):
+    """Bring a client and a server together without a network; return both ends, the client's last flight unsent."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server_out, client_out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = ask.wrap_bio(to_server, server_out, server_side=True)
+    client = client_context.wrap_bio(to_client, client_out)
+    for _ in range(10):
+        try:
+            client.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            to_server.write(client_out.read())
+        with pytest.raises(ssl.SSLWantReadError):
+            server.do_handshake()
+        to_client.write(server_out.read())
+    return server, client, to_server, client_out
+
+
+@pytest.fixture
+def careless_client():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
+
+
+def test_what_comes_with_the_end_of_the_handshake_is_served(server, careless_client):
+    """A client of TLS 1.3 may send its request in the packet that ends the handshake; curl and Java often do."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = careless_client.wrap_bio(incoming, outgoing)
+    with socket.create_connection(server.address, timeout=10) as plain:
+        while True:
+            try:
+                client.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                plain.sendall(outgoing.read())
+                incoming.write(plain.recv(1 << 16))
+        client.write(GET)
+        plain.sendall(outgoing.read())
+        answer = b""
+        while b"/echo" not in answer:
+            incoming.write(plain.recv(1 << 16))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                while piece := client.read():
+                    answer += piece
+        assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_bytes_taken_by_a_handshake_or_a_write_are_still_told(files, careless_client):
+    """Event loops read only when something is pending; what OpenSSL took in passing must be told as such."""
+    server, client, to_server, client_out = handshake_in_memory(
+        AskingContext(files.certificate, files.key), careless_client
+    )
+    client.write(b"first")
+    to_server.write(client_out.read())
+    server.do_handshake()
+    assert server.pending()
+    assert server.read() == b"first"
+    assert not server.pending()
+    client.write(b"second")
+    to_server.write(client_out.read())
+    server.write(b"an answer")
+    assert server.pending()
+    assert server.read() == b"second"
+    with pytest.raises(ssl.SSLWantReadError):
+        server.read()
+    assert not server.pending()
 
 
 def test_the_clients_goodbye_is_answered(connect):
