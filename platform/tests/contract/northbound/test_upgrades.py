@@ -4,7 +4,7 @@ import pytest
 
 from firmcast.devices import commands, registrations
 from firmcast.devices.model import NewRegistration
-from firmcast.upgrades.model import CommandAnswered, ResourcesReported
+from firmcast.upgrades.model import CommandAnswered, ResourcesReported, TransferProgressed
 
 OPERATIONS = "/iodm/northbound/v1.5.0/operations"
 FIRMWARE = f"{OPERATIONS}/firmwareUpgrade"
@@ -406,3 +406,53 @@ async def test_a_device_that_ran_the_version_already_shows_how_long_it_took(worl
     assert share["extendInfo"]["upgradeTime"] == "42"
     assert share["extendInfo"]["curVersion"] == share["extendInfo"]["targetVersion"] == "V1.1.10"
     assert (await caller.call("GET", f"{OPERATIONS}/{task_id}")).json()["status"] == "success"
+
+
+async def test_a_device_that_is_tried_again_counts_as_waiting_until_it_has_succeeded(world, caller, create):
+    device_id = await world.register(caller, "has-no-room")
+    await come_online(world, "has-no-room")
+    policy = {"executeType": "now", "retryType": True, "retryTimes": 1}
+    task_id = (await create(targets={"devices": [device_id]}, policy=policy)).json()["operationId"]
+    path = f"{OPERATIONS}/{task_id}"
+    await world.pass_time(seconds=0)
+    idle = ResourcesReported(state=0, result=0, firmware_version="V1.0", protocols=(0,), delivery_method=0)
+
+    async def answer(told):
+        (order,) = await world.database.read(commands.waiting, [device_id])
+        await world.report(device_id, CommandAnswered(command_id=order.command_id, resources=told))
+
+    async def share():
+        (found,) = (await caller.call("GET", f"{path}/subOperations")).json()["data"]
+        return found
+
+    await answer(idle)
+    await answer(ResourcesReported())
+    await world.report(device_id, ResourcesReported(state=1, result=0))
+    await world.report(device_id, ResourcesReported(state=0, result=2))
+    failed = await share()
+    assert (failed["status"], failed["detailInfo"]) == ("fail", "Not enough storage for the new firmware package")
+    between = (await caller.call("GET", path)).json()
+    assert (between["status"], between["stopTime"], between["staResult"]["fail"]) == ("processing", None, 1)
+
+    await world.pass_time(seconds=1)
+    assert (await share())["status"] == "processing"
+    await answer(idle)
+    await world.report(device_id, TransferProgressed(finished=False))
+    world.clock.pass_time(seconds=30)
+    await world.report(device_id, ResourcesReported(state=2, result=0))
+    await answer(ResourcesReported())
+    world.clock.pass_time(seconds=11)
+    done = ResourcesReported(state=0, result=1, firmware_version="V1.1.10")
+    await world.report(device_id, done)
+    succeeded = await share()
+    assert (succeeded["subOperationId"], succeeded["status"]) == (failed["subOperationId"], "success")
+    assert succeeded["detailInfo"] is None
+    assert succeeded["extendInfo"] == {
+        "upgradeTime": "41",
+        "sourceVersion": "V1.0",
+        "curVersion": "V1.1.10",
+        "downloadTime": "30",
+        "targetVersion": "V1.1.10",
+    }
+    ended = (await caller.call("GET", path)).json()
+    assert (ended["status"], ended["staResult"]["success"], ended["stopTime"]) == ("success", 1, "20260101T000042Z")
