@@ -340,26 +340,47 @@ async def test_a_client_certificate_given_later_mends_a_callback(
 
 
 async def test_pushes_carry_both_signatures_until_the_overlap_ends(world, callback) -> None:
+    async def signed_times(count: int):
+        """Return a push with so many signatures: the first after a rotation may be on its way already."""
+        while True:
+            await world.happen("d1")
+            await world.settled()
+            if len(callback.requests[-1].headers["webhook-signature"].split()) == count:
+                return callback.requests[-1]
+
     await world.dispatch()
     await world.subscribe(callback.url())
-    now = datetime.now(UTC)
-    rotate = applications.rotate_signing_secret
-    one = world.application_id
+    now, one, rotate = datetime.now(UTC), world.application_id, applications.rotate_signing_secret
     second, _ = await world.database.write(rotate, one, world.sealer, now, timedelta(hours=1))
-    await world.happen("d1")
-    await world.settled()
+    both = await signed_times(2)
     # An overlap that began so long ago that it is over.
     third, _ = await world.database.write(rotate, one, world.sealer, now - timedelta(hours=2), timedelta(hours=1))
+    single = await signed_times(1)
+    for secret in (world.signing_secret, second):
+        assert Webhook(secret).verify(both.body, both.headers)
+    assert Webhook(third).verify(single.body, single.headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(second).verify(single.body, single.headers)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_subscription_that_outlives_its_application_harms_nobody(world, callback, restart: bool) -> None:
+    """A call that had proven itself before its application was deleted may still subscribe."""
+    dispatcher = await world.dispatch()
+    gone = await world.database.write(applications.create, "gone", world.sealer, datetime.now(UTC))
+    await world.database.write(applications.complete_deletion, gone.application_id)
+    stays, world.application_id = world.application_id, gone.application_id
+    await world.subscribe(callback.url("/gone"))
+    if restart:
+        await dispatcher.stop(0)
+        world.dispatchers.remove(dispatcher)
+        dispatcher = await world.dispatch()
+    world.application_id = stays
+    await world.subscribe(callback.url("/stays"))
     await world.happen("d1")
     await world.settled()
-    both, single = (received.headers["webhook-signature"].split() for received in callback.requests)
-    assert (len(both), len(single)) == (2, 1)
-    before, after = callback.requests
-    for secret in (world.signing_secret, second):
-        assert Webhook(secret).verify(before.body, before.headers)
-    assert Webhook(third).verify(after.body, after.headers)
-    with pytest.raises(WebhookVerificationError):
-        Webhook(second).verify(after.body, after.headers)
+    assert [received.line.split()[1] for received in callback.requests] == ["/stays"]
+    assert not dispatcher.broken.is_set()
 
 
 @pytest.mark.parametrize("restart", [False, True])
