@@ -118,15 +118,16 @@ async def _create_plain(tx: Transaction) -> None:
     await tx.execute(_CREATE_PLAIN)
 
 
-async def _rate(ask: Callable[[], Awaitable[object]], times: int = 30) -> float:
-    """Return how often something can be asked in a second; the median of some runs."""
-    rates = []
+async def _rates(*asks: Callable[[], Awaitable[object]], times: int = 30) -> list[float]:
+    """Return how often each can be asked in a second: the median of runs in turn, which share a slow minute."""
+    rates: list[list[float]] = [[] for _ in asks]
     for _ in range(_RUNS):
-        began = time.perf_counter()
-        for _ in range(times):
-            await ask()
-        rates.append(times / (time.perf_counter() - began))
-    return statistics.median(rates)
+        for ask, found in zip(asks, rates, strict=True):
+            began = time.perf_counter()
+            for _ in range(times):
+                await ask()
+            found.append(times / (time.perf_counter() - began))
+    return [statistics.median(found) for found in rates]
 
 
 async def _creation(fleet: _Fleet, size: str) -> Row:
@@ -136,8 +137,7 @@ async def _creation(fleet: _Fleet, size: str) -> Row:
             upgrades.stop_task, _APPLICATION, task.task_id, log=fleet.log, limits=_LIMITS, now=fleet.now
         )
 
-    many = await _rate(lambda: create_and_stop("all"))
-    one = await _rate(lambda: create_and_stop("one"))
+    many, one = await _rates(lambda: create_and_stop("all"), lambda: create_and_stop("one"))
     return row(f"upgrades/create/group-{size}-of-1", many, "tasks/s", "a group of one", one)
 
 
@@ -170,12 +170,10 @@ async def _others_meanwhile(fleet: _Fleet) -> list[Row]:
     async def look() -> None:
         await fleet.database.read(groups.by_names, _APPLICATION, ["one"])
 
-    idle = {"writes": await _rate(touch), "reads": await _rate(look)}
+    idle = dict(zip(("writes", "reads"), await _rates(touch, look), strict=True))
     fleet.now += timedelta(hours=25)
     passing = asyncio.create_task(_pass_all(fleet))
-    busy = {"writes": 0.0, "reads": 0.0}
-    for name, ask in (("writes", touch), ("reads", look)):
-        busy[name] = await _rate(ask, 10)
+    busy = dict(zip(("writes", "reads"), await _rates(touch, look, times=5), strict=True))
     assert not passing.done(), "everything was over before it was measured"
     await passing
     return [
@@ -218,7 +216,8 @@ async def _readings(fleet: _Fleet, many: UpgradeTask, one: UpgradeTask, size: st
     ]
     rows = []
     for name, ours, reference, unit, against in measured:
-        rows.append(row(f"upgrades/{name}", await _rate(ours), unit, against, await _rate(reference)))
+        value, other = await _rates(ours, reference)
+        rows.append(row(f"upgrades/{name}", value, unit, against, other))
     return rows
 
 

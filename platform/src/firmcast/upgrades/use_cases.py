@@ -86,15 +86,17 @@ async def device_upgrades(
 ) -> tuple[list[DeviceUpgrade], int]:
     """Return a page of a task's devices that count as one of `tallies`, and how many there are on all pages.
 
-    They come in the order of the task: all of those that count as the first of `tallies`, then of the next one;
-    with all tallies it is the order of the task alone. Any page costs about the same.
+    They come in the order of the task: all of those that count as the first of `tallies`, then of the next one; when
+    that is all of them, in the order of the task alone, where any page costs the same. Of a part of them, what is
+    before the page, or behind it where that is less, is passed over in an index.
 
     Raises:
         NotFoundError: there is no such task.
     """
     task = await find_task(tx, application_id, task_id)
-    if set(tallies) == set(Tally):
-        return await store.of_task(tx, task_id, page), sum(task.tallies.values())
+    total = sum(task.tallies.get(tally, 0) for tally in tallies)
+    if total == sum(task.tallies.values()):
+        return await store.of_task(tx, task_id, page), total
     found: list[DeviceUpgrade] = []
     passed = 0
     for tally in tallies:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmcast.clock import SystemClock
+from firmcast.db.page import Page
 from firmcast.devices import commands, registrations
 from firmcast.errors import ConflictError, InvalidValueError, NotFoundError
 from firmcast.events.model import FirmwareUpgradeEnded, Outcome
@@ -187,6 +188,35 @@ async def _waits(bench):
     tasks, _ = await bench.database.read(use_cases.listed_tasks, APPLICATION, use_cases.TaskFilter())
     shares, _ = await bench.database.read(use_cases.device_upgrades, APPLICATION, tasks[0].task_id)
     return all(share.phase is UpgradePhase.WAITING for share in shares)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 20])
+async def test_pages_of_any_tallies_hold_each_device_once_in_one_order(bench, size):
+    ids = [*bench.device_ids, *[await bench.add_device(f"another-{number}") for number in range(9)]]
+    task = await bench.create()
+    await bench.settle()
+    for number, device_id in enumerate(ids):
+        if number % 3:
+            await (bench.reject if number % 2 else bench.upgrade)(device_id)
+    shares = await bench.shares(task)
+    for tallies in (
+        tuple(Tally),
+        (Tally.FAILED,),
+        (Tally.SUCCEEDED, Tally.WAITING),
+        (Tally.TIMED_OUT, Tally.FAILED),
+        (Tally.STOPPED,),
+    ):
+        wanted = [share for tally in tallies for share in shares if share.tally is tally]
+        if len(wanted) == len(shares):
+            wanted = shares
+        seen, total = [], -1
+        for offset in range(0, len(ids) + size, size):
+            page, total = await bench.database.read(
+                use_cases.device_upgrades, APPLICATION, task.task_id, tallies, Page(offset, size)
+            )
+            assert len(page) <= size
+            seen += page
+        assert (seen, total) == (wanted, len(wanted))
 
 
 REPORT = st.tuples(
