@@ -79,6 +79,7 @@ class Dispatcher:
         )
         self._callbacks: dict[SubscriptionId, Callback] = {}
         self._changed: set[SubscriptionId] = set()  # to be read again
+        self._changed_applications: set[ApplicationId] = set()  # whose subscriptions are to be read again
         self._unsettled: dict[SubscriptionId, ApplicationId] = {}  # of them, those that hold their application back
         self._writer = SettlementWriter(self._write)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -169,8 +170,7 @@ class Dispatcher:
         self._spawn(self._refresh())
 
     def _on_applications_changed(self, application_ids: Sequence[ApplicationId]) -> None:
-        changed = set(application_ids)
-        self._changed |= {key for key, callback in self._callbacks.items() if callback.application_id in changed}
+        self._changed_applications |= set(application_ids)
         self._spawn(self._refresh())
 
     # ------------------------------------------------------------------ subscriptions and their groups
@@ -206,7 +206,10 @@ class Dispatcher:
     async def _refresh(self) -> None:
         """Learn where changed subscriptions are called now; the next attempt of each goes there."""
         async with self._refreshing:
-            changed, self._changed = self._changed, set()
+            # Which subscriptions a changed application has is known here only, where none is being read.
+            applications, self._changed_applications = self._changed_applications, set()
+            of_changed = {key for key, callback in self._callbacks.items() if callback.application_id in applications}
+            changed, self._changed = self._changed | of_changed, set()
             if changed:
                 self._learn(changed, await self._database.read(callbacks_of, changed, self._sealer))
         self._pump_soon()

@@ -15,6 +15,7 @@ from firmcast.errors import NotFoundError, StoreBrokenError
 from firmcast.events.model import EventType, FirmwareUpgradeEnded, Outcome
 from firmcast.ids import SubscriptionId
 from firmcast.push import use_cases as push
+from firmcast.push.callbacks import callbacks_of
 from firmcast.push.model import DeliveryFilter
 from firmcast.push.retry import DeadReason, FailureReason
 from firmcast.subscriptions import use_cases as subscriptions
@@ -361,6 +362,29 @@ async def test_pushes_carry_both_signatures_until_the_overlap_ends(world, callba
     assert Webhook(third).verify(single.body, single.headers)
     with pytest.raises(WebhookVerificationError):
         Webhook(second).verify(single.body, single.headers)
+
+
+async def test_a_rotation_while_a_subscription_is_being_read_is_not_missed(world, callback, monkeypatch) -> None:
+    was_read, go_on = asyncio.Event(), asyncio.Event()
+    read = world.database.read
+
+    async def slowly(use_case, *arguments, **named):
+        found = await read(use_case, *arguments, **named)
+        if use_case is callbacks_of:
+            was_read.set()
+            await go_on.wait()
+        return found
+
+    await world.dispatch()
+    monkeypatch.setattr(world.database, "read", slowly)
+    await world.subscribe(callback.url())
+    await was_read.wait()
+    rotate = applications.rotate_signing_secret
+    await world.database.write(rotate, world.application_id, world.sealer, datetime.now(UTC), timedelta(hours=1))
+    go_on.set()
+    while not any(len(received.headers["webhook-signature"].split()) == 2 for received in callback.requests):
+        await world.happen("d1")
+        await world.settled()
 
 
 @pytest.mark.parametrize("restart", [False, True])
