@@ -24,6 +24,13 @@ async def run(*words, folder=None, status=0, **environment):
     return said.decode(), errors.decode()
 
 
+async def asked(*words, **given):
+    """Run a command with --json, and return the one document that it prints."""
+    said, _ = await run(*words, "--json", **given)
+    assert said.count("\n") == 1
+    return json.loads(said)
+
+
 async def test_demo_shows_every_push_as_json():
     said, _ = await run("demo", "--devices", "4", "--with-failure", "--json")
     lines = [json.loads(line) for line in said.splitlines()]
@@ -62,18 +69,19 @@ async def test_an_upgrade_by_commands_alone(served, tmp_path):
     image.write_bytes(os.urandom(50_000))
     uploaded = json.loads((await run("firmware", "upload", image, "--version", "2.0.0", "--json", **shell))[0])
     assert uploaded["package_id"] in (await run("firmware", "list", "--json", **shell))[0]
-    server = f"127.0.0.1:{served.coap_port}"
-    simulation = asyncio.create_task(
-        run("simulate", "--server", server, "--devices", "1", "--quick", "--until-updated", "--json")
-    )
+    simulation = asyncio.create_task(run("simulate", "--devices", "1", "--quick", "--until-updated", "--json", **shell))
     task_id = (await run("upgrade", "create", "--package", uploaded["package_id"], "--device", device_id, **shell))[0]
     said, _ = await run("upgrade", "watch", task_id.strip(), "--json", **shell)
     assert json.loads(said.splitlines()[-1])["status"] == "success"
-    statistics = json.loads((await simulation)[0])
+    said, told = await simulation
+    assert f"1 virtual device register at 127.0.0.1:{served.coap_port}" in told
+    assert "ended: 1 of 1 registered, 1 updated, 0 failed" in told
+    statistics = json.loads(said)
     assert (statistics["updates_succeeded"], statistics["statuses"][0]["version"]) == (1, "2.0.0")
-    assert json.loads((await run("upgrade", "list", "--json", **shell))[0])["staResult"]["success"] == 1
-    listed = json.loads((await run("device", "list", "--json", **shell))[0])
-    assert listed["deviceInfo"]["fwVersion"] == "2.0.0"
+    assert [task["staResult"]["success"] for task in await asked("upgrade", "list", **shell)] == [1]
+    shown = await asked("upgrade", "show", task_id.strip(), **shell)
+    assert [share["status"] for share in shown["subOperations"]] == ["success"]
+    assert [device["deviceInfo"]["fwVersion"] for device in await asked("device", "list", **shell)] == ["2.0.0"]
     assert json.loads((await run("push", "log", "--json", **shell))[0]) == []
 
 

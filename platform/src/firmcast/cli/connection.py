@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import quote
 
 import httpx2
 import typer
@@ -19,6 +20,7 @@ from firmcast.cli.failures import CommandError
 RUNNING_FILE = "running.json"
 ADMIN_TOKEN_FILE = "admin-token"  # noqa: S105 -- a file's name
 _TIMEOUT_SECONDS = 30.0
+_PAGE_SIZE = 1000
 
 Url = Annotated[str, typer.Option("--url", envvar="FIRMCAST_URL", help="Where the platform is, as https://host:port.")]
 Authority = Annotated[
@@ -58,6 +60,28 @@ class Connection:
         return ManagementClient(self)
 
 
+def quoted(identifier: str) -> str:
+    """Return an id as one segment of a path, whatever was typed."""
+    return quote(identifier, safe="")
+
+
+def running_platform(data: Path) -> dict[str, str] | None:
+    """Return what a platform that runs on this machine left in its folder, None when there is none.
+
+    Raises:
+        CommandError: what is there cannot be read.
+    """
+    file = data / RUNNING_FILE
+    try:
+        said = json.loads(file.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        message = f"{file} cannot be read: {error}"
+        raise CommandError(message) from error
+    return {str(name): str(value) for name, value in said.items()}
+
+
 def connect(
     url: str = "", authority: Path | None = None, admin_token: str = "", data: Path = DEFAULT_FOLDER
 ) -> Connection:
@@ -66,12 +90,11 @@ def connect(
     Raises:
         CommandError: nothing tells where the platform is, or the authority's file is no certificate.
     """
-    running = data / RUNNING_FILE
     if not url:
-        if not running.exists():
+        said = running_platform(data)
+        if said is None:
             message = f"no platform is known: give --url, or --data with the folder of one that runs here (not {data})"
             raise CommandError(message)
-        said = json.loads(running.read_text())
         url = said["url"]
         authority = authority or (Path(said["authority"]) if said.get("authority") else None)
     token_file = data / ADMIN_TOKEN_FILE
@@ -85,6 +108,18 @@ def connect(
     return Connection(url=url.rstrip("/"), tls=tls, admin_token=admin_token)
 
 
+class UnreachableError(CommandError):
+    """No answer came; the platform may be there again later."""
+
+
+class RefusalError(CommandError):
+    """The platform answered that it will not do it."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class ManagementClient:
     """Calls of the management API."""
 
@@ -92,6 +127,7 @@ class ManagementClient:
         self._client = httpx2.Client(
             base_url=connection.url,
             verify=connection.tls,
+            trust_env=False,
             headers={"authorization": f"Bearer {connection.admin_token}"},
             timeout=_TIMEOUT_SECONDS,
         )
@@ -115,7 +151,8 @@ class ManagementClient:
         """Make a call and return its JSON, None for none.
 
         Raises:
-            CommandError: the platform cannot be reached, or refuses.
+            UnreachableError: no answer came.
+            RefusalError: the platform refuses; the message says why.
         """
         given: dict[str, Any] = {
             "params": {name: value for name, value in (query or {}).items() if value not in (None, "")}
@@ -128,10 +165,31 @@ class ManagementClient:
             answer = self._client.request(method, path, headers=dict(headers or {}), **given)
         except httpx2.HTTPError as error:
             message = f"{self._client.base_url} cannot be reached: {error}"
-            raise CommandError(message) from error
-        body = answer.json() if answer.content else None
+            raise UnreachableError(message) from error
+        body = _json_of(answer)
         if answer.is_error:
-            description = body.get("error_desc", "") if isinstance(body, dict) else ""
-            message = f"{description or answer.reason_phrase} ({answer.status_code})"
-            raise CommandError(message)
+            said = body.get("error_desc", "") if isinstance(body, dict) else ""
+            reason = answer.headers.get("firmcast-reason", "")
+            words = f"{said or answer.reason_phrase}{f': {reason}' if reason else ''} (HTTP {answer.status_code})"
+            raise RefusalError(words, status=answer.status_code)
         return body
+
+    def pages(self, path: str, key: str, query: Mapping[str, Any]) -> list[Any]:
+        """Return what is under `key` of all pages of a list; raises as `call` does."""
+        found: list[Any] = []
+        while True:
+            number = len(found) // _PAGE_SIZE
+            answer = self.call("GET", path, query={**query, "page": number, "page_size": _PAGE_SIZE})
+            found += answer[key]
+            if len(answer[key]) < _PAGE_SIZE:
+                return found
+
+
+def _json_of(answer: httpx2.Response) -> Any:
+    try:
+        return answer.json() if answer.content else None
+    except ValueError:
+        if answer.is_error:
+            return None
+        message = f"{answer.url} does not answer JSON: is a platform there?"
+        raise CommandError(message) from None

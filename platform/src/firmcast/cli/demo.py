@@ -1,24 +1,15 @@
 """`firmcast demo` shows the whole of the product in seconds, with real sockets and a real store, in a fresh folder."""
 
-import asyncio
-import json
 import shutil
-import signal
 import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvloop
-from rich.console import Console
 
-from firmcast.cli.connection import ADMIN_TOKEN_FILE, RUNNING_FILE, Json
-from firmcast.cli.demo_display import JsonDisplay, LiveDisplay
-from firmcast.cli.demo_run import Demo, DemoPlan, generated_firmware
-from firmcast.cli.demo_story import DemoStory
-from firmcast.cli.failures import errors, fail, told_plainly
+from firmcast.cli.connection import Json
+from firmcast.cli.failures import told_plainly
 from firmcast.cli.logs import LogFormat, configure
-from firmcast_sdk import ClientError
 
 _GENERATED_BYTES = 256 << 10
 
@@ -43,6 +34,12 @@ def demo(
     Starts the platform on a fresh store, an application with an HTTPS callback, and virtual LwM2M devices over UDP.
     The status is 0 when every device ended as expected and nothing was lost or out of order.
     """
+    # The whole platform: no other command should wait for it to load.
+    import uvloop
+
+    from firmcast.cli.demo_course import run_demo
+    from firmcast.cli.demo_run import DemoPlan, generated_firmware
+
     configure(LogFormat.AUTO, "error")
     folder = Path(tempfile.mkdtemp(prefix="firmcast-demo-"))
     try:
@@ -51,50 +48,6 @@ def demo(
             folder=folder, devices=devices, firmware=image, with_failure=with_failure, timeout_seconds=timeout
         )
         with told_plainly():
-            raise typer.Exit(uvloop.run(_run(plan, keep=keep, as_json=as_json)))
+            raise typer.Exit(uvloop.run(run_demo(plan, keep=keep, as_json=as_json)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-async def _run(plan: DemoPlan, *, keep: bool, as_json: bool) -> int:
-    story = DemoStory()
-    run = Demo(plan, story, JsonDisplay() if as_json else LiveDisplay(story))
-    try:
-        await run.prepare()
-        summary = await run.upgrade()
-        if keep:
-            await _keep(run, plan.folder / "platform")
-    except (ClientError, TimeoutError) as error:
-        raise fail(str(error) or "the devices did not register in time") from error
-    finally:
-        await run.close()
-    return _verdict(story, summary)
-
-
-def _verdict(story: DemoStory, summary: dict[str, int]) -> int:
-    for device in story.unexpected:
-        reached = " → ".join(device.steps) or "nothing received"
-        outcome = f"{device.status} {device.description}" if device.ended else f"no result in time ({reached})"
-        errors.print(f"[bold red]error:[/] {device.endpoint_name}: expected {device.expected}, got {outcome}")
-    for word in ("lost", "out_of_order"):
-        if summary[word]:
-            errors.print(f"[bold red]error:[/] {summary[word]} pushes {word.replace('_', ' ')}")
-    return 1 if story.unexpected or summary["lost"] or summary["out_of_order"] else 0
-
-
-async def _keep(run: Demo, data: Path) -> None:
-    """Say how to look at the platform, and wait."""
-    (data / RUNNING_FILE).write_text(json.dumps(run.platform.running.as_dict()))
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print("\nThe platform goes on running. In another terminal:")
-    console.print(f"  export FIRMCAST_DATA={data}", markup=False)
-    console.print(f"  export FIRMCAST_APP_ID={run.application_id} FIRMCAST_APP_SECRET={run.secret}", markup=False)
-    console.print("  firmcast upgrade list; firmcast device list; firmcast push log", markup=False)
-    console.print(
-        f"  curl --cacert {run.platform.running.authority} {run.platform.running.url}/v1/readiness", markup=False
-    )
-    console.print(f"[dim]The administrator's token is in {data / ADMIN_TOKEN_FILE}. Ctrl-C ends it.[/]")
-    interrupted = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, interrupted.set)
-    await interrupted.wait()

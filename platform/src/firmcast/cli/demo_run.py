@@ -19,7 +19,7 @@ from firmcast.app import Platform
 from firmcast.cli.demo_display import DemoDisplay
 from firmcast.cli.demo_story import DemoStory, DeviceStory
 from firmcast.cli.failures import CommandError
-from firmcast.cli.listen import accepting_receiver
+from firmcast.cli.receiving import accepting_receiver
 from firmcast.cli.recorder import Recorder
 from firmcast.clock import SystemClock
 from firmcast.events import use_cases as events

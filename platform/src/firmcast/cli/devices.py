@@ -1,11 +1,8 @@
 """`firmcast device`: the devices of an application."""
 
-import json
 from typing import Annotated
 
-import msgspec
 import typer
-from rich.table import Table
 
 from firmcast.cli.connection import (
     DEFAULT_FOLDER,
@@ -17,10 +14,14 @@ from firmcast.cli.connection import (
     Url,
     connect,
 )
-from firmcast.cli.failures import print_table, told_plainly
+from firmcast.cli.failures import CommandError, say_error, told_plainly
 from firmcast.cli.northbound import northbound
+from firmcast.cli.output import plain, print_fields, print_json, print_rows
+from firmcast_sdk import NorthboundError
 
-app = typer.Typer(no_args_is_help=True, help="Devices: add, list, show, delete.")
+app = typer.Typer(no_args_is_help=True, help="Devices: add, list, show, modify, delete.")
+
+Device = Annotated[str, typer.Argument(help="Device id.")]
 
 
 @app.command()
@@ -35,11 +36,30 @@ def add(
     data: DataFolder = DEFAULT_FOLDER,
     as_json: Json = False,
 ) -> None:
-    """Make devices known, so that they may register; prints their ids."""
+    """Make devices known, so that they may register; prints their ids.
+
+    A device that is refused does not keep the others out; the status is 1 then.
+    """
+    made: list[dict[str, str]] = []
+    refused = 0
     with told_plainly(), northbound(connect(url, authority, "", data), application, secret) as client:
+        # Once, and not for each device: wrong credentials are not the devices' fault.
+        client.login()
         for name in endpoint_names:
-            made = client.register_device(name, verify_code=name, timeout_seconds=0)
-            typer.echo(json.dumps({"device_id": made.device_id, "endpoint_name": name}) if as_json else made.device_id)
+            try:
+                device_id = client.register_device(name, verify_code=name, timeout_seconds=0).device_id
+            except NorthboundError as error:
+                refused += 1
+                made.append({"endpoint_name": name, "error": str(error)})
+                say_error(f"{name}: {error}")
+                continue
+            made.append({"endpoint_name": name, "device_id": device_id})
+            if not as_json:
+                typer.echo(device_id)
+    if as_json:
+        print_json(made)
+    if refused:
+        raise typer.Exit(1)
 
 
 @app.command("list")
@@ -52,35 +72,88 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List the devices."""
-    table = Table("device", "endpoint name", "status", "firmware", "model")
     with told_plainly(), northbound(connect(url, authority, "", data), application, secret) as client:
-        for device in client.devices():
-            if as_json:
-                typer.echo(msgspec.json.encode(device).decode())
-            else:
-                info = device.device_info
-                table.add_row(device.device_id, info.node_id, info.status, info.fw_version, info.model)
-        if not as_json:
-            print_table(table)
+        found = list(client.devices())
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        {
+            "device": device.device_id,
+            "endpoint_name": device.device_info.node_id,
+            "status": device.device_info.status,
+            "firmware": device.device_info.fw_version,
+            "model": device.device_info.model,
+        }
+        for device in found
+    ]
+    print_rows(rows, ("device", "endpoint_name", "status", "firmware", "model"))
 
 
 @app.command()
 def show(
-    device: Annotated[str, typer.Argument(help="Device id.")],
+    device: Device,
     application: ApplicationOption,
     secret: SecretOption,
     url: Url = "",
     authority: Authority = None,
     data: DataFolder = DEFAULT_FOLDER,
+    as_json: Json = False,
 ) -> None:
-    """Print what is known of a device, as JSON."""
+    """Show what is known of a device."""
     with told_plainly(), northbound(connect(url, authority, "", data), application, secret) as client:
-        typer.echo(msgspec.json.format(msgspec.json.encode(client.device(device))).decode())
+        found = client.device(device)
+    if as_json:
+        print_json(found)
+        return
+    record = plain(found)
+    information = record.pop("deviceInfo")
+    record.pop("services", None)
+    print_fields({**record, **information})
+
+
+@app.command()
+def modify(
+    device: Device,
+    application: ApplicationOption,
+    secret: SecretOption,
+    name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
+    device_type: Annotated[str | None, typer.Option(help="Device type.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model.")] = None,
+    manufacturer: Annotated[str | None, typer.Option(help="Name of the manufacturer.")] = None,
+    manufacturer_id: Annotated[str | None, typer.Option(help="Id of the manufacturer.")] = None,
+    location: Annotated[str | None, typer.Option(help="Where it is.")] = None,
+    region: Annotated[str | None, typer.Option(help="Region.")] = None,
+    organization: Annotated[str | None, typer.Option(help="Organization.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Time zone.")] = None,
+    url: Url = "",
+    authority: Authority = None,
+    data: DataFolder = DEFAULT_FOLDER,
+) -> None:
+    """Change what is said of a device; what is not given stays."""
+    said = (name, device_type, model, manufacturer, manufacturer_id, location, region, organization, timezone)
+    with told_plainly():
+        if all(value is None for value in said):
+            message = "nothing to change was given"
+            raise CommandError(message)
+        with northbound(connect(url, authority, "", data), application, secret) as client:
+            client.modify_device(
+                device,
+                name=name,
+                device_type=device_type,
+                model=model,
+                manufacturer_name=manufacturer,
+                manufacturer_id=manufacturer_id,
+                location=location,
+                region=region,
+                organization=organization,
+                timezone=timezone,
+            )
 
 
 @app.command()
 def delete(
-    device: Annotated[str, typer.Argument(help="Device id.")],
+    device: Device,
     application: ApplicationOption,
     secret: SecretOption,
     url: Url = "",

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 from firmcast.errors import FirmcastError
 
@@ -16,9 +16,14 @@ class CommandError(FirmcastError):
     """The command cannot do its work."""
 
 
+def say_error(message: str) -> None:
+    """Say what went wrong, of a command that goes on."""
+    errors.print(f"[bold red]error:[/] {escape(message)}")
+
+
 def fail(message: str) -> typer.Exit:
     """Say `message` and return what to raise."""
-    errors.print(f"[bold red]error:[/] {message}")
+    say_error(message)
     return typer.Exit(1)
 
 
@@ -31,13 +36,3 @@ def told_plainly() -> Iterator[None]:
         raise fail(str(error)) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-
-
-def print_table(table: Table) -> None:
-    """Print a table whose cells are whole, since the next command needs the ids in them."""
-    for column in table.columns:
-        column.overflow = "fold"
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 250
-    console.print(table)

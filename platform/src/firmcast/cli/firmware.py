@@ -1,14 +1,12 @@
 """`firmcast firmware`: the packages that can be installed."""
 
-import json
-from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
-from rich.table import Table
 
 from firmcast.cli.connection import (
     DEFAULT_FOLDER,
@@ -17,15 +15,20 @@ from firmcast.cli.connection import (
     Authority,
     DataFolder,
     Json,
-    SecretOption,
     Url,
     connect,
+    quoted,
 )
-from firmcast.cli.failures import print_table, told_plainly
-from firmcast.cli.northbound import northbound
+from firmcast.cli.failures import errors, told_plainly
+from firmcast.cli.files import read_signature
+from firmcast.cli.output import print_fields, print_json, print_rows
+from firmcast.cli.uploading import PieceSender, digest_of
 
-app = typer.Typer(no_args_is_help=True, help="Firmware packages: upload, list, delete.")
-_CHUNK_BYTES = 1 << 16
+app = typer.Typer(no_args_is_help=True, help="Firmware packages: upload, list, show, delete.")
+
+Package = Annotated[str, typer.Argument(help="Package id.")]
+_PATIENCE_SECONDS = 60.0
+_COLUMNS = ("package_id", "name", "version", "size", "for", "signed", "uploaded_at")
 
 
 @app.command()
@@ -37,80 +40,110 @@ def upload(
     device_type: Annotated[str, typer.Option(help="Device type that it is for.")] = "",
     model: Annotated[str, typer.Option(help="Model that it is for.")] = "",
     manufacturer: Annotated[str, typer.Option(help="Name of the manufacturer.")] = "",
+    description: Annotated[str, typer.Option(help="What people should know of it.")] = "",
+    signature: Annotated[
+        Path | None,
+        typer.Option(help="File with its signature, as openssl writes it or in base64.", exists=True, dir_okay=False),
+    ] = None,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for a platform that is away in the middle.")
+    ] = _PATIENCE_SECONDS,
     url: Url = "",
     authority: Authority = None,
     admin_token: AdminToken = "",
     data: DataFolder = DEFAULT_FOLDER,
     as_json: Json = False,
 ) -> None:
-    """Upload a firmware package."""
-    query = {
+    """Upload a firmware package; after a broken connection it goes on where it was."""
+    said = {
         "application_id": application,
         "name": name or file.name,
         "version": version,
         "device_type": device_type,
         "model": model,
         "manufacturer_name": manufacturer,
+        "description": description,
+        "signature": read_signature(signature) if signature else "",
     }
     columns = ("uploading", BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with (
-        told_plainly(),
-        connect(url, authority, admin_token, data).management() as client,
-        file.open("rb") as opened,
-        Progress(*columns, console=Console(stderr=True), transient=True, disable=as_json) as progress,
-    ):
-        made = client.call(
-            "POST",
-            "/v1/firmware",
-            query=query,
-            content=_chunks(opened, progress, file.stat().st_size),
-            headers={"content-type": "application/octet-stream"},
+    with told_plainly(), ExitStack() as open_things:
+        client = open_things.enter_context(connect(url, authority, admin_token, data).management())
+        opened = open_things.enter_context(file.open("rb"))
+        console = Console(stderr=True)
+        progress = Progress(*columns, console=console, transient=True, disable=as_json or not console.is_terminal)
+        open_things.enter_context(progress)
+        digest, size = digest_of(opened)
+        bar = progress.add_task("", total=size)
+        sender = PieceSender(
+            client,
+            opened,
+            patience=patience,
+            moved=lambda offset: progress.update(bar, completed=offset),
+            lost=lambda why: errors.print(f"going on when the platform is back: {why}", markup=False),
         )
+        made = sender.send({**said, "sha256": digest, "size": size})
     if as_json:
-        typer.echo(json.dumps(made))
+        print_json(made)
     else:
-        typer.echo(f"package {made['package_id']}  {made['size']} bytes  sha256 {made['sha256']}")
+        signed = f"  signed by {made['signed_by'][:16]}…" if made["signed_by"] else ""
+        typer.echo(f"package {made['package_id']}  {made['size']} bytes  sha256 {made['sha256']}{signed}")
 
 
 @app.command("list")
 def list_(
+    application: Annotated[
+        str, typer.Option("--app", envvar="FIRMCAST_APP_ID", help="Only this application's; all without it.")
+    ] = "",
     url: Url = "",
     authority: Authority = None,
     admin_token: AdminToken = "",
     data: DataFolder = DEFAULT_FOLDER,
     as_json: Json = False,
 ) -> None:
-    """List the packages of all applications."""
+    """List the packages of an application, or of all."""
     with told_plainly(), connect(url, authority, admin_token, data).management() as client:
-        found = client.call("GET", "/v1/firmware", query={"page_size": 1000})["packages"]
-        if as_json:
-            typer.echo(json.dumps(found))
-            return
-        table = Table("package", "name", "version", "bytes", "for", "uploaded")
-        for each in found:
-            target = " ".join(filter(None, (each["manufacturer_name"], each["device_type"], each["model"])))
-            table.add_row(
-                each["package_id"], each["name"], each["version"], f"{each['size']:,}", target, each["uploaded_at"]
-            )
-        print_table(table)
+        found = client.pages("/v1/firmware", "packages", {"application_id": application})
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        {
+            **each,
+            "size": f"{each['size']:,}",
+            "for": " ".join(filter(None, (each["manufacturer_name"], each["device_type"], each["model"]))),
+            "signed": bool(each["signed_by"]),
+        }
+        for each in found
+    ]
+    print_rows(rows, _COLUMNS)
+
+
+@app.command()
+def show(
+    package: Package,
+    url: Url = "",
+    authority: Authority = None,
+    admin_token: AdminToken = "",
+    data: DataFolder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Show a package."""
+    with told_plainly(), connect(url, authority, admin_token, data).management() as client:
+        said = client.call("GET", f"/v1/firmware/{quoted(package)}")
+    if as_json:
+        print_json(said)
+    else:
+        print_fields(said)
 
 
 @app.command()
 def delete(
-    package: Annotated[str, typer.Argument(help="Package id.")],
-    application: ApplicationOption,
-    secret: SecretOption,
+    package: Package,
     url: Url = "",
     authority: Authority = None,
+    admin_token: AdminToken = "",
     data: DataFolder = DEFAULT_FOLDER,
 ) -> None:
     """Delete a package that no task needs any more."""
-    with told_plainly(), northbound(connect(url, authority, "", data), application, secret) as client:
-        client.delete_package(package)
-
-
-def _chunks(file: BinaryIO, progress: Progress, size: int) -> Iterator[bytes]:
-    task = progress.add_task("", total=size)
-    while chunk := file.read(_CHUNK_BYTES):
-        yield chunk
-        progress.advance(task, len(chunk))
+    with told_plainly(), connect(url, authority, admin_token, data).management() as client:
+        client.call("DELETE", f"/v1/firmware/{quoted(package)}")

@@ -5,7 +5,20 @@ from typing import Annotated
 import typer
 
 import firmcast
-from firmcast.cli import applications, demo, devices, firmware, listen, push, serve, simulate, upgrades
+from firmcast.cli import (
+    administrators,
+    application_keys,
+    applications,
+    demo,
+    devices,
+    firmware,
+    groups,
+    listen,
+    push,
+    serve,
+    simulate,
+    upgrades,
+)
 
 app = typer.Typer(
     name="firmcast",
@@ -18,9 +31,15 @@ app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)
 app.command("listen")(listen.listen)
+app.command("audit")(administrators.audit)
+applications.app.command("callback-ca")(application_keys.callback_ca)
+applications.app.command("client-certificate")(application_keys.client_certificate)
+applications.app.command("verification-key")(application_keys.verification_key)
 app.add_typer(applications.app, name="app")
+app.add_typer(administrators.app, name="admin")
 app.add_typer(firmware.app, name="firmware")
 app.add_typer(devices.app, name="device")
+app.add_typer(groups.app, name="group")
 app.add_typer(upgrades.app, name="upgrade")
 app.add_typer(push.app, name="push")
 

@@ -1,11 +1,9 @@
 """`firmcast push`: what was sent, what waits, what was given up."""
 
-import json
 from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from firmcast.cli.connection import (
     DEFAULT_FOLDER,
@@ -18,11 +16,13 @@ from firmcast.cli.connection import (
     Url,
     connect,
 )
-from firmcast.cli.failures import CommandError, print_table, told_plainly
+from firmcast.cli.failures import CommandError, told_plainly
 from firmcast.cli.northbound import northbound
-from firmcast_sdk.wire.notifications import NotifyType
+from firmcast.cli.output import plain, print_fields, print_json, print_rows
+from firmcast_sdk import ConflictError, NorthboundClient
+from firmcast_sdk.wire.notify_types import NotifyType
 
-app = typer.Typer(no_args_is_help=True, help="Pushes: subscribe, look at deliveries, send them again.")
+app = typer.Typer(no_args_is_help=True, help="Pushes: subscribe, test a callback, look at deliveries, send them again.")
 
 
 class Listing(StrEnum):
@@ -43,6 +43,15 @@ _COLUMNS = {
     Listing.WAITING: ("event_id", "device_id", "sequence", "attempts", "next_attempt_at", "reason", "subscription_id"),
     Listing.DEAD: ("died_at", "event_id", "device_id", "sequence", "attempts", "reason", "subscription_id"),
 }
+_SUBSCRIPTION_COLUMNS = ("subscriptionId", "notifyType", "callbackUrl")
+_MOVING_TYPES = (
+    NotifyType.FW_UPGRADE_STATE_CHANGE,
+    NotifyType.FW_UPGRADE_RESULT,
+    NotifyType.SW_UPGRADE_STATE_CHANGE,
+    NotifyType.SW_UPGRADE_RESULT,
+)
+"""Of these a second subscription takes the place of the first; of the others it is refused."""
+_USUAL_TYPES = (NotifyType.FW_UPGRADE_STATE_CHANGE, NotifyType.FW_UPGRADE_RESULT)
 
 
 @app.command()
@@ -64,14 +73,11 @@ def log(
     with told_plainly(), connect(url, authority, admin_token, data).management() as client:
         query = {"device_id": device, "subscription_id": subscription, "page_size": limit}
         answer = client.call("GET", path, query=query)
-        if as_json:
-            typer.echo(json.dumps(answer[key]))
-            return
-        table = Table(*(column.replace("_", " ") for column in _COLUMNS[what]))
-        for each in answer[key]:
-            table.add_row(*("" if each[column] is None else str(each[column]) for column in _COLUMNS[what]))
-        print_table(table)
-        typer.echo(f"{len(answer[key])} of {answer['total']}")
+    if as_json:
+        print_json(answer[key])
+        return
+    print_rows(answer[key], _COLUMNS[what])
+    typer.echo(f"{len(answer[key])} of {answer['total']}")
 
 
 @app.command()
@@ -79,15 +85,92 @@ def subscribe(
     callback: Annotated[str, typer.Argument(help="URL with scheme, host, port and path.")],
     application: ApplicationOption,
     secret: SecretOption,
+    kind: Annotated[
+        list[NotifyType] | None,
+        typer.Option("--type", help="Type of push; may be given many times. Firmware states and results without it."),
+    ] = None,
+    url: Url = "",
+    authority: Authority = None,
+    data: DataFolder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Have pushes of an application sent to a callback; what was sent elsewhere before is moved."""
+    with told_plainly(), northbound(connect(url, authority, "", data), application, secret) as client:
+        kinds = kind or _USUAL_TYPES
+        for each in kinds:
+            _subscribe(client, each, callback)
+        made = [plain(each) for each in client.subscriptions() if each.notify_type.value in set(kinds)]
+    if as_json:
+        print_json(made)
+    elif kind:
+        typer.echo(f"{', '.join(kinds)}: to {callback} from now on")
+    else:
+        typer.echo(f"states and results go to {callback} from now on")
+
+
+@app.command()
+def subscriptions(
+    application: ApplicationOption,
+    secret: SecretOption,
+    url: Url = "",
+    authority: Authority = None,
+    data: DataFolder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """List what an application has subscribed to."""
+    with told_plainly(), northbound(connect(url, authority, "", data), application, secret) as client:
+        found = [plain(each) for each in client.subscriptions()]
+    if as_json:
+        print_json(found)
+    else:
+        print_rows(found, _SUBSCRIPTION_COLUMNS)
+
+
+@app.command()
+def unsubscribe(
+    application: ApplicationOption,
+    secret: SecretOption,
+    subscription: Annotated[list[str] | None, typer.Argument(help="Subscription ids.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="End every subscription of the application.")] = False,
     url: Url = "",
     authority: Authority = None,
     data: DataFolder = DEFAULT_FOLDER,
 ) -> None:
-    """Have an application's firmware states and results pushed to a callback; a former one is moved."""
-    with told_plainly(), northbound(connect(url, authority, "", data), application, secret) as client:
-        client.subscribe(NotifyType.FW_UPGRADE_STATE_CHANGE, callback)
-        client.subscribe(NotifyType.FW_UPGRADE_RESULT, callback)
-    typer.echo(f"states and results go to {callback} from now on")
+    """End subscriptions; what waits to be delivered to them is dropped."""
+    with told_plainly():
+        if bool(subscription) == everything:
+            message = "give subscription ids, or --all"
+            raise CommandError(message)
+        with northbound(connect(url, authority, "", data), application, secret) as client:
+            if everything:
+                client.delete_subscriptions(everything=True)
+            for each in subscription or ():
+                client.delete_subscription(each)
+
+
+@app.command("test")
+def try_callback(
+    application: ApplicationOption,
+    callback: Annotated[str, typer.Argument(help="URL to try; that of a subscription without it.")] = "",
+    kind: Annotated[
+        NotifyType | None, typer.Option("--type", help="Whose callback is tried; firmware states without it.")
+    ] = None,
+    url: Url = "",
+    authority: Authority = None,
+    admin_token: AdminToken = "",
+    data: DataFolder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Send one signed push to a callback and say what came of it; the status is 1 if an event would not have come."""
+    body = {"application_id": application, "callback_url": callback, "notify_type": kind.value if kind else None}
+    with told_plainly(), connect(url, authority, admin_token, data).management() as client:
+        said = client.call("POST", "/v1/callback-tests", json_body=body)
+    if as_json:
+        print_json(said)
+    else:
+        print_fields(said)
+    if not said["delivered"]:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -98,6 +181,7 @@ def resend(
     authority: Authority = None,
     admin_token: AdminToken = "",
     data: DataFolder = DEFAULT_FOLDER,
+    as_json: Json = False,
 ) -> None:
     """Send one event, or all dead letters of a subscription, again."""
     with told_plainly(), connect(url, authority, admin_token, data).management() as client:
@@ -106,7 +190,22 @@ def resend(
         else:
             body = {"event_id": event, "subscription_id": subscription}
             answer = client.call("POST", "/v1/deliveries/resend", json_body=body)
+        if as_json:
+            print_json(answer)
         if not answer["resent"]:
             message = "there is nothing to send again"
             raise CommandError(message)
+    if not as_json:
         typer.echo(f"{answer['resent']} sent again")
+
+
+def _subscribe(client: NorthboundClient, kind: NotifyType, callback: str) -> None:
+    """Subscribe, moving a subscription that is there."""
+    if kind in _MOVING_TYPES:
+        client.subscribe(kind, callback)
+        return
+    try:
+        client.create_subscription(kind, callback)
+    except ConflictError:
+        client.delete_subscriptions(notify_type=kind)
+        client.create_subscription(kind, callback)

@@ -1,30 +1,24 @@
 """`firmcast simulate` runs virtual devices against any LwM2M server that speaks CoAP over UDP without security."""
 
-import asyncio
-import json
-import signal
-from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvloop
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
-from firmcast.cli.connection import Json
-from firmcast.cli.failures import fail, told_plainly
-from firmcast.simulator.device import DeviceSpec
-from firmcast.simulator.fleet import Fleet, FleetStatistics
+from firmcast.cli.connection import DEFAULT_FOLDER, DataFolder, Json, running_platform
+from firmcast.cli.failures import errors, fail, told_plainly
+from firmcast.cli.output import print_json
 from firmcast.simulator.profile import PROFILES, profile_named
 from firmcast.simulator.timing import PATIENT, QUICK
 
-_ROWS = 20
+_USUAL_SERVER = "127.0.0.1:5683"
 
 
 def simulate(
-    server: Annotated[str, typer.Option(help="host:port of the LwM2M server.")] = "127.0.0.1:5683",
+    server: Annotated[
+        str, typer.Option(help="host:port of the LwM2M server; that of the platform in the data folder without it.")
+    ] = "",
     devices: Annotated[int, typer.Option(min=1, max=100_000, help="How many.")] = 5,
     name: Annotated[str, typer.Option(help="Endpoint names are this and a number.")] = "virtual-",
     profile: Annotated[str, typer.Option(help=f"How they behave: {', '.join(PROFILES)}.")] = "plain",
@@ -38,12 +32,22 @@ def simulate(
     ] = 5.0,
     quick: Annotated[bool, typer.Option("--quick", help="Short time-outs, for a server on this machine.")] = False,
     seed: Annotated[int | None, typer.Option(help="Makes its jitter repeatable.")] = None,
+    data: DataFolder = DEFAULT_FOLDER,
     as_json: Json = False,
 ) -> None:
     """Run virtual devices until interrupted; with --json print their statistics at the end.
 
     The server must know the endpoint names: `firmcast device add virtual-1 virtual-2 …`.
     """
+    # Devices and their loop: no other command should wait for them to load.
+    import uvloop
+
+    from firmcast.cli.simulating import run_fleet, summary_of
+    from firmcast.simulator.device import DeviceSpec
+    from firmcast.simulator.fleet import Fleet
+
+    with told_plainly():
+        server = server or _server_of(data)
     host, _, port = server.rpartition(":")
     if not host or not port.isdecimal():
         raise fail(f"{server!r} is not host:port")
@@ -58,53 +62,18 @@ def simulate(
         seed=seed,
     )
     with told_plainly():
-        statistics = uvloop.run(_run(fleet, until_updated=until_updated, linger=linger, shown=not as_json))
+        errors.print(f"{_count(devices)} register at {server}", markup=False)
+        statistics = uvloop.run(run_fleet(fleet, until_updated=until_updated, linger=linger, shown=not as_json))
+        errors.print(f"ended: {summary_of(statistics)}", markup=False)
     if as_json:
-        typer.echo(json.dumps(statistics.as_dict()))
+        print_json(statistics.as_dict())
 
 
-async def _run(fleet: Fleet, *, until_updated: bool, linger: float, shown: bool) -> FleetStatistics:
-    interrupted = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, interrupted.set)
-    console = Console(stderr=True)
-    async with fleet:
-        waits: set[asyncio.Task[object]] = {asyncio.create_task(interrupted.wait())}
-        if until_updated:
-            waits.add(asyncio.create_task(_updated(fleet, linger)))
-        live = Live(get_renderable=lambda: _table(fleet.statistics()), console=console, refresh_per_second=4)
-        with live if shown and console.is_terminal else nullcontext():
-            _done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-        return fleet.statistics()
+def _server_of(data: Path) -> str:
+    """Return where the platform of a data folder, or one with usual settings, is reached by devices."""
+    coap = str((running_platform(data) or {}).get("coap", ""))
+    return coap.partition("://")[2] or _USUAL_SERVER
 
 
-async def _updated(fleet: Fleet, linger: float) -> None:
-    """Return some time after the last update: a device that left at once could not be asked how it ended."""
-    await fleet.updated()
-    await asyncio.sleep(linger)
-
-
-def _table(statistics: FleetStatistics) -> Table:
-    table = Table(
-        "device",
-        "registered",
-        "state",
-        "result",
-        "version",
-        "received",
-        title=f"{statistics.registered} of {statistics.devices} registered, {statistics.updates_succeeded} updated, "
-        f"{statistics.updates_failed} failed",
-    )
-    for status in statistics.statuses[:_ROWS]:
-        total = f" of {status.total:,}" if status.total else ""
-        table.add_row(
-            status.endpoint_name,
-            "yes" if status.registered else "no",
-            status.state.name.lower(),
-            status.result.name.lower(),
-            status.version,
-            f"{status.received:,}{total}" if status.received else "",
-        )
-    return table
+def _count(devices: int) -> str:
+    return "1 virtual device" if devices == 1 else f"{devices:,} virtual devices"

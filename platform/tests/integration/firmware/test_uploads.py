@@ -60,7 +60,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(STEPS)
 def test_counted_bytes_are_those_that_were_sent(steps):
     with tempfile.TemporaryDirectory() as folder:

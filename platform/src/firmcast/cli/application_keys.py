@@ -1,0 +1,85 @@
+"""`firmcast app callback-ca`, `client-certificate` and `verification-key`: whom an application and we trust."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from firmcast.cli.applications import Application
+from firmcast.cli.connection import DEFAULT_FOLDER, AdminToken, Authority, DataFolder, Json, Url, connect, quoted
+from firmcast.cli.failures import CommandError, told_plainly
+from firmcast.cli.files import read_text
+from firmcast.cli.output import print_fields, print_json
+
+Remove = Annotated[bool, typer.Option("--remove", help="Take it away.")]
+
+
+def callback_ca(
+    application: Application,
+    file: Annotated[Path | None, typer.Argument(help="PEM file of the authority.", exists=True)] = None,
+    remove: Remove = False,
+    url: Url = "",
+    authority: Authority = None,
+    admin_token: AdminToken = "",
+    data: DataFolder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Check an application's callbacks against this authority instead of the system's."""
+    with told_plainly():
+        body = {"callback_ca": read_text(_one(file, remove=remove))} if not remove else None
+        _change(connect(url, authority, admin_token, data), application, "callback-ca", body, as_json=as_json)
+
+
+def client_certificate(
+    application: Application,
+    certificate: Annotated[Path | None, typer.Argument(help="PEM file of the certificate and its chain.")] = None,
+    key: Annotated[Path | None, typer.Argument(help="PEM file of its key.")] = None,
+    remove: Remove = False,
+    url: Url = "",
+    authority: Authority = None,
+    admin_token: AdminToken = "",
+    data: DataFolder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Present this certificate in pushes to an application."""
+    with told_plainly():
+        body = None
+        if not remove:
+            body = {
+                "certificate": read_text(_one(certificate, remove=remove)),
+                "key": read_text(_one(key, remove=remove)),
+            }
+        _change(connect(url, authority, admin_token, data), application, "client-certificate", body, as_json=as_json)
+
+
+def verification_key(
+    application: Application,
+    file: Annotated[Path | None, typer.Argument(help="PEM file of the public key.", exists=True)] = None,
+    remove: Remove = False,
+    url: Url = "",
+    authority: Authority = None,
+    admin_token: AdminToken = "",
+    data: DataFolder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Take only packages that this key's owner has signed."""
+    with told_plainly():
+        body = {"verification_key": read_text(_one(file, remove=remove))} if not remove else None
+        _change(connect(url, authority, admin_token, data), application, "verification-key", body, as_json=as_json)
+
+
+def _one(file: Path | None, *, remove: bool) -> Path:
+    if file is None or remove:
+        message = "a file is needed, or --remove"
+        raise CommandError(message)
+    return file
+
+
+def _change(connection: Any, application: str, what: str, body: dict[str, str] | None, *, as_json: bool) -> None:
+    path = f"/v1/applications/{quoted(application)}/{what}"
+    with connection.management() as client:
+        said = client.call("DELETE" if body is None else "PUT", path, json_body=body)
+    if as_json:
+        print_json(said)
+    else:
+        print_fields(said)

@@ -1,0 +1,71 @@
+"""What `firmcast serve` does while it runs."""
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+import structlog
+from pydantic import ValidationError
+
+from firmcast.app import Platform
+from firmcast.cli.connection import RUNNING_FILE
+from firmcast.cli.failures import fail
+from firmcast.settings import Settings, load_settings
+
+_log = structlog.get_logger()
+_STOPPED_AT_ONCE = 130
+_STORE_BROKEN = 74  # EX_IOERR of sysexits.h
+
+
+def settings_of(config: Path | None, data: Path | None, port: int | None, coap_port: int | None) -> Settings:
+    """Return the settings of the file and the environment, with those of the command line over them; or fail."""
+    try:
+        settings = load_settings(config)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise fail(f"the settings are not right: {problems}") from None
+    if data is not None:
+        settings = settings.model_copy(update={"data": data})
+    if port is not None:
+        settings = settings.model_copy(update={"rest": settings.rest.model_copy(update={"port": port})})
+    if coap_port is not None:
+        settings = settings.model_copy(update={"gateway": settings.gateway.model_copy(update={"port": coap_port})})
+    return settings
+
+
+async def serve_until_stopped(settings: Settings) -> int:
+    """Run the platform and return the status to end with.
+
+    Raises:
+        FirmcastError: it cannot start.
+    """
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+
+    def stop() -> None:
+        if asked.is_set():
+            os._exit(_STOPPED_AT_ONCE)
+        asked.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    platform = await Platform.start(settings)
+    running = settings.data / RUNNING_FILE
+    running.write_text(json.dumps(platform.running.as_dict()) + "\n")
+    _log.info("platform.started", **platform.running.as_dict())
+    stopped = asyncio.create_task(asked.wait())
+    broken = asyncio.create_task(platform.broken.wait())
+    try:
+        await asyncio.wait({stopped, broken}, return_when=asyncio.FIRST_COMPLETED)
+        if platform.broken.is_set():
+            _log.critical("store.broken", advice="see the disk; what was acknowledged is safe")
+            os._exit(_STORE_BROKEN)
+    finally:
+        stopped.cancel()
+        broken.cancel()
+    running.unlink(missing_ok=True)
+    await platform.stop()
+    _log.info("platform.stopped")
+    return 0
