@@ -4,11 +4,12 @@ Usage: settings_reference.py [--check]
 """
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
+from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from firmcast.settings import Settings
 
@@ -17,8 +18,8 @@ PAGE = Path(__file__).resolve().parent.parent / "docs/reference/settings.md"
 HEAD = """# Settings
 
 Every setting has a default. It is set by an environment variable, or in a TOML file given to
-`firmcast serve --config`; the environment goes first. A duration is a number of seconds, or ISO 8601 such as `PT15S`.
-This page is written by `scripts/settings_reference.py`.
+`firmcast serve --config`; the environment goes first. A duration is a number of seconds, or ISO 8601 such as `PT15S`
+(15 seconds), `PT1H` or `P7D`. This page is written by `scripts/settings_reference.py`.
 
 | environment variable | in the file | default | what it is |
 | --- | --- | --- | --- |
@@ -29,7 +30,13 @@ def shown(value: object) -> str:
     """Return a default as it would be written."""
     if value is PydanticUndefined or value in (None, "", ()):
         return "–"
-    return f"`{value}`"
+    match value:
+        case bool():
+            return f"`{str(value).lower()}`"
+        case timedelta():
+            return f"`{to_jsonable_python(value)}`"
+        case _:
+            return f"`{value}`"
 
 
 def rows(part: type[BaseModel], path: tuple[str, ...] = ()) -> list[str]:

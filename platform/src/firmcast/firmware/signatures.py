@@ -2,7 +2,7 @@
 
 With an ECDSA key (P-256 or secp256k1) it is the ordinary DER signature over the bytes with SHA-256. Ed25519 knows no
 digest of ours: there the 32 bytes of the SHA-256 digest are the message that is signed. ADR 17; how to make one:
-docs/howto/sign-a-package.md.
+docs/how-to/sign-a-package.md.
 """
 
 import base64

@@ -87,7 +87,7 @@ def test_whatever_is_given_is_checked_or_refused(text):
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 @pytest.mark.parametrize("kind", KEYS)
 def test_what_openssl_signs_as_the_page_says_is_taken(kind, tmp_path):
-    """The commands are those of docs/howto/sign-a-package.md."""
+    """The commands are those of docs/how-to/sign-a-package.md."""
     algorithm = {
         "Ed25519": "-algorithm ed25519",
         "P-256": "-algorithm ec -pkeyopt ec_paramgen_curve:P-256",
