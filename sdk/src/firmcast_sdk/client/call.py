@@ -180,7 +180,7 @@ def reader(struct: type[StructType]) -> Parse[StructType]:
     """Reads an answer whose body is a record of type `struct`."""
 
     def read(reply: Reply) -> StructType:
-        nothing(reply)
+        _raise_refusal(reply)
         try:
             return decode_struct(struct, reply.body)
         except WireError as error:
@@ -201,7 +201,28 @@ def page_of(page: PageStruct, items: tuple[Item, ...]) -> Page[Item]:
 
 
 def nothing(reply: Reply) -> None:
-    """Reads an answer that says no more than that all went well; raises what the platform refused with."""
+    """Reads an answer that says no more than that all went well; a page that is not JSON says something else."""
+    _raise_refusal(reply)
+    if reply.body.strip():
+        try:
+            msgspec.json.decode(reply.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise UnexpectedAnswerError("the body is not JSON", status=reply.status) from error
+
+
+def refusal_in(reply: Reply) -> tuple[str, str] | None:
+    """Code and description of an error body, which may come with any status, 200 included."""
+    if reply.status < 300 and b"error_code" not in reply.body:
+        return None
+    try:
+        refusal = decode_error(reply.body)
+    except WireError:
+        return None
+    return refusal.error_code, refusal.error_desc
+
+
+def _raise_refusal(reply: Reply) -> None:
+    """Raise what the platform refused with, if it did."""
     refusal = refusal_in(reply)
     if refusal is not None:
         code, description = refusal
@@ -214,17 +235,6 @@ def nothing(reply: Reply) -> None:
         )
     if reply.status >= 300:
         raise UnexpectedAnswerError("the error has no error_code", status=reply.status, retry_after=reply.retry_after)
-
-
-def refusal_in(reply: Reply) -> tuple[str, str] | None:
-    """Code and description of an error body, which may come with any status, 200 included."""
-    if reply.status < 300 and b"error_code" not in reply.body:
-        return None
-    try:
-        refusal = decode_error(reply.body)
-    except WireError:
-        return None
-    return refusal.error_code, refusal.error_desc
 
 
 def _with_body(method: str, path: str, body: msgspec.Struct, query: msgspec.Struct | None) -> Request:

@@ -350,6 +350,18 @@ def test_an_answer_that_makes_no_sense(status, body):
     assert caught.value.status == status
 
 
+@pytest.mark.parametrize(
+    ("body", "fine"), [(b"", True), (b" \n", True), (b"{}", True), (b"<html>", False), (b"\xff", False)]
+)
+def test_a_page_of_another_server_is_not_taken_for_success(body, fine):
+    call = devices.delete_device("d")
+    if fine:
+        assert call.parse(ok(body)) is None
+    else:
+        with pytest.raises(UnexpectedAnswerError):
+            call.parse(ok(body))
+
+
 def test_a_device_named_error_code_is_no_error(golden):
     body = golden("device_activation.json").replace(b"meter 7", b"error_code")
     assert devices.device_activation("d").parse(ok(body)).name == "error_code"
