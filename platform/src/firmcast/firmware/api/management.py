@@ -18,7 +18,6 @@ from firmcast.errors import InvalidValueError
 from firmcast.firmware import use_cases
 from firmcast.firmware.api.records import (
     REFUSALS,
-    STORE_FULL,
     TOO_LARGE,
     FirmwareQuery,
     PackageAnswer,
@@ -32,7 +31,7 @@ from firmcast.ids import ApplicationId, PackageId
 from firmcast.rest.answers import no_content, plain_answer
 from firmcast.rest.authentication import AuthoriseAdministrator, Scope
 from firmcast.rest.endpoints import OCTETS, Answer, Endpoint, Interface, Proof
-from firmcast.rest.errors import CONFLICT, INVALID_REQUEST, NOT_FOUND, ApiError, ManagementError
+from firmcast.rest.errors import CONFLICT, INVALID_REQUEST, MANAGEMENT_STORE_FULL, NOT_FOUND, ApiError, ManagementError
 from firmcast.rest.paging import requested_page
 from firmcast.rest.requests import decode_parameters, limited, path_identifier
 from firmcast_sdk.wire import errors as wire
@@ -72,7 +71,7 @@ def _taking(calls: "_TakingCalls") -> Endpoint:
         query=UploadQuery,
         body_media_type=OCTETS,
         answers=(Answer(status=201, body=PackageAnswer),),
-        errors=(*REFUSALS, TOO_LARGE, STORE_FULL),
+        errors=(*REFUSALS, TOO_LARGE, MANAGEMENT_STORE_FULL),
     )
 
 

@@ -12,7 +12,6 @@ from firmcast_sdk.wire.decoding import Hints, Short
 from firmcast_sdk.wire.errors import ErrorCode
 
 TOO_LARGE = ErrorCode("too_large", 413, "The package has too many bytes.")
-STORE_FULL = ErrorCode("store_full", 503, "No space is left.")
 REFUSALS = (INVALID_REQUEST, INVALID_VALUE, NOT_FOUND, CONFLICT)
 
 Filled = Annotated[str, Hints(limit=256, filled=True)]

@@ -19,7 +19,6 @@ from firmcast.firmware import upload_use_cases as use_cases
 from firmcast.firmware.api.management import metadata_of, promise_of, refuse_form
 from firmcast.firmware.api.records import (
     REFUSALS,
-    STORE_FULL,
     NewUploadRequest,
     PackageAnswer,
     UploadAnswer,
@@ -32,7 +31,7 @@ from firmcast.ids import ApplicationId, UploadId
 from firmcast.rest.answers import no_content, plain_answer
 from firmcast.rest.authentication import AuthoriseAdministrator, Scope
 from firmcast.rest.endpoints import OCTETS, Answer, Endpoint, Interface, Proof
-from firmcast.rest.errors import CONFLICT, NOT_FOUND, ManagementError
+from firmcast.rest.errors import CONFLICT, MANAGEMENT_STORE_FULL, NOT_FOUND, ManagementError
 from firmcast.rest.requests import decode_body, path_identifier, read_body
 
 OFFSET_HEADER = "upload-offset"
@@ -72,7 +71,7 @@ def _whole_uploads(calls: "_UploadCalls") -> list[Endpoint]:
             description="Refused with 409 while too many uploads are open, or while they announce too many bytes.",
             body=NewUploadRequest,
             answers=(Answer(status=201, body=UploadAnswer),),
-            errors=(*REFUSALS, STORE_FULL),
+            errors=(*REFUSALS, MANAGEMENT_STORE_FULL),
         ),
         Endpoint(
             method="GET",
@@ -135,7 +134,7 @@ def _pieces(calls: "_UploadCalls") -> list[Endpoint]:
                 Answer(status=201, body=PackageAnswer, description="That was the last piece."),
                 Answer(status=204, description="More is to come."),
             ),
-            errors=(*REFUSALS, STORE_FULL),
+            errors=(*REFUSALS, MANAGEMENT_STORE_FULL),
             path_descriptions=_UPLOAD_ID,
         ),
         Endpoint(
@@ -149,7 +148,7 @@ def _pieces(calls: "_UploadCalls") -> list[Endpoint]:
             scope=Scope.FIRMWARE_WRITE,
             description="For a sender that did not hear the answer to its last piece: the package is the same.",
             answers=(Answer(body=PackageAnswer),),
-            errors=(*REFUSALS, STORE_FULL),
+            errors=(*REFUSALS, MANAGEMENT_STORE_FULL),
             path_descriptions=_UPLOAD_ID,
         ),
     ]
