@@ -7,10 +7,10 @@ ARGS ?=
 TEST_ARGS ?= -n auto --maxprocesses 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format lint types imports bench lock clean
+.PHONY: help demo serve test check format lint types imports conformance bench lock clean
 
 help: ## list the commands
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 $(VENV)/.platform: constraints.txt sdk/pyproject.toml platform/pyproject.toml scripts/bootstrap.py
 	@$(PYTHON) scripts/bootstrap.py $(VENV) platform
@@ -48,6 +48,9 @@ types: $(VENV)/.development ## mypy, strict
 
 imports: $(VENV)/.development ## the architecture, executed
 	$(BIN)/lint-imports
+
+conformance: $(VENV)/.development ## hold the running platform to the contract, call by call, and print a table
+	$(BIN)/python -m pytest -q $(TEST_ARGS) tests/acceptance/conformance $(ARGS)
 
 bench: $(VENV)/.development ## measure, as ratios within one run; writes build/bench.json (ARGS="--quick")
 	$(BIN)/python -m bench $(ARGS)

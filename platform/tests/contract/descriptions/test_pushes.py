@@ -10,6 +10,7 @@ import pytest
 from firmcast.push.envelope import attempt_headers
 from firmcast.push.signing import Signer
 from firmcast.rest.asyncapi import asyncapi_document
+from firmcast_sdk.wire.notifications import decode, encode
 
 GOLDEN = Path(__file__).parents[4] / "sdk" / "tests" / "golden"
 DOCUMENT = asyncapi_document()
@@ -52,6 +53,21 @@ def test_another_spelling_is_not_what_is_described(name):
     message = DOCUMENT["components"]["messages"][body["notifyType"]]
     with pytest.raises(jsonschema.ValidationError):
         check(body, message["payload"])
+
+
+@pytest.mark.parametrize("name", PUSHES)
+def test_trap_1_a_push_is_compact(name):
+    body = encode(decode((GOLDEN / f"{name}.json").read_bytes()))
+    told = json.loads(body)
+    assert body == json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
+    assert f'"notifyType":"{told["notifyType"]}"'.encode() in body
+
+
+def test_trap_2_a_push_says_that_it_is_json():
+    lines = attempt_headers(
+        message_id="msg_1", sequence=1, occurred_at=MOMENT, synthesised=False, attempt=1, signature=None
+    )
+    assert "content-type: application/json" in lines
 
 
 @pytest.mark.parametrize("keys", [[], [b"k" * 32], [b"k" * 32, b"old" * 11]])

@@ -98,7 +98,7 @@ def connect(server, files, peer_of):
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("kind", [None, "self-signed", "expired", "stranger", "rsa", "weak"])
-def test_any_certificate_will_do_and_none_will_too(connect, tmp_path, version, kind):
+def test_trap_11_any_certificate_will_do_and_none_will_too(connect, tmp_path, version, kind):
     peer = connect(client_certificate(tmp_path, kind) if kind else None, version)
     assert peer.connection.version() == {"TLSv1_2": "TLSv1.2", "TLSv1_3": "TLSv1.3"}[version.name]
     for number in range(3):
@@ -108,7 +108,7 @@ def test_any_certificate_will_do_and_none_will_too(connect, tmp_path, version, k
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_server_asks_for_one(server, files, version):
+def test_trap_11_the_server_asks_for_one(server, files, version):
     """The client's library tells whether a request for a certificate came: it is then that it looks for one."""
     from OpenSSL import SSL
 

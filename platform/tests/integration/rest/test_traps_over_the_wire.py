@@ -19,6 +19,13 @@ def refusal(answer):
     return status
 
 
+def test_trap_3_an_empty_answer_names_its_type_and_its_length(peer):
+    for _ in range(2):
+        peer.send(b"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n")
+        status, headers, body = peer.answer()
+        assert (status, headers["content-type"], headers["content-length"], body) == (200, "application/json", "0", b"")
+
+
 @pytest.mark.parametrize(
     "request_bytes",
     [
