@@ -6,6 +6,7 @@ import tempfile
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -13,14 +14,44 @@ import asyncpg
 import msgspec
 import pytest
 
+from firmcast.db.port import Database
+from firmcast.db.postgres import PostgresDatabase
 from firmcast.db.sqlite import SqliteDatabase
 from firmcast.events.log import EventLog
 
+_BOTH_STORES = frozenset(
+    {
+        "administrators",
+        "applications",
+        "audit",
+        "devices",
+        "events",
+        "firmware",
+        "groups",
+        "push",
+        "subscriptions",
+        "upgrades",
+    }
+)
+"""Folders of integration tests that are run on both stores, save those marked `only_sqlite`."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "database" in metafunc.fixturenames and metafunc.definition.path.parent.name in _BOTH_STORES:
+        tier = metafunc.definition.path.parent.parent.name
+        if tier == "integration" and metafunc.definition.get_closest_marker("only_sqlite") is None:
+            metafunc.parametrize("database", ("sqlite", "postgres"), indirect=True)
+
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
-    """Return an open, migrated store in a folder of its own."""
-    opened = await SqliteDatabase.open(tmp_path / "store" / "firmcast.db", datetime.now(UTC))
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    """Return an open, migrated store of its own: SQLite, and PostgreSQL too where a folder is run on both."""
+    opened: Database
+    if getattr(request, "param", "sqlite") == "postgres":
+        url = await request.getfixturevalue("empty_postgres_store")()
+        opened = await PostgresDatabase.open(url, datetime.now(UTC))
+    else:
+        opened = await SqliteDatabase.open(tmp_path / "store" / "firmcast.db", datetime.now(UTC))
     yield opened
     await opened.close()
 
@@ -54,15 +85,42 @@ def postgres_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def new_postgres_database(postgres_url: str) -> Callable[[], Awaitable[str]]:
     """Return what makes a new, empty database and tells its address."""
+    return partial(_make_database, postgres_url)
 
-    async def make() -> str:
-        name = f"firmcast_{secrets.token_hex(6)}"
-        connection = await asyncpg.connect(postgres_url)
-        try:
-            await connection.execute(f"CREATE DATABASE {name}")
-        finally:
-            await connection.close()
-        parts = urlsplit(postgres_url)
-        return urlunsplit(parts._replace(path=f"/{name}"))
 
-    return make
+@pytest.fixture(scope="session")
+def empty_postgres_store(postgres_url: str) -> Callable[[], Awaitable[str]]:
+    """Return what empties one migrated database and tells its address: far quicker than to make one for each test."""
+    store = ""
+
+    async def empty() -> str:
+        nonlocal store
+        if not store:
+            store = await _make_database(postgres_url)
+            await (await PostgresDatabase.open(store, datetime.now(UTC))).close()
+        await _empty(store)
+        return store
+
+    return empty
+
+
+async def _empty(store: str) -> None:
+    connection = await asyncpg.connect(store)
+    try:
+        tables = await connection.fetch(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_version'"
+        )
+        await connection.execute(";".join(f'DELETE FROM "{row[0]}"' for row in tables))
+        await connection.execute("SELECT setval(c.oid, 1, false) FROM pg_class c WHERE c.relkind = 'S'")
+    finally:
+        await connection.close()
+
+
+async def _make_database(server: str) -> str:
+    name = f"firmcast_{secrets.token_hex(6)}"
+    connection = await asyncpg.connect(server)
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+    finally:
+        await connection.close()
+    return urlunsplit(urlsplit(server)._replace(path=f"/{name}"))

@@ -319,6 +319,7 @@ def test_whatever_happens_online_and_offline_take_turns(tmp_path_factory, steps)
     asyncio.run(check())
 
 
+@pytest.mark.only_sqlite
 @pytest.mark.parametrize(
     ("statement", "arguments"),
     [

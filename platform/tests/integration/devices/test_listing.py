@@ -86,6 +86,7 @@ def index_of(kind):
     return "device_by_type" if kind[0] else "device_by_application"
 
 
+@pytest.mark.only_sqlite
 @pytest.mark.parametrize("kind", list(listing.COUNT))
 async def test_a_total_is_counted_within_an_index(database, kind):
     found = await database.read(plan, listing.COUNT[kind])
@@ -93,6 +94,7 @@ async def test_a_total_is_counted_within_an_index(database, kind):
     assert "SCAN" not in found
 
 
+@pytest.mark.only_sqlite
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("order", [listing.NEWEST_FIRST, listing.OLDEST_FIRST])
 async def test_a_page_is_chosen_within_an_index_before_a_row_is_read(database, kind, order):
@@ -104,6 +106,7 @@ async def test_a_page_is_chosen_within_an_index_before_a_row_is_read(database, k
     assert "SEARCH device USING PRIMARY KEY (device_id=?)" in read
 
 
+@pytest.mark.only_sqlite
 async def test_chosen_devices_are_found_one_by_one_however_many_there_are(database):
     async def found(tx):
         rows = tx._connection.execute(f"EXPLAIN QUERY PLAN {store.BY_IDS.sqlite}", ("a", '["d"]')).fetchall()
@@ -120,6 +123,7 @@ async def test_who_is_overdue_is_away_before_anybody_has_noticed(database, appli
         assert (len(found[0]), found[1]) == (total, total)
 
 
+@pytest.mark.only_sqlite
 @pytest.mark.parametrize(
     "statement",
     [

@@ -206,6 +206,7 @@ def test_every_word_and_byte_comes_back(tmp_path_factory: pytest.TempPathFactory
     asyncio.run(check())
 
 
+@pytest.mark.only_sqlite
 @pytest.mark.parametrize(
     ("statement", "arguments", "index"),
     [

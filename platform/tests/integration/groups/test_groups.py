@@ -210,6 +210,7 @@ async def plan(tx, statement, arguments):
     return " | ".join(row[3] for row in rows)
 
 
+@pytest.mark.only_sqlite
 @pytest.mark.parametrize(
     ("statement", "arguments"),
     [
@@ -234,6 +235,7 @@ async def test_it_searches_and_never_scans(database, statement, arguments):
     assert "TEMP B-TREE" not in found
 
 
+@pytest.mark.only_sqlite
 async def test_a_member_is_found_from_both_sides(database):
     by_group = await database.read(plan, store.NEXT_MEMBERS, ('[["g", "d"]]', 10))
     assert "SEARCH m USING PRIMARY KEY (group_id=? AND device_id>? AND device_id<?)" in by_group

@@ -11,6 +11,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from firmcast.applications import use_cases as applications
 from firmcast.db.page import Page
+from firmcast.db.statement import portable
 from firmcast.errors import NotFoundError, StoreBrokenError
 from firmcast.events.model import EventType, FirmwareUpgradeEnded, Outcome
 from firmcast.ids import SubscriptionId
@@ -432,7 +433,7 @@ async def test_a_deleted_subscription_leaves_nothing_behind(world, callback, res
 
 
 async def all_lanes(tx):
-    return tx._connection.execute("SELECT * FROM lane").fetchall()
+    return await tx.fetch(portable("SELECT * FROM lane"))
 
 
 async def test_a_healthy_lane_leaves_no_row(world, callback) -> None:

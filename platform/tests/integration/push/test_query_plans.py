@@ -4,6 +4,8 @@ import pytest
 
 from firmcast.push import store
 
+pytestmark = pytest.mark.only_sqlite
+
 
 async def plan(tx, statement, arguments):
     rows = tx._connection.execute(f"EXPLAIN QUERY PLAN {statement.sqlite}", arguments).fetchall()

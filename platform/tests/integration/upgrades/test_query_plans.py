@@ -9,6 +9,8 @@ from firmcast.upgrades.store import device_upgrades, tasks
 
 STORES = ("sqlite",)
 
+pytestmark = pytest.mark.only_sqlite
+
 
 async def plan(tx, statement, arguments):
     rows = tx._connection.execute(f"EXPLAIN QUERY PLAN {statement.sqlite}", arguments).fetchall()
