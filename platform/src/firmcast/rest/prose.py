@@ -36,7 +36,8 @@ def type_words(schema: Mapping[str, Any]) -> str:
         case {"const": value}:
             return f"<code>{escape(str(value))}</code>"
         case {"type": "array"}:
-            return f"list of {type_words(schema.get('items', {}))}{_limits(schema)}"
+            most = f"; {schema['maxItems']} at the most" if "maxItems" in schema else ""
+            return f"list of {type_words(schema.get('items', {}))}{most}"
         case {"type": "object"}:
             of = schema.get("additionalProperties")
             return f"map to {type_words(of)}" if isinstance(of, dict) and of else "object"
@@ -59,7 +60,7 @@ def _simple(kind: str, schema: Mapping[str, Any]) -> str:
 
 def _limits(schema: Mapping[str, Any]) -> str:
     least = schema.get("minimum", schema.get("minLength"))
-    most = schema.get("maximum", schema.get("maxLength", schema.get("maxItems")))
+    most = schema.get("maximum", schema.get("maxLength"))
     if least is None and most is None:
         return ""
     if least is None:
