@@ -157,14 +157,14 @@ async def settle(tx: Transaction, task_ids: Collection[TaskId], now: datetime) -
         return
     counted = await tasks.tallies(tx, task_ids)
     for task_id, (before, policy) in sorted((await tasks.courses(tx, task_ids)).items()):
-        await _write_course(tx, task_id, before, course.started(before, now), policy, counted[task_id], now)
+        await _write_course(tx, task_id, before, course.started(before, policy, now), policy, counted[task_id], now)
 
 
 async def record_batch(tx: Transaction, task_id: TaskId, batch: Batch, now: datetime) -> None:
     """Write what follows for a task from a batch of its work."""
     counted = await tasks.tallies(tx, [task_id])
     before, policy = (await tasks.courses(tx, [task_id]))[task_id]
-    after = course.worked(course.started(before, now), batch, now)
+    after = course.worked(course.started(before, policy, now), batch, now)
     await _write_course(tx, task_id, before, after, policy, counted[task_id], now)
 
 

@@ -33,9 +33,19 @@ def may_retry(course: TaskCourse, policy: UpgradePolicy, now: datetime) -> bool:
     return course.round <= policy.retry_limit and course.stop_requested_at is None and in_window
 
 
-def started(course: TaskCourse, now: datetime) -> TaskCourse:
-    """Return the course of a task that has begun with a device, or with its groups; it starts once."""
-    return course if course.started_at is not None else replace(course, started_at=now)
+def may_begin(policy: UpgradePolicy, now: datetime) -> bool:
+    """Tell whether the turn of a task has come: at once, or when its window opens."""
+    return policy.window_start is None or now >= policy.window_start
+
+
+def started(course: TaskCourse, policy: UpgradePolicy, now: datetime) -> TaskCourse:
+    """Return the course of a task with whose devices something was done; it starts once.
+
+    What is stopped of it before its turn has not started it.
+    """
+    if course.started_at is not None or not may_begin(policy, now):
+        return course
+    return replace(course, started_at=now)
 
 
 def working(course: TaskCourse, work: TaskWork, at: datetime) -> TaskCourse:
@@ -70,7 +80,7 @@ def settle(
     if course.ended_at is not None:
         return course
     if course.work is not None or open_devices(tallies):
-        return replace(course, status=_under_way(course, tallies))
+        return replace(course, status=_under_way(course, tallies) if may_begin(policy, now) else course.status)
     if retryable and may_retry(course, policy, now):
         return replace(working(course, TaskWork.RETRYING, now), status=TaskStatus.PROCESSING)
     return _ended(course, tallies, now)

@@ -77,6 +77,23 @@ async def test_a_window_begins_at_its_start_and_stops_at_its_end_what_did_not_co
     assert told.tallies == {Tally.SUCCEEDED: 1, Tally.STOPPED: 2}
 
 
+async def test_what_is_stopped_before_the_window_has_not_started_the_task(bench):
+    window = {"window_start": NOW + timedelta(hours=1), "window_end": NOW + timedelta(hours=2)}
+    task = await bench.create(start_mode=StartMode.WINDOW, **window)
+    await bench.database.write(use_cases.release_device, bench.device_ids[0], NOW, log=bench.log, limits=LIMITS)
+    told = await bench.task(task)
+    assert (told.status, told.started_at) == (TaskStatus.WAITING, None)
+    assert told.tallies == {Tally.STOPPED: 1, Tally.WAITING: 2}
+    await bench.pass_time(hours=1)
+    begun = await bench.task(task)
+    assert (begun.status, begun.started_at) == (TaskStatus.PROCESSING, window["window_start"])
+    later = {"window_start": NOW + timedelta(hours=3), "window_end": NOW + timedelta(hours=4)}
+    other = await bench.create(start_mode=StartMode.WINDOW, **later)
+    await bench.stop(other)
+    ended = await bench.task(other)
+    assert (ended.status, ended.started_at, ended.ended_at) == (TaskStatus.STOPPED, None, bench.now)
+
+
 async def test_on_registration_waits_for_a_device_that_is_there_already(bench):
     device_id = bench.device_ids[0]
     await bench.create(device_id, start_mode=StartMode.ON_REGISTRATION)
