@@ -1,6 +1,6 @@
 """The engine waits for the next deadline of any device, or for a change, and lets time pass in the store.
 
-A failure of the store while it does so is tried again a little later: deadlines are rows, so none is lost.
+Whatever fails while it does so is tried again a little later: deadlines are rows, so none is lost.
 """
 
 import asyncio
@@ -63,6 +63,10 @@ class UpgradeEngine:
             except StoreError as error:
                 _log.warning("upgrades.postponed", reason=str(error))
                 await self._wait(_RETRY_SECONDS)
+            except Exception as error:
+                # Whoever stood still after it would let every task stand still, and nobody would be told.
+                _log.error("upgrades.failed", exc_info=error)
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def _pass_time(self) -> float:
         """Do what is due, and return in how many seconds to look again."""

@@ -1,0 +1,40 @@
+"""The engine goes on, whatever it stumbles over."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from structlog.testing import capture_logs
+
+from firmcast.clock import SystemClock
+from firmcast.db.statement import portable
+from firmcast.settings import UpgradeSettings
+from firmcast.upgrades.engine import UpgradeEngine
+from firmcast.upgrades.limits import limits_of
+from firmcast.upgrades.model import Tally, TaskStatus
+
+LIMITS = limits_of(UpgradeSettings())
+SET_PHASES = portable("UPDATE device_upgrade SET phase = ?1 WHERE task_id = ?2")
+
+
+async def test_the_engine_outlives_what_nobody_foresaw_and_says_so(bench):
+    bench.now = datetime.now(UTC)
+    task = await bench.create()
+
+    async def set_phases(tx, phase):
+        await tx.execute(SET_PHASES, phase, task.task_id)
+
+    await bench.database.write(set_phases, "of a later release")
+    engine = UpgradeEngine(database=bench.database, log=bench.log, clock=SystemClock(), limits=LIMITS)
+    async with asyncio.timeout(20):
+        with capture_logs() as said:
+            await engine.start()
+            while not said:
+                await asyncio.sleep(0)
+        assert (said[0]["event"], said[0]["log_level"]) == ("upgrades.failed", "error")
+        assert "of a later release" in str(said[0]["exc_info"])
+        await bench.database.write(set_phases, "scheduled")
+        while (await bench.task(task)).started_at is None:
+            await asyncio.sleep(0)
+    await engine.stop()
+    begun = await bench.task(task)
+    assert (begun.status, begun.tallies) == (TaskStatus.WAITING, {Tally.WAITING: 3})
