@@ -31,9 +31,9 @@ def shown_once(body: msgspec.Struct, status: int = 200) -> Response:
     return answer
 
 
-def empty_answer() -> Response:
-    """Return 200 without a body."""
-    return Response(b"", media_type=JSON)
+def empty_answer(status: int = 200) -> Response:
+    """Return `status` without a body."""
+    return Response(b"", status_code=status, media_type=JSON)
 
 
 def no_content() -> Response:

@@ -87,6 +87,12 @@ def endpoints(
 
 def _subscribing(calls: "_SubscriptionCalls", *, one_callback_host: bool) -> list[Endpoint]:
     bad_body = (wire.BAD_REQUEST_MESSAGE, wire.INPUT_INVALID, wire.CALLBACK_URL_ILLEGAL)
+    refused = (
+        *bad_body,
+        wire.APPLICATION_NOT_AUTHORISED,
+        wire.SUBSCRIPTION_CONFLICT,
+        *((wire.CALLBACK_HOST_CONFLICT,) if one_callback_host else ()),
+    )
     return [
         Endpoint(
             method="POST",
@@ -106,13 +112,19 @@ def _subscribing(calls: "_SubscriptionCalls", *, one_callback_host: bool) -> lis
             query=wire_subscriptions.SubscribeQuery,
             body=wire_subscriptions.SubscribeRequest,
             answers=(Answer(status=201, body=wire_subscriptions.Subscription),),
-            errors=(
-                *bad_body,
-                wire.APPLICATION_NOT_AUTHORISED,
-                wire.SUBSCRIPTION_CONFLICT,
-                *((wire.CALLBACK_HOST_CONFLICT,) if one_callback_host else ()),
-            ),
+            errors=refused,
             aliases=wire_subscriptions.OLDER_SUBSCRIBE_PATHS,
+        ),
+        Endpoint(
+            method="POST",
+            path=wire_subscriptions.VOID_SUBSCRIBE_PATH,
+            handler=calls.subscribe_silently,
+            summary="Subscribe to a type of pushes, and be told nothing of the subscription",
+            tag=_TAG,
+            query=wire_subscriptions.SubscribeQuery,
+            body=wire_subscriptions.SubscribeRequest,
+            answers=(Answer(status=201),),
+            errors=refused,
         ),
     ]
 
@@ -192,6 +204,13 @@ class _SubscriptionCalls:
         return empty_answer()
 
     async def subscribe(self, request: Request) -> Response:
+        return wire_answer(_shown(await self._subscribed(request)), status=201)
+
+    async def subscribe_silently(self, request: Request) -> Response:
+        await self._subscribed(request)
+        return empty_answer(status=201)
+
+    async def _subscribed(self, request: Request) -> Subscription:
         application_id = await self._authenticate(request)
         query = decode_parameters(wire_subscriptions.SubscribeQuery, request)
         said = decode_body(
@@ -205,7 +224,7 @@ class _SubscriptionCalls:
             raise ApiError(wire.INPUT_INVALID, "pushes are sent over HTTP only")
         callback_url = self._callable(said.callback_url)
         try:
-            subscription = await self._database.write(
+            return await self._database.write(
                 _create,
                 application_id,
                 EVENT_TYPES[said.notify_type],
@@ -217,7 +236,6 @@ class _SubscriptionCalls:
             raise ApiError(wire.SUBSCRIPTION_CONFLICT, str(error)) from None
         except use_cases.CallbackHostError as error:
             raise ApiError(wire.CALLBACK_HOST_CONFLICT, str(error)) from None
-        return wire_answer(_shown(subscription), status=201)
 
     async def listed(self, request: Request) -> Response:
         application_id = await self._authenticate(request)

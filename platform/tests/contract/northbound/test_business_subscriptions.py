@@ -11,7 +11,8 @@ from firmcast.subscriptions import api, use_cases
 from firmcast_sdk.wire.subscriptions import SubscribableType
 
 SUBSCRIPTIONS = "/iocm/app/sub/v1.2.0/subscriptions"
-OLDER = ["/iocm/app/sub/v1.1.0/subscribe", "/iocm/app/sub/v1.2.0/subscribe"]
+OLDEST = "/iocm/app/sub/v1.1.0/subscribe"
+OLDER = ["/iocm/app/sub/v1.2.0/subscribe", OLDEST]
 MANAGEMENT = "/iodm/app/sub/v1.1.0/subscribe"
 CALLBACK = "https://192.0.2.7:8099/v1.0.0/messageReceiver"
 OTHER_CALLBACK = "https://192.0.2.7:8099/other?token=a&b=c"
@@ -75,8 +76,20 @@ async def test_trap_7_the_owner_flag_changes_nothing_for_an_applications_own_dev
 )
 async def test_traps_9_and_14_each_path_takes_each_spelling_and_nulls(world, caller, golden, path, name):
     answer = await caller.call("POST", path, golden(name))
-    assert (answer.status_code, answer.json()["callbackUrl"]) == (201, CALLBACK)
+    assert answer.status_code == 201
+    listed = (await caller.call("GET", SUBSCRIPTIONS)).json()["subscriptions"]
+    assert [subscription["callbackUrl"] for subscription in listed] == [CALLBACK]
     assert await types(world, caller) == {EventType.DEVICE_ADDED}
+
+
+async def test_trap_3_the_oldest_path_answers_201_and_nothing_to_read(caller, refused):
+    """The Java client's method returns nothing and throws on a body; the Go client insists on 201."""
+    body = b'{"callbackurl":"https://192.0.2.7:8099/v1.0.0/messageReceiver","notifyType":"deviceDataChanged"}'
+    java = {"content-type": "application/json; charset=UTF-8"}
+    answer = await caller.call("POST", OLDEST, body, headers=java)
+    assert (answer.status_code, answer.content) == (201, b"")
+    assert answer.headers["content-type"] == "application/json"
+    refused(await caller.call("POST", OLDEST, body, headers=java), 409, "100227", "The resource is conflicted.")
 
 
 @pytest.mark.parametrize("channel", ["HTTP", "http", "", None])

@@ -22,7 +22,9 @@ MANAGEMENT_NOTIFY_TYPES: Final = frozenset(
 )
 SUBSCRIPTIONS_PATH: Final = "/iocm/app/sub/v1.2.0/subscriptions"
 SUBSCRIPTION_PATH: Final = "/iocm/app/sub/v1.2.0/subscriptions/{subscription_id}"
-OLDER_SUBSCRIBE_PATHS: Final = ("/iocm/app/sub/v1.1.0/subscribe", "/iocm/app/sub/v1.2.0/subscribe")
+OLDER_SUBSCRIBE_PATHS: Final = ("/iocm/app/sub/v1.2.0/subscribe",)
+VOID_SUBSCRIBE_PATH: Final = "/iocm/app/sub/v1.1.0/subscribe"
+"""The oldest: its clients expect 201, and the Java client throws when there is anything to read."""
 CALLBACK_URL_LIMIT: Final = 1024  # characters
 DEFAULT_PAGE_SIZE: Final = 10
 
