@@ -110,13 +110,15 @@ async def rotate_secret(
 ) -> tuple[str, datetime | None]:
     """Return a new secret, and when the one before it and every token given so far end; None for at once.
 
-    Only the last secret before the new one has an overlap: one that was still being phased out ends at once.
+    Only the last secret before the new one has an overlap: one that was still being phased out ends at once, and with
+    it every token that it can have given.
 
     Raises:
         NotFoundError: there is no such application.
     """
     secret = new_secret()
     ends_at = now + overlap if overlap > timedelta(0) else None
+    await store.delete_tokens_of_overlap(tx, application_id)  # before the overlap is another one
     if not await store.rotate_secret(tx, application_id, hash_of(secret), ends_at):
         raise NotFoundError("application", application_id)
     if ends_at is None:

@@ -97,6 +97,13 @@ _SHORTEN_TOKENS = portable(
 # What the former secret gave ends with it.
 _SHORTEN_ALL_TOKENS = portable("UPDATE token SET expires_at = ?2 WHERE application_id = ?1 AND expires_at > ?2")
 
+# What the secret before the former one may have given. Which secret gave a token is not kept, but none of that secret
+# outlives the overlap.
+_DELETE_TOKENS_OF_OVERLAP = portable(
+    "DELETE FROM token WHERE application_id = ?1"
+    " AND expires_at <= (SELECT a.former_secret_ends_at FROM application a WHERE a.application_id = ?1)"
+)
+
 # One token ends early, after a grace.
 _SHORTEN_TOKEN = portable("UPDATE token SET expires_at = ?2 WHERE token_hash = ?1 AND expires_at > ?2")
 
@@ -265,6 +272,11 @@ async def shorten_tokens(tx: Transaction, application_id: ApplicationId, kind: T
 async def shorten_all_tokens(tx: Transaction, application_id: ApplicationId, until: datetime) -> None:
     """Let all tokens of the application end at `until` at the latest."""
     await tx.execute(_SHORTEN_ALL_TOKENS, application_id, to_column(until))
+
+
+async def delete_tokens_of_overlap(tx: Transaction, application_id: ApplicationId) -> None:
+    """Forget the tokens that end with the overlap which is under way; none where there is none."""
+    await tx.execute(_DELETE_TOKENS_OF_OVERLAP, application_id)
 
 
 async def shorten_token(tx: Transaction, token_hash: bytes, until: datetime) -> None:

@@ -155,6 +155,19 @@ async def test_the_secret_before_the_former_one_ends_at_once(database, credentia
         await login(database, credentials, NOW, secret)
 
 
+async def test_what_the_eldest_secret_gave_ends_with_the_second_rotation(database, credentials):
+    before = await login(database, credentials, NOW)
+    second, _ = await database.write(logins.rotate_secret, credentials.application_id, NOW, OVERLAP)
+    within = await login(database, credentials, NOW)
+    await database.write(logins.rotate_secret, credentials.application_id, NOW, OVERLAP)
+    for tokens in (before, within):
+        assert not await is_known(database, credentials, tokens.access_token, NOW)
+        with pytest.raises(RefreshTokenError):
+            await database.write(logins.refresh, credentials.application_id, second, tokens.refresh_token, NOW, *LIVES)
+    again = await login(database, credentials, NOW, second)
+    assert await is_known(database, credentials, again.access_token, NOW)
+
+
 async def test_a_frozen_application_is_told_so_and_its_tokens_never_come_back(database, credentials):
     issued = await login(database, credentials, NOW)
     assert await database.write(use_cases.freeze, credentials.application_id)
