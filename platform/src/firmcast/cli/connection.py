@@ -90,22 +90,30 @@ def connect(
     Raises:
         CommandError: nothing tells where the platform is, or the authority's file is no certificate.
     """
+    said = running_platform(data)
     if not url:
-        said = running_platform(data)
         if said is None:
             message = f"no platform is known: give --url, or --data with the folder of one that runs here (not {data})"
             raise CommandError(message)
         url = said["url"]
-        authority = authority or (Path(said["authority"]) if said.get("authority") else None)
     token_file = data / ADMIN_TOKEN_FILE
     if not admin_token and token_file.exists():
         admin_token = token_file.read_text().strip()
+    made = Path(said["authority"]) if said and said.get("authority") else None
+    return Connection(url=url.rstrip("/"), tls=_trusting(authority, made), admin_token=admin_token)
+
+
+def _trusting(given: Path | None, made: Path | None) -> ssl.SSLContext:
+    """Return what trusts the authority that was given, else those of the system and the one that the platform made."""
+    read = given or made
     try:
-        tls = ssl.create_default_context(cafile=str(authority) if authority else None)
+        tls = ssl.create_default_context(cafile=str(given) if given else None)
+        if made and not given:
+            tls.load_verify_locations(str(made))
     except (OSError, ssl.SSLError) as error:
-        message = f"the authority {authority} cannot be read: {error}"
+        message = f"the authority {read} cannot be read: {error}"
         raise CommandError(message) from error
-    return Connection(url=url.rstrip("/"), tls=tls, admin_token=admin_token)
+    return tls
 
 
 class UnreachableError(CommandError):

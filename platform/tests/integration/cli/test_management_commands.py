@@ -179,6 +179,11 @@ async def test_a_callback_is_tried(shell, platform):
     assert "error:" in told
 
 
+async def test_a_url_beside_a_folder_takes_the_authority_of_the_folder(shell, platform):
+    beside = type(shell)(**shell.variables, FIRMCAST_URL=platform.running.url)
+    assert await beside.asked("app", "list") == await shell.asked("app", "list")
+
+
 def test_every_command_that_prints_something_prints_json_too():
     silent = {
         "serve", "app delete", "admin revoke", "firmware delete", "device modify", "device delete", "group add",
