@@ -4,7 +4,7 @@ This is also the only place where the halves know each other: push's projection 
 """
 
 import asyncio
-import os
+import re
 import secrets
 import ssl
 from collections.abc import Mapping
@@ -28,6 +28,7 @@ from firmcast.firmware.files import FirmwareFiles
 from firmcast.firmware.uploads import UploadSweeper
 from firmcast.gateway.server import Gateway
 from firmcast.http_api import HttpParts, endpoints
+from firmcast.private_files import read_or_create
 from firmcast.push.configuration import destination_rules, sender_limits
 from firmcast.push.destination import parse_callback_url
 from firmcast.push.dispatcher import Dispatcher
@@ -47,6 +48,7 @@ _log = structlog.get_logger()
 _STORE_FILE = "firmcast.db"
 _KEY_FILE = "sealing-key"
 _ADMIN_TOKEN_FILE = "admin-token"  # noqa: S105 -- a file's name
+_SENDABLE = re.compile(r"[!-~]{1,4096}")
 _DRAIN_SECONDS = 10.0
 
 
@@ -224,15 +226,18 @@ class Platform:
 
 
 def _admin_token(settings: Settings) -> str:
-    """Return the token that opens the management API; one that is made is kept, readable by its owner only."""
+    """Return the token that opens the management API; one that is made is kept, readable by its owner only.
+
+    Raises:
+        StartError: it is one that nobody could send.
+    """
     if settings.admin_token is not None:
-        return settings.admin_token.get_secret_value()
-    path = settings.data / _ADMIN_TOKEN_FILE
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    token = secrets.token_urlsafe(24)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(token + "\n")
+        token, source = settings.admin_token.get_secret_value(), "admin_token"
+    else:
+        path = settings.data / _ADMIN_TOKEN_FILE
+        made = f"{secrets.token_urlsafe(24)}\n".encode()
+        token, source = read_or_create(path, made).decode("utf-8", "replace").strip(), str(path)
+    if not _SENDABLE.fullmatch(token):
+        message = f"the operator's token in {source} must be 1 to 4096 visible ASCII characters, without blanks"
+        raise StartError(message)
     return token

@@ -4,7 +4,6 @@ AES-256-GCM; the stored form is nonce (12 bytes) followed by ciphertext and tag.
 it, so that a value copied into another column does not open.
 """
 
-import os
 import secrets
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from firmcast.errors import StartError
+from firmcast.private_files import read_or_create
 
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
@@ -46,13 +46,4 @@ class Sealer:
 
 def load_or_create_key(path: Path) -> bytes:
     """Return the key in `path`; a file that is not there is created, readable by its owner only."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    key = secrets.token_bytes(_KEY_BYTES)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    return key
+    return read_or_create(path, secrets.token_bytes(_KEY_BYTES))

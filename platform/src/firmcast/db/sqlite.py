@@ -14,7 +14,7 @@ from firmcast.db.port import Channel, Listener, Transaction
 from firmcast.db.sqlite_connection import reading_connection, writing_connection
 from firmcast.db.sqlite_reader import SqliteReaders
 from firmcast.db.sqlite_writer import SqliteWriter
-from firmcast.db.store_folder import make_store_folder, sync_folder
+from firmcast.db.store_folder import make_store_file, make_store_folder, sync_folder
 from firmcast.db.store_lock import StoreLock
 
 Parameters = ParamSpec("Parameters")
@@ -87,6 +87,7 @@ class _Opened:
         with ExitStack() as undo:
             self.lock = StoreLock(path)
             undo.callback(self.lock.release)
+            make_store_file(path)
             self.writing = writing_connection(path)
             undo.callback(self.writing.close)
             migrate(self.writing, migrations_of("sqlite"), now)

@@ -25,6 +25,14 @@ def make_store_folder(folder: Path, mounts: Path = Path("/proc/mounts")) -> None
         sync_folder(one.parent)
 
 
+def make_store_file(store: Path) -> None:
+    """Make the file of a store, still empty, if it is not there; only its owner may read it.
+
+    What SQLite puts beside it gets the same rights.
+    """
+    os.close(os.open(store, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable: a new file survives power loss only when its folder has been synced too."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -42,7 +42,8 @@ class FirmwareFiles:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._incoming = root / "incoming"
-        self._incoming.mkdir(parents=True, exist_ok=True)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)  # packages are nobody else's on this machine
+        self._incoming.mkdir(exist_ok=True)
         self.partial = PartialFiles(root / "partial")
         self.naming = asyncio.Lock()
         """To be held from `keep` until its row is committed, and from the end of a row until `remove`: without it
