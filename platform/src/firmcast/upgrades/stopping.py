@@ -10,15 +10,16 @@ from firmcast.errors import ConflictError, NotFoundError
 from firmcast.events.log import EventLog
 from firmcast.ids import ApplicationId, DeviceId, TaskId
 from firmcast.upgrades import course
-from firmcast.upgrades.changes import Changes, record_batch
+from firmcast.upgrades.changes import UPGRADES_CHANGED, Changes, record_batch
 from firmcast.upgrades.course import Batch
 from firmcast.upgrades.limits import Limits
 from firmcast.upgrades.model import DeviceUpgrade, StopRequested, Tally, UpgradePhase, UpgradeTask
 from firmcast.upgrades.state_machine import advance
 from firmcast.upgrades.store import device_upgrades, tasks
 
-_FIRST_BATCH: Final = 256
-"""As many as a task can name: it is stopped when the call returns, unless it is for groups."""
+_FIRST_BATCH: Final = 257
+"""More than a task can name, so that no further batch has to look: unless it is for groups, it is stopped when the
+call returns."""
 
 
 async def stop_task(
@@ -46,6 +47,8 @@ async def stop_task(
     await tasks.update_course(tx, task_id, course.stopped(task.course, now))
     batch = await stop_devices(tx, await _found(tx, task_id), log=log, limits=limits, now=now, limit=_FIRST_BATCH)
     await record_batch(tx, task_id, batch, now)
+    # That there is work now was written before the batch, so to whoever records the batch it is no news.
+    tx.announce(UPGRADES_CHANGED, [now])
     return await _found(tx, task_id)
 
 
