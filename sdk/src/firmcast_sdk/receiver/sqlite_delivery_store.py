@@ -276,6 +276,15 @@ def _connect(path: Path, busy_timeout: timedelta) -> sqlite3.Connection:
     seconds = busy_timeout.total_seconds()
     # One connection for all threads of the process; the lock lets one of them in at a time.
     connection = sqlite3.connect(path, timeout=seconds, isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(connection, seconds)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, seconds: float) -> None:
     pause = threading.Event()
     for attempt in range(100):
         try:
@@ -284,7 +293,6 @@ def _connect(path: Path, busy_timeout: timedelta) -> sqlite3.Connection:
             break
         except sqlite3.OperationalError:
             if attempt == 99:
-                connection.close()
                 raise
             pause.wait(seconds / 100)
     connection.execute("PRAGMA synchronous = FULL")  # a 200 is given after it: it must outlive a power cut
@@ -292,4 +300,3 @@ def _connect(path: Path, busy_timeout: timedelta) -> sqlite3.Connection:
     connection.execute(_CREATE)
     connection.execute(_CREATE_INDEX)
     connection.execute("COMMIT")
-    return connection
