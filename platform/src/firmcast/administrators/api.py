@@ -1,5 +1,6 @@
 """Tokens of administrators: `/v1/administrators`; and which one a caller holds: `/v1/whoami`."""
 
+import contextlib
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -15,13 +16,13 @@ from firmcast.audit import use_cases as audit
 from firmcast.audit.model import administrator
 from firmcast.clock import Clock
 from firmcast.db.port import Database, Transaction
-from firmcast.errors import InvalidValueError
+from firmcast.errors import InvalidValueError, StoreFullError
 from firmcast.ids import AdministratorTokenId
 from firmcast.rest.answers import no_content, plain_answer, shown_once
 from firmcast.rest.authentication import OPERATOR, Administrator, AuthoriseAdministrator, FindAdministrator, Scope
 from firmcast.rest.endpoints import Answer, Endpoint, Interface, Proof
 from firmcast.rest.errors import CONFLICT, INVALID_REQUEST, INVALID_VALUE, NOT_ALLOWED, NOT_FOUND
-from firmcast.rest.requests import decode_body, path_identifier, read_body
+from firmcast.rest.requests import decode_known_body, path_identifier, read_body
 from firmcast.rest.times import requested_time
 from firmcast_sdk.wire.decoding import Hints
 
@@ -80,7 +81,8 @@ def token_holder(database: Database, clock: Clock) -> FindAdministrator:
         if found is None:
             return None
         if use_cases.use_is_to_be_noted(found, now):
-            await database.write(use_cases.note_use, found.token_id, now)
+            with contextlib.suppress(StoreFullError):  # on a full disk administrators are needed most
+                await database.write(use_cases.note_use, found.token_id, now)
         return Administrator(token_id=found.token_id, name=found.name, scopes=found.scopes, expires_at=found.expires_at)
 
     return find
@@ -149,7 +151,7 @@ class _AdministratorCalls:
 
     async def create(self, request: Request) -> Response:
         maker = await self._authorise(request, Scope.ADMINISTRATORS_WRITE)
-        said = decode_body(NewAdministratorRequest, await read_body(request, _BODY_LIMIT))
+        said = decode_known_body(NewAdministratorRequest, await read_body(request, _BODY_LIMIT))
         scopes = _scopes(said.scopes)
         expires_at = requested_time(said.expires_at, "expires_at")
         now = self._clock.now()

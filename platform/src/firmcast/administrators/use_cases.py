@@ -35,8 +35,8 @@ async def create(
     """Make a token; return what is kept of it, and itself, which is shown this once.
 
     Raises:
-        InvalidValueError: the name is empty, over 64 characters, unprintable or the operator's; there is no scope; or
-            the token would have ended already.
+        InvalidValueError: the name is empty, over 64 characters, unprintable, padded or the operator's; there is no
+            scope; or the token would have ended already.
         NotAllowedError: its maker lacks one of the scopes, or ends earlier.
         ConflictError: another token has the name.
     """
@@ -125,7 +125,7 @@ def _hash(token: str) -> bytes:
 
 
 def _check_name(name: str) -> None:
-    if not name.strip() or len(name) > _NAME_LIMIT or not name.isprintable():
-        raise InvalidValueError("name", f"1 to {_NAME_LIMIT} printable characters")
-    if name == OPERATOR.name:
+    if name != name.strip() or not name or len(name) > _NAME_LIMIT or not name.isprintable():
+        raise InvalidValueError("name", f"1 to {_NAME_LIMIT} printable characters, no blank at either end")
+    if name.casefold() == OPERATOR.name:  # in the audit nobody is to be taken for him
         raise InvalidValueError("name", "this is the name of the operator's own token")

@@ -28,7 +28,7 @@ async def create(tx: Transaction, name: str, sealer: Sealer, now: datetime, *, c
     """Create an application and return what it proves itself with; shown this once.
 
     Raises:
-        InvalidValueError: the name is empty or over 256 characters, or the CA is not PEM.
+        InvalidValueError: the name is empty, over 256 characters or unprintable, or the CA is not PEM.
     """
     _check_name(name)
     if callback_ca:
@@ -70,7 +70,7 @@ async def rename(tx: Transaction, application_id: ApplicationId, name: str) -> A
     """Call an application something else, and return it.
 
     Raises:
-        InvalidValueError: the name is empty or over 256 characters.
+        InvalidValueError: the name is empty, over 256 characters or unprintable.
         NotFoundError: there is no such application.
     """
     _check_name(name)
@@ -244,5 +244,6 @@ def _new_signing_secret() -> str:
 
 
 def _check_name(name: str) -> None:
-    if not name.strip() or len(name) > _NAME_LIMIT:
-        raise InvalidValueError("name", f"1 to {_NAME_LIMIT} characters")
+    # It stands in the audit and on terminals: no character of it may do anything there.
+    if not name.strip() or len(name) > _NAME_LIMIT or not name.isprintable():
+        raise InvalidValueError("name", f"1 to {_NAME_LIMIT} printable characters")

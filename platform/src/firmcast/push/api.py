@@ -31,7 +31,7 @@ from firmcast.rest.authentication import AuthoriseAdministrator, Scope
 from firmcast.rest.endpoints import Answer, Endpoint, Interface, Proof
 from firmcast.rest.errors import INVALID_REQUEST, INVALID_VALUE, NOT_FOUND
 from firmcast.rest.paging import RequestedPage, requested_page
-from firmcast.rest.requests import decode_body, decode_parameters, read_body
+from firmcast.rest.requests import decode_known_body, decode_parameters, read_body
 from firmcast.sealing import Sealer
 from firmcast.subscriptions.api import EVENT_TYPES, CheckCallback
 from firmcast_sdk.wire import errors as wire
@@ -303,7 +303,7 @@ class _ResendCalls:
 
     async def resend(self, request: Request) -> Response:
         actor = administrator((await self._authorise(request, Scope.PUSH_WRITE)).name)
-        said = decode_body(ResendRequest, await read_body(request, _BODY_LIMIT))
+        said = decode_known_body(ResendRequest, await read_body(request, _BODY_LIMIT))
         subscription_id = SubscriptionId(said.subscription_id)
         event_id = _event_id(said.event_id) or EventId(0)
 
@@ -318,7 +318,7 @@ class _ResendCalls:
     async def resend_dead_letters(self, request: Request) -> Response:
         """Move all dead letters back, a batch in each transaction; those that die again meanwhile are not met twice."""
         actor = administrator((await self._authorise(request, Scope.PUSH_WRITE)).name)
-        said = decode_body(ResendAllRequest, await read_body(request, _BODY_LIMIT))
+        said = decode_known_body(ResendAllRequest, await read_body(request, _BODY_LIMIT))
         subscription_id = SubscriptionId(said.subscription_id)
 
         async def change(tx: Transaction, after: EventId | None) -> tuple[int, EventId | None]:
@@ -355,7 +355,7 @@ class _CallbackTestCalls:
 
     async def send(self, request: Request) -> Response:
         actor = administrator((await self._authorise(request, Scope.PUSH_WRITE)).name)
-        said = decode_body(CallbackTestRequest, await read_body(request, _BODY_LIMIT))
+        said = decode_known_body(CallbackTestRequest, await read_body(request, _BODY_LIMIT))
         application_id, target = ApplicationId(said.application_id), self._target(said)
         message_id, now = MessageId(f"test_{new_hex()}"), self._clock.now()
 

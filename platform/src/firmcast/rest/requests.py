@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from firmcast.rest.errors import BODY_TOO_LARGE, ApiError
 from firmcast_sdk.wire import errors as wire
-from firmcast_sdk.wire.decoding import FieldError, MissingFieldError, WireError, decode_struct
+from firmcast_sdk.wire.decoding import FieldError, MissingFieldError, WireError, decode_struct, parse_object
 from firmcast_sdk.wire.errors import ErrorCode
 from firmcast_sdk.wire.queries import decode_query
 
@@ -73,6 +73,22 @@ def decode_body(
         raise ApiError((by_field or {}).get(error.field) or _general(error, invalid, missing), str(error)) from None
     except WireError as error:
         raise ApiError(unreadable, str(error)) from None
+
+
+def decode_known_body(struct: type[StructType], body: bytes) -> StructType:
+    """Return the record in a JSON body of the management API, which holds no name that is not the record's.
+
+    A name that is misspelt would otherwise be left out without a word: an end that a token was to have, or an overlap.
+
+    Raises:
+        ApiError: see `decode_body`; or there is another name.
+    """
+    record = decode_body(struct, body)
+    known = {field.encode_name.casefold() for field in msgspec.structs.fields(struct)}
+    for name in parse_object(body):
+        if name.strip().casefold() not in known:
+            raise ApiError(wire.INPUT_INVALID, f"{name[:64]!r} is none of {', '.join(sorted(known))}")
+    return record
 
 
 def decode_parameters(

@@ -344,3 +344,26 @@ async def test_no_secret_gets_into_the_audit(world, caller, tmp_path):
     assert "application.set_client_certificate" in text
     assert all(secret not in text for secret in shown)
     assert "PRIVATE" not in text
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/applications/APP/secret", {"overlap": 0}),
+        ("/v1/applications/APP/signing-secret", {"overlap_second": 0}),
+        ("/v1/administrators", {"name": "guest", "scopes": ["audit:read"], "expiresAt": "2026-01-02T00:00:00Z"}),
+        ("/v1/applications", {"name": "meters", "callbackCa": ""}),
+        ("/v1/callback-tests", {"application_id": "APP", "url": "https://192.0.2.1:1/"}),
+        (
+            "/v1/firmware/uploads",
+            {"application_id": "APP", "name": "n", "version": "1", "size": 1, "sha": "0" * 64},
+        ),
+    ],
+)
+async def test_a_misspelt_name_is_refused_and_changes_nothing(world, caller, path, body):
+    said = {name: caller.application_id if value == "APP" else value for name, value in body.items()}
+    before = await entries(world)
+    answer = await world.manage("POST", path.replace("APP", caller.application_id), said)
+    assert answer.status_code == 400, answer.text
+    assert "is none of" in answer.json()["error_desc"]
+    assert await entries(world) == before

@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from firmcast.administrators import use_cases
-from firmcast.errors import ConflictError, InvalidValueError, NotAllowedError, NotFoundError
+from firmcast.administrators.api import token_holder
+from firmcast.clock import SystemClock
+from firmcast.errors import ConflictError, InvalidValueError, NotAllowedError, NotFoundError, StoreFullError
 from firmcast.ids import AdministratorTokenId
 from firmcast.rest.authentication import OPERATOR, Administrator, Scope
 
@@ -77,7 +79,26 @@ async def test_nobody_hands_out_more_than_he_has(database):
     assert made.created_by == "maker"
 
 
-@pytest.mark.parametrize("name", ["", " ", "operator", "a" * 65, "a\tb", "a\0b"])
+@pytest.mark.parametrize(
+    "name", ["", " ", " padded", "padded ", "operator", "Operator", "OPERATOR", "a" * 65, "a\tb", "a\0b"]
+)
 async def test_a_token_needs_a_name(database, name):
     with pytest.raises(InvalidValueError):
         await make(database, name)
+
+
+class FullDatabase:
+    """A store on a full disk: what is there can be read."""
+
+    def __init__(self, database):
+        self.read = database.read
+
+    async def write(self, *_asked):
+        raise StoreFullError("no space is left")
+
+
+async def test_a_token_is_good_on_a_full_disk_too(database):
+    made, token = await make(database)
+    found = await token_holder(FullDatabase(database), SystemClock())(token)
+    assert found.token_id == made.token_id
+    assert (await database.read(use_cases.find, made.token_id)).last_used_at is None

@@ -8,7 +8,7 @@ import pytest
 from firmcast.applications import logins, use_cases
 from firmcast.applications.model import FrozenError, RefreshTokenError
 from firmcast.db.statement import portable
-from firmcast.errors import ConflictError, NotAllowedError, NotFoundError, StartError
+from firmcast.errors import ConflictError, InvalidValueError, NotAllowedError, NotFoundError, StartError
 from firmcast.ids import ApplicationId
 from firmcast.sealing import Sealer
 
@@ -224,3 +224,11 @@ async def test_a_deletion_that_has_begun_is_not_undone(database, credentials):
     await database.write(use_cases.complete_deletion, one)
     with pytest.raises(NotFoundError):
         await database.read(use_cases.find, one)
+
+
+@pytest.mark.parametrize("name", ["", " ", "a" * 257, "two\nlines", "\x1b[2Jgone", "a\u202eb"])
+async def test_an_application_has_a_name_that_can_be_shown(database, sealer, credentials, name):
+    with pytest.raises(InvalidValueError):
+        await database.write(use_cases.create, name, sealer, NOW)
+    with pytest.raises(InvalidValueError):
+        await database.write(use_cases.rename, credentials.application_id, name)

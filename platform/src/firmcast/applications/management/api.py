@@ -21,7 +21,7 @@ from firmcast.rest.answers import no_content, plain_answer, shown_once
 from firmcast.rest.authentication import AuthoriseAdministrator, Scope
 from firmcast.rest.endpoints import Answer, Endpoint, Interface, Proof
 from firmcast.rest.errors import CONFLICT, INVALID_REQUEST, INVALID_VALUE, NOT_FOUND
-from firmcast.rest.requests import decode_body, path_identifier, read_body
+from firmcast.rest.requests import decode_known_body, path_identifier, read_body
 from firmcast.sealing import Sealer
 
 DeleteApplication = Callable[[ApplicationId, Actor, datetime], Awaitable[None]]
@@ -309,7 +309,7 @@ class _SecretCalls:
 
     async def _asked(self, request: Request) -> tuple[ApplicationId, datetime, timedelta]:
         body = await read_body(request, _BODY_LIMIT)
-        said = decode_body(bodies.RotationRequest, body) if body.strip() else bodies.RotationRequest()
+        said = decode_known_body(bodies.RotationRequest, body) if body.strip() else bodies.RotationRequest()
         return _identifier(request), self._calls.clock.now(), timedelta(seconds=said.overlap_seconds)
 
 
@@ -360,7 +360,7 @@ class _TrustCalls:
 
 
 async def _said(struct: type[Body], request: Request) -> Body:
-    return decode_body(struct, await read_body(request, _BODY_LIMIT))
+    return decode_known_body(struct, await read_body(request, _BODY_LIMIT))
 
 
 def _identifier(request: Request) -> ApplicationId:

@@ -32,7 +32,7 @@ from firmcast.rest.answers import no_content, plain_answer
 from firmcast.rest.authentication import AuthoriseAdministrator, Scope
 from firmcast.rest.endpoints import OCTETS, Answer, Endpoint, Interface, Proof
 from firmcast.rest.errors import CONFLICT, MANAGEMENT_STORE_FULL, NOT_FOUND, ManagementError
-from firmcast.rest.requests import decode_body, path_identifier, read_body
+from firmcast.rest.requests import decode_known_body, path_identifier, read_body
 
 OFFSET_HEADER = "upload-offset"
 LENGTH_HEADER = "upload-length"
@@ -171,7 +171,7 @@ class _UploadCalls:
 
     async def begin(self, request: Request) -> Response:
         actor = await self._writer(request)
-        said = decode_body(NewUploadRequest, await read_body(request))
+        said = decode_known_body(NewUploadRequest, await read_body(request))
 
         async def note(tx: Transaction, upload: Upload) -> None:
             details = {"application_id": upload.application_id, "version": upload.metadata.version}
