@@ -22,7 +22,7 @@ from firmcast.rest.answers import no_content, plain_answer, shown_once
 from firmcast.rest.authentication import OPERATOR, Administrator, AuthoriseAdministrator, FindAdministrator, Scope
 from firmcast.rest.endpoints import Answer, Endpoint, Interface, Proof
 from firmcast.rest.errors import CONFLICT, INVALID_REQUEST, INVALID_VALUE, NOT_ALLOWED, NOT_FOUND
-from firmcast.rest.requests import decode_body, path_identifier, read_body
+from firmcast.rest.requests import decode_known_body, path_identifier, read_body
 from firmcast.rest.times import requested_time
 from firmcast_sdk.wire.decoding import Hints
 
@@ -151,7 +151,7 @@ class _AdministratorCalls:
 
     async def create(self, request: Request) -> Response:
         maker = await self._authorise(request, Scope.ADMINISTRATORS_WRITE)
-        said = decode_body(NewAdministratorRequest, await read_body(request, _BODY_LIMIT))
+        said = decode_known_body(NewAdministratorRequest, await read_body(request, _BODY_LIMIT))
         scopes = _scopes(said.scopes)
         expires_at = requested_time(said.expires_at, "expires_at")
         now = self._clock.now()
