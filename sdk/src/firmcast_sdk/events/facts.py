@@ -24,7 +24,7 @@ class DeliveryFacts:
     """The same over retries and replays of one event: the key for de-duplication."""
 
     sequence: int | None = None
-    """Number of the event within its device, from 1, without gaps."""
+    """Number of the event within its device; it grows, and leaves out what was not subscribed to."""
 
     attempt: int = 1
     """1 for the first try of this delivery."""

@@ -61,6 +61,7 @@ def _error(
 ACCEPTED: Final = _result("accepted")
 DUPLICATE: Final = _result("duplicate")
 SUPERSEDED: Final = _result("superseded", "a later event of this device was handled")
+CALLBACK_TEST: Final = _result("tested", "an operator tried this callback; nothing has happened")
 NO_HANDLER: Final = _result("ignored", "no handler is set for this event")
 UNKNOWN_TYPE: Final = _result("ignored", "the notification type is unknown")
 EMPTY_BODY: Final = _error(400, "empty_body", "the body is empty")

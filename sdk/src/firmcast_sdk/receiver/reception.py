@@ -9,11 +9,13 @@ from firmcast_sdk.receiver import answers
 from firmcast_sdk.receiver.answers import Answer
 from firmcast_sdk.signatures import DEFAULT_TOLERANCE, SignatureError, verify
 from firmcast_sdk.wire.decoding import UnknownNotifyTypeError, WireError
+from firmcast_sdk.wire.headers import TEST
 from firmcast_sdk.wire.notifications import Notification, decode
 
 DEFAULT_PATH = "/v1.0.0/messageReceiver"
 COMMAND_SUFFIX = "/cmd"  # where the vendor's SDK is told of commands
 DEFAULT_SIZE_LIMIT = 64 * 1024
+_TEST_ID_PREFIX = "test_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,4 +89,16 @@ def receive(rules: ReceptionRules, *, headers: Mapping[str, str], body: bytes, n
         return answers.UNKNOWN_TYPE
     except WireError as error:
         return answers.refused_body(error)
-    return Push(notification=notification, facts=read_delivery_facts(headers), body=body)
+    facts = read_delivery_facts(headers)
+    if _is_callback_test(headers, facts):
+        return answers.CALLBACK_TEST
+    return Push(notification=notification, facts=facts, body=body)
+
+
+def _is_callback_test(headers: Mapping[str, str], facts: DeliveryFacts) -> bool:
+    """Whether an operator only tries the callback.
+
+    The header alone is not believed: it is not signed, and the id, which tells the same, is.
+    """
+    said = headers.get(TEST, "").strip().casefold() == "true"
+    return said and facts.event_id is not None and facts.event_id.startswith(_TEST_ID_PREFIX)

@@ -22,7 +22,9 @@ WEBHOOK_ID: Final = "webhook-id"  # the event's id, the same over retries and re
 WEBHOOK_TIMESTAMP: Final = "webhook-timestamp"  # Unix seconds of this attempt
 WEBHOOK_SIGNATURE: Final = "webhook-signature"  # v1,<base64>, several divided by blanks
 
-SEQUENCE: Final = "firmcast-sequence"  # number of the event within its device, without gaps, from 1
+SEQUENCE: Final = (
+    "firmcast-sequence"  # number of the event within its device, from 1; grows, counts what others subscribe to
+)
 ATTEMPT: Final = "firmcast-attempt"  # 1 for the first try of this delivery
 SYNTHESISED: Final = "firmcast-synthesised"  # "true" when the edge was not observed on the device; absent otherwise
 OCCURRED_AT: Final = "firmcast-occurred-at"  # RFC 3339, UTC, when the event happened

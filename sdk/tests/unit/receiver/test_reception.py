@@ -59,6 +59,31 @@ def test_any_request_becomes_a_push_or_an_answer(body, headers):
     assert isinstance(result, Push) or (isinstance(result, Answer) and result.status in {200, 400})
 
 
+TESTED = (
+    b'{"notifyType":"deviceDeleted","deviceId":"device-of-a-callback-test","gatewayId":"device-of-a-callback-test"}'
+)
+
+
+@pytest.mark.parametrize("said", ["true", " True "])
+def test_a_callback_test_is_answered_and_reaches_no_handler(said):
+    headers = {"webhook-id": "test_0a1b", "firmcast-test": said}
+    result = receive(ReceptionRules(), headers=headers, body=TESTED, now=now())
+    assert (result.status, result.body.startswith(b'{"result":"tested"')) == (200, True)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"webhook-id": "msg_0a1b", "firmcast-test": "true"},  # the header is not signed, the id is
+        {"firmcast-test": "true"},
+        {"webhook-id": "test_0a1b"},
+        {"webhook-id": "test_0a1b", "firmcast-test": "false"},
+    ],
+)
+def test_what_only_looks_like_a_callback_test_is_a_push(headers):
+    assert isinstance(receive(ReceptionRules(), headers=headers, body=TESTED, now=now()), Push)
+
+
 async def asgi(app, scope, messages):
     sent = []
 
