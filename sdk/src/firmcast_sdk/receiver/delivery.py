@@ -5,10 +5,12 @@ at the end. The ASGI driver may await, the WSGI driver may block, and neither de
 """
 
 import asyncio
+import contextvars
 import inspect
 import logging
 import uuid
 from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, assert_never
@@ -77,7 +79,8 @@ class Delivery:
             case Standing.HANDLED:
                 return answers.DUPLICATE
             case Standing.SUPERSEDED:
-                _log.info("push %s came after a later one of its device and was not handled", claim.key.event_id)
+                # A warning: from a platform that was set back, every event of the device ends here.
+                _log.warning("push came after a later one of its device and was not handled: %s", claim.key)
                 return answers.SUPERSEDED
             case Standing.IN_FLIGHT:
                 return answers.IN_FLIGHT
@@ -122,6 +125,7 @@ def _handle(calls: tuple[HandlerCall, ...]) -> Steps:
 
 async def drive(steps: Steps) -> Answer:
     """Run `steps` on the event loop: coroutine functions are awaited, others run in a thread."""
+    running: asyncio.Future[object] | None = None
     try:
         call = next(steps)
         while True:
@@ -129,17 +133,55 @@ async def drive(steps: Steps) -> Answer:
                 if inspect.iscoroutinefunction(call.handler):
                     await call.handler(call.argument)
                 else:
-                    result = await asyncio.to_thread(_call, call)
-                    if inspect.isawaitable(result):
+                    running = _start(call)
+                    await asyncio.wait([running])
+                    if inspect.isawaitable(result := running.result()):
                         await result
             except BaseException as error:
-                call = steps.throw(error)
+                if running is not None and not running.done():
+                    raise
+                call = steps.throw(_failure(error))
             else:
                 call = next(steps)
     except StopIteration as end:
         return _answer(end)
     finally:
-        steps.close()
+        if running is None or running.done():
+            steps.close()
+        else:
+            # The request was given up, but a thread cannot be stopped: its device stays taken until it ends.
+            running.add_done_callback(lambda ended: _end_late(steps, ended))
+
+
+def _start(call: HandlerCall) -> asyncio.Future[object]:
+    return asyncio.get_running_loop().run_in_executor(None, contextvars.copy_context().run, _call, call)
+
+
+def _end_late(steps: Steps, ended: asyncio.Future[object]) -> None:
+    """Go on with what a thread's handler came to after its request was given up; nothing more is run."""
+    error = ended.exception()
+    with suppress(StopIteration):
+        if isinstance(error, Exception):
+            steps.throw(error)
+        elif error is None and not inspect.isawaitable(result := ended.result()):
+            next(steps)
+        elif error is None and inspect.iscoroutine(result):
+            result.close()
+    steps.close()
+
+
+def _failure(error: BaseException) -> BaseException:
+    """What a handler's `error` is to its push: a cancelling that nobody asked this task for is the handler's own."""
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and not (task is not None and task.cancelling()):
+        return _cancelled_itself(error)
+    return error
+
+
+def _cancelled_itself(error: asyncio.CancelledError) -> Exception:
+    failure = RuntimeError("the handler waited for something that was cancelled")
+    failure.__cause__ = error
+    return failure
 
 
 def drive_blocking(steps: Steps) -> Answer:
@@ -151,6 +193,8 @@ def drive_blocking(steps: Steps) -> Answer:
                 result = _call(call)
                 if inspect.isawaitable(result):
                     asyncio.run(_wait_for(result))
+            except asyncio.CancelledError as error:
+                call = steps.throw(_cancelled_itself(error))
             except BaseException as error:
                 call = steps.throw(error)
             else:

@@ -102,12 +102,14 @@ def test_a_shuffled_and_doubled_upgrade_never_goes_back(platform_for, receiver, 
     assert sequences[-1] == 5
 
 
-def test_a_step_that_was_overtaken_is_answered_without_its_handler(platform_for, receiver, seen):
+def test_a_step_that_was_overtaken_is_answered_without_its_handler(platform_for, receiver, seen, caplog):
     platform = platform_for(receiver)
     first, second, third = platform.firmware_upgrade("d")[:3]
     results = [answer.json()["result"] for answer in platform.send_all([first, third, second, third.again()])]
     assert results == ["accepted", "accepted", "superseded", "duplicate"]
     assert [event.sequence for event in seen] == [1, 3]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "device_id='d', sequence=2" in caplog.text
 
 
 def test_a_replay_is_handled_again_when_that_is_wished(platform_for, seen):
@@ -356,6 +358,72 @@ async def test_a_push_given_up_by_the_server_may_come_again(seen):
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (await platform.send_async(push.again())).status == 200
+
+
+async def test_a_device_stays_taken_while_the_thread_of_a_given_up_request_runs(seen):
+    receiver = Receiver()
+    running, go_on = threading.Event(), threading.Event()
+
+    @receiver.on_firmware_state
+    def slow(event: FirmwareStateChanged) -> None:
+        seen.append(event)
+        running.set()
+        go_on.wait(10)
+
+    platform = Platform(asgi=receiver.asgi)
+    push = platform.firmware_state("d", FirmwareState.IDLE)
+    task = asyncio.create_task(platform.send_async(push))
+    assert await asyncio.to_thread(running.wait, 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await platform.send_async(push.again())).status == 503
+    go_on.set()
+    async with asyncio.timeout(10):
+        while (answer := await platform.send_async(push.again())).status == 503:
+            await asyncio.sleep(0)
+    assert answer.json() == {"result": "duplicate"}
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("failure", [ValueError, SystemExit])
+async def test_a_thread_that_fails_after_its_request_was_given_up_lets_its_device_go(failure, caplog):
+    receiver = Receiver()
+    running, go_on = threading.Event(), threading.Event()
+
+    @receiver.on_firmware_state
+    def fail(event: FirmwareStateChanged) -> None:
+        if event.attempt == 1:
+            running.set()
+            go_on.wait(10)
+            raise failure
+
+    platform = Platform(asgi=receiver.asgi)
+    push = platform.firmware_state("d", FirmwareState.IDLE)
+    task = asyncio.create_task(platform.send_async(push))
+    assert await asyncio.to_thread(running.wait, 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go_on.set()
+    async with asyncio.timeout(10):
+        while (answer := await platform.send_async(push.again())).status == 503:
+            await asyncio.sleep(0)
+    assert answer.json() == {"result": "accepted"}
+
+
+def test_a_handler_that_waits_for_what_was_cancelled_has_failed(platform_for, caplog):
+    receiver = Receiver()
+
+    @receiver.on_firmware_state
+    async def wait(event: FirmwareStateChanged) -> None:
+        cancelled = asyncio.get_running_loop().create_future()
+        cancelled.cancel()
+        await cancelled
+
+    platform = platform_for(receiver)
+    answer = platform.send(platform.firmware_state("d", FirmwareState.IDLE))
+    assert (answer.status, answer.json()["error"]) == (500, "handler_failed")
 
 
 class _BrokenStore:
