@@ -80,6 +80,52 @@ def test_a_dead_process_lets_go_after_the_lease(make, clock):
     assert living.take(claim()) is Standing.NEW
 
 
+def test_a_clock_that_is_set_back_holds_no_dead_claim_longer_than_the_lease(make, clock):
+    dead, living = make(), make()
+    assert dead.take(claim()) is Standing.NEW
+    dead.close()
+    clock.now -= timedelta(days=1)
+    assert living.take(claim()) is Standing.IN_FLIGHT
+    clock.now += LEASE
+    assert living.take(claim()) is Standing.NEW
+
+
+def test_all_go_on_with_a_new_file_when_theirs_is_deleted(make, tmp_path, caplog):
+    early = make()
+    first, second = claim(1), claim(2)
+    early.take(first)
+    early.keep(first)
+    for file in tmp_path.iterdir():
+        file.unlink()
+    assert early.take(second) is Standing.NEW
+    assert make().take(claim(2)) is Standing.IN_FLIGHT
+    early.keep(second)
+    assert make().take(claim(2)) is Standing.HANDLED
+    assert "deleted or replaced" in caplog.text
+
+
+def test_a_program_that_goes_to_another_folder_keeps_its_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one = claim()
+    with contextlib.closing(SqliteDeliveryStore("pushes.sqlite")) as store:
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        store.take(one)
+        store.keep(one)
+        assert store.take(claim()) is Standing.HANDLED
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_store_in_memory_is_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one = claim()
+    with contextlib.closing(SqliteDeliveryStore(":memory:")) as store:
+        store.take(one)
+        store.keep(one)
+        assert store.take(claim()) is Standing.HANDLED
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_living_process_renews_its_claims(tmp_path, clock):
     lease = timedelta(seconds=2)
     with contextlib.closing(SqliteDeliveryStore(tmp_path / "pushes.sqlite", lease=lease, clock=clock)) as store:

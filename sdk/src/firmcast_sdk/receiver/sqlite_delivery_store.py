@@ -4,6 +4,7 @@ Every step is one IMMEDIATE transaction, so two processes never decide on the sa
 while its handler runs; when its process dies nobody renews it, and after the lease the stream is free.
 """
 
+import logging
 import os
 import sqlite3
 import threading
@@ -23,12 +24,15 @@ from firmcast_sdk.receiver.standing import (
     PushKey,
     Standing,
     StreamState,
+    bounded,
     judge,
     let_go,
     recorded,
     taken,
 )
 
+_log = logging.getLogger("firmcast_sdk.receiver")
+_IN_MEMORY = ":memory:"
 _PRUNE_EVERY = 1_000  # handled pushes of one process
 _PRUNE_LIMIT = 10_000  # streams at a time
 
@@ -70,7 +74,8 @@ class SqliteDeliveryStore:
 
         receiver = Receiver(deduplicate=SqliteDeliveryStore("pushes.sqlite"))
 
-    The file may be the application's own: one table is added to it, and its journal becomes a write-ahead log.
+    The file may be the application's own: one table is added to it, and its journal becomes a write-ahead log. Whoever
+    deletes it makes all processes forget, and go on with a new one.
 
     Args:
         path: the file; it is made when it is not there.
@@ -98,7 +103,8 @@ class SqliteDeliveryStore:
     ) -> None:
         if lease < timedelta(seconds=2):
             raise ValueError("the lease must be two seconds at least")
-        self._path = Path(path)
+        # Absolute: a program that goes to another folder later, as a daemon does, keeps its file.
+        self._path = path if path == _IN_MEMORY else Path(path).absolute()
         self._receiver = receiver
         self._lease = lease
         self._retention = retention
@@ -111,6 +117,7 @@ class SqliteDeliveryStore:
         self._renewing: threading.Thread | None = None
         self._inherited: list[sqlite3.Connection] = []
         self._connection: sqlite3.Connection | None = _connect(self._path, self._busy_timeout)
+        self._identity = _identity(self._path)
         _tell_forked(self)
 
     def close(self) -> None:
@@ -123,11 +130,15 @@ class SqliteDeliveryStore:
 
     def take(self, claim: Claim) -> Standing:
         with self._writing() as connection:
-            state = self._read(connection, claim.key)
+            found = self._read(connection, claim.key)
             now = self._clock()
+            # Not at once free: who set it may live, and renews it by the new time.
+            state = bounded(found, now + self._lease)
             standing = judge(state, claim, now)
             if standing is Standing.NEW:
                 self._write(connection, claim.key, taken(state, claim, now + self._lease), now)
+            elif state != found:
+                self._write(connection, claim.key, state, now)
         if standing is Standing.NEW:
             self._hold(claim)
         return standing
@@ -196,9 +207,7 @@ class SqliteDeliveryStore:
         if not self._lock.acquire(timeout=self._busy_timeout.total_seconds()):
             raise sqlite3.OperationalError("another thread keeps the store busy")
         try:
-            if self._connection is None:
-                self._connection = _connect(self._path, self._busy_timeout)
-            connection = self._connection
+            connection = self._open_connection()
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -209,6 +218,17 @@ class SqliteDeliveryStore:
                 raise
         finally:
             self._lock.release()
+
+    def _open_connection(self) -> sqlite3.Connection:
+        """The connection to the file that stands at the path now, which processes that start later open too."""
+        if self._connection is not None and not self._closed.is_set() and _identity(self._path) != self._identity:
+            _log.warning("the file %s was deleted or replaced; what was kept in it is forgotten", self._path)
+            self._connection.close()
+            self._connection = None
+        if self._connection is None:
+            self._connection = _connect(self._path, self._busy_timeout)
+            self._identity = _identity(self._path)
+        return self._connection
 
     def _read(self, connection: sqlite3.Connection, key: PushKey) -> StreamState:
         row = connection.execute(_READ, (self._receiver, key.stream)).fetchone()
@@ -234,6 +254,9 @@ class SqliteDeliveryStore:
             self._inherited.append(self._connection)
         self._connection = None
         self._lock = threading.Lock()
+        closed, self._closed = self._closed.is_set(), threading.Event()
+        if closed:
+            self._closed.set()
         self._claims = {}
         self._renewing = None
 
@@ -272,7 +295,16 @@ def _tell_forked(store: SqliteDeliveryStore) -> None:
     os.register_at_fork(after_in_child=begin_anew)
 
 
-def _connect(path: Path, busy_timeout: timedelta) -> sqlite3.Connection:
+def _identity(path: Path | str) -> tuple[int, int] | None:
+    """What tells the file at `path` from another; None when there is none."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _connect(path: Path | str, busy_timeout: timedelta) -> sqlite3.Connection:
     seconds = busy_timeout.total_seconds()
     # One connection for all threads of the process; the lock lets one of them in at a time.
     connection = sqlite3.connect(path, timeout=seconds, isolation_level=None, check_same_thread=False)

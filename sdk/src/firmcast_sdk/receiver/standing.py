@@ -1,9 +1,9 @@
 """Pure: whether a push may be handled now is decided here, from what is known of its stream; stores only keep that.
 
-A stream is the events of one device, which happen one after the other and are numbered without gaps. So what must be
-remembered of a device is the number of the event handled last: nothing up to it is handled any more. Ids are kept
-beside it, for platforms that send no numbers and to tell a copy from a step that was overtaken. An event of no device
-is a stream of its own.
+A stream is the events of one device, which happen one after the other and carry numbers that grow; a subscriber does
+not see them all. So what must be remembered of a device is the number of the event handled last: nothing up to it is
+handled any more. Ids are kept beside it, for platforms that send no numbers and to tell a copy from a step that was
+overtaken. An event of no device is a stream of its own.
 """
 
 from dataclasses import dataclass, replace
@@ -88,6 +88,13 @@ def judge(state: StreamState, claim: Claim, now: datetime | None) -> Standing:
     if state.token and (now is None or state.claimed_until is None or now < state.claimed_until):
         return Standing.IN_FLIGHT
     return Standing.NEW
+
+
+def bounded(state: StreamState, latest: datetime) -> StreamState:
+    """The state with no claim that lasts beyond `latest`, as one does from before the clock was set back."""
+    if state.claimed_until is not None and state.claimed_until > latest:
+        return replace(state, claimed_until=latest)
+    return state
 
 
 def taken(state: StreamState, claim: Claim, until: datetime | None) -> StreamState:
