@@ -188,6 +188,11 @@ class Platform:
         result = CommandResult(result_code=status)
         return self.push(CommandStatusNotify(device_id=device_id, command_id=command_id, result=result))
 
+    def callback_test(self) -> OutgoingPush:
+        """The push by which an operator tries a callback: of a device that does not exist, in no order."""
+        push = self.firmware_state("firmcast-callback-test", FirmwareState.IDLE, task_id="firmcast-callback-test")
+        return replace(push, event_id=f"test_{push.event_id}", sequence=None, callback_test=True)
+
     def push(self, notification: Notification) -> OutgoingPush:
         """The push of any notification: the next event of its device, or one of no device."""
         device_id = device_of(notification)
@@ -214,6 +219,8 @@ class Platform:
             headers[names.SYNTHESISED] = "true"
         if push.replay:
             headers[names.REPLAY] = "true"
+        if push.callback_test:
+            headers[names.TEST] = "true"
         if not self._secrets and not push.signed_well:
             raise ValueError("a platform without secrets has no signature to forge")
         if self._secrets:

@@ -42,6 +42,7 @@ class OutgoingPush:
     replay: bool = False
     delay: timedelta = timedelta()
     signed_well: bool = True
+    callback_test: bool = False
 
     def again(self) -> "OutgoingPush":
         """The next attempt of the same event: the same id and body, another attempt number and signature."""

@@ -140,6 +140,17 @@ def test_another_device_goes_its_own_way(platform_for, receiver, seen):
     ]
 
 
+def test_a_callback_test_is_answered_without_a_handler(platform_for, seen):
+    receiver = Receiver(secrets=[SECRET], clock=lambda: NOW)
+    receiver.on_firmware_state(seen.append)
+    platform = platform_for(receiver, secrets=[SECRET])
+    push = platform.callback_test()
+    answer = platform.send(push)
+    assert (answer.status, answer.json()["result"]) == (200, "tested")
+    assert platform.send(push.forged()).status == 401
+    assert seen == []
+
+
 def test_without_deduplication_every_copy_is_handled(platform_for, seen):
     receiver = Receiver(deduplicate=False)
     receiver.on_firmware_state(seen.append)
