@@ -3,6 +3,7 @@
 from typing import assert_type
 
 from firmcast_sdk import (
+    DeviceDeleted,
     DeviceModelAdded,
     DeviceModelDeleted,
     Event,
@@ -69,3 +70,12 @@ def pushing() -> None:
     platform = Platform(asgi=receiver.asgi)
     assert_type(platform.send(platform.firmware_result("d")), Response)
     Platform(wsgi=Overriding().wsgi)
+
+
+@receiver.on_device_deleted
+async def deleted(event: DeviceDeleted) -> None:
+    """Can be awaited by its name, as a test of the application does."""
+
+
+async def called_by_name(event: DeviceDeleted) -> None:
+    await deleted(event)

@@ -34,7 +34,8 @@ from firmcast_sdk.receiver.wsgi import WsgiReceiver
 from firmcast_sdk.signatures import DEFAULT_TOLERANCE, parse_secret
 
 EventType = TypeVar("EventType")
-Handler = Callable[[EventType], Awaitable[None] | None]
+Returned = TypeVar("Returned", bound=Awaitable[None] | None)
+"""Kept by the decorators, so that an async handler can still be awaited by its name."""
 Replays = Literal["skip", "handle"]
 _AnyHandler = Callable[[Any], object]
 
@@ -93,83 +94,113 @@ class Receiver:
         self.asgi = AsgiReceiver(delivery)
         self.wsgi = WsgiReceiver(delivery)
 
-    def on_firmware_state(self, handler: Handler[FirmwareStateChanged]) -> Handler[FirmwareStateChanged]:
+    def on_firmware_state(
+        self, handler: Callable[[FirmwareStateChanged], Returned]
+    ) -> Callable[[FirmwareStateChanged], Returned]:
         """Have `handler` called with each state of a firmware upgrade."""
         return self._set(FirmwareStateChanged, handler)
 
-    def on_firmware_result(self, handler: Handler[FirmwareUpgradeEnded]) -> Handler[FirmwareUpgradeEnded]:
+    def on_firmware_result(
+        self, handler: Callable[[FirmwareUpgradeEnded], Returned]
+    ) -> Callable[[FirmwareUpgradeEnded], Returned]:
         """Have `handler` called when a firmware upgrade ended."""
         return self._set(FirmwareUpgradeEnded, handler)
 
-    def on_software_state(self, handler: Handler[SoftwareStateChanged]) -> Handler[SoftwareStateChanged]:
+    def on_software_state(
+        self, handler: Callable[[SoftwareStateChanged], Returned]
+    ) -> Callable[[SoftwareStateChanged], Returned]:
         """Have `handler` called with each state of a software upgrade."""
         return self._set(SoftwareStateChanged, handler)
 
-    def on_software_result(self, handler: Handler[SoftwareUpgradeEnded]) -> Handler[SoftwareUpgradeEnded]:
+    def on_software_result(
+        self, handler: Callable[[SoftwareUpgradeEnded], Returned]
+    ) -> Callable[[SoftwareUpgradeEnded], Returned]:
         """Have `handler` called when a software upgrade ended."""
         return self._set(SoftwareUpgradeEnded, handler)
 
-    def on_device_added(self, handler: Handler[DeviceAdded]) -> Handler[DeviceAdded]:
+    def on_device_added(self, handler: Callable[[DeviceAdded], Returned]) -> Callable[[DeviceAdded], Returned]:
         """Have `handler` called when a device was registered."""
         return self._set(DeviceAdded, handler)
 
-    def on_device_bound(self, handler: Handler[DeviceBound]) -> Handler[DeviceBound]:
+    def on_device_bound(self, handler: Callable[[DeviceBound], Returned]) -> Callable[[DeviceBound], Returned]:
         """Have `handler` called when a registered device came for the first time."""
         return self._set(DeviceBound, handler)
 
-    def on_device_binding_expired(self, handler: Handler[DeviceBindingExpired]) -> Handler[DeviceBindingExpired]:
+    def on_device_binding_expired(
+        self, handler: Callable[[DeviceBindingExpired], Returned]
+    ) -> Callable[[DeviceBindingExpired], Returned]:
         """Have `handler` called when a registered device did not come in time."""
         return self._set(DeviceBindingExpired, handler)
 
-    def on_device_info(self, handler: Handler[DeviceInfoChanged]) -> Handler[DeviceInfoChanged]:
+    def on_device_info(
+        self, handler: Callable[[DeviceInfoChanged], Returned]
+    ) -> Callable[[DeviceInfoChanged], Returned]:
         """Have `handler` called when facts of a device changed."""
         return self._set(DeviceInfoChanged, handler)
 
-    def on_device_deleted(self, handler: Handler[DeviceDeleted]) -> Handler[DeviceDeleted]:
+    def on_device_deleted(self, handler: Callable[[DeviceDeleted], Returned]) -> Callable[[DeviceDeleted], Returned]:
         """Have `handler` called when a device was deleted."""
         return self._set(DeviceDeleted, handler)
 
-    def on_device_data(self, handler: Handler[DeviceDataReported]) -> Handler[DeviceDataReported]:
+    def on_device_data(
+        self, handler: Callable[[DeviceDataReported], Returned]
+    ) -> Callable[[DeviceDataReported], Returned]:
         """Have `handler` called when a device reported data."""
         return self._set(DeviceDataReported, handler)
 
-    def on_service_info(self, handler: Handler[ServiceInfoChanged]) -> Handler[ServiceInfoChanged]:
+    def on_service_info(
+        self, handler: Callable[[ServiceInfoChanged], Returned]
+    ) -> Callable[[ServiceInfoChanged], Returned]:
         """Have `handler` called when a service takes other commands than before."""
         return self._set(ServiceInfoChanged, handler)
 
-    def on_desired_properties(self, handler: Handler[DesiredPropertiesSettled]) -> Handler[DesiredPropertiesSettled]:
+    def on_desired_properties(
+        self, handler: Callable[[DesiredPropertiesSettled], Returned]
+    ) -> Callable[[DesiredPropertiesSettled], Returned]:
         """Have `handler` called when desired properties reached a device, or did not."""
         return self._set(DesiredPropertiesSettled, handler)
 
-    def on_device_model_added(self, handler: Handler[DeviceModelAdded]) -> Handler[DeviceModelAdded]:
+    def on_device_model_added(
+        self, handler: Callable[[DeviceModelAdded], Returned]
+    ) -> Callable[[DeviceModelAdded], Returned]:
         """Have `handler` called when a device model was added."""
         return self._set(DeviceModelAdded, handler)
 
-    def on_device_model_deleted(self, handler: Handler[DeviceModelDeleted]) -> Handler[DeviceModelDeleted]:
+    def on_device_model_deleted(
+        self, handler: Callable[[DeviceModelDeleted], Returned]
+    ) -> Callable[[DeviceModelDeleted], Returned]:
         """Have `handler` called when a device model was deleted."""
         return self._set(DeviceModelDeleted, handler)
 
-    def on_device_event(self, handler: Handler[DeviceEventReported]) -> Handler[DeviceEventReported]:
+    def on_device_event(
+        self, handler: Callable[[DeviceEventReported], Returned]
+    ) -> Callable[[DeviceEventReported], Returned]:
         """Have `handler` called when a device reported an event of its own."""
         return self._set(DeviceEventReported, handler)
 
-    def on_command_status(self, handler: Handler[CommandStatusChanged]) -> Handler[CommandStatusChanged]:
+    def on_command_status(
+        self, handler: Callable[[CommandStatusChanged], Returned]
+    ) -> Callable[[CommandStatusChanged], Returned]:
         """Have `handler` called when a command came further."""
         return self._set(CommandStatusChanged, handler)
 
-    def on_command_answer(self, handler: Handler[CommandAnswered]) -> Handler[CommandAnswered]:
+    def on_command_answer(
+        self, handler: Callable[[CommandAnswered], Returned]
+    ) -> Callable[[CommandAnswered], Returned]:
         """Have `handler` called when a device answered a command."""
         return self._set(CommandAnswered, handler)
 
-    def on_message_status(self, handler: Handler[MessageConfirmed]) -> Handler[MessageConfirmed]:
+    def on_message_status(
+        self, handler: Callable[[MessageConfirmed], Returned]
+    ) -> Callable[[MessageConfirmed], Returned]:
         """Have `handler` called when a message came further."""
         return self._set(MessageConfirmed, handler)
 
-    def on_rule(self, handler: Handler[RuleFired]) -> Handler[RuleFired]:
+    def on_rule(self, handler: Callable[[RuleFired], Returned]) -> Callable[[RuleFired], Returned]:
         """Have `handler` called when a rule held."""
         return self._set(RuleFired, handler)
 
-    def _set(self, kind: type[EventType], handler: Handler[EventType]) -> Handler[EventType]:
+    def _set(self, kind: type[EventType], handler: Callable[[EventType], Returned]) -> Callable[[EventType], Returned]:
         # One handler a kind: with two, a failure of the second would repeat the first.
         if kind in self._handlers:
             raise ValueError(f"a handler of {kind.__name__} is already set")
