@@ -1,11 +1,13 @@
 """Does for blocking calls what the session decides: sends, waits, lets one thread renew the token. Decides nothing."""
 
+import os
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Self, TypeVar, assert_never
+from typing import Any, Self, TypeVar, assert_never
 
 from firmcast_sdk import _clock
 from firmcast_sdk.client.address import PlatformAddress
@@ -47,11 +49,15 @@ class BlockingSender:
         address = PlatformAddress.parse(base_url)
         self._session = Session(app_id=app_id, secret=secret, policy=retry or RetryPolicy(), clock=clock)
         library = http_library()
+        arguments = client_arguments(address, self._options)
         self._no_answer: type[Exception] = library.RequestError
-        self._http = library.Client(**client_arguments(address, self._options))
+        self._make_http: Callable[[], Any] = lambda: library.Client(**arguments)
+        self._http = self._make_http()
+        self._inherited: list[object] = []
         self._logout_on_close = logout_on_close
         self._renewing = threading.Lock()
         self._closed = threading.Event()
+        _tell_forked(self)
 
     def __enter__(self) -> Self:
         return self
@@ -104,6 +110,15 @@ class BlockingSender:
         """
         with self._renewing:
             self._run(self._session.logout())
+
+    def _begin_anew(self) -> None:
+        """In a forked child: the parent's connections must not be touched, not even to close them; the token holds."""
+        self._inherited.append(self._http)
+        self._http = self._make_http()
+        self._renewing = threading.Lock()
+        closed, self._closed = self._closed.is_set(), threading.Event()
+        if closed:
+            self._closed.set()
 
     def _call(self, call: Call[Result]) -> Result:
         return self._run(self._session.call(call))
@@ -160,3 +175,16 @@ class BlockingSender:
                 if ends is not None and _clock.monotonic() > ends:
                     raise too_late(request)
             return Reply(status=response.status_code, body=bytes(body), headers=lower_case(response.headers))
+
+
+def _tell_forked(sender: BlockingSender) -> None:
+    if not hasattr(os, "register_at_fork"):
+        return  # this system does not fork
+    known = weakref.ref(sender)
+
+    def begin_anew() -> None:
+        living = known()
+        if living is not None:
+            living._begin_anew()  # noqa: SLF001 -- of the same module
+
+    os.register_at_fork(after_in_child=begin_anew)

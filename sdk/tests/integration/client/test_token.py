@@ -1,6 +1,7 @@
 """One login or refresh at a time, however many threads or tasks want the platform, and however tokens end."""
 
 import asyncio
+import os
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -49,6 +50,23 @@ def test_many_threads_log_in_once_and_once_more_when_the_token_is_taken_away(tri
             assert tricky.logins == logins
             tricky.take_tokens_away()
     assert (tricky.most_logins_at_once, tricky.refreshes) == (1, 0)
+
+
+def test_a_forked_process_has_connections_of_its_own_and_the_same_token(tricky, tricky_url):
+    with NorthboundClient(tricky_url, app_id="app", secret="word") as client:
+        client.delete_device("d")
+        parents = client._http  # what the child must not touch
+        with client._renewing:  # as when another thread logs in at that moment
+            child = os.fork()
+            if child == 0:
+                try:
+                    client.delete_device("d")
+                    os._exit(client._http is parents)
+                finally:
+                    os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        client.delete_device("d")
+    assert tricky.logins == 1
 
 
 async def test_many_tasks_log_in_once_and_once_more_when_the_token_is_taken_away(tricky, tricky_url):
