@@ -20,7 +20,7 @@ What the platform sends to an application's callback: one POST for each event, t
 * Any 2xx status accepts a push; its body is ignored. Everything else is tried again, for days, and a device's events
   stay in their order meanwhile.
 * A push can come more than once: `webhook-id` is the same each time. `firmcast-sequence` numbers the events of a
-  device without gaps.
+  device; who subscribes to some types sees some numbers.
 * A push is signed as Standard Webhooks says: HMAC-SHA256 over `webhook-id`, `webhook-timestamp` and the body, divided
   by full stops.
 * The body is compact JSON, byte for byte the same at each try.
@@ -38,7 +38,7 @@ _HEADERS: Final[MappingProxyType[str, tuple[str, Schema]]] = MappingProxyType(
             {"type": "string", "pattern": r"^v1,\S+( v1,\S+)*$"},
         ),
         names.SEQUENCE: (
-            "Number of the event within its device, from 1, without gaps.",
+            "Number of the event within its device; it grows, and leaves out what was not subscribed to.",
             {"type": "string", "pattern": r"^[1-9]\d*$"},
         ),
         names.ATTEMPT: ("1 for the first try of this delivery.", {"type": "string", "pattern": r"^[1-9]\d*$"}),
