@@ -192,3 +192,12 @@ async def test_trap_14_the_task_list_tells_its_total_under_both_names(world, cal
     await created(world, caller)
     said = (await caller.call("GET", OPERATIONS)).json()
     assert (said["totalCount"], said["totalSize"]) == (1, 1)
+
+
+async def test_trap_4_a_name_that_says_error_code_is_told_without_that_text(world, caller):
+    device_id = await world.register(caller)
+    path = f"/iocm/app/dm/v1.4.0/devices/{device_id}"
+    assert (await caller.call("PUT", path, {"name": "error_code"})).status_code == 204
+    answer = await caller.call("GET", path)
+    assert answer.json()["deviceInfo"]["name"] == "error_code"
+    assert b"error_code" not in answer.content
