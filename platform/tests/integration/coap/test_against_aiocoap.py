@@ -1,6 +1,7 @@
 """aiocoap, an engine by other hands, as our client and as our server. It runs on plain asyncio only."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -88,15 +89,28 @@ class Count(aiocoap.resource.ObservableResource):
         return aiocoap.Message(payload=b"%d" % self.value)
 
 
+async def _listening(site: Any) -> tuple[tuple[str, int], Any]:
+    """Serve `site`; aiocoap must be told a port, for UDP and TCP alike, and another process may take it first."""
+    for _ in range(20):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            address = ("127.0.0.1", probe.getsockname()[1])
+        try:
+            return address, await aiocoap.Context.create_server_context(site, bind=address)
+        except OSError:
+            continue
+    pytest.fail("no port is free")
+
+
 @pytest.fixture
-async def served(free_port: int, body: bytes) -> AsyncIterator[tuple[tuple[str, int], Store, Count]]:
+async def served(body: bytes) -> AsyncIterator[tuple[tuple[str, int], Store, Count]]:
     store, count = Store(body), Count()
     site = aiocoap.resource.Site()
     site.add_resource(["store"], store)
     site.add_resource(["slow"], Slow())
     site.add_resource(["count"], count)
-    context = await aiocoap.Context.create_server_context(site, bind=("127.0.0.1", free_port))
-    yield ("127.0.0.1", free_port), store, count
+    address, context = await _listening(site)
+    yield address, store, count
     await context.shutdown()
 
 
