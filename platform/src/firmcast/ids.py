@@ -1,8 +1,10 @@
 """Every identifier has its own type, and every new one is drawn here from the operating system's randomness."""
 
+import hashlib
 import secrets
 import uuid
-from typing import NewType
+from functools import lru_cache
+from typing import Final, NewType
 
 ApplicationId = NewType("ApplicationId", str)
 """Names an application; of the characters A-Z a-z 0-9 _ - only, since some clients do not URL-encode it."""
@@ -35,6 +37,20 @@ MessageId = NewType("MessageId", str)
 """Names an event to the outside (`webhook-id`); unlike EventId it stays unique when a store is restored."""
 
 CommandId = NewType("CommandId", int)
+
+NodeId = NewType("NodeId", str)
+"""Names one life of one process of the platform: a new one is drawn at each start, so that nobody inherits a lease."""
+
+Partition = NewType("Partition", int)
+"""A share of the devices, 0 to PARTITIONS - 1: what is delivered of them is one node's at a time."""
+
+PARTITIONS: Final = 64
+
+
+@lru_cache(maxsize=100_000)
+def partition_of(device_id: DeviceId) -> Partition:
+    """Return the partition of a device, which never changes; migrations compute the same in SQL."""
+    return Partition(hashlib.sha256(device_id.encode()).digest()[0] % PARTITIONS)
 
 
 def new_uuid() -> str:

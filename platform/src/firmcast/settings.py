@@ -143,6 +143,10 @@ class Settings(BaseSettings):
     )
 
     data: Path = Field(default=Path("firmcast-data"), description="folder of the store, the packages and the keys")
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="postgresql://…; without it the store is an SQLite file in the folder, and there is one node",
+    )
     admin_token: SecretStr | None = Field(
         default=None, description="opens /v1; without it one is made and kept in the folder"
     )

@@ -14,6 +14,8 @@ from firmcast.db.postgres_migrate import migrate as migrate_postgres
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KINDS = {"INTEGER": "bigint", "TEXT": "text", "BLOB": "bytea"}
+ONLY_POSTGRES = {"node", "lease", "announcement"}
+"""Where there is one process only, there is nobody to share work with."""
 INDEX = re.compile(r"CREATE (UNIQUE )?INDEX (\w+) ON (?:public\.)?(\w+)(?: USING btree)? (.*)")
 
 
@@ -33,7 +35,8 @@ async def columns_of_postgres(connection: asyncpg.Connection) -> dict[str, dict[
     )
     found: dict[str, dict[str, str]] = {}
     for table, column, kind in rows:
-        found.setdefault(table, {})[column] = kind
+        if table not in ONLY_POSTGRES:
+            found.setdefault(table, {})[column] = kind
     return found
 
 
@@ -42,7 +45,7 @@ def named_indexes(texts: list[str]) -> set[tuple[str, str, str]]:
     found = set()
     for text in texts:
         matched = INDEX.match(" ".join(text.replace('"', "").split()))
-        if matched and not matched[2].endswith(("_pkey", "_key")):
+        if matched and matched[3] not in ONLY_POSTGRES and not matched[2].endswith(("_pkey", "_key")):
             columns = matched[4].split(" WHERE ")[0].strip()
             found.add((matched[2], matched[3], columns))
     return found

@@ -13,15 +13,16 @@ import msgspec
 from firmcast.db.columns import from_column, to_column
 from firmcast.db.port import Row, Transaction
 from firmcast.db.statement import differing, portable
-from firmcast.ids import DeviceId, EventId, SubscriptionId
+from firmcast.ids import DeviceId, EventId, SubscriptionId, partition_of
 from firmcast.push.model import Settlement, Trouble
 
-# Events are to be delivered to subscriptions: [[event, subscription, device, sequence], …].
+# Events are to be delivered to subscriptions: [[event, subscription, device, sequence, partition], …].
 INSERT_DELIVERIES: Final = differing(
-    sqlite="INSERT INTO delivery (event_id, subscription_id, device_id, sequence)"
-    " SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?1)",
-    postgres="INSERT INTO delivery (event_id, subscription_id, device_id, sequence)"
-    " SELECT (row ->> 0)::bigint, row ->> 1, row ->> 2, (row ->> 3)::bigint FROM json_array_elements(?1::json) row",
+    sqlite="INSERT INTO delivery (event_id, subscription_id, device_id, sequence, partition)"
+    " SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?1)",
+    postgres="INSERT INTO delivery (event_id, subscription_id, device_id, sequence, partition)"
+    " SELECT (row ->> 0)::bigint, row ->> 1, row ->> 2, (row ->> 3)::bigint, (row ->> 4)::bigint"
+    " FROM json_array_elements(?1::json) row",
 )
 
 # They were delivered, or given up: [[event, subscription], …].
@@ -124,7 +125,7 @@ PURGE_LANES: Final = portable("DELETE FROM lane WHERE subscription_id = ?1")
 
 async def insert_deliveries(tx: Transaction, keys: Iterable[tuple[EventId, SubscriptionId, DeviceId, int]]) -> None:
     """Store that these events (id, subscription, device, sequence) are to be delivered."""
-    await tx.execute(INSERT_DELIVERIES, _json(keys))
+    await tx.execute(INSERT_DELIVERIES, _json((*key, partition_of(key[2])) for key in keys))
 
 
 def _json(rows: Iterable[Sequence[object]]) -> str:
