@@ -6,11 +6,15 @@ committed together or not at all.
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
-from firmcast.db.port import Transaction
+from firmcast.db.port import Channel, Transaction
 from firmcast.events import store
 from firmcast.events.model import Event, NewEvent
 from firmcast.ids import EventId, new_message_id
+
+NEW_EVENTS: Final = Channel("new_events")
+"""Announced, after the commit, with the EventId of the last event of each batch that was appended."""
 
 Written = tuple[Event, bytes]
 """An event, and what is sent of it."""
@@ -46,6 +50,7 @@ class EventLog:
         await store.insert(tx, written)
         for projection in self._projections:
             await projection(tx, written)
+        tx.announce(NEW_EVENTS, (events[-1].event_id,))
         return events
 
 

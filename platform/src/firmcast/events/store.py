@@ -74,6 +74,21 @@ SELECT_OF_DEVICE: Final = portable(
     " synthesised, event_type, fact FROM event WHERE device_id = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3"
 )
 
+# The last position that was given. Read before the writers: see `horizon.py`.
+SELECT_LAST_POSITION: Final = differing(
+    sqlite="SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0)",
+    postgres="SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('event', 'event_id')::regclass), 0)",
+)
+
+# Which transactions write to the log: each locks its devices' rows before it takes a position, and until it has ended.
+# On SQLite nobody can be writing what is not seen.
+SELECT_WRITERS: Final = differing(
+    sqlite="SELECT '' WHERE false",
+    postgres="SELECT DISTINCT virtualtransaction FROM pg_locks WHERE locktype = 'relation'"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND relation = 'event_stream'::regclass AND mode = 'RowExclusiveLock'",
+)
+
 _FACTS: Final[Mapping[EventType, type[Fact]]] = MappingProxyType(
     {
         EventType.FIRMWARE_STATE_CHANGED: FirmwareStateChanged,
@@ -159,6 +174,17 @@ async def of_device(tx: Transaction, device_id: DeviceId, after_sequence: int, l
         )
         for row in await tx.fetch(SELECT_OF_DEVICE, device_id, after_sequence, limit)
     ]
+
+
+async def last_position(tx: Transaction) -> EventId:
+    """Return the last position that was given, 0 for none; its transaction need not have ended."""
+    row = await tx.fetch_row(SELECT_LAST_POSITION)
+    return EventId(row[0] if row else 0)
+
+
+async def writers(tx: Transaction) -> frozenset[str]:
+    """Return names of the transactions that are writing to the log and may hold positions."""
+    return frozenset(row[0] for row in await tx.fetch(SELECT_WRITERS))
 
 
 def _fact(event_type: EventType, encoded: bytes) -> Fact:

@@ -133,6 +133,9 @@ async def test_many_events_of_many_devices_take_three_statements(database: Sqlit
             self.statements += 1
             return await self.tx.execute(statement, *arguments)
 
+        def announce(self, channel, items) -> None:
+            self.tx.announce(channel, items)
+
     async def counted(tx):
         counting = Counting(tx)
         events = await EventLog(encode=encode).append(counting, [new(f"d{number % 70}") for number in range(300)])
