@@ -112,6 +112,11 @@ class PushSettings(_Part):
     allowed_networks: tuple[str, ...] = Field(
         default=(), description="private networks that callbacks may be in, as CIDR"
     )
+    nat64_networks: tuple[str, ...] = Field(
+        default=("64:ff9b::/96",),
+        description="where your translator makes IPv4 addresses of IPv6 ones; judged by the address inside",
+    )
+    http2: bool = Field(default=True, description="offer HTTP/2 to callbacks over TLS")
     window: int = Field(default=10_000, ge=100, description="undelivered rows of one subscription held in memory")
     probe_interval: Duration = Field(
         default=timedelta(seconds=15), description="between tries of a callback that is down"

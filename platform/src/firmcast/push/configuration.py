@@ -1,7 +1,7 @@
 """What the operator sets becomes the rules and limits of push here, and nowhere else."""
 
 from datetime import timedelta
-from ipaddress import ip_network
+from ipaddress import IPv6Network, ip_network
 
 from firmcast.errors import StartError
 from firmcast.push.breaker import BreakerPolicy
@@ -27,7 +27,12 @@ def destination_rules(settings: PushSettings) -> DestinationRules:
     except ValueError as error:
         message = f"push.allowed_networks: {error}"
         raise StartError(message) from None
-    return DestinationRules(allowed_networks=networks)
+    try:
+        translators = tuple(IPv6Network(network) for network in settings.nat64_networks)
+        return DestinationRules(allowed_networks=networks, nat64_networks=translators)
+    except ValueError as error:
+        message = f"push.nat64_networks: {error}"
+        raise StartError(message) from None
 
 
 def sender_limits(settings: PushSettings) -> SenderLimits:
@@ -36,6 +41,7 @@ def sender_limits(settings: PushSettings) -> SenderLimits:
         attempt_timeout=settings.attempt_timeout,
         connect_timeout=settings.connect_timeout,
         connections=2 * settings.concurrency,
+        http2=settings.http2,
     )
 
 

@@ -3,6 +3,9 @@
 What counts is the address that the socket is about to connect to, not the name in the URL. The list of what is not
 public is written out here, since the standard library's `is_global` calls several translated and multicast addresses
 global. Source: the IANA special-purpose address registries for IPv4 and IPv6 (RFC 6890 and its successors).
+
+An IPv6 address that carries an IPv4 address is two addresses, and both must be permitted: somewhere on the way a
+gateway takes the inner one out and goes there.
 """
 
 import re
@@ -47,13 +50,26 @@ _NOT_PUBLIC_V6 = tuple(
     )
 )
 _MAPPED = IPv6Network("::ffff:0:0/96")
-_NAT64 = IPv6Network("64:ff9b::/96")
+NAT64 = IPv6Network("64:ff9b::/96")
+"""What translators use unless they were told otherwise (RFC 6052)."""
+_NAT64_LENGTHS = frozenset({32, 40, 48, 56, 64, 96})
+_ENDING_IN_V4 = tuple(
+    IPv6Network(network)
+    for network in (
+        "::/96",  # IPv4-compatible, withdrawn
+        "::ffff:0:0:0/96",  # IPv4-translated, RFC 2765
+    )
+)
+_PLAIN_V6 = frozenset({IPv6Address("::"), IPv6Address("::1")})
 _ISATAP_IDENTIFIERS = frozenset({0x00005EFE, 0x02005EFE})
 
 _CHARACTERS = re.compile(r"[!#-;=?-\[\]_a-z~]+")
 """Visible ASCII without the characters that RFC 3986 keeps out of a URL; no blank, no control, no backslash."""
 
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
+
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*")
+"""A part of an IPv4 address as `inet_aton` takes it: hexadecimal, octal or decimal."""
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -78,10 +94,26 @@ class DestinationRules:
     allowed_networks: tuple[Network, ...] = ()
     """Networks that may be dialled although they are not public."""
 
+    nat64_networks: tuple[IPv6Network, ...] = (NAT64,)
+    """Where a translator makes IPv4 addresses of IPv6 ones; only those in them count.
+
+    Their prefixes are 32, 40, 48, 56, 64 or 96 bits long (RFC 6052).
+    """
+
     allowed_ports: frozenset[int] | None = None
     """The ports that may be dialled; None for all."""
 
     schemes: frozenset[str] = frozenset({"https", "http"})
+
+    def __post_init__(self) -> None:
+        """Check the prefixes.
+
+        Raises:
+            ValueError: no translator has a prefix of such a length.
+        """
+        for network in self.nat64_networks:
+            if network.prefixlen not in _NAT64_LENGTHS:
+                raise ValueError(f"{network} is none of /32, /40, /48, /56, /64 and /96")
 
     def permits(self, address: str, port: int) -> bool:
         """Say whether a socket may connect to `address` (as the resolver spells it) and `port`."""
@@ -103,37 +135,75 @@ class DestinationRules:
             raise InvalidValueError("callback_url", f"scheme {url.scheme} is not permitted")
         if self.allowed_ports is not None and url.port not in self.allowed_ports:
             raise InvalidValueError("callback_url", f"port {url.port} is not permitted")
-        try:
-            address = ip_address(url.host)
-        except ValueError:
-            return  # a name: judged by the address it has when it is dialled
-        if not self._permits(address):
+        address = spelt_address(url.host)
+        if address is not None and not self._permits(address):
             raise InvalidValueError("callback_url", f"address {address} is not permitted")
 
     def _permits(self, address: Address) -> bool:
         if isinstance(address, IPv6Address) and address in _MAPPED:
             return self._permits(IPv4Address(int(address) & 0xFFFFFFFF))  # the kernel dials the IPv4 address
-        if any(address in network for network in self.allowed_networks):
+        if not (self._is_public(address) or any(address in network for network in self.allowed_networks)):
+            return False
+        if isinstance(address, IPv4Address):
             return True
+        return all(self._permits(embedded) for embedded in self._embedded_addresses(address))
+
+    def _is_public(self, address: Address) -> bool:
         if isinstance(address, IPv4Address):
             return not any(address in network for network in _NOT_PUBLIC_V4)
-        if address not in _NAT64 and not _is_public_v6(address):
-            return False
-        return all(self._permits(embedded) for embedded in _embedded_addresses(address))
+        if any(address in network for network in self.nat64_networks):
+            return True  # as public as what it embeds
+        return address in _GLOBAL_UNICAST and not any(address in network for network in _NOT_PUBLIC_V6)
+
+    def _embedded_addresses(self, address: IPv6Address) -> Iterator[IPv4Address]:
+        """Yield the IPv4 addresses to which somebody on the way would carry what is sent to an IPv6 address."""
+        number = int(address)
+        last = IPv4Address(number & 0xFFFFFFFF)
+        for network in self.nat64_networks:
+            if address in network:
+                yield _translated(number, network.prefixlen)
+        if any(address in network for network in _ENDING_IN_V4) and address not in _PLAIN_V6:
+            yield last
+        if (number >> 32) & 0xFFFFFFFF in _ISATAP_IDENTIFIERS:  # RFC 5214
+            yield last
+        if address.sixtofour is not None:  # RFC 3056
+            yield address.sixtofour
+        if address.teredo is not None:  # RFC 4380: a server, and a client behind it
+            yield from address.teredo
 
 
-def _is_public_v6(address: IPv6Address) -> bool:
-    return address in _GLOBAL_UNICAST and not any(address in network for network in _NOT_PUBLIC_V6)
+def _translated(number: int, prefix_length: int) -> IPv4Address:
+    """Return what a translator takes out of an address: 32 bits behind the prefix, the octet at bit 64 left out."""
+    if prefix_length == 96:
+        return IPv4Address(number & 0xFFFFFFFF)
+    without = (number >> 64) << 56 | number & ((1 << 56) - 1)
+    return IPv4Address((without >> (120 - prefix_length - 32)) & 0xFFFFFFFF)
 
 
-def _embedded_addresses(address: IPv6Address) -> Iterator[IPv4Address]:
-    """Yield the IPv4 addresses to which a gateway would carry traffic for an IPv6 address that may be public."""
-    number = int(address)
-    last = IPv4Address(number & 0xFFFFFFFF)
-    if address in _NAT64:  # RFC 6052
-        yield last
-    if (number >> 32) & 0xFFFFFFFF in _ISATAP_IDENTIFIERS:  # RFC 5214
-        yield last
+def spelt_address(host: str) -> Address | None:
+    """Return the address that a host spells out, None for a name.
+
+    `127.1`, `0x7f000001` and `2130706433` are addresses as well: whoever dials them reads them so.
+    """
+    try:
+        return ip_address(host)
+    except ValueError:
+        pass
+    parts = host.removesuffix(".").split(".")
+    if len(parts) > 4 or not all(_NUMBER.fullmatch(part) for part in parts):
+        return None
+    *leading, last = (_number(part) for part in parts)
+    if any(number > 0xFF for number in leading) or last >= 1 << 8 * (4 - len(leading)):
+        return None
+    for place, number in enumerate(leading):
+        last |= number << 8 * (3 - place)
+    return IPv4Address(last)
+
+
+def _number(digits: str) -> int:
+    if digits[:2] in {"0x", "0X"}:
+        return int(digits, 16)
+    return int(digits, 8 if digits[0] == "0" else 10)
 
 
 def parse_callback_url(text: str, *, port_required: bool = True) -> CallbackUrl:
@@ -147,6 +217,8 @@ def parse_callback_url(text: str, *, port_required: bool = True) -> CallbackUrl:
     """
     if len(text) > LONGEST_URL:
         raise InvalidValueError("callback_url", f"longer than {LONGEST_URL} characters")
+    if not text.isascii():
+        raise InvalidValueError("callback_url", "must be ASCII: spell a host xn--… and a path in percents")
     if _CHARACTERS.fullmatch(text) is None:
         raise InvalidValueError("callback_url", "holds a character that no URL may hold")
     try:
@@ -175,9 +247,12 @@ def parse_callback_url(text: str, *, port_required: bool = True) -> CallbackUrl:
 def _host(host: str, netloc: str) -> str:
     if netloc.startswith("["):
         try:
-            return str(IPv6Address(host))
+            address = IPv6Address(host)
         except ValueError as error:
             raise InvalidValueError("callback_url", "what stands in brackets is not an IPv6 address") from error
+        if address.scope_id is not None:
+            raise InvalidValueError("callback_url", "an address with a zone means something on one machine only")
+        return str(address)
     if _HOST_NAME.fullmatch(host) is None or ".." in host:
         raise InvalidValueError("callback_url", "has no valid host")
     return host
