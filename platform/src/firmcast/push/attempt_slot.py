@@ -21,6 +21,9 @@ from firmcast.push.trust import Trust
 ANSWER_BYTES = 8192
 """An answer is read up to this and then cut off: nobody needs more of it."""
 
+_HTTP2_STREAM = 92
+"""CURLE_HTTP2_STREAM, which pycurl does not name: the server gave up one request of a connection."""
+
 _FAILURE_KINDS: Mapping[int, FailureKind] = MappingProxyType(
     {
         pycurl.E_COULDNT_RESOLVE_HOST: FailureKind.UNRESOLVED,
@@ -38,6 +41,7 @@ _FAILURE_KINDS: Mapping[int, FailureKind] = MappingProxyType(
         pycurl.E_RECV_ERROR: FailureKind.CONNECTION_LOST,
         pycurl.E_PARTIAL_FILE: FailureKind.CONNECTION_LOST,
         pycurl.E_SEND_FAIL_REWIND: FailureKind.CONNECTION_LOST,
+        _HTTP2_STREAM: FailureKind.CONNECTION_LOST,
         pycurl.E_OUT_OF_MEMORY: FailureKind.LOCAL,
         pycurl.E_FAILED_INIT: FailureKind.LOCAL,
         pycurl.E_ABORTED_BY_CALLBACK: FailureKind.LOCAL,
@@ -127,7 +131,14 @@ class AttemptSlot:
             self.handle.setopt(pycurl.SSLKEY_BLOB, trust.client_key or trust.client_certificate)
 
     def prepare(self, url: str, headers: list[str], body: bytes) -> None:
-        """Make ready for an attempt."""
+        """Make ready for an attempt.
+
+        Raises:
+            ValueError: a header line holds what would end it: not even a fault of our own makes two of one.
+        """
+        text = "\n".join(headers)
+        if "\r" in text or "\0" in text or text.count("\n") >= max(1, len(headers)):
+            raise ValueError("a header line holds a character that would end it")
         handle = self.handle
         if url != self._url:
             handle.setopt(pycurl.URL, url)

@@ -101,7 +101,7 @@ class HttpSender:
             slot = self._slot(request.trust)
             slot.prepare(request.url, request.headers, request.body)
             self._multi.add_handle(slot.handle)
-        except (pycurl.error, OSError, UnicodeError) as error:
+        except (pycurl.error, OSError, ValueError) as error:
             answer = Answer(status=None, failure=FailureKind.LOCAL, duration=0.0, detail=str(error))
             self._loop.call_soon(on_done, answer)
             return

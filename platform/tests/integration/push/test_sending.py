@@ -1,0 +1,86 @@
+"""What attempts look like from outside, from the event in the store to the entry in the log."""
+
+import asyncio
+import ssl
+from datetime import UTC, datetime
+
+from standardwebhooks import Webhook
+
+from firmcast.applications import use_cases as applications
+from firmcast.push.retry import FailureReason
+
+
+async def test_a_blocked_attempt_is_recorded_and_tells_nothing(world, callback) -> None:
+    world.settings = world.settings.model_copy(update={"allowed_networks": ()})
+    await world.dispatch()
+    await world.subscribe(callback.url())
+    await world.happen("d1")
+    while not (attempts := await world.attempts()):
+        await asyncio.sleep(0.01)
+    assert {(attempt.status, attempt.failure) for attempt in attempts} == {(None, FailureReason.BLOCKED)}
+    assert {(attempt.answer, attempt.address) for attempt in attempts} == {(b"", "")}
+    assert callback.connections == 0
+    assert await world.pending() == 1
+
+
+async def test_every_attempt_is_signed_anew_over_the_same_id_and_body(world, callback) -> None:
+    arrived: list[datetime] = []
+
+    async def script(_request, writer: asyncio.StreamWriter) -> bool:
+        arrived.append(datetime.now(UTC))
+        writer.write(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % (500 if len(arrived) < 3 else 200))
+        return True
+
+    callback.script = script
+    await world.dispatch()
+    await world.subscribe(callback.url())
+    await world.happen("d1")
+    await world.settled()
+    assert len({(each.headers["webhook-id"], each.body) for each in callback.requests}) == 1
+    assert [each.headers["firmcast-attempt"] for each in callback.requests] == ["1", "2", "3"]
+    for received in callback.requests:
+        assert Webhook(world.signing_secret).verify(received.body, received.headers)
+    stamps = [int(each.headers["webhook-timestamp"]) for each in callback.requests]
+    signatures = [each.headers["webhook-signature"] for each in callback.requests]
+    # The two waits are more than one second together, so the first time cannot be the last one's.
+    assert stamps == sorted(stamps)
+    assert stamps[0] < stamps[2]
+    assert signatures[0] != signatures[2]
+    assert all(stamp <= moment.timestamp() for stamp, moment in zip(stamps, arrived, strict=True))
+
+
+async def test_a_new_certificate_is_shown_on_a_new_connection_and_the_old_one_rests(
+    world, tls_context: ssl.SSLContext, authority, new_callback
+) -> None:
+    tls_context.verify_mode = ssl.CERT_REQUIRED
+    tls_context.load_verify_locations(cadata=authority.certificate.decode())
+    callback = await new_callback(tls_context)
+    one = world.application_id
+    await world.database.write(applications.set_callback_ca, one, authority.certificate.decode())
+
+    async def present(name: str) -> None:
+        chain, key = (text.decode() for text in authority.issue(name))
+        await world.database.write(
+            applications.set_client_certificate, one, chain, key, world.sealer, datetime.now(UTC)
+        )
+
+    async def push_until(name: str) -> None:
+        """Push until the certificate is seen: an attempt may be on its way when it is replaced."""
+        while not callback.requests or callback.requests[-1].client != name:
+            await world.happen("d1")
+            await world.settled()
+
+    await present("first")
+    await world.dispatch()
+    await world.subscribe(callback.url())
+    await push_until("first")
+    await present("second")
+    await push_until("second")
+    changed = len(callback.requests)
+    for _ in range(3):
+        await world.happen("d1", "d2")
+        await world.settled()
+    assert {received.client for received in callback.requests[changed:]} == {"second"}
+    before = {received.connection for received in callback.requests if received.client == "first"}
+    after = {received.connection for received in callback.requests if received.client == "second"}
+    assert before.isdisjoint(after)
