@@ -1,0 +1,288 @@
+"""HTTP/2 where a callback offers it, with everything that a server may do to a connection of many streams.
+
+The callback speaks with the `h2` package, an implementation that has nothing in common with libcurl's.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from ipaddress import ip_network
+
+import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset
+from h2.settings import SettingCodes
+
+from firmcast.push.answer import FailureKind
+from firmcast.push.destination import DestinationRules
+from firmcast.push.http_sender import HttpSender, OutgoingRequest, SenderLimits
+from firmcast.push.trust import Trust
+
+LOOPBACK = DestinationRules(allowed_networks=(ip_network("127.0.0.0/8"),))
+
+
+@dataclass(slots=True)
+class H2Request:
+    """A request as it came in on a stream."""
+
+    connection: int
+    stream: int
+    headers: dict[str, str]
+    body: bytearray = field(default_factory=bytearray)
+
+
+Script = Callable[["H2Session", H2Request], Awaitable[None]]
+
+
+class H2Session(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, server: "H2Callback") -> None:
+        server.sessions.append(self)
+        self.number = len(server.sessions)
+        self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        self.most_open = 0
+        self._server = server
+        self._open: dict[int, H2Request] = {}
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self.h2.initiate_connection()
+        if self._server.most_streams is not None:
+            self.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: self._server.most_streams})
+        self.flush()
+
+    def data_received(self, data: bytes) -> None:
+        for event in self.h2.receive_data(data):
+            self._on_event(event)
+        self.flush()
+
+    def flush(self) -> None:
+        if waiting := self.h2.data_to_send():
+            self._transport.write(waiting)
+
+    def drop(self) -> None:
+        """End the connection without a word."""
+        self._transport.abort()
+
+    def answer(self, request: H2Request, status: int, body: bytes = b"") -> None:
+        self._open.pop(request.stream, None)
+        self.h2.send_headers(request.stream, [(":status", str(status)), ("content-length", str(len(body)))])
+        self.h2.send_data(request.stream, body, end_stream=True)
+        self.flush()
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case RequestReceived(stream_id=stream, headers=headers):
+                self._open[stream] = H2Request(connection=self.number, stream=stream, headers=dict(headers))
+                self.most_open = max(self.most_open, len(self._open))
+            case DataReceived(stream_id=stream, data=data, flow_controlled_length=length):
+                self._open[stream].body += data
+                self.h2.acknowledge_received_data(length, stream)
+            case StreamEnded(stream_id=stream):
+                self._server.requests.append(self._open[stream])
+                self._server.run(self, self._open[stream])
+            case StreamReset(stream_id=stream):
+                self._open.pop(stream, None)
+
+
+async def answer_200(session: H2Session, request: H2Request) -> None:
+    session.answer(request, 200, b"ok")
+
+
+@dataclass(slots=True)
+class H2Callback:
+    """Listens on loopback; offers `h2` alone unless told otherwise."""
+
+    script: Script = answer_200
+    most_streams: int | None = None
+    requests: list[H2Request] = field(default_factory=list)
+    sessions: list[H2Session] = field(default_factory=list)
+    _server: asyncio.Server | None = None
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def listen(self, context: ssl.SSLContext) -> None:
+        context.set_alpn_protocols(["h2"])
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: H2Session(self), "127.0.0.1", 0, ssl=context)
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        return f"https://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1.0.0/messageReceiver"
+
+    def run(self, session: H2Session, request: H2Request) -> None:
+        task = asyncio.ensure_future(self.script(session, request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for session in self.sessions:
+            session.drop()
+        assert self._server is not None
+        self._server.close()
+        await self._server.wait_closed()
+
+
+@pytest.fixture
+async def h2_callback(tls_context: ssl.SSLContext) -> AsyncIterator[H2Callback]:
+    callback = H2Callback()
+    await callback.listen(tls_context)
+    yield callback
+    await callback.stop()
+
+
+@pytest.fixture
+def post(h2_callback: H2Callback, authority):
+    def made(body: bytes = b"{}", *headers: str) -> OutgoingRequest:
+        trust = Trust(authorities=authority.certificate)
+        return OutgoingRequest(url=h2_callback.url, headers=["expect:", *headers], body=body, trust=trust)
+
+    return made
+
+
+async def test_requests_share_a_connection_and_each_gets_its_own_answer(sender, h2_callback, post) -> None:
+    together = asyncio.Event()
+
+    async def script(session, request) -> None:
+        if len(h2_callback.requests) == 33:
+            together.set()
+        if len(h2_callback.requests) > 1:
+            await together.wait()
+        session.answer(request, 200, bytes(request.body))
+
+    h2_callback.script = script
+    assert (await sender.send(post(b"first", "webhook-id: evt_1"))).status == 200
+    bodies = [b"%d" % number for number in range(32)]
+    answers = await asyncio.gather(*(sender.send(post(body)) for body in bodies))
+    assert [answer.snippet for answer in answers] == bodies
+    assert len(h2_callback.sessions) == 1
+    assert h2_callback.sessions[0].most_open == 32
+    first = h2_callback.requests[0].headers
+    assert (first[":method"], first[":scheme"], first["webhook-id"]) == ("POST", "https", "evt_1")
+
+
+async def test_a_server_that_takes_one_stream_at_a_time_is_not_given_two(sender, h2_callback, post) -> None:
+    h2_callback.most_streams = 1
+    answers = await asyncio.gather(*(sender.send(post()) for _ in range(12)))
+    assert {answer.status for answer in answers} == {200}
+    assert {session.most_open for session in h2_callback.sessions} == {1}
+    assert len(h2_callback.requests) == 12
+
+
+async def test_a_stream_that_is_reset_fails_alone(sender, h2_callback, post) -> None:
+    async def script(session, request) -> None:
+        if request.body == b"bad":
+            session.h2.reset_stream(request.stream, ErrorCodes.INTERNAL_ERROR)
+            session.flush()
+            return
+        session.answer(request, 200)
+
+    h2_callback.script = script
+    bodies = [b"bad" if number % 4 == 0 else b"good" for number in range(16)]
+    assert (await sender.send(post(b"good"))).status == 200
+    answers = await asyncio.gather(*(sender.send(post(body)) for body in bodies))
+    for body, answer in zip(bodies, answers, strict=True):
+        assert answer.status == (None if body == b"bad" else 200)
+        assert answer.failure is (FailureKind.CONNECTION_LOST if body == b"bad" else None)
+    assert len(h2_callback.sessions) == 1
+
+
+async def test_after_goaway_a_new_connection_is_made(sender, h2_callback, post) -> None:
+    async def script(session, request) -> None:
+        session.answer(request, 200)
+        session.h2.close_connection(last_stream_id=request.stream)
+        session.flush()
+
+    h2_callback.script = script
+    for _ in range(3):
+        assert (await sender.send(post())).status == 200
+    assert [request.connection for request in h2_callback.requests] == [1, 2, 3]
+
+
+async def test_a_request_that_goaway_left_out_is_made_again_on_a_new_connection(sender, h2_callback, post) -> None:
+    async def script(session, request) -> None:
+        if session.number == 1 and request.stream > 1:
+            session.h2.close_connection(last_stream_id=1)  # "I have not looked at what came after the first"
+            session.flush()
+            session.drop()
+            return
+        session.answer(request, 200)
+
+    h2_callback.script = script
+    assert (await sender.send(post())).status == 200
+    assert (await sender.send(post())).status == 200
+    assert [request.connection for request in h2_callback.requests] == [1, 1, 2]
+
+
+async def test_a_connection_that_drops_fails_what_it_carried_and_nothing_after(sender, h2_callback, post) -> None:
+    async def script(session, request) -> None:
+        if session.number == 1 and len(h2_callback.requests) >= 9:
+            session.drop()
+        elif session.number > 1 or len(h2_callback.requests) == 1:
+            session.answer(request, 200)
+
+    h2_callback.script = script
+    assert (await sender.send(post())).status == 200
+    answers = await asyncio.gather(*(sender.send(post()) for _ in range(8)))
+    for answer in answers:  # each was made again at once on a new connection, or is a failed attempt
+        assert answer.status == 200 or answer.failure is FailureKind.CONNECTION_LOST
+    assert (await sender.send(post())).status == 200
+    assert sender.in_flight == 0
+
+
+async def test_a_stream_that_never_answers_ends_at_its_deadline_and_alone(h2_callback, post) -> None:
+    async def script(session, request) -> None:
+        if request.body != b"hang":
+            session.answer(request, 200)
+
+    h2_callback.script = script
+    sender = HttpSender(rules=LOOPBACK, limits=SenderLimits(attempt_timeout=timedelta(seconds=1)))
+    assert (await sender.send(post())).status == 200
+    hanging = asyncio.create_task(sender.send(post(b"hang")))
+    while len(h2_callback.requests) < 2:
+        await asyncio.sleep(0)
+    assert {(await sender.send(post())).status for _ in range(5)} == {200}
+    answer = await hanging
+    assert (answer.status, answer.failure) == (None, FailureKind.TIMEOUT)
+    sender.close()
+
+
+async def test_an_endless_answer_is_cut_off(sender, h2_callback, post) -> None:
+    async def script(session, request) -> None:
+        session.h2.send_headers(request.stream, [(":status", "200")])
+        while session.h2.local_flow_control_window(request.stream) >= 16384:
+            session.h2.send_data(request.stream, b"z" * 16384)
+        session.flush()
+
+    h2_callback.script = script
+    answer = await sender.send(post())
+    assert (answer.status, answer.snippet) == (200, b"z" * 1024)
+    h2_callback.script = answer_200
+    assert (await sender.send(post())).status == 200
+
+
+async def test_switched_off_it_is_not_spoken(tls_callback, tls_context: ssl.SSLContext, authority) -> None:
+    tls_context.set_alpn_protocols(["h2", "http/1.1"])
+    sender = HttpSender(rules=LOOPBACK, limits=SenderLimits(http2=False))
+    trust = Trust(authorities=authority.certificate)
+    assert (await sender.send(OutgoingRequest(url=tls_callback.url(), body=b"{}", trust=trust))).status == 200
+    sender.close()
+    assert tls_callback.protocols == ["http/1.1"]
+    assert tls_callback.requests[0].line.endswith(" HTTP/1.1")
+
+
+async def test_a_callback_without_it_is_spoken_to_as_ever(sender, tls_callback, tls_context, authority) -> None:
+    tls_context.set_alpn_protocols(["http/1.1"])
+    trust = Trust(authorities=authority.certificate)
+    assert (await sender.send(OutgoingRequest(url=tls_callback.url(), body=b"{}", trust=trust))).status == 200
+    assert tls_callback.requests[0].line.endswith(" HTTP/1.1")
