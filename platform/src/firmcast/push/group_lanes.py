@@ -14,7 +14,7 @@ from typing import Generic
 
 from firmcast.ids import DeviceId, EventId
 from firmcast.push.breaker import Breaker, BreakerState
-from firmcast.push.lane import DeliveryT, Lane, LaneState
+from firmcast.push.lane import DeliveryT, Lane, LaneState, is_replay
 from firmcast.push.model import GroupId, Trouble
 from firmcast.push.timers import Timers
 
@@ -71,6 +71,7 @@ class GroupLanes(Generic[DeliveryT]):
 
     __slots__ = (
         "_ready",
+        "_ready_replays",
         "_spill",
         "_timers",
         "breaker",
@@ -96,6 +97,7 @@ class GroupLanes(Generic[DeliveryT]):
         self.in_turn = False
         self.paused = False
         self._ready: deque[Lane[DeliveryT]] = deque()
+        self._ready_replays: deque[Lane[DeliveryT]] = deque()  # with a replay at their head: they leave last
         self._spill: _Spill[DeliveryT] | None = None
         self._timers = timers
 
@@ -134,6 +136,8 @@ class GroupLanes(Generic[DeliveryT]):
             self._add_lane(Lane(row))
         elif not lane.insert(row):
             return Offered.KNOWN
+        elif lane.head is row:
+            self._make_ready(lane)
         self.queued += 1
         self.highest = max(self.highest, row.event_id)
         return Offered.QUEUED
@@ -181,6 +185,8 @@ class GroupLanes(Generic[DeliveryT]):
                 self._enqueue(row, now, amnesty=spill.amnesty)
             elif lane.insert(row):  # one sent again, older than the head that was on its way; else it is there
                 self.queued += 1
+                if lane.head is row:
+                    self._let_lead(lane, now, amnesty=spill.amnesty)
         if len(rows) < request.limit and not spill.overflowed:
             self._spill = None
             for row in spill.arrivals:
@@ -200,21 +206,21 @@ class GroupLanes(Generic[DeliveryT]):
             return self._probe_lane(now)
         if self.in_flight >= self.breaker.window:
             return None
-        ready = self._ready
-        while ready:
-            lane = ready.popleft()
-            if lane.state is LaneState.READY:
-                self._depart(lane)
-                return lane
+        for ready in (self._ready, self._ready_replays):
+            while ready:
+                lane = ready.popleft()
+                if lane.state is LaneState.READY:
+                    self._depart(lane)
+                    return lane
         return None
 
     def _probe_lane(self, now: datetime) -> Lane[DeliveryT] | None:
-        """Choose the oldest head, but each lane in its turn: the oldest may be the one event that always fails."""
+        """Choose the oldest live head, but each lane in its turn: the oldest may be the one event that always fails."""
         probe_at = self.breaker.probe_at
         if probe_at is None or probe_at > now:
             return None
         resting = (lane for lane in self.lanes.values() if lane.state in {LaneState.READY, LaneState.WAITING})
-        lane = min(resting, key=lambda lane: (lane.probes, lane.head.event_id), default=None)
+        lane = min(resting, key=lambda lane: (lane.probes, is_replay(lane.head), lane.head.event_id), default=None)
         if lane is not None:
             lane.probes += 1
             self._depart(lane)
@@ -233,9 +239,23 @@ class GroupLanes(Generic[DeliveryT]):
         self.in_flight -= 1
         self.queued -= 1
         if lane.advance():
-            self._ready.append(lane)
+            self._make_ready(lane)
         else:
             del self.lanes[lane.device_id]
+
+    def withdraw(self, device_id: DeviceId, event_id: EventId) -> None:
+        """Let go of a row that is no longer in the store; one on its way is let go of when it is settled."""
+        spill = self._spill
+        if spill is not None and spill.request is not None:
+            spill.settled.add(event_id)
+        lane = self.lanes.get(device_id)
+        if lane is None or not lane.withdraw(event_id):
+            return
+        self.queued -= 1
+        if not lane.rows:
+            del self.lanes[device_id]
+        elif lane.state is LaneState.READY:
+            self._make_ready(lane)
 
     def put_back(self, lane: Lane[DeliveryT], trouble: Trouble) -> None:
         """Let a head wait that was not delivered; while the breaker is open it needs no timer of its own."""
@@ -252,8 +272,7 @@ class GroupLanes(Generic[DeliveryT]):
 
     def wake(self, lane: Lane[DeliveryT]) -> None:
         """Make a waiting lane ready."""
-        lane.state = LaneState.READY
-        self._ready.append(lane)
+        self._make_ready(lane)
 
     def recover(self) -> None:
         """Make every lane ready, the oldest head first, as the callback answers again."""
@@ -262,7 +281,10 @@ class GroupLanes(Generic[DeliveryT]):
             if lane.state is LaneState.WAITING:
                 lane.state = LaneState.READY
         ready = [lane for lane in self.lanes.values() if lane.state is LaneState.READY]
-        self._ready = deque(sorted(ready, key=lambda lane: lane.head.event_id))
+        self._ready.clear()
+        self._ready_replays.clear()
+        for lane in sorted(ready, key=lambda lane: lane.head.event_id):
+            self._make_ready(lane)
         if self._spill is not None:
             self._spill.amnesty = True
 
@@ -299,29 +321,39 @@ class GroupLanes(Generic[DeliveryT]):
         head = [lane.head] if lane.state is LaneState.IN_FLIGHT else []
         kept = [row for row in self._resting_rows(lane) if row.event_id <= cursor]
         self.queued -= len(lane.rows) - len(head) - len(kept)
-        lane.rows = deque(head + kept)
-        if lane.rows:
-            lane.highest = max(row.event_id for row in lane.rows)
+        if not lane.keep(head + kept):
             return
-        lane.state = LaneState.GONE
-        del self.lanes[lane.device_id]
+        if lane.rows:
+            self._make_ready(lane)
+        else:
+            del self.lanes[lane.device_id]
 
     def _enqueue(self, row: DeliveryT, now: datetime, *, amnesty: bool = False) -> None:
         self.queued += 1
         self.highest = max(self.highest, row.event_id)
         lane = self.lanes.get(row.device_id)
-        if lane is not None:
+        if lane is None:
+            lane = self.lanes[row.device_id] = Lane(row)
+        else:
             lane.append(row)
+        if lane.head is row:
+            self._let_lead(lane, now, amnesty=amnesty)
+
+    def _let_lead(self, lane: Lane[DeliveryT], now: datetime, *, amnesty: bool) -> None:
+        """Have a lane with another head sent when it is time for that one."""
+        trouble = lane.trouble
+        if trouble is None or trouble.due_at <= now or amnesty:
+            self._make_ready(lane)
             return
-        lane = Lane(row)
-        if row.trouble is not None and row.trouble.due_at > now and not amnesty:
-            lane.state = LaneState.WAITING
-            self.lanes[row.device_id] = lane
-            if self.breaker.state is BreakerState.CLOSED:
-                self._timers.add_lane(row.trouble.due_at, self, lane)
-            return
-        self._add_lane(lane)
+        lane.state = LaneState.WAITING
+        lane.version += 1
+        if self.breaker.state is BreakerState.CLOSED:
+            self._timers.add_lane(trouble.due_at, self, lane)
 
     def _add_lane(self, lane: Lane[DeliveryT]) -> None:
         self.lanes[lane.device_id] = lane
-        self._ready.append(lane)
+        self._make_ready(lane)
+
+    def _make_ready(self, lane: Lane[DeliveryT]) -> None:
+        lane.state = LaneState.READY
+        (self._ready_replays if is_replay(lane.head) else self._ready).append(lane)

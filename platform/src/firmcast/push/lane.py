@@ -1,6 +1,11 @@
-"""A lane holds the undelivered events of one callback group and device; at most its head is on its way."""
+"""A lane holds the undelivered events of one callback group and device; at most its head is on its way.
+
+Live events come first, in their order; replays follow, in theirs. So a replay delays no live event by more than the
+attempt that is under way, however it fares.
+"""
 
 from collections import deque
+from collections.abc import Iterable
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
@@ -22,6 +27,11 @@ class QueuedDelivery(Protocol):
         """What the store remembers of failed attempts at this delivery."""
         ...
 
+    @property
+    def replay(self) -> int:
+        """Above 0 for history that is told again: live events go first."""
+        ...
+
 
 DeliveryT = TypeVar("DeliveryT", bound=QueuedDelivery)
 
@@ -41,7 +51,7 @@ class LaneState(Enum):
 class Lane(Generic[DeliveryT]):
     """The part of a lane that is in memory: always its oldest undelivered events, without a gap."""
 
-    __slots__ = ("device_id", "highest", "probes", "rows", "state", "trouble", "version")
+    __slots__ = ("_set_aside", "device_id", "highest", "probes", "rows", "state", "trouble", "unwanted", "version")
 
     def __init__(self, first: DeliveryT) -> None:
         """Open the lane with its oldest undelivered event."""
@@ -52,6 +62,8 @@ class Lane(Generic[DeliveryT]):
         self.state = LaneState.READY
         self.probes = 0
         self.version = 0  # grows with each wait, so that a timer of an earlier one means nothing
+        self.unwanted = False  # the head was withdrawn while it was on its way
+        self._set_aside: tuple[DeliveryT, Trouble] | None = None  # a replay that failed before a live event came
 
     @property
     def head(self) -> DeliveryT:
@@ -62,29 +74,88 @@ class Lane(Generic[DeliveryT]):
         return self.state is LaneState.IN_FLIGHT and self.rows[0] is row
 
     def append(self, row: DeliveryT) -> None:
-        """Add an event newer than all of the lane's."""
-        self.rows.append(row)
+        """Add an event newer than all of the lane's; a live one becomes the head when a replay waits there."""
         self.highest = row.event_id
+        if not is_replay(row) and is_replay(self.rows[-1]):
+            self._place(row)
+        else:
+            self.rows.append(row)
 
     def insert(self, row: DeliveryT) -> bool:
         """Put an old event back where its number says, behind a head already tried; False when it is there."""
-        if any(row.event_id == present.event_id for present in self.rows):
-            return False
-        first = 1 if self.state is LaneState.IN_FLIGHT or self.trouble is not None else 0
-        position = len(self.rows)
-        while position > first and self.rows[position - 1].event_id > row.event_id:
-            position -= 1
-        self.rows.insert(position, row)
+        for present in self.rows:
+            if row.event_id == present.event_id:
+                if self.unwanted and present is self.head:
+                    self.unwanted = False
+                return False
         self.highest = max(self.highest, row.event_id)
+        self._place(row)
         return True
+
+    def _place(self, row: DeliveryT) -> None:
+        may_lead = self.state is not LaneState.IN_FLIGHT and (
+            self.trouble is None or (is_replay(self.head) and not is_replay(row))
+        )
+        position = len(self.rows)
+        while position > (0 if may_lead else 1) and _order(self.rows[position - 1]) > _order(row):
+            position -= 1
+        if position == 0:
+            if self.trouble is not None:
+                self._set_aside = (self.head, self.trouble)
+            self.trouble = row.trouble
+        self.rows.insert(position, row)
 
     def advance(self) -> bool:
         """Let go of the head; return whether there is another."""
         self.rows.popleft()
-        if self.rows:
-            self.trouble = self.rows[0].trouble
-            self.state = LaneState.READY
+        return self._lead_anew()
+
+    def withdraw(self, event_id: EventId) -> bool:
+        """Let go of an event that nobody wants any more; return whether it is gone, which one on its way is not yet."""
+        for position, row in enumerate(self.rows):
+            if row.event_id != event_id:
+                continue
+            if position == 0 and self.state is LaneState.IN_FLIGHT:
+                self.unwanted = True
+                return False
+            del self.rows[position]
+            if position == 0:
+                self._lead_anew()
             return True
-        self.trouble = None
-        self.state = LaneState.GONE
         return False
+
+    def keep(self, rows: Iterable[DeliveryT]) -> bool:
+        """Hold only these, which it held before, in their order; return whether it has another head, or none."""
+        before = self.head
+        self.rows = deque(rows)
+        if not self.rows:
+            self.state = LaneState.GONE
+            return True
+        self.highest = max(row.event_id for row in self.rows)
+        if self.head is before:
+            return False
+        self._lead_anew()
+        return True
+
+    def _lead_anew(self) -> bool:
+        """Be ready with what is the head now; return whether there is one."""
+        self.unwanted = False
+        if not self.rows:
+            self.trouble = None
+            self.state = LaneState.GONE
+            return False
+        self.trouble = self.head.trouble
+        if self._set_aside is not None and self._set_aside[0] is self.head:
+            self.trouble = self._set_aside[1]
+            self._set_aside = None
+        self.state = LaneState.READY
+        return True
+
+
+def is_replay(row: QueuedDelivery) -> bool:
+    """Say whether live events go before `row`."""
+    return row.replay > 0
+
+
+def _order(row: QueuedDelivery) -> tuple[bool, EventId]:
+    return is_replay(row), row.event_id

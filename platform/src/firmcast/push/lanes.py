@@ -2,6 +2,7 @@
 
 * Of a lane (callback group and device) at most one delivery is in flight; the next one leaves when it is settled.
 * A lane whose head failed waits for its time; the others go on.
+* Replays go behind what is live, in their lane and in their group.
 * Groups take turns; each has a breaker and a window of attempts in flight, and all together have one.
 * What does not fit into memory is left in the store and asked for later (`needs_rows`).
 
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, assert_never
 
+from firmcast.ids import DeviceId, EventId
 from firmcast.push.breaker import Breaker, BreakerPolicy, BreakerState
 from firmcast.push.group_lanes import GroupLanes, LoadRequest, Offered
 from firmcast.push.lane import DeliveryT, Lane
@@ -130,6 +132,15 @@ class Lanes(Generic[DeliveryT]):
                 self._join_turn(group)
             else:
                 self._note_hunger(group)
+
+    def withdraw(self, group_id: GroupId, device_id: DeviceId, event_id: EventId) -> None:
+        """Take a row back that is no longer in the store; one on its way may finish, and is not tried again."""
+        group = self._groups.get(group_id)
+        if group is not None:
+            with self._counting(group):
+                group.withdraw(device_id, event_id)
+            self._join_turn(group)
+            self._note_hunger(group)
 
     def loaded(self, request: LoadRequest, rows: Sequence[DeliveryT], now: datetime) -> None:
         """Take what the store answered to a request; fewer rows than the limit mean that there are no more."""
@@ -304,7 +315,11 @@ class Lanes(Generic[DeliveryT]):
             first_attempted_at=sendable.first_attempted_at,
             due_at=verdict.at,
         )
-        group.put_back(lane, trouble)
+        if lane.unwanted:
+            group.complete(lane)
+            self._queued -= 1
+        else:
+            group.put_back(lane, trouble)
         if verdict.holds_callback:
             if group.breaker.hold(verdict.at):
                 self._opened(group)

@@ -42,6 +42,9 @@ class Delivery:
     trouble: Trouble | None = None
     """What the store remembers of failed attempts, when it was read from there."""
 
+    replay: int = 0
+    """0 for what is told for the first time; above that the number of the replay that it is part of."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:

@@ -100,6 +100,7 @@ class Row:
     device_id: DeviceId
     event_id: EventId
     trouble: Trouble | None = None
+    replay: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

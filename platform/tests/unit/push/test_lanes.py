@@ -24,6 +24,7 @@ class Row:
     device_id: DeviceId
     event_id: EventId
     trouble: Trouble | None = None
+    replay: int = 0
 
 
 def row(event: int, device: str = "d", group: GroupId = GROUP, trouble: Trouble | None = None) -> Row:
@@ -333,3 +334,78 @@ def test_a_row_without_a_group_is_left_in_the_store_until_its_group_begins() -> 
     (request,) = it.needs_rows()
     it.loaded(request, [row(1), row(2)], NOW)
     assert events(it.take(NOW)) == [1]
+
+
+def replayed(event: int, device: str = "d") -> Row:
+    return replace(row(event, device), replay=1)
+
+
+def test_a_live_event_goes_before_the_replays_of_its_lane() -> None:
+    it = lanes()
+    it.offer_again([replayed(1), replayed(2), replayed(3)])
+    (first,) = it.take(NOW)
+    it.offer([row(7), row(8)], NOW)
+    it.offer_again([replayed(4)])
+    order = []
+    while first is not None:
+        order.append(first.row.event_id)
+        it.settle(first, Delivered(), NOW)
+        first = next(iter(it.take(NOW)), None)
+    assert order == [1, 7, 8, 2, 3, 4]
+
+
+def test_a_live_event_does_not_wait_for_a_replay_that_failed() -> None:
+    it = lanes()
+    it.offer_again([replayed(1), replayed(2)])
+    (failed,) = it.take(NOW)
+    it.settle(failed, again(NOW + SECOND), NOW)
+    assert it.take(NOW) == []
+    it.offer([row(7)], NOW)
+    (live,) = it.take(NOW)
+    assert (live.row.event_id, live.attempt) == (7, 1)
+    it.settle(live, Delivered(), NOW)
+    (retried,) = it.take(NOW)
+    assert (retried.row.event_id, retried.attempt) == (1, 2)
+
+
+def test_live_lanes_go_before_those_that_replay() -> None:
+    it = lanes(breaker=BreakerPolicy(window=2))
+    it.offer_again([replayed(event, f"d{event}") for event in range(1, 10)])
+    first, second = it.take(NOW)
+    it.offer([row(20, "live")], NOW)
+    it.settle(first, Delivered(), NOW)
+    assert events(it.take(NOW)) == [20]
+    it.settle(second, Delivered(), NOW)
+    assert events(it.take(NOW)) == [3]
+
+
+def test_what_is_withdrawn_does_not_leave_and_what_is_on_its_way_is_not_tried_again() -> None:
+    it = lanes()
+    it.offer_again([replayed(1), replayed(2), replayed(3, "e")])
+    (first, other) = it.take(NOW)
+    for event, device in ((1, "d"), (2, "d"), (3, "e")):
+        it.withdraw(GROUP, DeviceId(device), EventId(event))
+    it.settle(first, again(NOW + SECOND), NOW)
+    it.settle(other, Delivered(), NOW)
+    assert it.take(NOW + SECOND) == []
+    assert (it.queued, it.in_flight) == (0, 0)
+
+
+def test_what_is_replayed_anew_while_its_withdrawn_copy_is_on_its_way_is_not_lost() -> None:
+    it = lanes()
+    it.offer_again([replayed(1)])
+    (first,) = it.take(NOW)
+    it.withdraw(GROUP, DeviceId("d"), EventId(1))
+    it.offer_again([replayed(1)])
+    it.settle(first, again(NOW + SECOND), NOW)
+    assert events(it.take(NOW + SECOND)) == [1]
+
+
+def test_a_window_that_is_cut_keeps_the_trouble_with_its_event() -> None:
+    it = lanes(replace(LIMITS, open_rows=1), BreakerPolicy(failures=1, failing_lanes=1, window=80))
+    it.offer_again([replayed(1), replayed(2)])
+    it.offer([row(7), row(8), row(9)], NOW)
+    (live,) = it.take(NOW)
+    it.settle(live, again(NOW + SECOND, FailureReason.CONNECT), NOW)
+    (probe,) = it.take(NOW + 60 * SECOND)
+    assert (probe.row.event_id, probe.attempt) == (1, 1), "what failed is in the store, and was another"

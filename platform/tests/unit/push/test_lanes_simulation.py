@@ -31,6 +31,7 @@ class Row:
     device_id: DeviceId
     event_id: EventId
     trouble: Trouble | None = None
+    replay: int = 0
 
 
 class World:
@@ -59,6 +60,7 @@ class World:
         self.arrived: dict[tuple[GroupId, DeviceId], EventId] = {}
         self.seen: set[tuple[GroupId, EventId]] = set()
         self.dead: list[Row] = []
+        self.delivered: list[Row] = []
         self.sent_again: set[tuple[GroupId, EventId]] = set()
         self.dropped: set[GroupId] = set()
         self.paused: set[GroupId] = set()
@@ -138,7 +140,8 @@ class World:
         rows = self.store[row.group_id]
         match verdict:
             case Delivered():
-                rows.pop(row.event_id, None)
+                if rows.pop(row.event_id, None) is not None:
+                    self.delivered.append(row)
             case Dead():
                 if rows.pop(row.event_id, None) is not None:
                     self.dead.append(replace(row, trouble=None))
@@ -160,6 +163,24 @@ class World:
             self.store[row.group_id][row.event_id] = row
             self.sent_again.add((row.group_id, row.event_id))
             self.lanes.offer_again([row])
+
+    def replay(self) -> None:
+        """Tell some history again, in order; what is on its way stays on its way."""
+        group = self.chance.choice(GROUPS)
+        told = {row.event_id: row for row in self.delivered if row.group_id == group}
+        chosen = sorted(self.chance.sample(sorted(told), min(len(told), self.chance.randint(1, 5))))
+        again = [replace(told[event], trouble=None, replay=1) for event in chosen if event not in self.store[group]]
+        if group not in self.dropped:
+            self.store[group].update({row.event_id: row for row in again})
+            self.sent_again.update((group, row.event_id) for row in again)
+            self.lanes.offer_again(again)
+
+    def withdraw(self) -> None:
+        """Cancel the replay of a group: what has not left does not leave any more."""
+        group = self.chance.choice(GROUPS)
+        for row in [row for row in self.store[group].values() if row.replay]:
+            del self.store[group][row.event_id]
+            self.lanes.withdraw(group, row.device_id, row.event_id)
 
     def ask(self) -> None:
         self.reads.extend((request, None) for request in self.lanes.needs_rows())
@@ -220,6 +241,8 @@ class World:
             self.ask: 8,
             self.read: 12,
             self.send_again: 2,
+            self.replay: 2,
+            self.withdraw: 0.5,
             self.pause_or_resume: 0.6,
             self.drop: 0.02,
             self.restart: 0.3,
