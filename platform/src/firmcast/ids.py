@@ -68,6 +68,11 @@ def new_secret(length_bytes: int = 24) -> str:
     return secrets.token_urlsafe(length_bytes)
 
 
+def new_node_id() -> NodeId:
+    """Return a new, random name for this life of this process."""
+    return NodeId(uuid.uuid4().hex)
+
+
 def new_message_id() -> MessageId:
     """Return a new, random `webhook-id`."""
     return MessageId(f"evt_{uuid.uuid4().hex}")

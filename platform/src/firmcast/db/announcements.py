@@ -18,6 +18,10 @@ class Announcements:
         """Have `listener` called from now on."""
         self._listeners[channel].append(listener)
 
+    def unlisten(self, channel: Channel, listener: Listener) -> None:
+        """Have `listener` called no more."""
+        self._listeners[channel].remove(listener)
+
     def clear(self) -> None:
         """Call nobody any more."""
         self._listeners.clear()
@@ -28,7 +32,7 @@ class Announcements:
         for channel, said in announced:
             items[channel] += said
         for channel, all_said in items.items():
-            for listener in self._listeners[channel]:
+            for listener in list(self._listeners[channel]):
                 try:
                     listener(all_said)
                 except Exception as error:

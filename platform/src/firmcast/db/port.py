@@ -70,6 +70,20 @@ class Database(Protocol):
         """
         ...
 
+    async def write_apart(
+        self,
+        use_case: Callable[Concatenate[Transaction, Parameters], Coroutine[Any, Any, Result]],
+        /,
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        """Run a use case as `write` does, beside other writes where the store can, each statement seeing what is there.
+
+        For what no other write touches meanwhile, or what it locks itself. It may not announce anything to other
+        nodes: only `write` keeps announcements in order.
+        """
+        ...
+
     async def read(
         self,
         use_case: Callable[Concatenate[Transaction, Parameters], Coroutine[Any, Any, Result]],
@@ -85,7 +99,18 @@ class Database(Protocol):
         ...
 
     def listen(self, channel: Channel, listener: Listener) -> None:
-        """Have `listener` called after each commit that announced something on `channel`, before the write returns."""
+        """Have `listener` called after each commit that announced something on `channel`, before the write returns.
+
+        What other nodes announced it hears soon after their commits, those of one node in their order.
+        """
+        ...
+
+    def unlisten(self, channel: Channel, listener: Listener) -> None:
+        """Have `listener` called no more."""
+        ...
+
+    async def catch_up(self) -> None:
+        """Return when all that any node committed before the call has been told to the listeners of this one."""
         ...
 
     async def close(self) -> None:

@@ -1,7 +1,11 @@
-"""The store for many nodes: one PostgreSQL database, on each node one connection that writes and a few that read."""
+"""The store for many nodes: one PostgreSQL database; a node writes on few connections, each for a purpose, and reads.
+
+One connection writes what may touch anything, in serialisable transactions; one writes what is this node's alone and
+would only be held up by the former; one keeps the node alive in the eyes of the others; one listens to them.
+"""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
@@ -10,10 +14,13 @@ import asyncpg
 from firmcast.db.announcements import Announcements
 from firmcast.db.migrate import migrations_of
 from firmcast.db.port import Channel, Listener, Transaction
+from firmcast.db.postgres_mail import PostgresMail
 from firmcast.db.postgres_migrate import migrate
 from firmcast.db.postgres_transaction import Connection, ConnectionLostError, run_use_case
-from firmcast.db.postgres_writer import PostgresWriter
+from firmcast.db.postgres_writer import Isolation, PostgresWriter, Sharing
+from firmcast.db.sharing import SharedChannel, SharedChannels
 from firmcast.errors import StartError, StoreError
+from firmcast.ids import NodeId, new_node_id
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -22,23 +29,42 @@ _READERS: Final = 4
 _CONNECT_SECONDS: Final = 5.0
 _STATEMENT_SECONDS: Final = 30.0
 _PATIENCE_SECONDS: Final = 30.0
+_URGENT_PATIENCE_SECONDS: Final = 5.0
 _STATEMENT_CACHE: Final = 1000
 
 
 class PostgresDatabase:
     """The port's Database on PostgreSQL; it belongs to the loop on which it was opened."""
 
-    def __init__(self, url: str, readers: "asyncpg.Pool[asyncpg.Record]") -> None:
+    def __init__(
+        self, url: str, readers: "asyncpg.Pool[asyncpg.Record]", node_id: NodeId, channels: SharedChannels
+    ) -> None:
+        def connect() -> Coroutine[Any, Any, Connection]:
+            return _connect(url)
+
+        self.node_id = node_id
         self._readers = readers
         self._listeners = Announcements()
         self._closed = False
         self.broken = asyncio.Event()
         """Never set: whether a commit came through is asked of the database, however often."""
-        self._writer = PostgresWriter(lambda: _connect(url), self._listeners.tell, patience=_PATIENCE_SECONDS)
+        self.missed = asyncio.Event()
+        """Set when announcements of other nodes were gone before they were read."""
+        tell = self._listeners.tell
+        self._mail = PostgresMail(connect, channels, node_id, tell, self.missed.set) if channels else None
+        sharing = Sharing(node_id=node_id, channels=channels, on_shared=self._mail.call_soon) if self._mail else None
+        self._writer = PostgresWriter(connect, tell, patience=_PATIENCE_SECONDS, sharing=sharing)
+        apart = Isolation.READ_COMMITTED
+        self._apart = PostgresWriter(connect, tell, patience=_PATIENCE_SECONDS, isolation=apart)
+        self._urgent = PostgresWriter(connect, tell, patience=_URGENT_PATIENCE_SECONDS, isolation=apart)
 
     @classmethod
-    async def open(cls, url: str, now: datetime) -> "PostgresDatabase":
+    async def open(
+        cls, url: str, now: datetime, *, node_id: NodeId | None = None, shared: Sequence[SharedChannel] = ()
+    ) -> "PostgresDatabase":
         """Open the store at `url` (`postgresql://…`), migrating it as needed; `now` is noted with a migration.
+
+        Announcements on the channels `shared` are told to the listeners of all nodes.
 
         Raises:
             StartError: the database cannot be reached, or the store in it is of a later release.
@@ -57,15 +83,18 @@ class PostgresDatabase:
                 command_timeout=_STATEMENT_SECONDS,
                 statement_cache_size=_STATEMENT_CACHE,
             )
+            self = cls(url, readers, node_id or new_node_id(), SharedChannels(shared))
+            if self._mail is not None:
+                await self._mail.start()
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
             message = f"the database cannot be used: {error}"
             raise StartError(message) from error
-        return cls(url, readers)
+        return self
 
     @property
     def commits(self) -> int:
         """How many commits there have been on this node."""
-        return self._writer.commits
+        return self._writer.commits + self._apart.commits + self._urgent.commits
 
     async def write(
         self,
@@ -75,6 +104,27 @@ class PostgresDatabase:
         **kwargs: Parameters.kwargs,
     ) -> Result:
         result: Result = await self._writer.submit(lambda tx: use_case(tx, *args, **kwargs))
+        return result
+
+    async def write_apart(
+        self,
+        use_case: Callable[Concatenate[Transaction, Parameters], Coroutine[Any, Any, Result]],
+        /,
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        result: Result = await self._apart.submit(lambda tx: use_case(tx, *args, **kwargs))
+        return result
+
+    async def write_urgently(
+        self,
+        use_case: Callable[Concatenate[Transaction, Parameters], Coroutine[Any, Any, Result]],
+        /,
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        """Run a small use case as `write_apart` does, and before all that waits; refuse it after a few seconds."""
+        result: Result = await self._urgent.submit(lambda tx: use_case(tx, *args, **kwargs))
         return result
 
     async def read(
@@ -102,9 +152,18 @@ class PostgresDatabase:
     def listen(self, channel: Channel, listener: Listener) -> None:
         self._listeners.listen(channel, listener)
 
+    def unlisten(self, channel: Channel, listener: Listener) -> None:
+        self._listeners.unlisten(channel, listener)
+
+    async def catch_up(self) -> None:
+        if self._mail is not None:
+            await self._mail.catch_up()
+
     async def close(self) -> None:
         self._closed = True
-        await self._writer.close()
+        if self._mail is not None:
+            await self._mail.stop()
+        await asyncio.gather(self._writer.close(), self._apart.close(), self._urgent.close())
         await self._readers.close()
 
 

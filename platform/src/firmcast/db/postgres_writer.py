@@ -1,7 +1,8 @@
 """One connection writes: it runs the writes that wait one after another and commits them as one transaction.
 
-So announcements come in the order of commits, as on SQLite, and a burst of writes costs one sync. Every transaction is
-serialisable: what other nodes did meanwhile is either wholly before it or makes the group be run again.
+So announcements come in the order of commits, as on SQLite, and a burst of writes costs one sync. Transactions are
+serialisable unless it is said otherwise: what other nodes did meanwhile is either wholly before one or makes its group
+be run again. What the other nodes are to hear is written along, numbered.
 
 A connection that is lost before the commit has written nothing, so the group is run again on a new one. One that is
 lost while it commits may have written everything: the new connection asks the database what became of it.
@@ -13,6 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 import asyncpg
@@ -26,14 +28,39 @@ from firmcast.db.postgres_transaction import (
     run_use_case,
     translated,
 )
+from firmcast.db.sharing import SharedChannels
 from firmcast.errors import StoreError, StoreFullError
+from firmcast.ids import NodeId
 
 _WRITES_LIMIT: Final = 200
+_IDLE_LIMIT_MILLISECONDS: Final = 3000
+"""A node that stands still within a transaction holds its locks no longer than this."""
 _LONGEST_PAUSE: Final = 1.0
 _STATUS_PAUSE: Final = 0.1
 
 Announcements = Sequence[tuple[Channel, Sequence[object]]]
 UseCase = Callable[[PostgresTransaction], Coroutine[Any, Any, Any]]
+
+# What the other nodes are to hear of this commit.
+_ANNOUNCE: Final = "INSERT INTO announcement (node_id, number, channel, items) VALUES ($1, $2, $3, $4)"
+
+
+class Isolation(StrEnum):
+    """How transactions are kept from each other."""
+
+    SERIALIZABLE = "SERIALIZABLE"
+    READ_COMMITTED = "READ COMMITTED"
+    """For rows that one node alone writes, and for statements that lock what they decide upon."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """What other nodes are told of the writes of one."""
+
+    node_id: NodeId
+    channels: SharedChannels
+    on_shared: Callable[[], None]
+    """Called after a commit that announced something to them."""
 
 
 @dataclass(slots=True)
@@ -56,11 +83,19 @@ class PostgresWriter:
         announce: Callable[[Announcements], None],
         *,
         patience: float,
+        isolation: Isolation = Isolation.SERIALIZABLE,
+        sharing: Sharing | None = None,
     ) -> None:
         """Have a write refused that the database does not take within `patience` seconds."""
         self._connect = connect
         self._announce = announce
         self._patience = patience
+        self._begin = (
+            f"BEGIN ISOLATION LEVEL {isolation};"
+            f" SET LOCAL idle_in_transaction_session_timeout = {_IDLE_LIMIT_MILLISECONDS}"
+        )
+        self._sharing = sharing
+        self._announced = 0  # the number of the last row that was committed
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Write] = deque()
         self._wake = asyncio.Event()
@@ -128,10 +163,11 @@ class PostgresWriter:
         connection = await self._connected()
         announced: list[tuple[Channel, Sequence[object]]] = []
         try:
-            await connection.execute("BEGIN ISOLATION LEVEL SERIALIZABLE")
+            await connection.execute(self._begin)
             for write in group:
                 write.result = write.error = None
                 announced += await self._run_one(connection, write)
+            shared = await self._share(connection, announced)
             transaction: str | None = await connection.fetchval("SELECT pg_current_xact_id_if_assigned()::text")
         except Exception as error:
             with suppress(Exception):  # a connection that cannot roll back is lost, and the database does it
@@ -139,7 +175,20 @@ class PostgresWriter:
             raise translated(error, connection) from error
         await self._commit(connection, transaction)
         self.commits += 1
+        if shared and self._sharing is not None:
+            self._announced += shared
+            self._sharing.on_shared()
         return announced
+
+    async def _share(self, connection: Connection, announced: Announcements) -> int:
+        """Write what the other nodes are to hear, and return how many rows that was."""
+        sharing = self._sharing
+        if sharing is None or not (texts := sharing.channels.texts(announced)):
+            return 0
+        first = self._announced + 1
+        rows = [(sharing.node_id, first + place, channel, text) for place, (channel, text) in enumerate(texts)]
+        await connection.executemany(_ANNOUNCE, rows)
+        return len(rows)
 
     async def _run_one(self, connection: Connection, write: _Write) -> Announcements:
         await connection.execute("SAVEPOINT one")

@@ -60,6 +60,8 @@ class SqliteDatabase:
         result: Result = await self._writer.submit(lambda tx: use_case(tx, *args, **kwargs))
         return result
 
+    write_apart = write
+
     async def read(
         self,
         use_case: Callable[Concatenate[Transaction, Parameters], Coroutine[Any, Any, Result]],
@@ -72,6 +74,12 @@ class SqliteDatabase:
 
     def listen(self, channel: Channel, listener: Listener) -> None:
         self._listeners.listen(channel, listener)
+
+    def unlisten(self, channel: Channel, listener: Listener) -> None:
+        self._listeners.unlisten(channel, listener)
+
+    async def catch_up(self) -> None:
+        """Return at once: here nobody else writes, and what was written is told before the write returns."""
 
     async def close(self) -> None:
         await self._readers.close()

@@ -375,3 +375,29 @@ def test_the_store_holds_what_a_dictionary_would(opener: Opener, steps) -> None:
         await opened.close()
 
     asyncio.run(check())
+
+
+async def test_a_write_apart_is_durable_and_undone_as_any_other(store: Database) -> None:
+    assert await store.write_apart(note, 1, "one") == 1
+    with pytest.raises(ValueError, match="2"):
+        await store.write_apart(fail_after, 2)
+    assert [row[0] for row in await store.read(notes)] == [1]
+
+
+async def test_a_listener_that_left_hears_nothing_more(store: Database) -> None:
+    stayed: list[int] = []
+    left: list[int] = []
+    for listener in (stayed.extend, left.extend):
+        store.listen(NEWS, listener)
+    await store.write(note, 1)
+    store.unlisten(NEWS, left.extend)
+    await store.write(note, 2)
+    assert (stayed, left) == ([1, 2], [1])
+
+
+async def test_who_catches_up_has_heard_of_every_write_before(store: Database) -> None:
+    heard: list[int] = []
+    store.listen(NEWS, heard.extend)
+    await store.write(note, 1)
+    await store.catch_up()
+    assert heard == [1]

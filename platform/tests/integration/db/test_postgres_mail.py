@@ -1,0 +1,172 @@
+"""Nodes on one database hear of each other's commits: all of them, once, in order, through lost connections."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+
+import asyncpg
+import pytest
+
+from firmcast.db.port import Channel
+from firmcast.db.postgres import PostgresDatabase
+from firmcast.db.sharing import SharedChannel
+from firmcast.db.statement import portable
+
+NEWS = Channel("news")
+LOCAL = Channel("local")
+TIMES = Channel("times")
+HEARD_TIMES = Channel("times of others")
+SHARED = [
+    SharedChannel(channel=NEWS),
+    SharedChannel(
+        channel=TIMES,
+        heard_as=HEARD_TIMES,
+        told=lambda items: [item.isoformat() for item in items],
+        heard=lambda items: [datetime.fromisoformat(item) for item in items],
+    ),
+]
+INSERT = portable("INSERT INTO note (number) VALUES (?1)")
+MOMENT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
+
+Nodes = Callable[[], Awaitable[PostgresDatabase]]
+
+
+@pytest.fixture
+async def url(new_postgres_database: Callable[[], Awaitable[str]]) -> str:
+    return await new_postgres_database()
+
+
+@pytest.fixture
+async def administrator(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def new_node(url: str) -> AsyncIterator[Nodes]:
+    opened: list[PostgresDatabase] = []
+
+    async def open_node() -> PostgresDatabase:
+        opened.append(await PostgresDatabase.open(url, MOMENT, shared=SHARED))
+        return opened[-1]
+
+    yield open_node
+    for node in opened:
+        await node.close()
+
+
+class Heard(list):
+    """Keeps what a node hears on a channel, and lets a test wait for it."""
+
+    def __init__(self, node: PostgresDatabase, channel: Channel) -> None:
+        self.changed = asyncio.Event()
+        node.listen(channel, self.take)
+
+    def take(self, items) -> None:
+        self.extend(items)
+        self.changed.set()
+
+    async def until(self, count: int) -> list:
+        while len(self) < count:
+            self.changed.clear()
+            await asyncio.wait_for(self.changed.wait(), 10)
+        return list(self)
+
+
+async def announce(tx, channel, *items):
+    tx.announce(channel, items)
+
+
+async def announce_and_fail(tx, channel, *items):
+    tx.announce(channel, items)
+    raise ValueError
+
+
+async def test_other_nodes_hear_once_and_in_order_what_was_committed(new_node: Nodes) -> None:
+    one, two = await new_node(), await new_node()
+    at_home, elsewhere = Heard(one, NEWS), Heard(two, NEWS)
+    for number in range(20):
+        await one.write(announce, NEWS, number)
+        await one.write(announce, LOCAL, "nobody else's business")
+        with pytest.raises(ValueError):
+            await one.write(announce_and_fail, NEWS, "undone")
+    assert await elsewhere.until(20) == list(range(20)) == at_home
+    await two.catch_up()
+    assert elsewhere == at_home, "nothing is heard twice"
+
+
+async def test_items_have_a_form_for_other_nodes(new_node: Nodes) -> None:
+    one, two = await new_node(), await new_node()
+    at_home, elsewhere, wrong = Heard(one, TIMES), Heard(two, HEARD_TIMES), Heard(two, TIMES)
+    await one.write(announce, TIMES, MOMENT)
+    assert await elsewhere.until(1) == [MOMENT] == at_home
+    assert wrong == []
+
+
+async def test_who_has_caught_up_knows_of_every_commit_before(new_node: Nodes) -> None:
+    nodes = [await new_node() for _ in range(3)]
+    heard = [Heard(node, NEWS) for node in nodes]
+    for number in range(30):
+        writer, reader = number % 3, (number + 1) % 3
+        await nodes[writer].write(announce, NEWS, number)
+        await nodes[reader].catch_up()
+        assert number in heard[reader]
+
+
+async def test_a_node_that_comes_later_hears_what_comes_after(new_node: Nodes) -> None:
+    one = await new_node()
+    await one.write(announce, NEWS, "before")
+    two = await new_node()
+    elsewhere = Heard(two, NEWS)
+    await one.write(announce, NEWS, "after")
+    assert await elsewhere.until(1) == ["after"]
+    assert not two.missed.is_set()
+
+
+async def test_lost_connections_and_lost_calls_lose_nothing(new_node: Nodes, administrator: asyncpg.Connection) -> None:
+    one, two = await new_node(), await new_node()
+    elsewhere = Heard(two, NEWS)
+    for number in range(10):
+        await administrator.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await one.write(announce, NEWS, number)
+    assert await elsewhere.until(10) == list(range(10))
+    assert not two.missed.is_set()
+
+
+async def test_a_node_is_told_when_it_was_away_for_too_long(new_node: Nodes, administrator: asyncpg.Connection) -> None:
+    one, two = await new_node(), await new_node()
+    await one.write(announce, NEWS, "heard")
+    await two.catch_up()
+    async with administrator.transaction():
+        # All at once, as it looks to a node that comes back.
+        await administrator.execute(
+            "INSERT INTO announcement (node_id, number, channel, items) VALUES ($1, 5, $2, $3)",
+            one.node_id,
+            NEWS,
+            '["late"]',
+        )
+    await two.catch_up()
+    assert two.missed.is_set()
+
+
+async def test_writes_apart_go_on_beside_a_write_that_is_held_up(
+    new_node: Nodes, administrator: asyncpg.Connection
+) -> None:
+    node = await new_node()
+    await administrator.execute("CREATE TABLE note (number bigint PRIMARY KEY)")
+    async with administrator.transaction():
+        await administrator.execute("INSERT INTO note VALUES (1)")
+
+        async def insert(tx, number):
+            return await tx.execute(INSERT, number)
+
+        held_up = asyncio.create_task(node.write(insert, 1))  # waits for the row that is not yet committed
+        assert await node.write_apart(insert, 2) == 1
+        assert await node.write_urgently(insert, 3) == 1
+        assert not held_up.done()
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await held_up
