@@ -184,6 +184,36 @@ class StoredEvent:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which of an application's events are wanted; without arguments all."""
+
+    event_types: frozenset[EventType] = frozenset()
+    """Of these types; empty for every one."""
+    device_id: DeviceId | None = None
+    """Of this device; None for every one."""
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether it leaves nothing out."""
+        return not self.event_types and self.device_id is None
+
+    def takes(self, event_type: EventType, device_id: DeviceId) -> bool:
+        """Say whether an event of this type and device is wanted."""
+        is_of_type = not self.event_types or event_type in self.event_types
+        return is_of_type and self.device_id in (None, device_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """A part of the log: what an application has in it, as far as it was wanted."""
+
+    events: tuple[StoredEvent, ...]
+    """In the order of the log."""
+    reached: EventId
+    """Where to go on: up to here there is nothing else."""
+
+
 def type_of(fact: Fact) -> EventType:
     """Return the type under which `fact` is subscribed to."""
     match fact:

@@ -89,6 +89,28 @@ SELECT_WRITERS: Final = differing(
     " AND relation = 'event_stream'::regclass AND mode = 'RowExclusiveLock'",
 )
 
+# What comes next for an application, with what it is filtered by; the body is read only of what is wanted.
+SELECT_OF_APPLICATION: Final = portable(
+    "SELECT event_id, event_type, device_id FROM event WHERE application_id = ?1 AND event_id > ?2 AND event_id <= ?3"
+    " ORDER BY event_id LIMIT ?4"
+)
+
+# Who has something new in a part of the log.
+SELECT_APPLICATIONS: Final = portable(
+    "SELECT DISTINCT application_id FROM event WHERE event_id > ?1 AND event_id <= ?2"
+)
+
+# Up to where events were removed for their age.
+SELECT_FORGOTTEN: Final = portable("SELECT through FROM event_forgotten")
+
+# Events were removed for their age, up to a position; it never goes back.
+UPSERT_FORGOTTEN: Final = differing(
+    sqlite="INSERT INTO event_forgotten (one, through) VALUES (1, ?1)"
+    " ON CONFLICT (one) DO UPDATE SET through = max(event_forgotten.through, excluded.through)",
+    postgres="INSERT INTO event_forgotten (one, through) VALUES (1, ?1)"
+    " ON CONFLICT (one) DO UPDATE SET through = greatest(event_forgotten.through, excluded.through)",
+)
+
 _FACTS: Final[Mapping[EventType, type[Fact]]] = MappingProxyType(
     {
         EventType.FIRMWARE_STATE_CHANGED: FirmwareStateChanged,
@@ -185,6 +207,30 @@ async def last_position(tx: Transaction) -> EventId:
 async def writers(tx: Transaction) -> frozenset[str]:
     """Return names of the transactions that are writing to the log and may hold positions."""
     return frozenset(row[0] for row in await tx.fetch(SELECT_WRITERS))
+
+
+async def of_application(
+    tx: Transaction, application_id: ApplicationId, after: EventId, through: EventId, limit: int
+) -> list[tuple[EventId, EventType, DeviceId]]:
+    """Return (position, type, device) of the application's next events after a position and up to another."""
+    rows = await tx.fetch(SELECT_OF_APPLICATION, application_id, after, through, limit)
+    return [(EventId(row[0]), EventType(row[1]), DeviceId(row[2])) for row in rows]
+
+
+async def applications_between(tx: Transaction, after: EventId, through: EventId) -> list[ApplicationId]:
+    """Return the applications that have events in a part of the log."""
+    return [ApplicationId(row[0]) for row in await tx.fetch(SELECT_APPLICATIONS, after, through)]
+
+
+async def forgotten_through(tx: Transaction) -> EventId:
+    """Return the position up to which events were removed, 0 for none."""
+    row = await tx.fetch_row(SELECT_FORGOTTEN)
+    return EventId(row[0] if row else 0)
+
+
+async def note_forgotten(tx: Transaction, through: EventId) -> None:
+    """Keep that events were removed up to a position."""
+    await tx.execute(UPSERT_FORGOTTEN, through)
 
 
 def _fact(event_type: EventType, encoded: bytes) -> Fact:

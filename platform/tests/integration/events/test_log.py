@@ -215,6 +215,8 @@ def test_every_word_and_byte_comes_back(tmp_path_factory: pytest.TempPathFactory
     [
         (store.SELECT_STORED, ["[1]"], "event USING INTEGER PRIMARY KEY"),
         (store.SELECT_OF_DEVICE, ["a", 0, 10], "event USING INDEX event_by_device"),
+        (store.SELECT_OF_APPLICATION, ["app", 0, 9, 10], "event USING INDEX event_by_application"),
+        (store.SELECT_APPLICATIONS, [0, 9], "event USING INTEGER PRIMARY KEY"),
     ],
 )
 async def test_no_read_of_the_log_walks_through_it(database: SqliteDatabase, statement, arguments, index) -> None:
