@@ -7,7 +7,7 @@ ARGS ?=
 TEST_ARGS ?= -n auto --maxprocesses 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format lint types imports conformance bench lock clean
+.PHONY: help demo serve test check format lint types imports conformance faults bench lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -51,6 +51,9 @@ imports: $(VENV)/.development ## the architecture, executed
 
 conformance: $(VENV)/.development ## hold the running platform to the contract, call by call, and print a table
 	$(BIN)/python -m pytest -q $(TEST_ARGS) tests/acceptance/conformance $(ARGS)
+
+faults: $(VENV)/.development ## kill, cut, fill and stall it on both stores, and show that nothing is lost (ARGS="--long")
+	$(BIN)/python -m pytest -q --faults tests/faults $(ARGS)
 
 bench: $(VENV)/.development ## measure, as ratios within one run; writes build/bench.json (ARGS="--quick")
 	$(BIN)/python -m bench $(ARGS)

