@@ -11,7 +11,6 @@ from typing import Any
 
 from firmcast.clock import SystemClock
 from firmcast.events.log import EventLog
-from firmcast.firmware.files import FirmwareFiles
 from firmcast.http_api import HttpParts, endpoints
 from firmcast.rest.descriptions import documents, encode_document
 from firmcast.rest.endpoints import Endpoint
@@ -39,7 +38,7 @@ def declared() -> list[Endpoint]:
         clock=SystemClock(),
         settings=Settings.model_construct(),
         sealer=Sealer(hashlib.sha256(b"none").digest()),
-        files=FirmwareFiles(Path("nowhere")),
+        files=nothing,
         log=EventLog(encode=lambda _event: b""),
         limits=limits_of(UpgradeSettings()),
         admin_token="none",

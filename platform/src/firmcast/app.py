@@ -23,8 +23,8 @@ from firmcast.db.sqlite import SqliteDatabase
 from firmcast.devices.activation_watch import ActivationWatch
 from firmcast.errors import FirmcastError, StartError
 from firmcast.events.log import EventLog
-from firmcast.firmware import use_cases as firmware
 from firmcast.firmware.files import FirmwareFiles
+from firmcast.firmware.package_files import PackageFiles
 from firmcast.firmware.uploads import UploadSweeper
 from firmcast.gateway.server import Gateway
 from firmcast.http_api import HttpParts, endpoints
@@ -119,9 +119,7 @@ class Platform:
         self._watch(database.broken)
         sealer = Sealer(await asyncio.to_thread(load_or_create_key, folder / _KEY_FILE))
         self.admin_token = await asyncio.to_thread(_admin_token, self.settings)
-        files = FirmwareFiles(folder / "firmware")
-        # What a crash left between a file and its record would stay for ever.
-        await files.remove_orphans(await database.read(firmware.needed_files))
+        files = FirmwareFiles(folder / "firmware", database)
         sweeper = UploadSweeper(
             database=database, clock=self.clock, files=files, life=self.settings.firmware.upload_life
         )
@@ -156,7 +154,7 @@ class Platform:
         self._parts.push_async_callback(dispatcher.stop, _DRAIN_SECONDS)
         self._watch(dispatcher.broken)
 
-    def _resume_deletions(self, files: FirmwareFiles) -> None:
+    def _resume_deletions(self, files: PackageFiles) -> None:
         """Carry on with what an earlier process was deleting; nobody waits for it."""
 
         async def resume() -> None:
@@ -176,7 +174,7 @@ class Platform:
         task = asyncio.create_task(pass_on())
         self._parts.callback(task.cancel)
 
-    def _http(self, sealer: Sealer, files: FirmwareFiles, log: EventLog, limits: Limits) -> Starlette:
+    def _http(self, sealer: Sealer, files: PackageFiles, log: EventLog, limits: Limits) -> Starlette:
         rules = destination_rules(self.settings.push)
         parts = HttpParts(
             database=self.database,

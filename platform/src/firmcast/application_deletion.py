@@ -16,8 +16,8 @@ from firmcast.db.port import Database, Transaction
 from firmcast.devices import use_cases as devices
 from firmcast.errors import ConflictError
 from firmcast.firmware import use_cases as firmware
-from firmcast.firmware.files import FirmwareFiles
 from firmcast.firmware.model import Unneeded
+from firmcast.firmware.package_files import PackageFiles
 from firmcast.groups import use_cases as groups
 from firmcast.ids import ApplicationId
 from firmcast.subscriptions import use_cases as subscriptions
@@ -31,7 +31,7 @@ _ROWS_AT_ONCE = 1000
 class ApplicationDeletion:
     """Deletes applications with everything that is their own."""
 
-    def __init__(self, database: Database, files: FirmwareFiles) -> None:
+    def __init__(self, database: Database, files: PackageFiles) -> None:
         self._database = database
         self._files = files
 
@@ -66,8 +66,7 @@ class ApplicationDeletion:
     async def _complete(self, application_id: ApplicationId) -> None:
         while await self._database.write(_forget_some, application_id, _ROWS_AT_ONCE):
             pass
-        async with self._files.naming:
-            await self._files.remove_unneeded(await self._database.write(_forget_rest, application_id))
+        await self._files.release(lambda tx: _forget_rest(tx, application_id))
 
 
 async def _require_no_open_task(tx: Transaction, application_id: ApplicationId) -> None:

@@ -16,7 +16,7 @@ from firmcast.devices import api as devices_api
 from firmcast.devices import use_cases as devices
 from firmcast.events.log import EventLog
 from firmcast.firmware import api as firmware_api
-from firmcast.firmware.files import FirmwareFiles
+from firmcast.firmware.package_files import PackageFiles
 from firmcast.groups import api as groups_api
 from firmcast.groups import use_cases as groups
 from firmcast.ids import ApplicationId, DeviceId, GroupId
@@ -48,7 +48,7 @@ class HttpParts:
     clock: Clock
     settings: Settings
     sealer: Sealer
-    files: FirmwareFiles
+    files: PackageFiles
     log: EventLog
     limits: Limits
     admin_token: str

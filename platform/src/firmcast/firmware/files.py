@@ -2,7 +2,7 @@
 
 Bytes arrive in `incoming/`, are synced, and then renamed to `ab/abcdef…` (the first two digits of the digest, then
 the whole). Renaming over a file that is there already is harmless: the name says that it holds the same bytes.
-What comes in pieces grows in `partial/` until it is whole.
+What comes in pieces grows in `partial/` until it is whole. The folder belongs to one process, as its store does.
 """
 
 import asyncio
@@ -11,115 +11,141 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncIterable, Collection
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
-from firmcast.errors import InvalidValueError, RefusedError, StoreFullError
+from firmcast.db.port import Database
+from firmcast.errors import InvalidValueError, NotFoundError, StoreFullError
+from firmcast.firmware import use_cases
 from firmcast.firmware.model import StoredFile, Unneeded
-from firmcast.firmware.partial_files import PartialFiles, sync_folder
+from firmcast.firmware.package_files import (
+    READ_BYTES,
+    Change,
+    IncomingFile,
+    OpenPackage,
+    PackageUnreadableError,
+    TooLargeError,
+    open_checked,
+)
+from firmcast.firmware.partial_files import GrowingFile, PartialFiles, sync_folder
+from firmcast.firmware.turns import Turns
 from firmcast.ids import UploadId, new_hex
 
-_WRITE_BYTES = 1 << 20
+Result = TypeVar("Result")
+
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
-class TooLargeError(RefusedError):
-    """The bytes are more than a package may have."""
-
-
-class IncomingFile:
-    """Bytes that have arrived and are synced, but have no name yet."""
-
-    def __init__(self, path: Path, stored: StoredFile) -> None:
-        self.path = path
-        self.stored = stored
-
-
 class FirmwareFiles:
-    """The files of one folder. File work happens on other threads than the loop's."""
+    """The port's PackageFiles in one folder. File work happens on other threads than the loop's."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, database: Database) -> None:
         self._root = root
+        self._database = database
         self._incoming = root / "incoming"
         root.mkdir(mode=0o700, parents=True, exist_ok=True)  # packages are nobody else's on this machine
         self._incoming.mkdir(exist_ok=True)
-        self.partial = PartialFiles(root / "partial")
-        self.naming = asyncio.Lock()
-        """To be held from `keep` until its row is committed, and from the end of a row until `remove`: without it
-        a deletion could take the bytes away from under a new package made of the same ones."""
-
-    async def store_stream(self, chunks: AsyncIterable[bytes], size_limit: int) -> StoredFile:
-        """Take bytes and name them; see `receive`."""
-        incoming = await self.receive(chunks, size_limit)
-        return await self.keep(incoming)
+        self._arriving: set[str] = set()
+        self.partial = PartialFiles(root / "partial", database)
+        self._turns = Turns()
+        self._naming = asyncio.Lock()
+        """Held from the naming of bytes until their row is committed, and from the end of a row until its bytes are
+        gone: without it a deletion could take the bytes away from under a new package made of the same ones."""
 
     async def receive(self, chunks: AsyncIterable[bytes], size_limit: int) -> IncomingFile:
-        """Take bytes; nothing of them stays when it fails or is cancelled.
-
-        Raises:
-            TooLargeError: there are more than `size_limit` bytes.
-            InvalidValueError: there are none.
-            StoreFullError: no space is left.
-        """
         path = self._incoming / new_hex()
+        self._arriving.add(path.name)
         try:
             stored = await self._write(path, chunks, size_limit)
         except BaseException as error:
-            path.unlink(missing_ok=True)
-            if isinstance(error, OSError) and error.errno in _NO_SPACE:
-                message = "no space is left for the package"
-                raise StoreFullError(message) from None
-            raise
-        return IncomingFile(path, stored)
+            self._discard(path)
+            raise (no_space(error) if isinstance(error, OSError) else error) from None
+        return IncomingFile(key=str(path), stored=stored)
 
-    async def keep(self, incoming: IncomingFile) -> StoredFile:
-        """Give bytes that have arrived their name."""
-        await asyncio.to_thread(_rename, incoming.path, self.path_of(incoming.stored.digest))
-        return incoming.stored
+    async def keep(self, incoming: IncomingFile, change: Change[Result]) -> Result:
+        path = Path(incoming.key)
+        try:
+            async with self._naming:
+                return await self._named(path, incoming.stored.digest, change)
+        finally:
+            self._discard(path)
 
-    async def discard(self, incoming: IncomingFile) -> None:
-        """Drop bytes that have arrived."""
-        await asyncio.to_thread(incoming.path.unlink, missing_ok=True)
+    async def release(self, change: Change[Unneeded]) -> None:
+        async with self._naming:
+            await self._remove(await self._database.write(change))
 
-    async def keep_partial(self, upload_id: UploadId, stored: StoredFile) -> None:
-        """Give the bytes of an upload, which must be `stored`, their name; its own file stays beside it for now."""
-        named = self._incoming / new_hex()
-        await asyncio.to_thread(_link, self.partial.path_of(upload_id), named)
-        await self.keep(IncomingFile(named, stored))
+    @asynccontextmanager
+    async def turn(self, upload_id: UploadId) -> AsyncIterator["_Turn"]:
+        async with self._turns.turn(upload_id) as asked:
+            yield _Turn(upload_id, asked, self.partial, self._keep_partial)
+
+    async def open(self, digest: str, size: int) -> OpenPackage:
+        try:
+            return await asyncio.to_thread(open_checked, self.path_of(digest), digest, size)
+        except OSError as error:
+            raise unreadable(error) from error
+
+    async def stream(self, digest: str) -> AsyncIterator[bytes]:
+        try:
+            file = await asyncio.to_thread(self.path_of(digest).open, "rb")
+            with file:
+                while chunk := await asyncio.to_thread(file.read, READ_BYTES):
+                    yield chunk
+        except OSError as error:
+            raise unreadable(error) from error
+
+    async def remove_orphans(self) -> int:
+        async with self._naming:
+            # In this order: what comes while the store is read is not in the list, and its row was there before it.
+            found = await asyncio.to_thread(lambda: list(self._root.glob("*/*")))
+            needed = await self._database.read(use_cases.needed_files)
+            orphans = [path for path in found if path.name not in needed and path.name not in self._arriving]
+            await asyncio.to_thread(_unlink_all, orphans)
+        return len(orphans)
 
     def path_of(self, digest: str) -> Path:
         """Return where the bytes of a digest are, or would be."""
         return self._root / digest[:2] / digest
 
-    def open_for_reading(self, digest: str) -> BinaryIO:
-        """Open the bytes of a digest.
+    async def _named(self, path: Path, digest: str, change: Change[Result]) -> Result:
+        """Give bytes their name and run `change`; the name stays only where a row needs it."""
+        try:
+            await asyncio.to_thread(_rename, path, self.path_of(digest))
+            return await self._database.write(change)
+        except BaseException:
+            # The bytes may have their name already, and may be wanted by another package.
+            await self._remove(await self._database.read(use_cases.unneeded, [digest]))
+            raise
 
-        Raises:
-            FileNotFoundError: they are not here.
-        """
-        return self.path_of(digest).open("rb")
+    async def _keep_partial(self, upload_id: UploadId, stored: StoredFile, change: Change[Result]) -> Result:
+        named = self._incoming / new_hex()
+        self._arriving.add(named.name)
+        try:
+            async with self._naming:
+                try:
+                    # Its own file stays beside it until the row is there.
+                    await asyncio.to_thread(_link, self.partial.path_of(upload_id), named)
+                except FileNotFoundError:
+                    raise NotFoundError("upload", upload_id) from None
+                result = await self._named(named, stored.digest, change)
+        except OSError as error:
+            raise no_space(error) from None
+        finally:
+            self._discard(named)
+        await self.partial.remove(upload_id)
+        return result
 
-    async def remove(self, digest: str) -> None:
-        """Remove the bytes of a digest; a file that is open stays readable to who opened it."""
-        await asyncio.to_thread(self.path_of(digest).unlink, missing_ok=True)
-
-    async def remove_unneeded(self, unneeded: Unneeded) -> None:
-        """Remove the bytes that nothing refers to any more; `naming` must be held since before that was so.
-
-        The turns of uploads are not waited for: who has one may be waiting for `naming`. He finds his row gone.
-        """
+    async def _remove(self, unneeded: Unneeded) -> None:
         for digest in unneeded.digests:
-            await self.remove(digest)
+            await asyncio.to_thread(self.path_of(digest).unlink, missing_ok=True)
         for upload_id in unneeded.upload_ids:
             await self.partial.remove(upload_id)
 
-    async def remove_orphans(self, needed: Collection[str]) -> int:
-        """Remove, before anything arrives, what a crash left behind; return how many files that were.
-
-        `needed` names what stays: digests, and the ids of uploads.
-        """
-        return await asyncio.to_thread(self._remove_orphans, frozenset(needed))
+    def _discard(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        self._arriving.discard(path.name)
 
     async def _write(self, path: Path, chunks: AsyncIterable[bytes], size_limit: int) -> StoredFile:
         digest = hashlib.sha256()
@@ -133,7 +159,7 @@ class FirmwareFiles:
                     message = f"a package has {size_limit} bytes at the most"
                     raise TooLargeError(message)
                 pending += chunk
-                if len(pending) >= _WRITE_BYTES:
+                if len(pending) >= READ_BYTES:
                     await asyncio.to_thread(_append, file, digest, bytes(pending))
                     pending.clear()
             if size == 0:
@@ -146,11 +172,47 @@ class FirmwareFiles:
                 file.close()
         return StoredFile(digest=digest.hexdigest(), size=size)
 
-    def _remove_orphans(self, needed: frozenset[str]) -> int:
-        orphans = [path for path in self._root.glob("*/*") if path.name not in needed]
-        for path in orphans:
-            path.unlink()
-        return len(orphans)
+
+class _Turn:
+    """The port's UploadTurn on one file."""
+
+    def __init__(
+        self,
+        upload_id: UploadId,
+        asked: asyncio.Event,
+        partial: PartialFiles,
+        keep: Callable[[UploadId, StoredFile, Change[Any]], Coroutine[Any, Any, Any]],
+    ) -> None:
+        self._upload_id = upload_id
+        self._partial = partial
+        self._keep = keep
+        self.asked = asked
+
+    async def size(self) -> int:
+        return await self._partial.size(self._upload_id)
+
+    async def open_at(self, offset: int) -> GrowingFile:
+        return await self._partial.open_at(self._upload_id, offset)
+
+    async def digest(self, size: int) -> str:
+        try:
+            return await self._partial.digest(self._upload_id, size)
+        except FileNotFoundError:
+            raise NotFoundError("upload", self._upload_id) from None
+
+    async def become_package(self, stored: StoredFile, change: Change[Result]) -> Result:
+        result: Result = await self._keep(self._upload_id, stored, change)
+        return result
+
+
+def no_space(error: OSError) -> Exception:
+    """Return the error to raise: a full disk is told as such."""
+    return StoreFullError("no space is left for the package") if error.errno in _NO_SPACE else error
+
+
+def unreadable(error: OSError) -> PackageUnreadableError:
+    """Return what to tell of a file that cannot be read."""
+    return PackageUnreadableError(f"the package's bytes: {error.strerror or error}")
 
 
 def _append(file: BinaryIO, digest: "hashlib._Hash", data: bytes) -> None:
@@ -168,6 +230,11 @@ def _rename(source: Path, target: Path) -> None:
     source.rename(target)
     sync_folder(target.parent)
     sync_folder(target.parent.parent)
+
+
+def _unlink_all(paths: list[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def _link(source: Path, target: Path) -> None:

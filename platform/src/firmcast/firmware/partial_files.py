@@ -1,59 +1,30 @@
-"""The bytes of an unfinished upload are one file named by its id; whoever comes last to write it has it alone.
-
-A connection that broke unnoticed would hold an upload for hours, so a newcomer does not wait for who writes: it asks
-that one to end, and begins when the bytes that had come are safe.
-"""
+"""The bytes of an unfinished upload in a folder are one file named by its id."""
 
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from datetime import datetime
 from io import FileIO
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from firmcast.db.port import Database
+from firmcast.firmware import upload_use_cases as use_cases
+from firmcast.firmware.package_files import READ_BYTES
 from firmcast.ids import UploadId
-
-_READ_BYTES = 1 << 20
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
-class _Turns:
-    """Who writes one upload, and who waits to."""
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.latest: asyncio.Event | None = None
-        self.users = 0
-
-
 class PartialFiles:
     """The unfinished files of one folder. File work happens on other threads than the loop's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: Database) -> None:
         self._folder = folder
+        self._database = database
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._turns: dict[UploadId, _Turns] = {}
-
-    @asynccontextmanager
-    async def turn(self, upload_id: UploadId) -> AsyncIterator[asyncio.Event]:
-        """Have an upload alone; the event is set when somebody else wants it, who waits until this ends."""
-        turns = self._turns.setdefault(upload_id, _Turns())
-        asked = asyncio.Event()
-        former, turns.latest = turns.latest, asked
-        if former is not None:
-            former.set()
-        turns.users += 1
-        try:
-            async with turns.lock:
-                yield asked
-        finally:
-            turns.users -= 1
-            if not turns.users:
-                del self._turns[upload_id]
 
     def path_of(self, upload_id: UploadId) -> Path:
         """Return where the bytes of an upload are, or would be."""
@@ -63,43 +34,45 @@ class PartialFiles:
         """Return how many bytes are there, safe or not; 0 where there is no file."""
         return await finished(_size, self.path_of(upload_id))
 
-    async def open_at(self, upload_id: UploadId, offset: int) -> "PartialFile":
+    async def open_at(self, upload_id: UploadId, offset: int) -> "GrowingFile":
         """Open the file to add to it at `offset`; what is behind was never safe, and goes."""
-        return PartialFile(await finished(_open_at, self.path_of(upload_id), offset), offset)
+        file = await finished(_open_at, self.path_of(upload_id), offset)
+        return GrowingFile(self._database, upload_id, file, offset)
 
-    async def digest(self, upload_id: UploadId) -> str:
-        """Return the SHA-256 of the bytes that are on disk, as hexadecimal digits.
+    async def digest(self, upload_id: UploadId, size: int) -> str:
+        """Return the SHA-256 of the first `size` bytes, as hexadecimal digits; what is behind goes.
 
         Raises:
             FileNotFoundError: there is no file.
         """
-        return await finished(digest_of, self.path_of(upload_id))
+        return await finished(_digest_of, self.path_of(upload_id), size)
 
     async def remove(self, upload_id: UploadId) -> None:
         """Remove the file, if there is one."""
         await finished(self.path_of(upload_id).unlink, missing_ok=True)
 
 
-class PartialFile:
+class GrowingFile:
     """An unfinished file that is being added to."""
 
-    def __init__(self, file: FileIO, size: int) -> None:
+    def __init__(self, database: Database, upload_id: UploadId, file: FileIO, size: int) -> None:
+        self._database = database
+        self._upload_id = upload_id
         self._file = file
         self.size = size
         """Bytes that were written, synced or not."""
 
     async def append(self, data: bytes) -> None:
-        """Add bytes at the end."""
         await finished(_write, self._file, data)
         self.size += len(data)
 
-    async def sync(self) -> int:
-        """Return the number of bytes that no power cut can take away any more: all that were added."""
+    async def count(self, now: datetime) -> int:
         await finished(_sync, self._file)
-        return self.size
+        safe = self.size
+        await self._database.write(use_cases.move, self._upload_id, safe, now)
+        return safe
 
     async def close(self) -> None:
-        """Close the file."""
         await finished(self._file.close)
 
 
@@ -116,11 +89,11 @@ async def finished(
         raise
 
 
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes as hexadecimal digits."""
+def _digest_of(path: Path, size: int) -> str:
+    os.truncate(path, size)
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_READ_BYTES):
+        while chunk := file.read(READ_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
 

@@ -5,7 +5,15 @@ from datetime import datetime
 from firmcast.db.port import Transaction
 from firmcast.errors import ConflictError, InvalidValueError, NotFoundError
 from firmcast.firmware import store, use_cases
-from firmcast.firmware.model import FirmwarePackage, PackageMetadata, Promise, StoredFile, Upload, UploadLimits
+from firmcast.firmware.model import (
+    FirmwarePackage,
+    PackageMetadata,
+    Promise,
+    StoredFile,
+    Unneeded,
+    Upload,
+    UploadLimits,
+)
 from firmcast.firmware.use_cases import VerificationKey
 from firmcast.ids import ApplicationId, UploadId, new_hex
 
@@ -106,19 +114,20 @@ async def package_of(tx: Transaction, upload: Upload) -> FirmwarePackage:
     return await use_cases.find(tx, upload.package_id)
 
 
-async def delete(tx: Transaction, upload_id: UploadId) -> None:
-    """End an upload; what it may have become stays.
+async def delete(tx: Transaction, upload_id: UploadId) -> Unneeded:
+    """End an upload and return its bytes as unneeded; what it may have become stays.
 
     Raises:
         NotFoundError: there is none.
     """
     await find(tx, upload_id)
-    await store.delete_upload(tx, upload_id)
+    return await forget(tx, upload_id)
 
 
-async def forget(tx: Transaction, upload_id: UploadId) -> None:
-    """End an upload, if it is still there."""
+async def forget(tx: Transaction, upload_id: UploadId) -> Unneeded:
+    """End an upload, if it is still there, and return its bytes as unneeded."""
     await store.delete_upload(tx, upload_id)
+    return Unneeded(upload_ids=(upload_id,))
 
 
 async def abandoned(tx: Transaction, touched_before: datetime, limit: int) -> list[UploadId]:
@@ -126,10 +135,9 @@ async def abandoned(tx: Transaction, touched_before: datetime, limit: int) -> li
     return await store.abandoned_uploads(tx, touched_before, limit)
 
 
-async def delete_if_abandoned(tx: Transaction, upload_id: UploadId, touched_before: datetime) -> bool:
-    """End an upload unless it was touched since; tell whether it is gone."""
+async def delete_if_abandoned(tx: Transaction, upload_id: UploadId, touched_before: datetime) -> Unneeded:
+    """End an upload unless it was touched since, and return its bytes as unneeded if it is gone."""
     upload = await store.find_upload(tx, upload_id)
     if upload is not None and upload.touched_at >= touched_before:
-        return False
-    await store.delete_upload(tx, upload_id)
-    return True
+        return Unneeded()
+    return await forget(tx, upload_id)

@@ -1,13 +1,12 @@
 """A package that comes in pieces: each begins where the safe bytes end, and what came of a broken one is kept.
 
 Bytes are synced every few megabytes and at the end of each piece, and only then counted in the row; so a crash or a
-power cut costs the sender those few megabytes, and nothing is ever counted that is not there. The file of an upload
-is touched only by who has its turn (see `partial_files.py`).
+power cut costs the sender those few megabytes, and nothing is ever counted that is not there. The bytes of an upload
+are touched only by who has its turn (see `turns.py`).
 """
 
 import asyncio
 import contextlib
-import errno
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 
@@ -15,12 +14,20 @@ import structlog
 
 from firmcast.clock import Clock
 from firmcast.db.port import Database, Transaction
-from firmcast.errors import ConflictError, InvalidValueError, NotFoundError, StoreError, StoreFullError
+from firmcast.errors import InvalidValueError, NotFoundError, StoreError
 from firmcast.firmware import upload_use_cases as use_cases
-from firmcast.firmware.files import FirmwareFiles
-from firmcast.firmware.model import FirmwarePackage, PackageMetadata, Promise, StoredFile, Upload, UploadLimits
-from firmcast.firmware.partial_files import PartialFile
-from firmcast.firmware.use_cases import VerificationKey, unneeded
+from firmcast.firmware.files import no_space
+from firmcast.firmware.model import (
+    FirmwarePackage,
+    PackageMetadata,
+    Promise,
+    StoredFile,
+    Unneeded,
+    Upload,
+    UploadLimits,
+)
+from firmcast.firmware.package_files import OffsetError, PackageFiles, PartialFile, UploadTurn
+from firmcast.firmware.use_cases import VerificationKey
 from firmcast.ids import ApplicationId, UploadId
 
 _WRITE_BYTES = 1 << 20
@@ -35,14 +42,6 @@ Note = Callable[[Transaction, Upload], Awaitable[None]]
 NotePackage = Callable[[Transaction, FirmwarePackage], Awaitable[None]]
 
 
-class OffsetError(ConflictError):
-    """A piece does not begin where the safe bytes end; `offset` says where that is."""
-
-    def __init__(self, offset: int, reason: str) -> None:
-        super().__init__(reason)
-        self.offset = offset
-
-
 class Uploads:
     """Every upload in pieces."""
 
@@ -51,7 +50,7 @@ class Uploads:
         *,
         database: Database,
         clock: Clock,
-        files: FirmwareFiles,
+        files: PackageFiles,
         limits: UploadLimits,
         verification_key: VerificationKey,
     ) -> None:
@@ -91,18 +90,18 @@ class Uploads:
             InvalidValueError: there are more bytes than were announced; those that were stay.
             StoreFullError: no space is left.
         """
-        async with self._files.partial.turn(upload_id) as asked:
-            upload = await self._healed(await self._database.read(use_cases.find, upload_id))
+        async with self._files.turn(upload_id) as turn:
+            upload = await self._healed(turn, await self._database.read(use_cases.find, upload_id))
             if upload.package_id is not None or offset != upload.received:
                 raise OffsetError(upload.received, f"the next byte is that at {upload.received}")
             try:
-                file = await self._files.partial.open_at(upload_id, offset)
+                file = await turn.open_at(offset)
                 try:
-                    await self._write(upload, file, chunks, asked)
+                    await self._write(upload, file, chunks, turn.asked)
                 finally:
                     await file.close()
             except OSError as error:
-                raise _no_space(error) from None
+                raise no_space(error) from None
             return await self._database.read(use_cases.find, upload_id)
 
     async def complete(self, upload_id: UploadId, note: NotePackage) -> FirmwarePackage:
@@ -116,17 +115,16 @@ class Uploads:
             InvalidValueError: the bytes, or their signature, are not what was promised.
             ConflictError: the application's key signs no packages.
         """
-        async with self._files.partial.turn(upload_id):
-            upload = await self._healed(await self._database.read(use_cases.find, upload_id))
+        async with self._files.turn(upload_id) as turn:
+            upload = await self._healed(turn, await self._database.read(use_cases.find, upload_id))
             if upload.package_id is not None:
                 return await self._database.read(use_cases.package_of, upload)
             if upload.received < upload.size:
                 raise OffsetError(upload.received, f"{upload.size - upload.received} bytes are missing")
             try:
-                return await self._become_package(upload, note)
+                return await self._become_package(turn, upload, note)
             except (InvalidValueError, NotFoundError):
-                await self._database.write(use_cases.forget, upload_id)
-                await self._files.partial.remove(upload_id)
+                await self._files.release(lambda tx: use_cases.forget(tx, upload_id))
                 raise
 
     async def delete(self, upload_id: UploadId, note: Note) -> None:
@@ -136,18 +134,17 @@ class Uploads:
             NotFoundError: there is none.
         """
 
-        async def change(tx: Transaction) -> None:
+        async def change(tx: Transaction) -> Unneeded:
             upload = await use_cases.find(tx, upload_id)
-            await use_cases.delete(tx, upload_id)
+            unneeded = await use_cases.delete(tx, upload_id)
             await note(tx, upload)
+            return unneeded
 
-        async with self._files.partial.turn(upload_id):
-            await self._database.write(change)
-            await self._files.partial.remove(upload_id)
+        async with self._files.turn(upload_id):
+            await self._files.release(change)
 
-    async def _become_package(self, upload: Upload, note: NotePackage) -> FirmwarePackage:
-        digest = await self._files.partial.digest(upload.upload_id)
-        stored = StoredFile(digest=digest, size=upload.size)
+    async def _become_package(self, turn: UploadTurn, upload: Upload, note: NotePackage) -> FirmwarePackage:
+        stored = StoredFile(digest=await turn.digest(upload.size), size=upload.size)
 
         async def change(tx: Transaction) -> FirmwarePackage:
             package = await use_cases.complete(
@@ -156,19 +153,7 @@ class Uploads:
             await note(tx, package)
             return package
 
-        async with self._files.naming:
-            try:
-                await self._files.keep_partial(upload.upload_id, stored)
-                package = await self._database.write(change)
-            except BaseException as error:
-                await self._files.remove_unneeded(await self._database.read(unneeded, [digest]))
-                if isinstance(error, FileNotFoundError):
-                    raise NotFoundError("upload", upload.upload_id) from None
-                if isinstance(error, OSError):
-                    raise _no_space(error) from None
-                raise
-        await self._files.partial.remove(upload.upload_id)
-        return package
+        return await turn.become_package(stored, change)
 
     async def _write(
         self, upload: Upload, file: PartialFile, chunks: AsyncIterator[bytes], asked: asyncio.Event
@@ -186,45 +171,50 @@ class Uploads:
                     if len(pending) >= _WRITE_BYTES:
                         await _flush(file, pending)
                     if file.size - counted >= _SYNC_BYTES:
-                        counted = await self._count(upload.upload_id, file)
+                        counted = await file.count(self._clock.now())
         finally:
             await _flush(file, pending)
-            counted = await self._count(upload.upload_id, file)
+            counted = await file.count(self._clock.now())
         if asked.is_set():
             raise OffsetError(counted, f"somebody else goes on with the upload, at {counted}")
 
-    async def _count(self, upload_id: UploadId, file: PartialFile) -> int:
-        safe = await file.sync()
-        await self._database.write(use_cases.move, upload_id, safe, self._clock.now())
-        return safe
-
-    async def _healed(self, upload: Upload) -> Upload:
-        """Count no more bytes than the file has: a store that was put back may remember others."""
-        if upload.package_id is None and upload.received > await self._files.partial.size(upload.upload_id):
-            there = await self._files.partial.size(upload.upload_id)
+    async def _healed(self, turn: UploadTurn, upload: Upload) -> Upload:
+        """Count no more bytes than there are: a store that was put back may remember others."""
+        if upload.package_id is None and upload.received > (there := await turn.size()):
             await self._database.write(use_cases.move, upload.upload_id, there, self._clock.now())
             return await self._database.read(use_cases.find, upload.upload_id)
         return upload
 
 
-async def remove_abandoned(database: Database, files: FirmwareFiles, now: datetime, life: timedelta) -> int:
+async def remove_abandoned(database: Database, files: PackageFiles, now: datetime, life: timedelta) -> int:
     """Remove the uploads that nobody has touched for `life`; return how many those were."""
     removed = 0
     while True:
         found = await database.read(use_cases.abandoned, now - life, _SWEPT_AT_ONCE)
         for upload_id in found:
-            async with files.partial.turn(upload_id):
-                if await database.write(use_cases.delete_if_abandoned, upload_id, now - life):
-                    await files.partial.remove(upload_id)
-                    removed += 1
+            removed += await _remove_if_abandoned(files, upload_id, now - life)
         if len(found) < _SWEPT_AT_ONCE:
             return removed
 
 
-class UploadSweeper:
-    """Removes abandoned uploads from time to time."""
+async def _remove_if_abandoned(files: PackageFiles, upload_id: UploadId, touched_before: datetime) -> bool:
+    """Remove an upload unless it was touched since; tell whether it is gone."""
+    unneeded = Unneeded()
 
-    def __init__(self, *, database: Database, clock: Clock, files: FirmwareFiles, life: timedelta) -> None:
+    async def change(tx: Transaction) -> Unneeded:
+        nonlocal unneeded
+        unneeded = await use_cases.delete_if_abandoned(tx, upload_id, touched_before)
+        return unneeded
+
+    async with files.turn(upload_id):
+        await files.release(change)
+    return bool(unneeded.upload_ids)
+
+
+class UploadSweeper:
+    """Removes abandoned uploads, and files that nothing refers to, from time to time."""
+
+    def __init__(self, *, database: Database, clock: Clock, files: PackageFiles, life: timedelta) -> None:
         self._database = database
         self._clock = clock
         self._files = files
@@ -245,6 +235,7 @@ class UploadSweeper:
         while True:
             try:
                 await remove_abandoned(self._database, self._files, self._clock.now(), self._life)
+                await self._files.remove_orphans()
             except (StoreError, OSError) as error:
                 _log.error("upload.sweep_failed", reason=str(error))
             await asyncio.sleep(min(max(self._life.total_seconds() / 10, 1.0), 3600.0))
@@ -286,7 +277,3 @@ async def _until(asked: asyncio.Event, chunks: AsyncIterator[bytes]) -> AsyncGen
 
 async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
     return await anext(chunks, None)
-
-
-def _no_space(error: OSError) -> Exception:
-    return StoreFullError("no space is left for the package") if error.errno in (errno.ENOSPC, errno.EDQUOT) else error

@@ -193,8 +193,7 @@ async def delete(
 async def forget_application(tx: Transaction, application_id: ApplicationId) -> Unneeded:
     """Delete the packages and the uploads of an application that goes; return what nobody needs any more.
 
-    Whoever calls it makes sure that no open task needs a package, holds `FirmwareFiles.naming` meanwhile, and then
-    calls `FirmwareFiles.remove_unneeded`.
+    Whoever calls it makes sure that no open task needs a package, and calls it within `PackageFiles.release`.
     """
     digests = await store.delete_of_application(tx, application_id)
     upload_ids = await store.delete_uploads_of_application(tx, application_id)

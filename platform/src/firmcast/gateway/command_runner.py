@@ -8,10 +8,10 @@ import structlog
 from firmcast.coap.events import Peer
 from firmcast.devices.model import CommandKind, DeviceCommand
 from firmcast.errors import StoreError
+from firmcast.firmware.package_files import PackageUnreadableError
 from firmcast.gateway import commands
 from firmcast.gateway.addresses import PackageAddresses
 from firmcast.gateway.device_link import DeviceLink, DeviceRefusedError, DeviceSilentError
-from firmcast.gateway.images import PackageUnreadableError
 from firmcast.gateway.transfers import Transfer, Transfers
 from firmcast.ids import DeviceId
 from firmcast.lwm2m.firmware_update import LONGEST_PACKAGE_URI

@@ -17,8 +17,8 @@ from firmcast.coap.options import options
 from firmcast.coap.static_bodies import StaticBody, StaticRequest
 from firmcast.coap.udp import UdpEndpoint
 from firmcast.errors import StoreError
+from firmcast.firmware.package_files import PackageUnreadableError
 from firmcast.gateway.addresses import PACKAGE_PATH
-from firmcast.gateway.images import PackageUnreadableError
 from firmcast.gateway.transfers import Transfer, Transfers
 
 _LARGEST_SZX: Final = 6

@@ -32,7 +32,7 @@ from firmcast.devices import commands, registrations
 from firmcast.devices.commands import BEFORE_ALL, DEVICE_COMMANDS
 from firmcast.devices.model import Registration
 from firmcast.events.log import EventLog
-from firmcast.firmware.files import FirmwareFiles
+from firmcast.firmware.package_files import PackageFiles
 from firmcast.gateway import evidence, registration
 from firmcast.gateway.addresses import PACKAGE_PATH, PackageAddresses, stored_address
 from firmcast.gateway.batches import Answer, Item, record_batch
@@ -70,7 +70,7 @@ class Gateway:
         limits: Limits,
         clock: Clock,
         settings: GatewaySettings,
-        files: FirmwareFiles,
+        files: PackageFiles,
     ) -> None:
         self._udp = udp
         self._database = database
@@ -87,7 +87,7 @@ class Gateway:
 
         self._live = LiveDevices()
         self._intake = ReportIntake(write)
-        images = PackageImages(files.path_of)
+        images = PackageImages(files.open)
         self._transfers = Transfers(database, images, report=self._intake.add, now=now)
         bound_host, port = udp.address[:2]
         addresses = PackageAddresses(public_host=settings.public_host, bound_host=bound_host, port=port)
@@ -118,7 +118,7 @@ class Gateway:
         limits: Limits,
         clock: Clock,
         settings: GatewaySettings,
-        files: FirmwareFiles,
+        files: PackageFiles,
         random: random_module.Random | None = None,
     ) -> "Gateway":
         """Open the socket and go on from the store; packages are read from `files`.

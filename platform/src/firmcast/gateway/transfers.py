@@ -67,8 +67,11 @@ class Transfers:
         return transfer
 
     async def check_bytes(self, transfer: Transfer) -> None:
-        """Find out whether the package can be read from end to end. Raises PackageUnreadableError."""
-        await self._images.check(transfer.target.digest, transfer.target.size)
+        """Find out whether the package can be read from end to end, and go on with what was read.
+
+        Raises PackageUnreadableError, and StoreError while the store that keeps the bytes cannot be read.
+        """
+        transfer.body = await self._images.check(transfer.target.digest, transfer.target.size)
 
     def progress(self, device_upgrade_id: DeviceUpgradeId) -> tuple[int, int] | None:
         """Return how many bytes of how many have gone to the device; None where no transfer of it is known."""

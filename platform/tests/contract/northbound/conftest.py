@@ -257,7 +257,7 @@ async def world(database: Database, tmp_path: Path, rest_settings: RestSettings)
     clock = SetClock()
     settings = rest_settings
     sealer = Sealer(hashlib.sha256(b"a key for tests").digest())
-    files = FirmwareFiles(tmp_path / "firmware")
+    files = FirmwareFiles(tmp_path / "firmware", database)
     log = EventLog(encode=lambda _event: b"{}")
     limits = limits_of(UpgradeSettings())
 

@@ -30,8 +30,8 @@ async def anybody(_request, _scope):
 
 
 @pytest.fixture
-def files(tmp_path):
-    return FirmwareFiles(tmp_path / "firmware")
+def files(tmp_path, database):
+    return FirmwareFiles(tmp_path / "firmware", database)
 
 
 @pytest.fixture

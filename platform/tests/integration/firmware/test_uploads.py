@@ -70,7 +70,7 @@ def test_counted_bytes_are_those_that_were_sent(steps):
 async def _upload_by_steps(folder, steps):
     """Follow the offset in a model of one number, through cuts, restarts and wrong offsets."""
     database = await SqliteDatabase.open(folder / "store" / "firmcast.db", NOW)
-    files = FirmwareFiles(folder / "firmware")
+    files = FirmwareFiles(folder / "firmware", database)
     uploads = uploads_of(database, files)
     upload_id = (await uploads.begin(APPLICATION, METADATA, Promise(), len(CONTENT), note)).upload_id
     there = 0
@@ -95,8 +95,8 @@ async def _upload_by_steps(folder, steps):
                 # What a killed process wrote and did not count.
                 with path.open("ab") as file:
                     file.write(details[0])
-            files = FirmwareFiles(folder / "firmware")
-            await files.remove_orphans(await database.read(use_cases.needed_files))
+            files = FirmwareFiles(folder / "firmware", database)
+            await files.remove_orphans()
             uploads = uploads_of(database, files)
         elif path.exists() and details[0] < there:
             with path.open("r+b") as file:
@@ -114,7 +114,7 @@ async def _upload_by_steps(folder, steps):
 
 
 async def test_the_sweeper_removes_what_is_abandoned_when_it_starts(database, tmp_path):
-    files = FirmwareFiles(tmp_path / "firmware")
+    files = FirmwareFiles(tmp_path / "firmware", database)
     uploads = uploads_of(database, files)
     upload = await uploads.begin(APPLICATION, METADATA, Promise(), 10, note)
     await uploads.append(upload.upload_id, 0, sent(b"abc"))
@@ -129,7 +129,7 @@ async def test_the_sweeper_removes_what_is_abandoned_when_it_starts(database, tm
 
 
 async def test_a_cancelled_piece_is_counted(database, tmp_path):
-    files = FirmwareFiles(tmp_path / "firmware")
+    files = FirmwareFiles(tmp_path / "firmware", database)
     uploads = uploads_of(database, files)
     upload = await uploads.begin(APPLICATION, METADATA, Promise(), 10, note)
     came = asyncio.Event()
@@ -149,15 +149,14 @@ async def test_a_cancelled_piece_is_counted(database, tmp_path):
 
 
 async def test_an_upload_that_is_forgotten_while_it_is_written_makes_no_package(database, tmp_path):
-    files = FirmwareFiles(tmp_path / "firmware")
+    files = FirmwareFiles(tmp_path / "firmware", database)
     uploads = uploads_of(database, files)
     upload = await uploads.begin(APPLICATION, METADATA, Promise(), 3, note)
     await uploads.append(upload.upload_id, 0, sent(b"abc"))
-    async with files.naming:
-        completing = asyncio.create_task(uploads.complete(upload.upload_id, note))
-        await asyncio.sleep(0)
-        unneeded = await database.write(use_cases.forget_application, APPLICATION)
-        await files.remove_unneeded(unneeded)
+    forgetting = asyncio.create_task(files.release(lambda tx: use_cases.forget_application(tx, APPLICATION)))
+    await asyncio.sleep(0)
+    completing = asyncio.create_task(uploads.complete(upload.upload_id, note))
+    await forgetting
     with pytest.raises(NotFoundError):
         await completing
     assert [path for path in (tmp_path / "firmware").rglob("*") if path.is_file()] == []

@@ -380,7 +380,7 @@ class World:
 
     def __init__(self, database, tmp_path, settings) -> None:
         self.database = database
-        self.files = FirmwareFiles(tmp_path / "firmware")
+        self.files = FirmwareFiles(tmp_path / "firmware", database)
         self.settings = settings
         self.clock = SystemClock()
         self.log = EventLog(encode=lambda _event: b"{}", projections=[self._note])
@@ -451,9 +451,12 @@ class World:
         async def chunks():
             yield content
 
-        stored = await self.files.store_stream(chunks(), 1 << 26)
+        incoming = await self.files.receive(chunks(), 1 << 26)
         metadata = PackageMetadata(name="package", version=version, device_type="", model="", manufacturer_name="")
-        return await self.database.write(firmware.record, self.application_id, metadata, stored, self.clock.now())
+        return await self.files.keep(
+            incoming,
+            lambda tx: firmware.record(tx, self.application_id, metadata, incoming.stored, self.clock.now()),
+        )
 
     async def upgrade(self, package, *known):
         """Create a task for devices."""

@@ -9,7 +9,8 @@ from aiocoap.numbers.codes import Code
 from firmcast.coap.block import Block
 from firmcast.devices import commands
 from firmcast.errors import StoreFullError
-from firmcast.gateway.images import PackageImages, PackageUnreadableError
+from firmcast.firmware.package_files import PackageUnreadableError, open_checked
+from firmcast.gateway.images import PackageImages
 from firmcast.gateway.live_devices import observation_token
 from firmcast.ids import RegistrationId
 from firmcast.lwm2m.paths import FIRMWARE_STATE
@@ -175,10 +176,20 @@ async def test_a_full_store_turns_devices_away_for_now_and_keeps_what_they_told(
     assert await world.until_told(known, "1") == ["1"]
 
 
+def opening(folder):
+    async def open_package(digest, size):
+        try:
+            return open_checked(folder / digest, digest, size)
+        except OSError as error:
+            raise PackageUnreadableError from error
+
+    return open_package
+
+
 async def test_an_image_is_read_in_place_and_shared(tmp_path) -> None:
     digest = hashlib.sha256(PACKAGE).hexdigest()
     (tmp_path / digest).write_bytes(PACKAGE)
-    images = PackageImages(lambda wanted: tmp_path / wanted, open_limit=1)
+    images = PackageImages(opening(tmp_path), open_limit=1)
     body = await images.body(digest, len(PACKAGE))
     assert await images.body(digest, len(PACKAGE)) is body
     (tmp_path / digest).unlink()
@@ -191,7 +202,7 @@ async def test_an_image_is_read_in_place_and_shared(tmp_path) -> None:
 async def test_an_image_of_another_size_is_not_sent(tmp_path, size) -> None:
     digest = hashlib.sha256(PACKAGE).hexdigest()
     (tmp_path / digest).write_bytes(PACKAGE)
-    images = PackageImages(lambda wanted: tmp_path / wanted)
+    images = PackageImages(opening(tmp_path))
     with pytest.raises(PackageUnreadableError):
         await images.body(digest, size)
     with pytest.raises(PackageUnreadableError):

@@ -207,7 +207,7 @@ async def test_a_block_out_of_turn_is_served_and_one_beyond_the_end_is_not(world
 
 async def test_a_package_whose_bytes_are_gone_fails_its_upgrade(world, known, device) -> None:
     package = await world.add_package(PACKAGE)
-    await world.files.remove(package.digest)
+    world.files.path_of(package.digest).unlink()
     await device.register()
     task = await world.upgrade(package, known)
     assert await ended(world, known) == ["failed"]

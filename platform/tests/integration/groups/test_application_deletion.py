@@ -19,7 +19,8 @@ async def test_groups_and_devices_go_with_their_application(database, make_devic
     theirs = await make_devices(1, spared, "theirs")
     group = await database.write(groups.create, doomed, "north", now, device_ids=ids[:1000])
     kept = await database.write(groups.create, spared, "north", now, device_ids=theirs)
-    await ApplicationDeletion(database, FirmwareFiles(tmp_path / "firmware")).delete(doomed, administrator("me"), now)
+    files = FirmwareFiles(tmp_path / "firmware", database)
+    await ApplicationDeletion(database, files).delete(doomed, administrator("me"), now)
     assert await database.read(devices.listed, doomed, now=now) == ([], 0)
     assert await database.read(store.members, group.group_id, Page()) == []
     assert await database.read(groups.listed, doomed) == ([], 0)

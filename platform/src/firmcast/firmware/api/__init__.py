@@ -6,8 +6,8 @@ from firmcast.firmware import use_cases
 from firmcast.firmware.api.management import management_endpoints
 from firmcast.firmware.api.packages import package_endpoints
 from firmcast.firmware.api.uploads import upload_endpoints
-from firmcast.firmware.files import FirmwareFiles
 from firmcast.firmware.model import UploadLimits
+from firmcast.firmware.package_files import PackageFiles
 from firmcast.firmware.uploads import Uploads
 from firmcast.rest.authentication import Authenticate, AuthoriseAdministrator
 from firmcast.rest.endpoints import Endpoint
@@ -20,7 +20,7 @@ def endpoints(
     clock: Clock,
     authenticate: Authenticate,
     authorise_administrator: AuthoriseAdministrator,
-    files: FirmwareFiles,
+    files: PackageFiles,
     settings: FirmwareSettings,
     is_needed: use_cases.IsNeeded,
     verification_key: use_cases.VerificationKey,

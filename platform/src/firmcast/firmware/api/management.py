@@ -25,8 +25,8 @@ from firmcast.firmware.api.records import (
     UploadQuery,
     shown_package,
 )
-from firmcast.firmware.files import FirmwareFiles, TooLargeError
 from firmcast.firmware.model import FirmwarePackage, PackageFilter, PackageMetadata, Promise, Unneeded
+from firmcast.firmware.package_files import PackageFiles, TooLargeError
 from firmcast.ids import ApplicationId, PackageId
 from firmcast.rest.answers import no_content, plain_answer
 from firmcast.rest.authentication import AuthoriseAdministrator, Scope
@@ -46,7 +46,7 @@ def management_endpoints(
     database: Database,
     clock: Clock,
     authorise_administrator: AuthoriseAdministrator,
-    files: FirmwareFiles,
+    files: PackageFiles,
     size_limit: int,
     is_needed: use_cases.IsNeeded,
     verification_key: use_cases.VerificationKey,
@@ -125,7 +125,7 @@ class _TakingCalls:
         database: Database,
         clock: Clock,
         authorise_administrator: AuthoriseAdministrator,
-        files: FirmwareFiles,
+        files: PackageFiles,
         size_limit: int,
         verification_key: use_cases.VerificationKey,
     ) -> None:
@@ -163,14 +163,7 @@ class _TakingCalls:
             await audit.record(tx, actor, "firmware.upload", package.package_id, self._clock.now(), details)
             return package
 
-        async with self._files.naming:
-            stored = await self._files.keep(incoming)
-            try:
-                package = await self._database.write(change)
-            except BaseException:
-                # The bytes have their name already, and may be wanted by another package.
-                await self._files.remove_unneeded(await self._database.read(use_cases.unneeded, [stored.digest]))
-                raise
+        package = await self._files.keep(incoming, change)
         return plain_answer(shown_package(package), 201)
 
 
@@ -180,7 +173,7 @@ class _ManagementCalls:
         database: Database,
         clock: Clock,
         authorise_administrator: AuthoriseAdministrator,
-        files: FirmwareFiles,
+        files: PackageFiles,
         is_needed: use_cases.IsNeeded,
     ) -> None:
         self._database = database
@@ -220,8 +213,7 @@ class _ManagementCalls:
             await audit.record(tx, actor, "firmware.delete", package_id, self._clock.now())
             return unneeded
 
-        async with self._files.naming:
-            await self._files.remove_unneeded(await self._database.write(change))
+        await self._files.release(change)
         return no_content()
 
 

@@ -10,8 +10,8 @@ from firmcast.db.page import Page
 from firmcast.db.port import Database, Transaction
 from firmcast.errors import ConflictError, NotFoundError
 from firmcast.firmware import use_cases
-from firmcast.firmware.files import FirmwareFiles
 from firmcast.firmware.model import FirmwarePackage, PackageFilter, Unneeded
+from firmcast.firmware.package_files import PackageFiles
 from firmcast.ids import PackageId
 from firmcast.rest.answers import empty_answer, wire_answer
 from firmcast.rest.authentication import Authenticate
@@ -32,7 +32,7 @@ def package_endpoints(
     database: Database,
     clock: Clock,
     authenticate: Authenticate,
-    files: FirmwareFiles,
+    files: PackageFiles,
     is_needed: use_cases.IsNeeded,
 ) -> list[Endpoint]:
     """Return the calls of applications."""
@@ -79,7 +79,7 @@ class _PackageCalls:
         database: Database,
         clock: Clock,
         authenticate: Authenticate,
-        files: FirmwareFiles,
+        files: PackageFiles,
         is_needed: use_cases.IsNeeded,
     ) -> None:
         self._database = database
@@ -137,8 +137,7 @@ class _PackageCalls:
             return unneeded
 
         try:
-            async with self._files.naming:
-                await self._files.remove_unneeded(await self._database.write(change))
+            await self._files.release(change)
         except NotFoundError as error:
             raise ApiError(wire.PACKAGE_NOT_FOUND, str(error)) from None
         except ConflictError as error:

@@ -26,7 +26,8 @@ from firmcast.firmware.api.records import (
     shown_package,
 )
 from firmcast.firmware.model import FirmwarePackage, Upload
-from firmcast.firmware.uploads import OffsetError, Uploads
+from firmcast.firmware.package_files import OffsetError
+from firmcast.firmware.uploads import Uploads
 from firmcast.ids import ApplicationId, UploadId
 from firmcast.rest.answers import no_content, plain_answer
 from firmcast.rest.authentication import AuthoriseAdministrator, Scope
