@@ -131,6 +131,9 @@ class FirmwareSettings(_Part):
     partial_limit: int = Field(
         default=1 << 30, ge=1, description="bytes that the uploads in pieces may announce together"
     )
+    cache_limit: int = Field(
+        default=4 << 30, ge=0, description="bytes of packages that a node of PostgreSQL keeps on its disk to serve them"
+    )
     upload_life: PositiveDuration = Field(
         default=timedelta(hours=24), description="an upload in pieces that nobody adds to for this long is removed"
     )

@@ -1,4 +1,4 @@
-"""The two stores have the same tables, columns and indexes, step by step."""
+"""The two stores have the same tables, columns and indexes, step by step, but for those named here with a reason."""
 
 import re
 import sqlite3
@@ -14,8 +14,16 @@ from firmcast.db.postgres_migrate import migrate as migrate_postgres
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KINDS = {"INTEGER": "bigint", "TEXT": "text", "BLOB": "bytea"}
-ONLY_POSTGRES = {"node", "lease", "announcement"}
-"""Where there is one process only, there is nobody to share work with."""
+_ONE_PROCESS = "where there is one process only, there is nobody to share work with"
+_FILES = "beside the embedded store the bytes of packages are files"
+ONLY_POSTGRES = {
+    "node": _ONE_PROCESS,
+    "lease": _ONE_PROCESS,
+    "announcement": _ONE_PROCESS,
+    "firmware_content": _FILES,
+    "firmware_chunk": _FILES,
+}
+"""Tables that SQLite lacks, and why."""
 INDEX = re.compile(r"CREATE (UNIQUE )?INDEX (\w+) ON (?:public\.)?(\w+)(?: USING btree)? (.*)")
 
 
@@ -64,6 +72,14 @@ async def test_each_step_leaves_both_stores_alike(
         theirs = await postgres.fetch("SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'")
         assert named_indexes([row[0] for row in theirs]) == named_indexes([row[0] for row in ours])
     await postgres.close()
+
+
+async def test_what_only_postgres_has_is_there(new_postgres_database: Callable[[], Awaitable[str]]) -> None:
+    postgres = await asyncpg.connect(await new_postgres_database())
+    await migrate_postgres(postgres, migrations_of("postgres"), NOW)
+    tables = await postgres.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    await postgres.close()
+    assert set(ONLY_POSTGRES) <= {row[0] for row in tables}
 
 
 def test_both_stores_have_the_same_steps() -> None:

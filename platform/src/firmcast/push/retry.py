@@ -133,16 +133,7 @@ class Dead:
     """Why the last attempt did not deliver."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blocked:
-    """The delivery is given up, and its lane stands still until somebody acts."""
-
-    reason: DeadReason
-    failure: FailureReason
-    """Why the last attempt did not deliver."""
-
-
-Verdict = Delivered | RetryAt | Dead | Blocked
+Verdict = Delivered | RetryAt | Dead
 
 _DELIVERED = Delivered()
 

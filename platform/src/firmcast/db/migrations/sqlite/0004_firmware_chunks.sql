@@ -1,0 +1,1 @@
+-- The bytes of packages stay in files beside this store; on PostgreSQL they are rows (see ADR 24).
