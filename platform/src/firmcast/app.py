@@ -29,7 +29,7 @@ from firmcast.firmware.uploads import UploadSweeper
 from firmcast.gateway.server import Gateway
 from firmcast.http_api import HttpParts, endpoints
 from firmcast.private_files import read_or_create
-from firmcast.push.configuration import destination_rules, sender_limits
+from firmcast.push.configuration import destination_rules, proxy_of, sender_limits
 from firmcast.push.destination import parse_callback_url
 from firmcast.push.dispatcher import Dispatcher
 from firmcast.push.envelope import encode_event
@@ -148,7 +148,9 @@ class Platform:
 
     async def _start_push(self, database: Database, sealer: Sealer) -> None:
         push = self.settings.push
-        sender = self._sender = HttpSender(rules=destination_rules(push), limits=sender_limits(push))
+        sender = self._sender = HttpSender(
+            rules=destination_rules(push), limits=sender_limits(push), proxy=proxy_of(push)
+        )
         dispatcher = Dispatcher(database=database, sender=sender, clock=self.clock, settings=push, sealer=sealer)
         await dispatcher.start()
         self._parts.push_async_callback(dispatcher.stop, _DRAIN_SECONDS)

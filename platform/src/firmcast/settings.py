@@ -116,6 +116,12 @@ class PushSettings(_Part):
         default=("64:ff9b::/96",),
         description="where your translator makes IPv4 addresses of IPv6 ones; judged by the address inside",
     )
+    proxy_url: SecretStr | None = Field(
+        default=None, description="http://user:password@host:port; callbacks are reached through its tunnels"
+    )
+    proxy_bypass: tuple[str, ...] = Field(
+        default=(), description="hosts, .domains and CIDR networks that are dialled without the proxy"
+    )
     http2: bool = Field(default=True, description="offer HTTP/2 to callbacks over TLS")
     window: int = Field(default=10_000, ge=100, description="undelivered rows of one subscription held in memory")
     probe_interval: Duration = Field(

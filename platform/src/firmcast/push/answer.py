@@ -11,7 +11,7 @@ class FailureKind(Enum):
     """Why an attempt ended without an HTTP status."""
 
     BLOCKED = "blocked"
-    """The destination rules forbid every address that the host has."""
+    """The destination rules forbid every address that the host has, or the operator's proxy forbids the host."""
 
     UNRESOLVED = "unresolved"
     """The host name has no address, or the resolver did not say."""
@@ -34,6 +34,9 @@ class FailureKind(Enum):
     PROTOCOL = "protocol"
     """What came back is not HTTP."""
 
+    PROXY = "proxy"
+    """The operator's proxy cannot be reached or does not know us: it says nothing of the receiver."""
+
     LOCAL = "local"
     """Our own fault (no file descriptor, no memory, shutting down): it says nothing of the receiver."""
 
@@ -53,7 +56,7 @@ class Answer:
     """The first bytes of the answer's body, at most SNIPPET_BYTES."""
 
     address: str | None = None
-    """The IP address dialled, when there was a connection."""
+    """The IP address dialled, when there was a connection; the proxy's where one is used."""
 
     duration: float
     """Seconds from the start of the attempt to its end."""

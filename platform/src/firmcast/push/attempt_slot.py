@@ -14,8 +14,10 @@ from typing import Any
 
 import pycurl
 
+from firmcast.errors import InvalidValueError
 from firmcast.push.answer import SNIPPET_BYTES, Answer, FailureKind
-from firmcast.push.destination import DestinationRules
+from firmcast.push.destination import DestinationRules, parse_callback_url
+from firmcast.push.proxy import Proxy
 from firmcast.push.trust import Trust
 
 ANSWER_BYTES = 8192
@@ -24,10 +26,12 @@ ANSWER_BYTES = 8192
 _HTTP2_STREAM = 92
 """CURLE_HTTP2_STREAM, which pycurl does not name: the server gave up one request of a connection."""
 
+_SUPPRESS_CONNECT_HEADERS = 265
+"""CURLOPT_SUPPRESS_CONNECT_HEADERS, which pycurl does not name either: the head of an answer is the receiver's."""
+
 _FAILURE_KINDS: Mapping[int, FailureKind] = MappingProxyType(
     {
         pycurl.E_COULDNT_RESOLVE_HOST: FailureKind.UNRESOLVED,
-        pycurl.E_COULDNT_RESOLVE_PROXY: FailureKind.UNRESOLVED,
         pycurl.E_COULDNT_CONNECT: FailureKind.CONNECT,
         pycurl.E_SSL_CONNECT_ERROR: FailureKind.TLS,
         pycurl.E_PEER_FAILED_VERIFICATION: FailureKind.TLS,
@@ -72,6 +76,7 @@ class SlotSettings:
     connect_timeout: timedelta
     idle_connection: timedelta
     http2: bool
+    proxy: Proxy | None = None
 
 
 class _HandedOver:
@@ -97,8 +102,11 @@ class AttemptSlot:
         "_body",
         "_body_size",
         "_dialled",
+        "_forbidden",
         "_head",
         "_local_fault",
+        "_proxied",
+        "_proxy",
         "_rules",
         "_url",
         "handle",
@@ -113,6 +121,9 @@ class AttemptSlot:
         """
         self.trust = trust
         self._rules = settings.rules
+        self._proxy = settings.proxy
+        self._proxied = False
+        self._forbidden = False
         self._url = ""
         self._head = BytesIO()
         self._body: list[bytes] = []
@@ -142,6 +153,8 @@ class AttemptSlot:
         handle = self.handle
         if url != self._url:
             handle.setopt(pycurl.URL, url)
+            if self._proxy is not None:
+                self._choose_route(url, self._proxy)
             self._url = url
         handle.setopt(pycurl.HTTPHEADER, headers)
         handle.setopt(pycurl.POSTFIELDS, body)
@@ -188,6 +201,8 @@ class AttemptSlot:
         return self._body_size > 0 or head.endswith(b"\r\n\r\n") or (code == 0 and b"\r\n\r\n" in head)
 
     def _failure(self, code: int) -> FailureKind:
+        if self._proxied and (failure := self._proxys_failure(code)) is not None:
+            return failure
         if code == pycurl.E_OPERATION_TIMEDOUT:
             if self.handle.getinfo(pycurl.REQUEST_SIZE) > 0:
                 return FailureKind.TIMEOUT
@@ -200,7 +215,37 @@ class AttemptSlot:
                 return FailureKind.BLOCKED
         return _FAILURE_KINDS.get(code, FailureKind.PROTOCOL)
 
+    def _proxys_failure(self, code: int) -> FailureKind | None:
+        """Say what came of the tunnel; None when it is there, or when what went wrong is told by `code` alone."""
+        if self._forbidden or self._local_fault:
+            return None
+        answered = self.handle.getinfo(pycurl.HTTP_CONNECTCODE)
+        if answered == 407:
+            return FailureKind.PROXY
+        if answered == 403:
+            return FailureKind.BLOCKED
+        if answered >= 300:
+            return FailureKind.CONNECT  # 502, 503, 504: it did not reach the receiver
+        if code == pycurl.E_COULDNT_RESOLVE_PROXY:
+            return FailureKind.PROXY
+        if code in {pycurl.E_COULDNT_CONNECT, pycurl.E_OPERATION_TIMEDOUT} and not answered:
+            connected = self.handle.getinfo(pycurl.CONNECT_TIME) > 0
+            return FailureKind.CONNECT_TIMEOUT if connected else FailureKind.PROXY
+        return None
+
     # ------------------------------------------------------------------ preparation
+
+    def _choose_route(self, url: str, proxy: Proxy) -> None:
+        """Go through the proxy or not. What it is asked for is judged before, as far as the URL tells."""
+        try:
+            target = parse_callback_url(url, port_required=False)
+            self._proxied = proxy.carries(target.host)
+            self._forbidden = False
+            if self._proxied:
+                self._rules.check_for_proxy(target)
+        except InvalidValueError:
+            self._proxied = self._forbidden = True
+        self.handle.setopt(pycurl.PROXY, proxy.address if self._proxied else "")
 
     def _set_manners(self, settings: SlotSettings) -> None:
         handle = self.handle
@@ -209,6 +254,14 @@ class AttemptSlot:
         handle.setopt(pycurl.POST, 1)
         handle.setopt(pycurl.FOLLOWLOCATION, 0)
         handle.setopt(pycurl.PROXY, "")  # not even one that the environment names
+        handle.setopt(pycurl.NOPROXY, "")
+        if settings.proxy is not None:
+            handle.setopt(pycurl.HTTPPROXYTUNNEL, 1)
+            handle.setopt(_SUPPRESS_CONNECT_HEADERS, 1)
+            handle.setopt(pycurl.USERAGENT, "firmcast")  # what the proxy sees; a push has its own
+            if settings.proxy.user:
+                handle.setopt(pycurl.PROXYUSERNAME, settings.proxy.user.encode())
+                handle.setopt(pycurl.PROXYPASSWORD, settings.proxy.password.encode())
         handle.setopt(pycurl.NOSIGNAL, 1)
         handle.setopt(pycurl.PATH_AS_IS, 1)
         handle.setopt(pycurl.TIMEOUT_MS, _milliseconds(settings.attempt_timeout))
@@ -226,7 +279,7 @@ class AttemptSlot:
     def _open_socket(self, _purpose: int, address: Any) -> Any:
         """Open a socket for the very address that libcurl is about to dial, if it is permitted."""
         family, _, _, target = address
-        if family not in {AF_INET, AF_INET6} or not self._rules.permits(target[0], target[1]):
+        if family not in {AF_INET, AF_INET6} or not self._may_dial(target[0], target[1]):
             self._blocked = True
             return pycurl.SOCKET_BAD
         self._dialled = True
@@ -235,6 +288,11 @@ class AttemptSlot:
         except OSError as error:  # no descriptor is left: that is not the receiver's fault
             self._local_fault = str(error)
             return pycurl.SOCKET_BAD
+
+    def _may_dial(self, address: str, port: int) -> bool:
+        if self._proxied:  # the operator named it, wherever it is
+            return not self._forbidden
+        return self._rules.permits(address, port)
 
     def _take_body(self, data: bytes) -> int:
         """Keep a part of the answer's body; to take fewer bytes than offered ends the attempt."""

@@ -8,6 +8,7 @@ from firmcast.push.breaker import BreakerPolicy
 from firmcast.push.destination import DestinationRules
 from firmcast.push.http_sender import SenderLimits
 from firmcast.push.lanes import LaneLimits
+from firmcast.push.proxy import Proxy, parse_proxy
 from firmcast.push.retry import RetryPolicy
 from firmcast.settings import PushSettings
 
@@ -32,6 +33,21 @@ def destination_rules(settings: PushSettings) -> DestinationRules:
         return DestinationRules(allowed_networks=networks, nat64_networks=translators)
     except ValueError as error:
         message = f"push.nat64_networks: {error}"
+        raise StartError(message) from None
+
+
+def proxy_of(settings: PushSettings) -> Proxy | None:
+    """Return the proxy that callbacks are reached through, None for none.
+
+    Raises:
+        StartError: it is none, or what is reached without it is neither a network nor a host.
+    """
+    if settings.proxy_url is None:
+        return None
+    try:
+        return parse_proxy(settings.proxy_url.get_secret_value(), settings.proxy_bypass)
+    except ValueError as error:
+        message = f"push.proxy_url, push.proxy_bypass: {error}"
         raise StartError(message) from None
 
 

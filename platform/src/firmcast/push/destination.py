@@ -139,6 +139,17 @@ class DestinationRules:
         if address is not None and not self._permits(address):
             raise InvalidValueError("callback_url", f"address {address} is not permitted")
 
+    def check_for_proxy(self, url: CallbackUrl) -> None:
+        """Refuse a callback URL that a proxy must not be asked for, since it looks names up and not we.
+
+        Raises:
+            InvalidValueError: as of `check`, or when the name means the machine of whoever looks it up.
+        """
+        self.check(url)
+        name = url.host.lower().removesuffix(".")
+        if name == "localhost" or name.endswith(".localhost"):
+            raise InvalidValueError("callback_url", f"{name} is the proxy itself")
+
     def _permits(self, address: Address) -> bool:
         if isinstance(address, IPv6Address) and address in _MAPPED:
             return self._permits(IPv4Address(int(address) & 0xFFFFFFFF))  # the kernel dials the IPv4 address

@@ -16,6 +16,7 @@ import pycurl
 from firmcast.push.answer import Answer, FailureKind
 from firmcast.push.attempt_slot import AttemptSlot, SlotSettings
 from firmcast.push.destination import DestinationRules
+from firmcast.push.proxy import Proxy
 from firmcast.push.socket_watch import watch_sockets
 from firmcast.push.trust import Trust
 
@@ -61,8 +62,8 @@ class OutgoingRequest:
 class HttpSender:
     """Sends requests on the running loop; must be made and used there."""
 
-    def __init__(self, *, rules: DestinationRules, limits: SenderLimits) -> None:
-        """Bind to the running loop."""
+    def __init__(self, *, rules: DestinationRules, limits: SenderLimits, proxy: Proxy | None = None) -> None:
+        """Bind to the running loop; without a proxy every callback is dialled directly."""
         self._loop = asyncio.get_running_loop()
         self._settings = SlotSettings(
             rules=rules,
@@ -70,6 +71,7 @@ class HttpSender:
             connect_timeout=limits.connect_timeout,
             idle_connection=limits.idle_connection,
             http2=limits.http2,
+            proxy=proxy,
         )
         self._multi: Any = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, limits.connections)

@@ -39,6 +39,9 @@ class FailureReason(StrEnum):
     TIMEOUT = "timeout"
     CONNECTION_LOST = "connection_lost"
     PROTOCOL = "protocol"
+    PROXY = "proxy"
+    """The operator's proxy, not the receiver; no attempt is spent on it."""
+
     LOCAL = "local"
 
 
@@ -64,6 +67,7 @@ _CALLBACK_WIDE = frozenset(
         FailureReason.CONNECT,
         FailureReason.TLS,
         FailureReason.GONE,
+        FailureReason.PROXY,
     }
 )
 
@@ -147,6 +151,7 @@ _KIND_REASONS: Mapping[FailureKind, FailureReason] = MappingProxyType(
         FailureKind.TIMEOUT: FailureReason.TIMEOUT,
         FailureKind.CONNECTION_LOST: FailureReason.CONNECTION_LOST,
         FailureKind.PROTOCOL: FailureReason.PROTOCOL,
+        FailureKind.PROXY: FailureReason.PROXY,
         FailureKind.LOCAL: FailureReason.LOCAL,
     }
 )
@@ -187,7 +192,7 @@ def decide(
     reason = failure_reason(answer)
     if reason is None:
         return _DELIVERED
-    if reason is FailureReason.LOCAL:
+    if reason in {FailureReason.LOCAL, FailureReason.PROXY}:
         return RetryAt(at=now + policy.local_delay, reason=reason, spends_attempt=False)
     if reason is FailureReason.GONE:
         return Dead(reason=DeadReason.GONE, failure=reason)

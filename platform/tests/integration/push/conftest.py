@@ -27,7 +27,7 @@ from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, SubscriptionI
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 from firmcast.push import api as push_api
 from firmcast.push import use_cases as push
-from firmcast.push.configuration import destination_rules, sender_limits
+from firmcast.push.configuration import destination_rules, proxy_of, sender_limits
 from firmcast.push.destination import DestinationRules, parse_callback_url
 from firmcast.push.dispatcher import Dispatcher
 from firmcast.push.envelope import encode_event
@@ -309,7 +309,8 @@ class World:
         return await self.database.write(self.log.append, new_events)
 
     async def dispatch(self) -> Dispatcher:
-        sender = HttpSender(rules=destination_rules(self.settings), limits=sender_limits(self.settings))
+        settings = self.settings
+        sender = HttpSender(rules=destination_rules(settings), limits=sender_limits(settings), proxy=proxy_of(settings))
         dispatcher = Dispatcher(
             database=self.database,
             sender=sender,

@@ -65,7 +65,7 @@ def test_other_statuses_are_tried_again_on_the_schedule(status: int, reason: Fai
     assert judge(answered(status)) == RetryAt(at=NOW + timedelta(seconds=1), reason=reason)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FailureKind if kind is not FailureKind.LOCAL])
+@pytest.mark.parametrize("kind", [kind for kind in FailureKind if kind not in {FailureKind.LOCAL, FailureKind.PROXY}])
 def test_failures_without_a_status_are_tried_again(kind: FailureKind) -> None:
     verdict = judge(failed(kind), attempt=3)
     assert isinstance(verdict, RetryAt)
@@ -73,9 +73,11 @@ def test_failures_without_a_status_are_tried_again(kind: FailureKind) -> None:
     assert verdict.spends_attempt
 
 
-def test_our_own_fault_spends_no_attempt_whatever_the_age() -> None:
-    verdict = judge(failed(FailureKind.LOCAL), attempt=40, age=timedelta(days=30))
-    assert verdict == RetryAt(at=NOW + timedelta(seconds=1), reason=FailureReason.LOCAL, spends_attempt=False)
+@pytest.mark.parametrize("kind", [FailureKind.LOCAL, FailureKind.PROXY])
+def test_our_own_fault_spends_no_attempt_whatever_the_age(kind: FailureKind) -> None:
+    verdict = judge(failed(kind), attempt=40, age=timedelta(days=30))
+    reason = FailureReason(kind.value)
+    assert verdict == RetryAt(at=NOW + timedelta(seconds=1), reason=reason, spends_attempt=False)
 
 
 def test_410_is_the_end_of_the_delivery() -> None:
