@@ -26,12 +26,12 @@ from firmcast.push.callback_groups import CallbackGroups
 from firmcast.push.callbacks import Callback, all_callbacks, callbacks_of
 from firmcast.push.configuration import breaker_policy, lane_limits, retry_policy
 from firmcast.push.envelope import attempt_headers
-from firmcast.push.group_lanes import LoadRequest
 from firmcast.push.http_sender import HttpSender, OutgoingRequest
 from firmcast.push.lanes import Lanes, Sendable
 from firmcast.push.model import Delivery, Settlement
-from firmcast.push.retry import Dead, Delivered, FailureReason, RetryAt, decide
+from firmcast.push.retry import Blocked, Dead, Delivered, FailureReason, RetryAt, decide
 from firmcast.push.settlement_writer import SettlementWriter
+from firmcast.push.spill import LoadRequest
 from firmcast.push.steady_time import SteadyTime
 from firmcast.sealing import Sealer
 from firmcast.settings import PushSettings
@@ -161,7 +161,7 @@ class Dispatcher:
             self._early += deliveries
             return
         self._hold_back_for_strangers(deliveries)
-        self._lanes.offer_again(deliveries)
+        self._lanes.offer_late(deliveries, self._time.now())
         self._pump_soon()
 
     def _on_subscriptions_changed(self, subscription_ids: Sequence[SubscriptionId]) -> None:
@@ -350,9 +350,11 @@ class Dispatcher:
             self._tell(sendable, answer, verdict)
         self._pump_soon()
 
-    def _tell(self, sendable: Sendable[Delivery], answer: Answer, verdict: RetryAt | Dead) -> None:
+    def _tell(self, sendable: Sendable[Delivery], answer: Answer, verdict: RetryAt | Dead | Blocked) -> None:
         """Log an attempt that failed, in one line; those that delivered stand in the store's log of attempts alone."""
-        if isinstance(verdict, Dead):
+        if isinstance(verdict, Blocked):
+            log, outcome = _log.warning, {"outcome": "blocked", "reason": verdict.reason.value}
+        elif isinstance(verdict, Dead):
             log, outcome = _log.warning, {"outcome": "dead", "reason": verdict.reason.value}
         else:
             log, outcome = _log.info, {"outcome": "again", "at": verdict.at.isoformat(), "reason": verdict.reason.value}

@@ -1,13 +1,14 @@
 """Of one callback group's backlog only a window is in memory: its oldest part, lane by lane; the rest is read later.
 
 While rows are left behind ("spilled"), `cursor` divides them: every undelivered row up to it is in memory, every one
-after it is in the store, save heads that were on their way when the window was cut. New rows are then not queued,
-since they would overtake; reading on from the cursor finds them.
+after it is in the store. New rows are then not queued, since they would overtake; reading on from the cursor finds
+them. The cursor can go back, when rows before it were missed: what is in memory then stays there and is recognised.
+
+Of a blocked lane only the place of its first row is in memory.
 """
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Generic
@@ -16,16 +17,8 @@ from firmcast.ids import DeviceId, EventId
 from firmcast.push.breaker import Breaker, BreakerState
 from firmcast.push.lane import DeliveryT, Lane, LaneState, is_replay
 from firmcast.push.model import GroupId, Trouble
+from firmcast.push.spill import LoadRequest, Spill
 from firmcast.push.timers import Timers
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadRequest:
-    """Undelivered rows wanted of the store: of one group, after an event, oldest first, at most so many."""
-
-    group_id: GroupId
-    after: EventId
-    limit: int
 
 
 class Offered(Enum):
@@ -39,45 +32,19 @@ class Offered(Enum):
     """It is in memory already, or was settled."""
 
 
-class _Spill(Generic[DeliveryT]):
-    """What is remembered of rows left in the store."""
-
-    __slots__ = ("amnesty", "arrivals", "cursor", "overflowed", "request", "settled")
-
-    def __init__(self, cursor: EventId) -> None:
-        self.cursor = cursor
-        self.request: LoadRequest | None = None
-        self.arrivals: list[DeliveryT] = []  # offered while a read is under way
-        self.overflowed = False  # more arrived than `arrivals` may hold
-        self.settled: set[EventId] = set()  # settled while a read is under way: it may still show them
-        self.amnesty = False  # the callback has recovered: older troubles no longer wait for their time
-
-    def begin(self, request: LoadRequest) -> None:
-        self.request = request
-        self.arrivals = []
-        self.overflowed = False
-        self.settled = set()
-
-    def cut_back(self, cursor: EventId) -> None:
-        """Forget a read under way: what it brings begins too late."""
-        self.cursor = min(self.cursor, cursor)
-        self.request = None
-        self.arrivals = []
-        self.settled = set()
-
-
 class GroupLanes(Generic[DeliveryT]):
     """The lanes of one group that are in memory, its breaker, and what it has left in the store."""
 
     __slots__ = (
+        "_blocked",
         "_ready",
         "_ready_replays",
         "_spill",
         "_timers",
         "breaker",
+        "flying",
         "group_id",
         "highest",
-        "in_flight",
         "in_turn",
         "lanes",
         "paused",
@@ -93,13 +60,18 @@ class GroupLanes(Generic[DeliveryT]):
         self.lanes: dict[DeviceId, Lane[DeliveryT]] = {}
         self.highest = EventId(0)  # of all rows ever queued
         self.queued = 0
-        self.in_flight = 0
+        self.flying: set[Lane[DeliveryT]] = set()  # whose heads are on their way
         self.in_turn = False
         self.paused = False
+        self._blocked: dict[DeviceId, EventId] = {}  # lanes that stand still, and where they are read on
         self._ready: deque[Lane[DeliveryT]] = deque()
         self._ready_replays: deque[Lane[DeliveryT]] = deque()  # with a replay at their head: they leave last
-        self._spill: _Spill[DeliveryT] | None = None
+        self._spill: Spill[DeliveryT] | None = None
         self._timers = timers
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.flying)
 
     # ------------------------------------------------------------------ rows in
 
@@ -107,45 +79,33 @@ class GroupLanes(Generic[DeliveryT]):
         """Queue a row newer than all before it, or leave it in the store."""
         spill = self._spill
         if spill is not None:
-            if spill.request is not None and not spill.overflowed:
-                if self.queued + spill.request.limit + len(spill.arrivals) < self.window_rows:
-                    spill.arrivals.append(row)
-                else:
-                    spill.overflowed = True
-                    spill.arrivals = []
+            spill.note_arrival(row, room=self.window_rows - self.queued)
             return Offered.LEFT
         if row.event_id <= self.highest:
             return Offered.KNOWN
         if self.paused or not room or self.queued >= self.window_rows:
-            self._spill = _Spill(self.highest)
+            self._spill = Spill(self.highest)
             return Offered.LEFT
-        self._enqueue(row, now)
-        return Offered.QUEUED
+        return Offered.QUEUED if self._take_in(row, now) else Offered.LEFT
 
-    def offer_again(self, row: DeliveryT) -> Offered:
-        """Queue a row older than others of its lane, as when a dead letter is sent again."""
+    def offer_late(self, row: DeliveryT, now: datetime, *, room: bool) -> Offered:
+        """Queue a row that may be older than others before it, or leave it in the store."""
         lane = self.lanes.get(row.device_id)
         spill = self._spill
         if spill is not None and row.event_id > spill.cursor and (lane is None or lane.highest < row.event_id):
-            spill.cut_back(spill.cursor)  # a read under way may have passed the row by
+            spill.note_late(row, room=self.window_rows - self.queued)
             return Offered.LEFT
-        if self.queued >= self.window_rows or self.paused:
-            self.cut_after(EventId(row.event_id - 1))
+        if self.paused or not room or self.queued >= self.window_rows:
+            self.read_again(EventId(row.event_id - 1))
             return Offered.LEFT
-        if lane is None:
-            self._add_lane(Lane(row))
-        elif not lane.insert(row):
-            return Offered.KNOWN
-        elif lane.head is row:
-            self._make_ready(lane)
-        self.queued += 1
-        self.highest = max(self.highest, row.event_id)
-        return Offered.QUEUED
+        return Offered.QUEUED if self._take_in(row, now) else Offered.KNOWN
 
-    def leave_all(self) -> None:
-        """Begin with everything in the store, as at start-up."""
+    def read_again(self, after: EventId) -> None:
+        """Read again what the store has after an event; rows in memory stay, and are recognised."""
         if self._spill is None:
-            self._spill = _Spill(EventId(0))
+            self._spill = Spill(after)
+        else:
+            self._spill.start_over(after)
 
     def wanted(self, *, limit: int) -> LoadRequest | None:
         """Return the next read that the window has room for, and remember that it is under way."""
@@ -175,25 +135,21 @@ class GroupLanes(Generic[DeliveryT]):
         spill = self._spill
         if spill is None or spill.request is not request:
             return False
-        spill.request = None
         for row in rows:
             spill.cursor = row.event_id
-            if row.event_id in spill.settled:
-                continue
-            lane = self.lanes.get(row.device_id)
-            if lane is None or row.event_id > lane.highest:
-                self._enqueue(row, now, amnesty=spill.amnesty)
-            elif lane.insert(row):  # one sent again, older than the head that was on its way; else it is there
-                self.queued += 1
-                if lane.head is row:
-                    self._let_lead(lane, now, amnesty=spill.amnesty)
-        if len(rows) < request.limit and not spill.overflowed:
+            if row.event_id not in spill.settled:
+                self._take_in(row, now, amnesty=spill.amnesty)
+        is_all = len(rows) < request.limit and not spill.overflowed and spill.back_to is None
+        for row in spill.late.values():
+            if is_all or row.event_id <= spill.cursor:
+                self._take_in(row, now)
+        if is_all:
             self._spill = None
             for row in spill.arrivals:
                 if row.event_id > spill.cursor:
-                    self._enqueue(row, now)
+                    self._take_in(row, now)
             self.highest = max(self.highest, spill.cursor)
-        spill.arrivals = []
+        spill.end()
         return True
 
     # ------------------------------------------------------------------ heads out
@@ -229,14 +185,31 @@ class GroupLanes(Generic[DeliveryT]):
 
     def _depart(self, lane: Lane[DeliveryT]) -> None:
         lane.state = LaneState.IN_FLIGHT
-        self.in_flight += 1
+        self.flying.add(lane)
 
     def complete(self, lane: Lane[DeliveryT]) -> None:
         """Let go of a head that was delivered or given up."""
         spill = self._spill
-        if spill is not None and spill.request is not None:
-            spill.settled.add(lane.head.event_id)
-        self.in_flight -= 1
+        if spill is not None and not lane.unwanted:
+            spill.note_settled(lane.head.event_id)
+        self._let_go_of_head(lane)
+
+    def put_back(self, lane: Lane[DeliveryT], trouble: Trouble) -> None:
+        """Let a head wait that was not delivered; while the breaker is open it needs no timer of its own."""
+        if lane.unwanted:
+            if lane.device_id in self._blocked:
+                self._block(lane.device_id, lane.head.event_id)
+            self._let_go_of_head(lane)
+            return
+        self.flying.discard(lane)
+        lane.fail(trouble)
+        if lane.state is LaneState.READY:
+            self._make_ready(lane)
+        elif self.breaker.state is BreakerState.CLOSED:
+            self._timers.add_lane(trouble.due_at, self, lane)
+
+    def _let_go_of_head(self, lane: Lane[DeliveryT]) -> None:
+        self.flying.discard(lane)
         self.queued -= 1
         if lane.advance():
             self._make_ready(lane)
@@ -246,8 +219,8 @@ class GroupLanes(Generic[DeliveryT]):
     def withdraw(self, device_id: DeviceId, event_id: EventId) -> None:
         """Let go of a row that is no longer in the store; one on its way is let go of when it is settled."""
         spill = self._spill
-        if spill is not None and spill.request is not None:
-            spill.settled.add(event_id)
+        if spill is not None:
+            spill.forget(event_id)
         lane = self.lanes.get(device_id)
         if lane is None or not lane.withdraw(event_id):
             return
@@ -256,15 +229,6 @@ class GroupLanes(Generic[DeliveryT]):
             del self.lanes[device_id]
         elif lane.state is LaneState.READY:
             self._make_ready(lane)
-
-    def put_back(self, lane: Lane[DeliveryT], trouble: Trouble) -> None:
-        """Let a head wait that was not delivered; while the breaker is open it needs no timer of its own."""
-        self.in_flight -= 1
-        lane.trouble = trouble
-        lane.state = LaneState.WAITING
-        lane.version += 1
-        if self.breaker.state is BreakerState.CLOSED:
-            self._timers.add_lane(trouble.due_at, self, lane)
 
     def is_waiting(self, lane: Lane[DeliveryT], version: int) -> bool:
         """Say whether a timer still means something."""
@@ -291,6 +255,45 @@ class GroupLanes(Generic[DeliveryT]):
     def no_lane_is_well(self) -> bool:
         return all(lane.trouble is not None for lane in self.lanes.values())
 
+    # ------------------------------------------------------------------ lanes that stand still, and go
+
+    def block_head(self, lane: Lane[DeliveryT]) -> None:
+        """Let a lane stand still that has its head on its way: nothing of it is sent until `unblock`."""
+        if not lane.unwanted or lane.device_id in self._blocked:
+            self._block(lane.device_id, lane.head.event_id)
+        self._let_go_of_head(lane)
+
+    def unblock(self, device_id: DeviceId) -> None:
+        """Let a lane go on from the first row that it has in the store."""
+        position = self._blocked.pop(device_id, None)
+        if position is not None:
+            self.read_again(EventId(position - 1))
+        elif self._spill is not None:
+            self._spill.start_over(self._spill.cursor)  # a read under way may still show it as blocked
+
+    def keep_only(self, is_mine: Callable[[DeviceId], bool]) -> None:
+        """Drop what rests of devices that are no longer ours; heads on their way are the last of their lanes."""
+        for lane in list(self.lanes.values()):
+            if not is_mine(lane.device_id):
+                self._drop_resting(lane)
+        self._blocked = {device_id: at for device_id, at in self._blocked.items() if is_mine(device_id)}
+        if self._spill is not None:
+            self._spill.start_over(self._spill.cursor)  # a read under way may show their rows
+
+    def _block(self, device_id: DeviceId, event_id: EventId) -> None:
+        """Keep nothing of a lane but where it is read on."""
+        lane = self.lanes.get(device_id)
+        first = event_id
+        if lane is not None:
+            first = min((first, *(row.event_id for row in self._resting_rows(lane))))
+            self._drop_resting(lane)
+        self._blocked[device_id] = min(first, self._blocked.get(device_id, first))
+
+    def _drop_resting(self, lane: Lane[DeliveryT]) -> None:
+        """Leave all of a lane to the store; a head on its way ends, and is not put back."""
+        lane.unwanted = True
+        self._cut(lane, EventId(-1))
+
     # ------------------------------------------------------------------ memory
 
     def keep_oldest(self, count: int) -> None:
@@ -309,9 +312,9 @@ class GroupLanes(Generic[DeliveryT]):
         for lane in list(self.lanes.values()):
             self._cut(lane, cursor)
         if self._spill is None:
-            self._spill = _Spill(cursor)
+            self._spill = Spill(cursor)
         else:
-            self._spill.cut_back(cursor)
+            self._spill.start_over(cursor)
 
     def _resting_rows(self, lane: Lane[DeliveryT]) -> list[DeliveryT]:
         rows = list(lane.rows)
@@ -328,16 +331,23 @@ class GroupLanes(Generic[DeliveryT]):
         else:
             del self.lanes[lane.device_id]
 
-    def _enqueue(self, row: DeliveryT, now: datetime, *, amnesty: bool = False) -> None:
-        self.queued += 1
+    def _take_in(self, row: DeliveryT, now: datetime, *, amnesty: bool = False) -> bool:
+        """Put a row where its number says; False when it is there, or its lane stands still."""
         self.highest = max(self.highest, row.event_id)
+        if row.device_id in self._blocked or (row.trouble is not None and row.trouble.blocked):
+            self._block(row.device_id, row.event_id)
+            return False
         lane = self.lanes.get(row.device_id)
         if lane is None:
             lane = self.lanes[row.device_id] = Lane(row)
-        else:
+        elif row.event_id > lane.highest:
             lane.append(row)
+        elif not lane.insert(row):
+            return False
+        self.queued += 1
         if lane.head is row:
             self._let_lead(lane, now, amnesty=amnesty)
+        return True
 
     def _let_lead(self, lane: Lane[DeliveryT], now: datetime, *, amnesty: bool) -> None:
         """Have a lane with another head sent when it is time for that one."""
@@ -349,10 +359,6 @@ class GroupLanes(Generic[DeliveryT]):
         lane.version += 1
         if self.breaker.state is BreakerState.CLOSED:
             self._timers.add_lane(trouble.due_at, self, lane)
-
-    def _add_lane(self, lane: Lane[DeliveryT]) -> None:
-        self.lanes[lane.device_id] = lane
-        self._make_ready(lane)
 
     def _make_ready(self, lane: Lane[DeliveryT]) -> None:
         lane.state = LaneState.READY

@@ -4,6 +4,7 @@ Live events come first, in their order; replays follow, in theirs. So a replay d
 attempt that is under way, however it fares.
 """
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
 from enum import Enum
@@ -62,7 +63,7 @@ class Lane(Generic[DeliveryT]):
         self.state = LaneState.READY
         self.probes = 0
         self.version = 0  # grows with each wait, so that a timer of an earlier one means nothing
-        self.unwanted = False  # the head was withdrawn while it was on its way
+        self.unwanted = False  # the head on its way is not to be tried again, unless it is offered once more
         self._set_aside: tuple[DeliveryT, Trouble] | None = None  # a replay that failed before a live event came
 
     @property
@@ -83,11 +84,11 @@ class Lane(Generic[DeliveryT]):
 
     def insert(self, row: DeliveryT) -> bool:
         """Put an old event back where its number says, behind a head already tried; False when it is there."""
-        for present in self.rows:
-            if row.event_id == present.event_id:
-                if self.unwanted and present is self.head:
-                    self.unwanted = False
-                return False
+        position = self._find(row.event_id)
+        if position is not None:
+            if position == 0:
+                self.unwanted = False
+            return False
         self.highest = max(self.highest, row.event_id)
         self._place(row)
         return True
@@ -105,6 +106,26 @@ class Lane(Generic[DeliveryT]):
             self.trouble = row.trouble
         self.rows.insert(position, row)
 
+    def _find(self, event_id: EventId) -> int | None:
+        if self.head.event_id == event_id:
+            return 0
+        for replays in (False, True):  # behind the head each kind is in order
+            position = bisect_left(self.rows, (replays, event_id), lo=1, key=_order)
+            if position < len(self.rows) and self.rows[position].event_id == event_id:
+                return position
+        return None
+
+    def fail(self, trouble: Trouble) -> None:
+        """Let the head wait; when it is a replay and a live event has come meanwhile, that one leads now."""
+        self.trouble = trouble
+        self.state = LaneState.WAITING
+        self.version += 1
+        if is_replay(self.head) and len(self.rows) > 1 and not is_replay(self.rows[1]):
+            failed = self.rows.popleft()
+            self._set_aside = (failed, trouble)
+            self._lead_anew()
+            self._place(failed)
+
     def advance(self) -> bool:
         """Let go of the head; return whether there is another."""
         self.rows.popleft()
@@ -112,17 +133,16 @@ class Lane(Generic[DeliveryT]):
 
     def withdraw(self, event_id: EventId) -> bool:
         """Let go of an event that nobody wants any more; return whether it is gone, which one on its way is not yet."""
-        for position, row in enumerate(self.rows):
-            if row.event_id != event_id:
-                continue
-            if position == 0 and self.state is LaneState.IN_FLIGHT:
-                self.unwanted = True
-                return False
-            del self.rows[position]
-            if position == 0:
-                self._lead_anew()
-            return True
-        return False
+        position = self._find(event_id)
+        if position is None:
+            return False
+        if position == 0 and self.state is LaneState.IN_FLIGHT:
+            self.unwanted = True
+            return False
+        del self.rows[position]
+        if position == 0:
+            self._lead_anew()
+        return True
 
     def keep(self, rows: Iterable[DeliveryT]) -> bool:
         """Hold only these, which it held before, in their order; return whether it has another head, or none."""

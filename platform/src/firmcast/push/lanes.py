@@ -19,10 +19,11 @@ from typing import Generic, assert_never
 
 from firmcast.ids import DeviceId, EventId
 from firmcast.push.breaker import Breaker, BreakerPolicy, BreakerState
-from firmcast.push.group_lanes import GroupLanes, LoadRequest, Offered
+from firmcast.push.group_lanes import GroupLanes, Offered
 from firmcast.push.lane import DeliveryT, Lane
 from firmcast.push.model import GroupId, Trouble
-from firmcast.push.retry import Dead, Delivered, FailureReason, RetryAt, Verdict
+from firmcast.push.retry import Blocked, Dead, Delivered, FailureReason, RetryAt, Verdict
+from firmcast.push.spill import LoadRequest
 from firmcast.push.timers import Timers
 
 
@@ -92,6 +93,7 @@ class Lanes(Generic[DeliveryT]):
         self._breaker_policy = breaker_policy
         self._draw = draw
         self._groups: dict[GroupId, GroupLanes[DeliveryT]] = {}
+        self._dropped: dict[GroupId, set[DeviceId]] = {}  # what groups that ended still have in flight
         self._turn: deque[GroupLanes[DeliveryT]] = deque()
         self._hungry: dict[GroupId, None] = {}  # an ordered set
         self._timers: Timers[DeliveryT] = Timers()
@@ -101,10 +103,30 @@ class Lanes(Generic[DeliveryT]):
     # ------------------------------------------------------------------ what the driver tells
 
     def add_backlog(self, group_id: GroupId) -> None:
-        """Tell that the store holds undelivered rows of a group, before any of its rows is offered."""
+        """Read all that the store holds of a group; of what is in memory already nothing is lost, or sent twice."""
         group = self._group(group_id)
-        group.leave_all()
+        group.read_again(EventId(0))
         self._note_hunger(group)
+
+    def read_anew(self) -> None:
+        """Read all backlogs from their beginning, as when devices have become ours.
+
+        Groups that have never had a row are not known here: tell of them with `add_backlog`.
+        """
+        for group_id in self._groups:
+            self.add_backlog(group_id)
+
+    def keep_only(self, is_mine: Callable[[DeviceId], bool]) -> None:
+        """Drop all rows of devices that are no longer ours.
+
+        Heads that are in flight end, and nothing of their lanes follows (`in_flight_devices` counts them). Reads that
+        were asked for before count for nothing; what is offered from now on is ours. When such a device comes back,
+        `read_anew` finds what is left of it.
+        """
+        for group in self._groups.values():
+            with self._counting(group):
+                group.keep_only(is_mine)
+            self._note_hunger(group)
 
     def offer(self, rows: Iterable[DeliveryT], now: datetime) -> None:
         """Take rows just committed, in the order of their event ids."""
@@ -119,15 +141,20 @@ class Lanes(Generic[DeliveryT]):
             else:
                 self._note_hunger(group)
 
-    def offer_again(self, rows: Iterable[DeliveryT]) -> None:
-        """Take rows that are older than others of their lanes, as when dead letters are sent again."""
+    def offer_late(self, rows: Iterable[DeliveryT], now: datetime) -> None:
+        """Take rows that may be older than others offered before.
+
+        As when dead letters are sent again, or when several nodes commit: an event then becomes visible after others
+        with higher ids. What is in memory already is recognised; what was settled is not, and must not be offered.
+        """
         for row in rows:
             group_id = self._group_of(row)
             if group_id is None:
                 continue
             group = self._group(group_id)
-            with self._counting(group):
-                outcome = group.offer_again(row)
+            before = group.queued
+            outcome = group.offer_late(row, now, room=self._has_room(group))
+            self._queued += group.queued - before
             if outcome is Offered.QUEUED:
                 self._join_turn(group)
             else:
@@ -160,7 +187,8 @@ class Lanes(Generic[DeliveryT]):
         """
         group = self._groups.get(sendable.group_id)
         if group is None:
-            return  # dropped while the attempt was under way
+            self._settle_dropped(sendable)
+            return
         lane = group.lanes.get(sendable.row.device_id)
         if lane is None or not lane.is_in_flight(sendable.row):
             raise ValueError("the delivery is not in flight")
@@ -176,6 +204,10 @@ class Lanes(Generic[DeliveryT]):
             case Dead():
                 group.complete(lane)
                 self._queued -= 1
+                self._note_failure(group, sendable, verdict.failure, now)
+            case Blocked():
+                with self._counting(group):
+                    group.block_head(lane)
                 self._note_failure(group, sendable, verdict.failure, now)
             case _:
                 assert_never(verdict)
@@ -204,6 +236,13 @@ class Lanes(Generic[DeliveryT]):
         group.breaker.hasten(now)
         self._join_turn(group)
 
+    def unblock(self, group_id: GroupId, device_id: DeviceId) -> None:
+        """Let a blocked lane go on, once the store no longer says that it is blocked; another one is left alone."""
+        group = self._groups.get(group_id)
+        if group is not None:
+            group.unblock(device_id)
+            self._note_hunger(group)
+
     def drop_group(self, group_id: GroupId) -> None:
         """Forget a group that has ended; what is in flight may finish and is settled for nothing."""
         group = self._groups.pop(group_id, None)
@@ -213,6 +252,8 @@ class Lanes(Generic[DeliveryT]):
         self._queued -= group.queued
         group.paused = True  # whoever still holds it gets nothing out of it
         self._hungry.pop(group_id, None)
+        if group.flying:
+            self._dropped[group_id] = {lane.device_id for lane in group.flying}
 
     # ------------------------------------------------------------------ what the driver asks
 
@@ -261,6 +302,12 @@ class Lanes(Generic[DeliveryT]):
     def next_timer(self) -> datetime | None:
         """Return when `take` will next have something that it has not now, if nothing else happens before."""
         return self._timers.next_due()
+
+    def in_flight_devices(self, is_meant: Callable[[DeviceId], bool]) -> int:
+        """Count the attempts in flight of some devices, those of groups that have ended included."""
+        flying = [lane.device_id for group in self._groups.values() for lane in group.flying]
+        flying += [device_id for devices in self._dropped.values() for device_id in devices]
+        return sum(1 for device_id in flying if is_meant(device_id))
 
     @property
     def queued(self) -> int:
@@ -315,10 +362,7 @@ class Lanes(Generic[DeliveryT]):
             first_attempted_at=sendable.first_attempted_at,
             due_at=verdict.at,
         )
-        if lane.unwanted:
-            group.complete(lane)
-            self._queued -= 1
-        else:
+        with self._counting(group):
             group.put_back(lane, trouble)
         if verdict.holds_callback:
             if group.breaker.hold(verdict.at):
@@ -356,6 +400,13 @@ class Lanes(Generic[DeliveryT]):
         if group.queued - group.in_flight > 2 * self._limits.open_rows:
             with self._counting(group):
                 group.keep_oldest(self._limits.open_rows)
+
+    def _settle_dropped(self, sendable: Sendable[DeliveryT]) -> None:
+        """Take note that an attempt of a group that ended meanwhile is over."""
+        devices = self._dropped.get(sendable.group_id, set())
+        devices.discard(sendable.row.device_id)
+        if not devices:
+            self._dropped.pop(sendable.group_id, None)
 
     def _fire_timers(self, now: datetime) -> None:
         for timer in self._timers.pop_due(now):

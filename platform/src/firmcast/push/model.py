@@ -23,6 +23,9 @@ class Trouble:
     due_at: datetime
     """When the next attempt may be made."""
 
+    blocked: bool = False
+    """True when it was given up and its lane stands still until somebody acts; `due_at` then means nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:

@@ -137,7 +137,16 @@ class Dead:
     """Why the last attempt did not deliver."""
 
 
-Verdict = Delivered | RetryAt | Dead
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked:
+    """The delivery is given up, and its lane stands still until somebody acts."""
+
+    reason: DeadReason
+    failure: FailureReason
+    """Why the last attempt did not deliver."""
+
+
+Verdict = Delivered | RetryAt | Dead | Blocked
 
 _DELIVERED = Delivered()
 

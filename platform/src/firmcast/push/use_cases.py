@@ -23,7 +23,7 @@ from firmcast.push.model import (
     Settlement,
     Trouble,
 )
-from firmcast.push.retry import Dead, Delivered, FailureReason, RetryAt
+from firmcast.push.retry import Blocked, Dead, Delivered, FailureReason, RetryAt
 from firmcast.subscriptions import use_cases as subscriptions
 
 NEW_DELIVERIES: Final = Channel("new_deliveries")
@@ -71,6 +71,8 @@ async def record_settlements(tx: Transaction, settlements: Sequence[Settlement])
                 failed.append((item, verdict.reason.value))
             case Dead():
                 dead.append((item, verdict.reason.value, verdict.failure.value))
+                failed.append((item, verdict.failure.value))
+            case Blocked():
                 failed.append((item, verdict.failure.value))
             case _:
                 assert_never(verdict)

@@ -15,10 +15,10 @@ import pytest
 from firmcast.ids import ApplicationId, DeviceId, EventId, SubscriptionId
 from firmcast.push.breaker import BreakerPolicy
 from firmcast.push.callback_groups import CallbackGroups, Place
-from firmcast.push.group_lanes import LoadRequest
 from firmcast.push.lanes import LaneLimits, Lanes, Sendable
 from firmcast.push.model import Trouble
 from firmcast.push.retry import Delivered, FailureReason, RetryAt
+from firmcast.push.spill import LoadRequest
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 STATES, RESULTS, OTHERS = SubscriptionId("states"), SubscriptionId("results"), SubscriptionId("others")

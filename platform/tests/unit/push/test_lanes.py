@@ -8,10 +8,10 @@ import pytest
 
 from firmcast.ids import DeviceId, EventId
 from firmcast.push.breaker import BreakerPolicy, BreakerState
-from firmcast.push.group_lanes import LoadRequest
 from firmcast.push.lanes import LaneLimits, Lanes, Sendable
 from firmcast.push.model import GroupId, Trouble
-from firmcast.push.retry import Dead, DeadReason, Delivered, FailureReason, RetryAt
+from firmcast.push.retry import Blocked, Dead, DeadReason, Delivered, FailureReason, RetryAt
+from firmcast.push.spill import LoadRequest
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -287,7 +287,7 @@ def test_a_dead_letter_sent_again_takes_its_old_place_in_the_lane() -> None:
     it = lanes()
     it.offer([row(5), row(6), row(7)], NOW)
     (fifth,) = it.take(NOW)
-    it.offer_again([row(3), row(2), row(3)])
+    it.offer_late([row(3), row(2), row(3)], NOW)
     it.settle(fifth, Delivered(), NOW)
     order = []
     while sendables := it.take(NOW):
@@ -295,6 +295,119 @@ def test_a_dead_letter_sent_again_takes_its_old_place_in_the_lane() -> None:
             order.append(sendable.row.event_id)
             it.settle(sendable, Delivered(), NOW)
     assert order == [2, 3, 6, 7]
+
+
+BLOCKED = Blocked(reason=DeadReason.UNACCEPTABLE, failure=FailureReason.UNACCEPTABLE)
+BLOCKED_ROW = Trouble(attempts=12, first_attempted_at=NOW, due_at=NOW, blocked=True)
+
+
+def test_a_blocked_lane_stands_still_without_rows_and_the_others_go_on() -> None:
+    it = lanes()
+    it.offer([row(1), row(2), row(3, "e")], NOW)
+    head, other = it.take(NOW)
+    it.settle(head, BLOCKED, NOW)
+    it.settle(other, Delivered(), NOW)
+    it.offer([row(4), row(5, "e")], NOW)
+    assert it.queued == 1
+    assert events(it.take(NOW)) == [5]
+    assert (it.needs_rows(), it.next_timer()) == ([], None)
+
+
+def test_an_unblocked_lane_goes_on_from_its_first_row() -> None:
+    it = lanes()
+    it.offer([row(1, "e"), row(2), row(3)], NOW)
+    other, head = it.take(NOW)
+    it.settle(head, BLOCKED, NOW)
+    it.unblock(GROUP, DeviceId("d"))
+    (request,) = it.needs_rows()
+    assert request.after == 1
+    it.loaded(request, [row(2), row(3)], NOW)
+    assert events(it.take(NOW)) == [2]
+    it.settle(other, Delivered(), NOW)
+    it.unblock(GROUP, DeviceId("d"))
+    it.unblock(OTHER, DeviceId("d"))
+    assert it.needs_rows() == []
+
+
+def test_a_restart_finds_a_lane_blocked_and_fills_no_window_with_it() -> None:
+    it = lanes(replace(LIMITS, window_rows=4, load_rows=4))
+    it.add_backlog(GROUP)
+    store = [row(1, trouble=BLOCKED_ROW), *(row(event) for event in range(2, 11)), row(11, "e")]
+    asked = []
+    while requests := it.needs_rows():
+        for request in requests:
+            asked.append(request.after)
+            it.loaded(request, [item for item in store if item.event_id > request.after][: request.limit], NOW)
+            assert it.queued <= 1
+    assert asked == [0, 4, 8]
+    assert events(it.take(NOW)) == [11]
+
+
+def test_an_unblocking_that_a_read_under_way_has_not_seen_counts() -> None:
+    it = lanes()
+    it.add_backlog(GROUP)
+    (early,) = it.needs_rows()
+    it.unblock(GROUP, DeviceId("d"))
+    it.loaded(early, [row(1, trouble=BLOCKED_ROW)], NOW)
+    (request,) = it.needs_rows()
+    it.loaded(request, [row(1)], NOW)
+    assert events(it.take(NOW)) == [1]
+
+
+def test_of_a_device_that_is_no_longer_ours_only_what_is_in_flight_ends() -> None:
+    it = lanes()
+    it.offer([row(1), row(2), row(3, "e"), row(4, "e"), row(5, "f", OTHER)], NOW)
+    leaving, _, staying = it.take(NOW)
+    it.drop_group(OTHER)
+    it.keep_only(lambda device: device == "e")
+    assert it.in_flight_devices(lambda device: device != "e") == 2, "of a group that has ended, too"
+    it.settle(leaving, again(NOW + SECOND), NOW)
+    assert it.in_flight_devices(lambda device: device == "d") == 0
+    it.settle(staying, Delivered(), NOW)
+    assert events(it.take(NOW + 5 * SECOND)) == [4]
+    assert (it.queued, it.needs_rows()) == (1, [])
+
+
+def test_a_device_that_comes_back_is_read_from_its_beginning_and_nothing_is_sent_twice() -> None:
+    it = lanes()
+    it.offer([row(1), row(2), row(3, "e"), row(4, "e")], NOW)
+    first, other = it.take(NOW)
+    it.keep_only(lambda device: device == "e")
+    it.read_anew()
+    (request,) = it.needs_rows()
+    assert request.after == 0
+    it.loaded(request, [row(1), row(2), row(3, "e"), row(4, "e")], NOW)
+    assert it.take(NOW) == []
+    it.settle(first, again(NOW + SECOND), NOW)
+    it.settle(other, Delivered(), NOW)
+    assert events(it.take(NOW)) == [4]
+    assert events(it.take(NOW + SECOND)) == [1]
+    assert it.queued == 3
+
+
+def test_a_stream_of_late_rows_lets_a_read_end() -> None:
+    it = lanes()
+    it.add_backlog(GROUP)
+    (request,) = it.needs_rows()
+    for event in range(1, 100, 2):
+        it.offer_late([row(event, f"late{event}")], NOW)
+    it.loaded(request, [row(event, f"d{event}") for event in range(2, 42, 2)], NOW)
+    sent = events(it.take(NOW))
+    assert set(range(2, 42, 2)) <= set(sent), "what the read brought counts, whatever came meanwhile"
+    assert set(range(1, 31, 2)) <= set(sent), "and so do late rows that there is room for"
+    assert not it.needs_rows(), "there is no room for more"
+
+
+def test_a_late_row_without_room_is_read_again() -> None:
+    it = lanes(replace(LIMITS, window_rows=4))
+    it.offer([row(event, f"d{event}") for event in range(10, 14)], NOW)
+    it.offer_late([row(5, "late")], NOW)
+    for sendable in it.take(NOW):
+        it.settle(sendable, Delivered(), NOW)
+    (request,) = it.needs_rows()
+    assert request.after == 4
+    it.loaded(request, [row(5, "late")], NOW)
+    assert events(it.take(NOW)) == [5]
 
 
 def test_what_a_restart_finds_waiting_waits_for_its_time_and_keeps_its_count() -> None:
@@ -327,7 +440,7 @@ def test_a_row_without_a_group_is_left_in_the_store_until_its_group_begins() -> 
         group_of=lambda row: row.group_id if row.group_id in begun else None,
     )
     it.offer([row(1)], NOW)
-    it.offer_again([row(2)])
+    it.offer_late([row(2)], NOW)
     assert (it.take(NOW), it.needs_rows(), it.queued) == ([], [], 0)
     begun.add(GROUP)
     it.add_backlog(GROUP)
@@ -342,10 +455,10 @@ def replayed(event: int, device: str = "d") -> Row:
 
 def test_a_live_event_goes_before_the_replays_of_its_lane() -> None:
     it = lanes()
-    it.offer_again([replayed(1), replayed(2), replayed(3)])
+    it.offer_late([replayed(1), replayed(2), replayed(3)], NOW)
     (first,) = it.take(NOW)
     it.offer([row(7), row(8)], NOW)
-    it.offer_again([replayed(4)])
+    it.offer_late([replayed(4)], NOW)
     order = []
     while first is not None:
         order.append(first.row.event_id)
@@ -356,7 +469,7 @@ def test_a_live_event_goes_before_the_replays_of_its_lane() -> None:
 
 def test_a_live_event_does_not_wait_for_a_replay_that_failed() -> None:
     it = lanes()
-    it.offer_again([replayed(1), replayed(2)])
+    it.offer_late([replayed(1), replayed(2)], NOW)
     (failed,) = it.take(NOW)
     it.settle(failed, again(NOW + SECOND), NOW)
     assert it.take(NOW) == []
@@ -368,9 +481,22 @@ def test_a_live_event_does_not_wait_for_a_replay_that_failed() -> None:
     assert (retried.row.event_id, retried.attempt) == (1, 2)
 
 
+def test_a_live_event_that_came_while_a_replay_was_on_its_way_does_not_wait_for_it_either() -> None:
+    it = lanes()
+    it.offer_late([replayed(1), replayed(2)], NOW)
+    (failed,) = it.take(NOW)
+    it.offer([row(7)], NOW)
+    it.settle(failed, again(NOW + SECOND), NOW)
+    (live,) = it.take(NOW)
+    assert (live.row.event_id, live.attempt) == (7, 1)
+    it.settle(live, Delivered(), NOW)
+    (retried,) = it.take(NOW)
+    assert (retried.row.event_id, retried.attempt) == (1, 2)
+
+
 def test_live_lanes_go_before_those_that_replay() -> None:
     it = lanes(breaker=BreakerPolicy(window=2))
-    it.offer_again([replayed(event, f"d{event}") for event in range(1, 10)])
+    it.offer_late([replayed(event, f"d{event}") for event in range(1, 10)], NOW)
     first, second = it.take(NOW)
     it.offer([row(20, "live")], NOW)
     it.settle(first, Delivered(), NOW)
@@ -381,7 +507,7 @@ def test_live_lanes_go_before_those_that_replay() -> None:
 
 def test_what_is_withdrawn_does_not_leave_and_what_is_on_its_way_is_not_tried_again() -> None:
     it = lanes()
-    it.offer_again([replayed(1), replayed(2), replayed(3, "e")])
+    it.offer_late([replayed(1), replayed(2), replayed(3, "e")], NOW)
     (first, other) = it.take(NOW)
     for event, device in ((1, "d"), (2, "d"), (3, "e")):
         it.withdraw(GROUP, DeviceId(device), EventId(event))
@@ -393,17 +519,17 @@ def test_what_is_withdrawn_does_not_leave_and_what_is_on_its_way_is_not_tried_ag
 
 def test_what_is_replayed_anew_while_its_withdrawn_copy_is_on_its_way_is_not_lost() -> None:
     it = lanes()
-    it.offer_again([replayed(1)])
+    it.offer_late([replayed(1)], NOW)
     (first,) = it.take(NOW)
     it.withdraw(GROUP, DeviceId("d"), EventId(1))
-    it.offer_again([replayed(1)])
+    it.offer_late([replayed(1)], NOW)
     it.settle(first, again(NOW + SECOND), NOW)
     assert events(it.take(NOW + SECOND)) == [1]
 
 
 def test_a_window_that_is_cut_keeps_the_trouble_with_its_event() -> None:
     it = lanes(replace(LIMITS, open_rows=1), BreakerPolicy(failures=1, failing_lanes=1, window=80))
-    it.offer_again([replayed(1), replayed(2)])
+    it.offer_late([replayed(1), replayed(2)], NOW)
     it.offer([row(7), row(8), row(9)], NOW)
     (live,) = it.take(NOW)
     it.settle(live, again(NOW + SECOND, FailureReason.CONNECT), NOW)
