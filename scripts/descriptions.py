@@ -12,6 +12,7 @@ from typing import Any
 from firmcast.clock import SystemClock
 from firmcast.events.log import EventLog
 from firmcast.http_api import HttpParts, endpoints
+from firmcast.metrics import Metrics
 from firmcast.rest.descriptions import documents, encode_document
 from firmcast.rest.endpoints import Endpoint
 from firmcast.sealing import Sealer
@@ -45,6 +46,7 @@ def declared() -> list[Endpoint]:
         check_callback=lambda _url: None,
         send_callback=nothing,
         check_readiness=_ready,
+        metrics=Metrics(),
     )
     return endpoints(parts)
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Self
 
 import structlog
-from starlette.applications import Starlette
 
 from firmcast.application_deletion import ApplicationDeletion
 from firmcast.clock import Clock, SystemClock
@@ -28,15 +27,20 @@ from firmcast.firmware.package_files import PackageFiles
 from firmcast.firmware.uploads import UploadSweeper
 from firmcast.gateway.server import Gateway
 from firmcast.http_api import HttpParts, endpoints
+from firmcast.platform_metrics import PlatformMetrics
 from firmcast.private_files import read_or_create
+from firmcast.push.backlog_watch import BacklogWatch
 from firmcast.push.configuration import destination_rules, proxy_of, sender_limits
 from firmcast.push.destination import parse_callback_url
 from firmcast.push.dispatcher import Dispatcher
 from firmcast.push.envelope import encode_event
 from firmcast.push.http_sender import HttpSender
 from firmcast.push.use_cases import fan_out
+from firmcast.rest import health
 from firmcast.rest.application import http_application
 from firmcast.rest.certificates import load_or_make_certificate
+from firmcast.rest.metrics import CountedApplication
+from firmcast.rest.metrics import endpoints as metrics_endpoints
 from firmcast.rest.server import HttpsServer
 from firmcast.sealing import Sealer, load_or_create_key
 from firmcast.settings import Settings
@@ -58,12 +62,16 @@ class Running:
 
     url: str
     coap: str
-    authority: Path | None
+    metrics: str = ""
+    """Where metrics are told without a token; empty for nowhere."""
+    authority: Path | None = None
     """PEM file of the authority that it made; None when the operator brought a certificate."""
 
     def as_dict(self) -> dict[str, str]:
         """Return the same as words, for logs and for `running.json`."""
         told = {"url": self.url, "coap": self.coap}
+        if self.metrics:
+            told["metrics"] = self.metrics
         return {**told, "authority": str(self.authority.absolute())} if self.authority else told
 
 
@@ -77,8 +85,12 @@ class Platform:
         """Set when the store can no longer be trusted: the process must end and start anew."""
         self.database: Database
         self.gateway: Gateway
+        self.metrics = PlatformMetrics(clock)
         self.admin_token = ""
         self._server: HttpsServer
+        self._metrics_server: HttpsServer | None = None
+        self._dispatcher: Dispatcher
+        self._backlog: BacklogWatch
         self._sender: HttpSender
         self._authority: Path | None = None
         self._parts = AsyncExitStack()
@@ -107,13 +119,18 @@ class Platform:
     def running(self) -> Running:
         """Where it is reached."""
         host, port = self.gateway.address
-        return Running(url=self._server.url, coap=f"coap://{host}:{port}", authority=self._authority)
+        return Running(
+            url=self._server.url,
+            coap=f"coap://{host}:{port}",
+            metrics=f"{self._metrics_server.url}/metrics" if self._metrics_server else "",
+            authority=self._authority,
+        )
 
     async def _start(self) -> None:
         folder = self.settings.data
         # What devices and applications tell is nobody else's on this machine.
         await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
-        database = await SqliteDatabase.open(folder / _STORE_FILE, self.clock.now())
+        database = await SqliteDatabase.open(folder / _STORE_FILE, self.clock.now(), metrics=self.metrics.store)
         self._parts.push_async_callback(database.close)
         self.database = database
         self._watch(database.broken)
@@ -132,7 +149,13 @@ class Platform:
         listen = self.settings.gateway
         try:
             self.gateway = await Gateway.start(
-                database=database, log=log, clock=self.clock, settings=listen, limits=limits, files=files
+                database=database,
+                log=log,
+                clock=self.clock,
+                settings=listen,
+                limits=limits,
+                files=files,
+                metrics=self.metrics.gateway,
             )
         except OSError as error:
             message = f"cannot listen for devices on {listen.host}:{listen.port}: {error.strerror or error}"
@@ -145,16 +168,33 @@ class Platform:
         self._parts.push_async_callback(activations.stop)
         self._resume_deletions(files)
         await self._start_http(self._http(sealer, files, log, limits))
+        await self._start_metrics()
 
     async def _start_push(self, database: Database, sealer: Sealer) -> None:
         push = self.settings.push
         sender = self._sender = HttpSender(
             rules=destination_rules(push), limits=sender_limits(push), proxy=proxy_of(push)
         )
-        dispatcher = Dispatcher(database=database, sender=sender, clock=self.clock, settings=push, sealer=sealer)
+        dispatcher = self._dispatcher = Dispatcher(
+            database=database,
+            sender=sender,
+            clock=self.clock,
+            settings=push,
+            sealer=sealer,
+            metrics=self.metrics.push,
+        )
         await dispatcher.start()
         self._parts.push_async_callback(dispatcher.stop, _DRAIN_SECONDS)
         self._watch(dispatcher.broken)
+        self._backlog = BacklogWatch(
+            database=database,
+            clock=self.clock,
+            metrics=self.metrics.push,
+            explains=dispatcher.explains,
+            limit=push.stall_limit,
+        )
+        self._backlog.start()
+        self._parts.push_async_callback(self._backlog.stop)
 
     def _resume_deletions(self, files: PackageFiles) -> None:
         """Carry on with what an earlier process was deleting; nobody waits for it."""
@@ -176,7 +216,7 @@ class Platform:
         task = asyncio.create_task(pass_on())
         self._parts.callback(task.cancel)
 
-    def _http(self, sealer: Sealer, files: PackageFiles, log: EventLog, limits: Limits) -> Starlette:
+    def _http(self, sealer: Sealer, files: PackageFiles, log: EventLog, limits: Limits) -> CountedApplication:
         rules = destination_rules(self.settings.push)
         parts = HttpParts(
             database=self.database,
@@ -190,13 +230,30 @@ class Platform:
             check_callback=lambda url: rules.check(parse_callback_url(url)),
             send_callback=self._sender.send,
             check_readiness=self._readiness,
+            metrics=self.metrics.all,
         )
-        return http_application(endpoints(parts))
+        calls = endpoints(parts)
+        return CountedApplication(http_application(calls), calls, self.metrics.http)
 
     async def _readiness(self) -> Mapping[str, bool]:
-        return {"store": not self.broken.is_set(), "gateway": self.gateway.is_listening}
+        return {
+            "store": not self.broken.is_set(),
+            "gateway": self.gateway.is_listening,
+            "pusher": self._dispatcher.is_running,
+            "deliveries": self._backlog.is_moving,
+        }
 
-    async def _start_http(self, application: Starlette) -> None:
+    async def _start_metrics(self) -> None:
+        """Tell metrics and health in clear where the operator wants it, to whoever reaches that address."""
+        wanted = self.settings.metrics
+        if wanted.port is None:
+            return
+        calls = [*metrics_endpoints(self.metrics.all, None), *health.endpoints(self._readiness)]
+        server = await HttpsServer.start(http_application(calls), host=wanted.host, port=wanted.port)
+        self._parts.push_async_callback(server.stop)
+        self._metrics_server = server
+
+    async def _start_http(self, application: CountedApplication) -> None:
         rest = self.settings.rest
         certificate, key = rest.certificate_file, rest.key_file
         if (certificate is None) != (key is None):

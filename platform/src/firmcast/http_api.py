@@ -20,8 +20,10 @@ from firmcast.firmware.package_files import PackageFiles
 from firmcast.groups import api as groups_api
 from firmcast.groups import use_cases as groups
 from firmcast.ids import ApplicationId, DeviceId, GroupId
+from firmcast.metrics import Metrics
 from firmcast.push import api as push_api
 from firmcast.rest import health
+from firmcast.rest import metrics as metrics_api
 from firmcast.rest.authentication import (
     AuthoriseAdministrator,
     administrator_authentication,
@@ -58,6 +60,7 @@ class HttpParts:
     send_callback: push_api.SendCallback
     """Sends a push that tries a callback."""
     check_readiness: CheckReadiness
+    metrics: Metrics
 
 
 def endpoints(parts: HttpParts) -> list[Endpoint]:
@@ -122,6 +125,7 @@ def _for_operators(parts: HttpParts, authorise: AuthoriseAdministrator) -> list[
     return [
         *administrators_api.endpoints(database=database, clock=clock, authorise_administrator=authorise),
         *audit_api.endpoints(database=database, authorise_administrator=authorise),
+        *metrics_api.endpoints(parts.metrics, authorise),
         *applications_management_api.endpoints(
             database=database,
             clock=clock,

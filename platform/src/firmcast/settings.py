@@ -127,6 +127,22 @@ class PushSettings(_Part):
     probe_interval: Duration = Field(
         default=timedelta(seconds=15), description="between tries of a callback that is down"
     )
+    stall_limit: PositiveDuration = Field(
+        default=timedelta(minutes=5),
+        description="the platform is not ready when an event is not tried for this long and nothing explains it",
+    )
+
+
+class MetricsSettings(_Part):
+    """What the platform tells of itself, beside `/metrics` of the management API."""
+
+    host: str = Field(default="127.0.0.1", description="address on which metrics and health are told, see metrics.port")
+    port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="tell metrics and health in clear and without a token on this port too; 0 for any free one",
+    )
 
 
 class FirmwareSettings(_Part):
@@ -170,6 +186,7 @@ class Settings(BaseSettings):
     upgrades: UpgradeSettings = UpgradeSettings()
     push: PushSettings = PushSettings()
     firmware: FirmwareSettings = FirmwareSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
 
 def load_settings(file: Path | None = None) -> Settings:

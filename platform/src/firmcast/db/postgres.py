@@ -7,11 +7,13 @@ would only be held up by the former; one keeps the node alive in the eyes of the
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import asyncpg
 
 from firmcast.db.announcements import Announcements
+from firmcast.db.metrics import StoreMetrics
 from firmcast.db.migrate import migrations_of
 from firmcast.db.port import Channel, Listener, Transaction
 from firmcast.db.postgres_mail import PostgresMail
@@ -37,7 +39,12 @@ class PostgresDatabase:
     """The port's Database on PostgreSQL; it belongs to the loop on which it was opened."""
 
     def __init__(
-        self, url: str, readers: "asyncpg.Pool[asyncpg.Record]", node_id: NodeId, channels: SharedChannels
+        self,
+        url: str,
+        readers: "asyncpg.Pool[asyncpg.Record]",
+        node_id: NodeId,
+        channels: SharedChannels,
+        metrics: StoreMetrics | None = None,
     ) -> None:
         def connect() -> Coroutine[Any, Any, Connection]:
             return _connect(url)
@@ -53,14 +60,23 @@ class PostgresDatabase:
         tell = self._listeners.tell
         self._mail = PostgresMail(connect, channels, node_id, tell, self.missed.set) if channels else None
         sharing = Sharing(node_id=node_id, channels=channels, on_shared=self._mail.call_soon) if self._mail else None
-        self._writer = PostgresWriter(connect, tell, patience=_PATIENCE_SECONDS, sharing=sharing)
+        writer = partial(PostgresWriter, connect, tell, metrics=metrics)
+        self._writer = writer(patience=_PATIENCE_SECONDS, sharing=sharing)
         apart = Isolation.READ_COMMITTED
-        self._apart = PostgresWriter(connect, tell, patience=_PATIENCE_SECONDS, isolation=apart)
-        self._urgent = PostgresWriter(connect, tell, patience=_URGENT_PATIENCE_SECONDS, isolation=apart)
+        self._apart = writer(patience=_PATIENCE_SECONDS, isolation=apart)
+        self._urgent = writer(patience=_URGENT_PATIENCE_SECONDS, isolation=apart)
+        if metrics is not None:
+            metrics.waiting.read = lambda: self._writer.waiting + self._apart.waiting + self._urgent.waiting
 
     @classmethod
     async def open(
-        cls, url: str, now: datetime, *, node_id: NodeId | None = None, shared: Sequence[SharedChannel] = ()
+        cls,
+        url: str,
+        now: datetime,
+        *,
+        node_id: NodeId | None = None,
+        shared: Sequence[SharedChannel] = (),
+        metrics: StoreMetrics | None = None,
     ) -> "PostgresDatabase":
         """Open the store at `url` (`postgresql://…`), migrating it as needed; `now` is noted with a migration.
 
@@ -83,7 +99,7 @@ class PostgresDatabase:
                 command_timeout=_STATEMENT_SECONDS,
                 statement_cache_size=_STATEMENT_CACHE,
             )
-            self = cls(url, readers, node_id or new_node_id(), SharedChannels(shared))
+            self = cls(url, readers, node_id or new_node_id(), SharedChannels(shared), metrics)
             if self._mail is not None:
                 await self._mail.start()
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:

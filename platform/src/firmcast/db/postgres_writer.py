@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from firmcast.db.metrics import StoreMetrics
 from firmcast.db.port import Channel
 from firmcast.db.postgres_transaction import (
     Connection,
@@ -85,6 +86,7 @@ class PostgresWriter:
         patience: float,
         isolation: Isolation = Isolation.SERIALIZABLE,
         sharing: Sharing | None = None,
+        metrics: StoreMetrics | None = None,
     ) -> None:
         """Have a write refused that the database does not take within `patience` seconds."""
         self._connect = connect
@@ -96,6 +98,7 @@ class PostgresWriter:
         )
         self._sharing = sharing
         self._announced = 0  # the number of the last row that was committed
+        self._metrics = metrics
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Write] = deque()
         self._wake = asyncio.Event()
@@ -120,6 +123,11 @@ class PostgresWriter:
         self._queue.append(write)
         self._wake.set()
         return write.future
+
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for their turn."""
+        return len(self._queue)
 
     async def close(self) -> None:
         """Finish what is queued and end the connection."""
@@ -151,9 +159,13 @@ class PostgresWriter:
                 return await self._try(group)
             except StatementConflictError:
                 self.conflicts += 1
+                if self._metrics is not None:
+                    self._metrics.conflicts.value += 1
             except ConnectionLostError:
                 await self._hang_up()
             except StoreFullError as error:
+                if self._metrics is not None:
+                    self._metrics.refused_full.value += len(group)
                 _refuse(group, str(error), StoreFullError)
                 return ()
             tries += 1
@@ -173,11 +185,15 @@ class PostgresWriter:
             with suppress(Exception):  # a connection that cannot roll back is lost, and the database does it
                 await connection.execute("ROLLBACK")
             raise translated(error, connection) from error
+        metrics = self._metrics
+        began = 0.0 if metrics is None else metrics.monotonic()
         await self._commit(connection, transaction)
         self.commits += 1
         if shared and self._sharing is not None:
             self._announced += shared
             self._sharing.on_shared()
+        if metrics is not None:
+            metrics.committed(len(group), began)
         return announced
 
     async def _share(self, connection: Connection, announced: Announcements) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from firmcast.db.announcements import Announcements
+from firmcast.db.metrics import StoreMetrics
 from firmcast.db.migrate import migrate, migrations_of
 from firmcast.db.port import Channel, Listener, Transaction
 from firmcast.db.sqlite_connection import reading_connection, writing_connection
@@ -26,24 +27,26 @@ _READERS: Final = 2
 class SqliteDatabase:
     """The port's Database on one SQLite file; it belongs to the loop on which it was opened."""
 
-    def __init__(self, opened: "_Opened") -> None:
+    def __init__(self, opened: "_Opened", metrics: StoreMetrics | None) -> None:
         loop = asyncio.get_running_loop()
         self._lock = opened.lock
         self._listeners = Announcements()
         self.broken = asyncio.Event()
         """Set when a commit has failed: the process must end, and start anew."""
-        self._writer = SqliteWriter(opened.writing, loop, self._listeners.tell, self.broken.set)
+        self._writer = SqliteWriter(opened.writing, loop, self._listeners.tell, self.broken.set, metrics)
         self._readers = SqliteReaders(opened.reading, loop)
+        if metrics is not None:
+            _show(metrics, opened.path, self._writer)
 
     @classmethod
-    async def open(cls, path: Path, now: datetime) -> "SqliteDatabase":
+    async def open(cls, path: Path, now: datetime, *, metrics: StoreMetrics | None = None) -> "SqliteDatabase":
         """Open the store in `path`, making or migrating it as needed; `now` is noted with a migration.
 
         Raises:
             StoreInUseError: another process holds it.
             StartError: it is of a later release, no store, or on a file system that cannot be trusted with it.
         """
-        return cls(await asyncio.to_thread(_Opened, path, now))
+        return cls(await asyncio.to_thread(_Opened, path, now), metrics)
 
     @property
     def commits(self) -> int:
@@ -91,6 +94,7 @@ class _Opened:
     """The lock and the connections of a migrated store; opening it all or nothing."""
 
     def __init__(self, path: Path, now: datetime) -> None:
+        self.path = path
         make_store_folder(path.parent)
         with ExitStack() as undo:
             self.lock = StoreLock(path)
@@ -106,3 +110,16 @@ class _Opened:
                 undo.callback(connection.close)
                 self.reading.append(connection)
             undo.pop_all()
+
+
+def _show(metrics: StoreMetrics, path: Path, writer: SqliteWriter) -> None:
+    metrics.waiting.read = lambda: writer.waiting
+    metrics.size.read = lambda: _bytes_of(path)
+    metrics.log_size.read = lambda: _bytes_of(path.with_name(f"{path.name}-wal"))
+
+
+def _bytes_of(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from firmcast.db.metrics import StoreMetrics
 from firmcast.db.port import Channel
 from firmcast.db.sqlite_checkpoint import Checkpoints
 from firmcast.db.sqlite_transaction import SqliteTransaction, run_use_case, translated
@@ -45,8 +46,10 @@ class SqliteWriter:
         loop: asyncio.AbstractEventLoop,
         announce: Callable[[Announcements], None],
         on_broken: Callable[[], None],
+        metrics: StoreMetrics | None = None,
     ) -> None:
         self._connection = connection
+        self._metrics = metrics
         self._loop = loop
         self._announce = announce
         self._on_broken = on_broken
@@ -102,12 +105,24 @@ class SqliteWriter:
             self._connection.execute("BEGIN IMMEDIATE")
             for write in self._joining(group):
                 announced += self._run_one(write)
-            self._connection.execute("COMMIT")
+            self._end(len(group))
         except Exception as error:
             self._undo(group, translated(error))
             return ()
         self.commits += 1
         return announced
+
+    def _end(self, writes: int) -> None:
+        metrics = self._metrics
+        began = 0.0 if metrics is None else metrics.monotonic()
+        self._connection.execute("COMMIT")
+        if metrics is not None:
+            metrics.committed(writes, began)
+
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for their turn."""
+        return self._queue.qsize()
 
     def _joining(self, group: list[Write]) -> Iterator[Write]:
         """Yield the first of `group`, then each that waits by the time the one before it is done."""
@@ -142,6 +157,8 @@ class SqliteWriter:
 
     def _undo(self, group: list[Write], reason: Exception) -> None:
         if isinstance(reason, StoreFullError):
+            if self._metrics is not None:
+                self._metrics.refused_full.value += len(group)
             _refuse(group, StoreFullError, str(reason))
         else:
             self._break(reason)

@@ -1,6 +1,7 @@
 """The SQL of the event log."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
@@ -66,6 +67,12 @@ SELECT_STORED: Final = differing(
     " body FROM event WHERE event_id IN (SELECT value FROM json_each(?1)) ORDER BY event_id",
     postgres="SELECT event_id, message_id, device_id, sequence, application_id, event_type, occurred_at, synthesised,"
     " body FROM event WHERE event_id = ANY(?1::bigint[]) ORDER BY event_id",
+)
+
+# When events happened.
+SELECT_TIMES: Final = differing(
+    sqlite="SELECT event_id, occurred_at FROM event WHERE event_id IN (SELECT value FROM json_each(?1))",
+    postgres="SELECT event_id, occurred_at FROM event WHERE event_id = ANY(?1::bigint[])",
 )
 
 # The history of one device, in order.
@@ -177,6 +184,11 @@ async def stored(tx: Transaction, event_ids: Sequence[EventId]) -> list[StoredEv
         )
         for row in await tx.fetch(SELECT_STORED, list(event_ids))
     ]
+
+
+async def times(tx: Transaction, event_ids: Sequence[EventId]) -> dict[EventId, datetime]:
+    """Return when these events happened."""
+    return {EventId(row[0]): from_column(row[1]) for row in await tx.fetch(SELECT_TIMES, list(event_ids))}
 
 
 async def of_device(tx: Transaction, device_id: DeviceId, after_sequence: int, limit: int) -> list[Event]:

@@ -1,6 +1,7 @@
 """What others may ask of the log; writing is `EventLog`'s alone."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from firmcast.db.port import Transaction
@@ -16,6 +17,11 @@ _SIFTED_AT_ONCE: Final = 1_000
 async def bodies(tx: Transaction, event_ids: Sequence[EventId]) -> dict[EventId, StoredEvent]:
     """Return what is sent of these events, by position; those that are not in the log are absent."""
     return {event.event_id: event for event in await store.stored(tx, event_ids)}
+
+
+async def times(tx: Transaction, event_ids: Sequence[EventId]) -> dict[EventId, datetime]:
+    """Return when these events happened; those that are not in the log are absent."""
+    return await store.times(tx, event_ids)
 
 
 async def of_device(tx: Transaction, device_id: DeviceId, after_sequence: int = 0, limit: int = 100) -> list[Event]:

@@ -21,6 +21,7 @@ from firmcast.gateway.addresses import stored_address
 from firmcast.gateway.batches import Answer, Leaving, Registering, Updating
 from firmcast.gateway.expiry import Expiry
 from firmcast.gateway.live_devices import OBSERVED, LiveDevice, LiveDevices
+from firmcast.gateway.metrics import GatewayMetrics
 from firmcast.gateway.reports import ReportIntake
 from firmcast.gateway.sessions import DeviceSessions
 from firmcast.ids import RegistrationId
@@ -43,6 +44,7 @@ class RegistrationInterface:
         sessions: DeviceSessions,
         expiry: Expiry,
         now: Callable[[], datetime],
+        metrics: GatewayMetrics,
     ) -> None:
         self._udp = udp
         self._live = live
@@ -50,6 +52,7 @@ class RegistrationInterface:
         self._sessions = sessions
         self._expiry = expiry
         self._now = now
+        self._metrics = metrics
 
     def handle(self, request: RequestReceived) -> None:
         """Take in a request to `/rd` or below."""
@@ -72,6 +75,7 @@ class RegistrationInterface:
 
     def ended(self, registration: Registration) -> None:
         """Take in that a registration has run out."""
+        self._metrics.expired.value += 1
         _log.info("registration.expired", device_id=registration.device_id, endpoint_name=registration.endpoint_name)
         self._remove(registration.registration_id)
 
@@ -81,6 +85,7 @@ class RegistrationInterface:
         try:
             told = parse_register(request.message.uri_query, request.payload)
         except RegistrationFormatError as error:
+            self._metrics.malformed.value += 1
             self._refuse(request, Code.BAD_REQUEST, str(error))
             return
         host, port = stored_address(request.peer)
@@ -102,12 +107,14 @@ class RegistrationInterface:
             if isinstance(registration, Registration):
                 self._registered(request, registration)
             else:
+                self._metrics.unknown.value += 1
                 _log.warning("registration.refused", endpoint_name=told.endpoint_name, host=host, port=port)
                 self._refuse(request, Code.FORBIDDEN, "the endpoint name is not known here")
 
         self._intake.submit(Registering(told=new, occurred_at=self._now())).add_done_callback(committed)
 
     def _registered(self, request: RequestReceived, registration: Registration) -> None:
+        self._metrics.made.value += 1
         self._udp.respond(request, Code.CREATED, options=options(location_path=(PATH, registration.registration_id)))
         if self._live.by_registration(registration.registration_id) is None:
             # What was under way belongs to a device that has perhaps restarted since.
@@ -128,6 +135,7 @@ class RegistrationInterface:
         try:
             told = parse_update(request.message.uri_query, request.payload)
         except RegistrationFormatError as error:
+            self._metrics.malformed.value += 1
             self._refuse(request, Code.BAD_REQUEST, str(error))
             return
         host, port = stored_address(request.peer)
@@ -147,12 +155,14 @@ class RegistrationInterface:
             if isinstance(registration, Registration):
                 self._updated(request, registration)
             else:
+                self._metrics.unknown.value += 1
                 self._remove(registration_id)
                 self._refuse(request, Code.NOT_FOUND, "")
 
         self._intake.submit(Updating(told=update, occurred_at=self._now())).add_done_callback(committed)
 
     def _updated(self, request: RequestReceived, registration: Registration) -> None:
+        self._metrics.updated.value += 1
         self._udp.respond(request, Code.CHANGED)
         former = self._live.of(registration.device_id)
         device, former_address = self._live.update(registration)
@@ -171,7 +181,9 @@ class RegistrationInterface:
         def committed(answer: asyncio.Future[Answer]) -> None:
             if self._was_written(request, answer):
                 self._remove(registration_id)
-                self._udp.respond(request, Code.NOT_FOUND if answer.result() is None else Code.DELETED)
+                known = answer.result() is not None
+                (self._metrics.ended if known else self._metrics.unknown).value += 1
+                self._udp.respond(request, Code.DELETED if known else Code.NOT_FOUND)
 
         self._intake.submit(Leaving(registration_id=registration_id)).add_done_callback(committed)
 
@@ -181,6 +193,7 @@ class RegistrationInterface:
         """Tell whether the store took a request; answer the device when it could not."""
         error = answer.exception()
         if error is not None:
+            self._metrics.unwritten.value += 1
             unwritten = isinstance(error, StoreError)
             self._udp.respond(request, Code.SERVICE_UNAVAILABLE if unwritten else Code.INTERNAL_SERVER_ERROR)
         return error is None

@@ -43,11 +43,13 @@ from firmcast.gateway.evidence import Evidence
 from firmcast.gateway.expiry import Expiry
 from firmcast.gateway.images import PackageImages
 from firmcast.gateway.live_devices import LiveDevice, LiveDevices
+from firmcast.gateway.metrics import GatewayMetrics
 from firmcast.gateway.registration import RegistrationInterface
 from firmcast.gateway.reports import ReportIntake
 from firmcast.gateway.sessions import DeviceSessions
 from firmcast.gateway.transfers import Transfers
 from firmcast.ids import DeviceId, DeviceUpgradeId
+from firmcast.metrics import Metrics
 from firmcast.settings import GatewaySettings
 from firmcast.upgrades.limits import Limits
 from firmcast.upgrades.model import DeviceReport, SessionRenewed
@@ -71,6 +73,7 @@ class Gateway:
         clock: Clock,
         settings: GatewaySettings,
         files: PackageFiles,
+        metrics: GatewayMetrics,
     ) -> None:
         self._udp = udp
         self._database = database
@@ -103,7 +106,11 @@ class Gateway:
             sessions=self._sessions,
             expiry=self._expiry,
             now=now,
+            metrics=metrics,
         )
+        metrics.live.read = lambda: len(self._live)
+        metrics.waiting.read = lambda: len(self._intake)
+        metrics.sessions.read = lambda: len(self._sessions)
         self._evidence = Evidence(udp=udp, live=self._live, intake=self._intake, sessions=self._sessions, now=now)
         self._downloads = Downloads(self._transfers, block_exponent=settings.block_exponent)
         udp.endpoint.fast_route(self._downloads.route, self._downloads.block_served)
@@ -119,6 +126,7 @@ class Gateway:
         clock: Clock,
         settings: GatewaySettings,
         files: PackageFiles,
+        metrics: GatewayMetrics | None = None,
         random: random_module.Random | None = None,
     ) -> "Gateway":
         """Open the socket and go on from the store; packages are read from `files`.
@@ -156,6 +164,7 @@ class Gateway:
                 clock=clock,
                 settings=settings,
                 files=files,
+                metrics=metrics or GatewayMetrics(Metrics()),
             )
             await starting._load()
         except BaseException:

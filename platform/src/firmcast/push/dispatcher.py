@@ -19,15 +19,18 @@ import structlog
 from firmcast.applications.use_cases import APPLICATIONS_CHANGED
 from firmcast.clock import Clock
 from firmcast.db.port import Database
-from firmcast.ids import ApplicationId, SubscriptionId
+from firmcast.ids import ApplicationId, DeviceId, SubscriptionId
+from firmcast.metrics import Metrics
 from firmcast.push import use_cases
 from firmcast.push.answer import Answer
 from firmcast.push.callback_groups import CallbackGroups
 from firmcast.push.callbacks import Callback, all_callbacks, callbacks_of
+from firmcast.push.census import Census, has_reason_to_rest, take_census
 from firmcast.push.configuration import breaker_policy, lane_limits, retry_policy
 from firmcast.push.envelope import attempt_headers
 from firmcast.push.http_sender import HttpSender, OutgoingRequest
 from firmcast.push.lanes import Lanes, Sendable
+from firmcast.push.metrics import PushMetrics
 from firmcast.push.model import Delivery, Settlement
 from firmcast.push.retry import Blocked, Dead, Delivered, FailureReason, RetryAt, decide
 from firmcast.push.settlement_writer import SettlementWriter
@@ -60,6 +63,7 @@ class Dispatcher:
         clock: Clock,
         settings: PushSettings,
         sealer: Sealer,
+        metrics: PushMetrics | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         """Bind the parts; nothing happens before `start`. `draw` gives numbers from 0 to 1 for jitter."""
@@ -93,6 +97,8 @@ class Dispatcher:
         self._idle = asyncio.Event()
         self.broken = asyncio.Event()
         """Set when the dispatcher cannot go on; the process must end."""
+        self._metrics = metrics or PushMetrics(Metrics())
+        self._show(self._metrics)
 
     # ------------------------------------------------------------------ life
 
@@ -142,9 +148,36 @@ class Dispatcher:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
+    def is_running(self) -> bool:
+        """False before the start, after the end, and when it cannot go on."""
+        return self._early is None and not self._stopping
+
+    @property
     def in_flight(self) -> int:
         """How many attempts are under way."""
         return self._sending
+
+    def explains(self, subscription_id: SubscriptionId, device_id: DeviceId) -> bool:
+        """Say whether it is right that the head of a device's lane is not being sent just now."""
+        group_id = self._groups.group_of(subscription_id)
+        group = None if group_id is None else self._lanes.groups.get(group_id)
+        if group is None:
+            return group_id is None  # its time comes when what came before it is over
+        return has_reason_to_rest(group, device_id)
+
+    def _show(self, metrics: PushMetrics) -> None:
+        census = Census()
+
+        async def count() -> None:
+            nonlocal census
+            census = take_census(self._lanes.groups.values())
+
+        metrics.metrics.before_telling(count)
+        metrics.lanes.read = lambda: census.lanes
+        metrics.breakers.read = lambda: census.breakers
+        metrics.in_flight.read = lambda: self._sending
+        metrics.unwritten.read = lambda: self._writer.unwritten
+        metrics.queued.read = lambda: self._lanes.queued
 
     # ------------------------------------------------------------------ what the store tells
 
@@ -333,6 +366,7 @@ class Dispatcher:
             jitter=self._draw(),
         )
         self._lanes.settle(sendable, verdict, now)
+        self._metrics.settled(verdict, sendable.row.occurred_at, now, answer.duration)
         if not isinstance(verdict, RetryAt) or verdict.reason is not FailureReason.LOCAL:
             self._writer.add(
                 Settlement(

@@ -11,7 +11,7 @@ everything settled before the request was handed out.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -317,6 +317,11 @@ class Lanes(Generic[DeliveryT]):
     @property
     def in_flight(self) -> int:
         return self._in_flight
+
+    @property
+    def groups(self) -> Mapping[GroupId, GroupLanes[DeliveryT]]:
+        """Every group that has lanes or has left any in the store: to be looked at only."""
+        return self._groups
 
     def breaker_state(self, group_id: GroupId) -> BreakerState:
         """Return what may be sent to a group."""

@@ -82,6 +82,18 @@ class PendingDelivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OldestUndelivered:
+    """The oldest event that a subscription still waits for."""
+
+    subscription_id: SubscriptionId
+    event_id: EventId
+    device_id: DeviceId
+    occurred_at: datetime
+    tried: bool
+    """True when an attempt at it has failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
     """A delivery that was given up and is kept for a person."""
 

@@ -46,6 +46,23 @@ SELECT_SUBSCRIPTIONS: Final = portable(
     ") SELECT subscription_id FROM present WHERE subscription_id IS NOT NULL"
 )
 
+# The oldest that each subscription still waits for, and whether it was tried: found as the subscriptions are.
+SELECT_OLDEST: Final = portable(
+    "WITH RECURSIVE present (subscription_id) AS ("
+    " SELECT MIN(subscription_id) FROM delivery"
+    " UNION ALL"
+    " SELECT (SELECT MIN(d.subscription_id) FROM delivery d WHERE d.subscription_id > present.subscription_id)"
+    " FROM present WHERE present.subscription_id IS NOT NULL"
+    "), oldest (subscription_id, event_id) AS ("
+    " SELECT subscription_id,"
+    " (SELECT MIN(d.event_id) FROM delivery d WHERE d.subscription_id = present.subscription_id)"
+    " FROM present WHERE subscription_id IS NOT NULL"
+    ") SELECT d.subscription_id, d.event_id, d.device_id, l.event_id IS NOT NULL FROM oldest o"
+    " JOIN delivery d ON d.event_id = o.event_id AND d.subscription_id = o.subscription_id"
+    " LEFT JOIN lane l ON l.subscription_id = d.subscription_id AND l.device_id = d.device_id"
+    " AND l.event_id = d.event_id"
+)
+
 # The next part of a subscription's backlog, with what is known of failed attempts.
 SELECT_BACKLOG: Final = portable(
     "SELECT d.event_id, d.device_id, d.sequence, l.attempts, l.first_attempted_at, l.next_attempt_at"
@@ -140,6 +157,12 @@ async def is_pending(tx: Transaction, event_id: EventId, subscription_id: Subscr
 async def subscriptions_with_deliveries(tx: Transaction) -> list[SubscriptionId]:
     """Return the subscriptions that have deliveries to be made, in the order of their ids."""
     return [SubscriptionId(row[0]) for row in await tx.fetch(SELECT_SUBSCRIPTIONS)]
+
+
+async def oldest(tx: Transaction) -> list[tuple[SubscriptionId, EventId, DeviceId, bool]]:
+    """Return (subscription, event, device, tried) of the oldest delivery of each subscription that has any."""
+    rows = await tx.fetch(SELECT_OLDEST)
+    return [(SubscriptionId(row[0]), EventId(row[1]), DeviceId(row[2]), bool(row[3])) for row in rows]
 
 
 async def backlog(

@@ -19,6 +19,7 @@ from firmcast.push.model import (
     DeadLetter,
     Delivery,
     DeliveryFilter,
+    OldestUndelivered,
     PendingDelivery,
     Settlement,
     Trouble,
@@ -98,6 +99,23 @@ def trouble_of(item: Settlement, verdict: RetryAt) -> Trouble:
 async def subscriptions_with_deliveries(tx: Transaction) -> list[SubscriptionId]:
     """Return the subscriptions that have deliveries to be made, deleted ones included."""
     return await store.subscriptions_with_deliveries(tx)
+
+
+async def oldest_undelivered(tx: Transaction) -> list[OldestUndelivered]:
+    """Return, for each subscription that waits for any, the oldest event that it waits for."""
+    found = await store.oldest(tx)
+    times = await events.times(tx, [event_id for _, event_id, _, _ in found])
+    return [
+        OldestUndelivered(
+            subscription_id=subscription_id,
+            event_id=event_id,
+            device_id=device_id,
+            occurred_at=times[event_id],
+            tried=tried,
+        )
+        for subscription_id, event_id, device_id, tried in found
+        if event_id in times
+    ]
 
 
 async def hasten(tx: Transaction, due_at: datetime) -> None:

@@ -48,6 +48,7 @@ class Scope(StrEnum):
     PUSH_READ = "push:read"
     PUSH_WRITE = "push:write"
     AUDIT_READ = "audit:read"
+    METRICS_READ = "metrics:read"
     ADMINISTRATORS_READ = "administrators:read"
     ADMINISTRATORS_WRITE = "administrators:write"
 

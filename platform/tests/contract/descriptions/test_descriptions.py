@@ -83,7 +83,8 @@ def test_a_call_is_declared_well(call):
     assert call.summary[0].isupper()
     assert not call.summary.endswith(".")
     assert call.answers or call.errors
-    assert call.interface is (Interface.MANAGEMENT if call.path.startswith("/v1/") else Interface.NORTHBOUND)
+    is_management = call.path.startswith("/v1/") or call.path == "/metrics"
+    assert call.interface is (Interface.MANAGEMENT if is_management else Interface.NORTHBOUND)
     assert call.proof is not Proof.ADMINISTRATOR or call.interface is Interface.MANAGEMENT
     codes = [(error.status, error.code) for error in call.errors]
     assert len(set(codes)) == len(codes)

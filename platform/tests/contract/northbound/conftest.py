@@ -24,6 +24,7 @@ from firmcast.events.log import EventLog
 from firmcast.firmware.files import FirmwareFiles
 from firmcast.http_api import HttpParts, endpoints
 from firmcast.ids import ApplicationId, DeviceId
+from firmcast.metrics import Metrics
 from firmcast.push.destination import DestinationRules
 from firmcast.push.http_sender import HttpSender, SenderLimits
 from firmcast.rest.application import http_application
@@ -278,6 +279,7 @@ async def world(database: Database, tmp_path: Path, rest_settings: RestSettings)
         check_callback=check_callback,
         send_callback=sender.send,
         check_readiness=ready,
+        metrics=Metrics(),
     )
     calls = endpoints(parts)
     yield World(

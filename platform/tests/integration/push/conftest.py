@@ -32,6 +32,7 @@ from firmcast.push.destination import DestinationRules, parse_callback_url
 from firmcast.push.dispatcher import Dispatcher
 from firmcast.push.envelope import encode_event
 from firmcast.push.http_sender import HttpSender, SenderLimits
+from firmcast.push.metrics import PushMetrics
 from firmcast.push.model import Attempt, DeadLetter, DeliveryFilter
 from firmcast.rest.application import http_application
 from firmcast.rest.authentication import administrator_authentication
@@ -308,7 +309,7 @@ class World:
         ]
         return await self.database.write(self.log.append, new_events)
 
-    async def dispatch(self) -> Dispatcher:
+    async def dispatch(self, metrics: PushMetrics | None = None) -> Dispatcher:
         settings = self.settings
         sender = HttpSender(rules=destination_rules(settings), limits=sender_limits(settings), proxy=proxy_of(settings))
         dispatcher = Dispatcher(
@@ -317,6 +318,7 @@ class World:
             clock=SystemClock(),
             settings=self.settings,
             sealer=self.sealer,
+            metrics=metrics,
         )
         await dispatcher.start()
         self.dispatchers.append(dispatcher)

@@ -1,0 +1,42 @@
+"""What a store tells of itself: how many writes share a commit, how long a commit takes, how many writes wait."""
+
+from collections.abc import Callable
+from typing import Final
+
+from firmcast.metrics import Metrics
+
+_WRITES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+_SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class StoreMetrics:
+    """The counts and gauges of one store; its writer adds to them, on whatever thread it runs."""
+
+    def __init__(self, metrics: Metrics, monotonic: Callable[[], float]) -> None:
+        """Declare them; `monotonic` gives seconds of a clock that never steps back."""
+        self.monotonic = monotonic
+        self.commits = metrics.count("firmcast_store_commits", "Commits")
+        self.commit_writes = metrics.histogram("firmcast_store_commit_writes", "Writes that shared a commit", _WRITES)
+        self.commit_seconds = metrics.histogram(
+            "firmcast_store_commit_seconds", "How long the commit itself took, its sync included", _SECONDS
+        )
+        self.conflicts = metrics.count(
+            "firmcast_store_conflicts", "Transactions that were run again because of another node (PostgreSQL)"
+        )
+        refused = metrics.counts(
+            "firmcast_store_refused_writes", "Writes that were refused, by reason (full, busy)", "reason"
+        )
+        self.refused_full = refused.of("full")
+        self.refused_busy = refused.of("busy")
+        self.waiting = metrics.gauge("firmcast_store_waiting_writes", "Writes that wait for their turn")
+        self.size = metrics.gauge("firmcast_store_bytes", "Size of the store")
+        self.log_size = metrics.gauge(
+            "firmcast_store_log_bytes", "Size of the file of the store's write-ahead log (SQLite)"
+        )
+        self.free = metrics.gauge("firmcast_store_free_bytes", "Space that is left on the disk of the data folder")
+
+    def committed(self, writes: int, began: float) -> None:
+        """Count a commit of so many writes that began at a time of `monotonic` and has just returned."""
+        self.commits.value += 1
+        self.commit_writes.observe(writes)
+        self.commit_seconds.observe(self.monotonic() - began)

@@ -1,0 +1,78 @@
+"""What push tells of itself. An attempt that delivers costs three additions here, and two looks for a bound."""
+
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final
+
+from firmcast.metrics import Metrics
+from firmcast.push.breaker import BreakerState
+from firmcast.push.retry import Dead, DeadReason, Delivered, FailureReason, RetryAt, Verdict
+
+_NO_REASON: Final = ""
+
+
+class PushMetrics:
+    """The counts and gauges of one dispatcher."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        """Declare them."""
+        self.metrics = metrics
+        attempts = metrics.counts(
+            "firmcast_push_attempts",
+            "Attempts that ended, by outcome (delivered, again, dead) and why they failed",
+            "outcome",
+            "reason",
+        )
+        self._delivered = attempts.of("delivered", _NO_REASON)
+        self._again = MappingProxyType({reason: attempts.of("again", reason.value) for reason in FailureReason})
+        self._dead = MappingProxyType({reason: attempts.of("dead", reason.value) for reason in FailureReason})
+        letters = metrics.counts("firmcast_push_dead_letters", "Deliveries that were given up, by reason", "reason")
+        self._dead_letters = MappingProxyType({reason: letters.of(reason.value) for reason in DeadReason})
+        self._latency = metrics.histogram(
+            "firmcast_push_edge_to_acknowledgement_seconds",
+            "From when an event happened until its receiver took it",
+        )
+        self._duration = metrics.histogram(
+            "firmcast_push_attempt_seconds", "How long the attempts that delivered were under way"
+        )
+        self.oldest = metrics.gauge(
+            "firmcast_push_oldest_undelivered_seconds", "Age of the oldest event that is still to be delivered"
+        )
+        self.oldest_of = metrics.gauges(
+            "firmcast_push_subscription_oldest_undelivered_seconds",
+            "The same for each subscription that has any; of more than a thousand, the oldest",
+            "subscription_id",
+        )
+        self.behind = metrics.gauge(
+            "firmcast_push_subscriptions_behind", "Subscriptions that have anything still to be delivered"
+        )
+        self.stalled = metrics.gauge(
+            "firmcast_push_subscriptions_stalled",
+            "Subscriptions whose oldest event nobody tries, and nothing explains it; 0 unless something is broken",
+        )
+        self.in_flight = metrics.gauge("firmcast_push_in_flight", "Attempts under way")
+        self.unwritten = metrics.gauge("firmcast_push_unwritten", "Attempts that ended and are not yet in the store")
+        self.queued = metrics.gauge("firmcast_push_queued", "Deliveries in memory, those under way included")
+        self.lanes = metrics.gauges(
+            "firmcast_push_lanes", "Lanes in memory, by state (ready, in_flight, waiting, blocked)", "state"
+        )
+        self.breakers = metrics.gauges(
+            "firmcast_push_breakers", f"Callbacks by the state of their breaker ({_states()})", "state"
+        )
+
+    def settled(self, verdict: Verdict, occurred_at: datetime, now: datetime, duration: float) -> None:
+        """Count an attempt on an event of `occurred_at` that took `duration` seconds."""
+        match verdict:
+            case Delivered():
+                self._delivered.value += 1
+                self._latency.observe((now - occurred_at).total_seconds())
+                self._duration.observe(duration)
+            case RetryAt():
+                self._again[verdict.reason].value += 1
+            case Dead():
+                self._dead[verdict.failure].value += 1
+                self._dead_letters[verdict.reason].value += 1
+
+
+def _states() -> str:
+    return ", ".join(state.value for state in BreakerState)
