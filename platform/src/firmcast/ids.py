@@ -38,6 +38,9 @@ MessageId = NewType("MessageId", str)
 
 CommandId = NewType("CommandId", int)
 
+ReplayId = NewType("ReplayId", int)
+"""Names a replay; above 0."""
+
 NodeId = NewType("NodeId", str)
 """Names one life of one process of the platform: a new one is drawn at each start, so that nobody inherits a lease."""
 

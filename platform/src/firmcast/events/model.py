@@ -214,6 +214,18 @@ class Stretch:
     """Where to go on: up to here there is nothing else."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventHeading:
+    """What says of an event in the log whether somebody wants it."""
+
+    event_id: EventId
+    application_id: ApplicationId
+    device_id: DeviceId
+    sequence: int
+    event_type: EventType
+    occurred_at: datetime
+
+
 def type_of(fact: Fact) -> EventType:
     """Return the type under which `fact` is subscribed to."""
     match fact:

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from firmcast.db.columns import from_column, to_column
-from firmcast.db.port import Transaction
+from firmcast.db.port import Row, Transaction
 from firmcast.db.statement import differing, portable
 from firmcast.errors import StoreError
 from firmcast.events.model import (
@@ -17,6 +17,7 @@ from firmcast.events.model import (
     DeviceDeleted,
     DeviceInfoChanged,
     Event,
+    EventHeading,
     EventType,
     Fact,
     FirmwareStateChanged,
@@ -116,6 +117,30 @@ UPSERT_FORGOTTEN: Final = differing(
     " ON CONFLICT (one) DO UPDATE SET through = max(event_forgotten.through, excluded.through)",
     postgres="INSERT INTO event_forgotten (one, through) VALUES (1, ?1)"
     " ON CONFLICT (one) DO UPDATE SET through = greatest(event_forgotten.through, excluded.through)",
+)
+
+# What an application's events after a position are, for whoever looks for some of them.
+SELECT_HEADINGS: Final = portable(
+    "SELECT event_id, application_id, device_id, sequence, event_type, occurred_at FROM event"
+    " WHERE application_id = ?1 AND event_id > ?2 ORDER BY event_id LIMIT ?3"
+)
+
+# The same of one device, after one of its numbers.
+SELECT_HEADINGS_OF_DEVICE: Final = portable(
+    "SELECT event_id, application_id, device_id, sequence, event_type, occurred_at FROM event"
+    " WHERE device_id = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3"
+)
+
+# The first event from a position on, and when it happened: to find a time in the log.
+SELECT_AT: Final = portable("SELECT event_id, occurred_at FROM event WHERE event_id >= ?1 ORDER BY event_id LIMIT 1")
+
+# The last event there is.
+SELECT_LAST: Final = portable("SELECT event_id FROM event ORDER BY event_id DESC LIMIT 1")
+
+# The first and the last number that the log holds of a device.
+SELECT_SEQUENCES: Final = portable(
+    "SELECT (SELECT sequence FROM event WHERE device_id = ?1 ORDER BY sequence LIMIT 1),"
+    " (SELECT sequence FROM event WHERE device_id = ?1 ORDER BY sequence DESC LIMIT 1)"
 )
 
 _FACTS: Final[Mapping[EventType, type[Fact]]] = MappingProxyType(
@@ -243,6 +268,47 @@ async def forgotten_through(tx: Transaction) -> EventId:
 async def note_forgotten(tx: Transaction, through: EventId) -> None:
     """Keep that events were removed up to a position."""
     await tx.execute(UPSERT_FORGOTTEN, through)
+
+
+async def headings(tx: Transaction, application_id: ApplicationId, after: EventId, limit: int) -> list[EventHeading]:
+    """Return what an application's events after a position are, in order."""
+    return [_heading(row) for row in await tx.fetch(SELECT_HEADINGS, application_id, after, limit)]
+
+
+async def headings_of_device(
+    tx: Transaction, device_id: DeviceId, after_sequence: int, limit: int
+) -> list[EventHeading]:
+    """Return what a device's events after a number are, in order."""
+    return [_heading(row) for row in await tx.fetch(SELECT_HEADINGS_OF_DEVICE, device_id, after_sequence, limit)]
+
+
+async def at(tx: Transaction, position: EventId) -> tuple[EventId, datetime] | None:
+    """Return the first event from a position on, and when it happened; None at the end."""
+    row = await tx.fetch_row(SELECT_AT, position)
+    return None if row is None else (EventId(row[0]), from_column(row[1]))
+
+
+async def last(tx: Transaction) -> EventId:
+    """Return the position of the last event there is, 0 for none."""
+    row = await tx.fetch_row(SELECT_LAST)
+    return EventId(row[0] if row else 0)
+
+
+async def sequences(tx: Transaction, device_id: DeviceId) -> tuple[int, int]:
+    """Return the first and the last number that the log holds of a device, 0 and 0 for none."""
+    row = await tx.fetch_row(SELECT_SEQUENCES, device_id)
+    return (0, 0) if row is None else (row[0] or 0, row[1] or 0)
+
+
+def _heading(row: Row) -> EventHeading:
+    return EventHeading(
+        event_id=EventId(row[0]),
+        application_id=ApplicationId(row[1]),
+        device_id=DeviceId(row[2]),
+        sequence=row[3],
+        event_type=EventType(row[4]),
+        occurred_at=from_column(row[5]),
+    )
 
 
 def _fact(event_type: EventType, encoded: bytes) -> Fact:

@@ -1,17 +1,22 @@
 """What others may ask of the log; writing is `EventLog`'s alone."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from firmcast.db.port import Transaction
 from firmcast.events import store
 from firmcast.events.horizon import Observation
-from firmcast.events.model import Event, EventFilter, StoredEvent, Stretch
+from firmcast.events.model import Event, EventFilter, EventHeading, StoredEvent, Stretch
 from firmcast.ids import ApplicationId, DeviceId, EventId
+
+BEFORE_ALL: Final = EventId(0)
 
 _SIFTED_AT_ONCE: Final = 1_000
 """Events of an application that one read looks at, to find those that are wanted."""
+
+_DISORDER: Final = timedelta(hours=1)
+"""How far the order of the log is from that of time, at the most."""
 
 
 async def bodies(tx: Transaction, event_ids: Sequence[EventId]) -> dict[EventId, StoredEvent]:
@@ -80,3 +85,54 @@ async def observe_end(tx: Transaction) -> Observation:
     position = await store.last_position(tx)
     # In this order: who holds a position and is not among the writers has ended.
     return Observation(position=position, writers=await store.writers(tx))
+
+
+async def headings(
+    tx: Transaction, application_id: ApplicationId, after: EventId = BEFORE_ALL, limit: int = 100
+) -> list[EventHeading]:
+    """Return what an application's events after a position are, in the order of the log, `limit` at the most."""
+    return await store.headings(tx, application_id, after, limit)
+
+
+async def headings_of_device(
+    tx: Transaction, device_id: DeviceId, after_sequence: int = 0, limit: int = 100
+) -> list[EventHeading]:
+    """Return what a device's events after a number are, in order, `limit` at the most."""
+    return await store.headings_of_device(tx, device_id, after_sequence, limit)
+
+
+async def first(tx: Transaction) -> tuple[EventId, datetime] | None:
+    """Return the position of the first event that the log still holds, and when it happened; None for no event."""
+    return await store.at(tx, BEFORE_ALL)
+
+
+async def last(tx: Transaction) -> EventId:
+    """Return the position of the last event, 0 for none; others may yet be committed before it."""
+    return await store.last(tx)
+
+
+async def sequences(tx: Transaction, device_id: DeviceId) -> tuple[int, int]:
+    """Return the first and the last number that the log still holds of a device, 0 and 0 for none."""
+    return await store.sequences(tx, device_id)
+
+
+async def position_before(tx: Transaction, moment: datetime) -> EventId:
+    """Return a position that the events of `moment` and later come after, as far as the log is in the order of time.
+
+    It is in the order of commits: an event that took up to an hour from its report to its commit, or whose node had a
+    clock that much out of step, is still found.
+    """
+    low, high, moment = 1, await store.last(tx) + 1, moment - _DISORDER
+    while low < high:
+        middle = (low + high) // 2
+        found = await store.at(tx, EventId(middle))
+        if found is None or found[1] >= moment:
+            high = middle
+        else:
+            low = found[0] + 1
+    return EventId(low - 1)
+
+
+async def position_after(tx: Transaction, moment: datetime) -> EventId:
+    """Return a position that no event before `moment` comes after, as far as the log is in the order of time."""
+    return await position_before(tx, moment + 2 * _DISORDER)

@@ -32,6 +32,8 @@ from firmcast.push.http_sender import HttpSender, OutgoingRequest
 from firmcast.push.lanes import Lanes, Sendable
 from firmcast.push.metrics import PushMetrics
 from firmcast.push.model import Delivery, Settlement
+from firmcast.push.replay.model import Told
+from firmcast.push.replay.use_cases import DELIVERIES_WITHDRAWN
 from firmcast.push.retry import Blocked, Dead, Delivered, FailureReason, RetryAt, decide
 from firmcast.push.settlement_writer import SettlementWriter
 from firmcast.push.spill import LoadRequest
@@ -111,6 +113,7 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         self._database.listen(use_cases.NEW_DELIVERIES, self._guarded(self._offer))
         self._database.listen(use_cases.DELIVERIES_AGAIN, self._guarded(self._offer_again))
+        self._database.listen(DELIVERIES_WITHDRAWN, self._guarded(self._withdraw))
         self._database.listen(SUBSCRIPTIONS_CHANGED, self._guarded(self._on_subscriptions_changed))
         self._database.listen(APPLICATIONS_CHANGED, self._guarded(self._on_applications_changed))
         await self._database.write(use_cases.hasten, self._clock.now() + _RESTART_GRACE)
@@ -195,6 +198,13 @@ class Dispatcher:
             return
         self._hold_back_for_strangers(deliveries)
         self._lanes.offer_late(deliveries, self._time.now())
+        self._pump_soon()
+
+    def _withdraw(self, withdrawn: Sequence[Told]) -> None:
+        for told in withdrawn:
+            group_id = self._groups.group_of(told.subscription_id)
+            if group_id is not None:
+                self._lanes.withdraw(group_id, told.device_id, told.event_id)
         self._pump_soon()
 
     def _on_subscriptions_changed(self, subscription_ids: Sequence[SubscriptionId]) -> None:
@@ -332,6 +342,7 @@ class Dispatcher:
             sequence=delivery.sequence,
             occurred_at=delivery.occurred_at,
             synthesised=delivery.synthesised,
+            replay=delivery.replay != 0,
             attempt=sendable.attempt,
             signature=callback.signer.sign(delivery.message_id, attempted_at, delivery.body),
         )

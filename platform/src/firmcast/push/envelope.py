@@ -25,6 +25,7 @@ from firmcast_sdk.wire.headers import (
     CONTENT_TYPE,
     JSON,
     OCCURRED_AT,
+    REPLAY,
     SEQUENCE,
     SYNTHESISED,
     TEST,
@@ -186,6 +187,7 @@ def attempt_headers(
     synthesised: bool,
     attempt: int,
     signature: Signature | None,
+    replay: bool = False,
 ) -> list[str]:
     """Return the header lines of one attempt, `name: value` each; `signature` is None for an unsigned one."""
     lines = [
@@ -200,6 +202,8 @@ def attempt_headers(
         lines.append(f"{WEBHOOK_SIGNATURE}: {signature.value}")
     if synthesised:
         lines.append(f"{SYNTHESISED}: true")
+    if replay:
+        lines.append(f"{REPLAY}: true")
     return lines
 
 

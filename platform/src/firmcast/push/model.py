@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NewType
+from typing import Final, NewType, Protocol
 
 from firmcast.ids import ApplicationId, DeviceId, EventId, MessageId, SubscriptionId
 from firmcast.push.answer import Answer
@@ -27,6 +27,22 @@ class Trouble:
     """True when it was given up and its lane stands still until somebody acts; `due_at` then means nothing."""
 
 
+class DeliveryKey(Protocol):
+    """What is stored of a delivery; the rest stands in the log."""
+
+    @property
+    def event_id(self) -> EventId: ...
+
+    @property
+    def subscription_id(self) -> SubscriptionId: ...
+
+    @property
+    def device_id(self) -> DeviceId: ...
+
+    @property
+    def sequence(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """An event on its way to a subscription, with all that is sent of it."""
@@ -46,7 +62,11 @@ class Delivery:
     """What the store remembers of failed attempts, when it was read from there."""
 
     replay: int = 0
-    """0 for what is told for the first time; above that the number of the replay that it is part of."""
+    """0 for what was not delivered yet, RESENT for what a person sends again, else the number of its replay."""
+
+
+RESENT: Final = -1
+"""Stands for the number of a replay where a person had one delivery made once more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

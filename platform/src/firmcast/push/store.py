@@ -14,7 +14,7 @@ from firmcast.db.columns import from_column, to_column
 from firmcast.db.port import Row, Transaction
 from firmcast.db.statement import differing, portable
 from firmcast.ids import DeviceId, EventId, SubscriptionId, partition_of
-from firmcast.push.model import Settlement, Trouble
+from firmcast.push.model import DeliveryKey, Settlement, Trouble
 
 # Events are to be delivered to subscriptions: [[event, subscription, device, sequence, partition], …].
 INSERT_DELIVERIES: Final = differing(
@@ -23,6 +23,20 @@ INSERT_DELIVERIES: Final = differing(
     postgres="INSERT INTO delivery (event_id, subscription_id, device_id, sequence, partition)"
     " SELECT (row ->> 0)::bigint, row ->> 1, row ->> 2, (row ->> 3)::bigint, (row ->> 4)::bigint"
     " FROM json_array_elements(?1::json) row",
+)
+
+# Events are to be delivered once more: [[event, subscription, device, sequence, partition, replay], …]; those of a
+# replay leave alone what is on its way, those that a person sends again make it theirs.
+INSERT_AGAIN: Final = differing(
+    sqlite="INSERT INTO delivery (event_id, subscription_id, device_id, sequence, partition, replay)"
+    " SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?1)"
+    " WHERE true ON CONFLICT (event_id, subscription_id) DO UPDATE SET replay = excluded.replay"
+    " WHERE excluded.replay <= 0 RETURNING event_id, subscription_id",
+    postgres="INSERT INTO delivery (event_id, subscription_id, device_id, sequence, partition, replay)"
+    " SELECT (row ->> 0)::bigint, row ->> 1, row ->> 2, (row ->> 3)::bigint, (row ->> 4)::bigint, (row ->> 5)::bigint"
+    " FROM json_array_elements(?1::json) row"
+    " ON CONFLICT (event_id, subscription_id) DO UPDATE SET replay = excluded.replay"
+    " WHERE excluded.replay <= 0 RETURNING event_id, subscription_id",
 )
 
 # They were delivered, or given up: [[event, subscription], …].
@@ -65,7 +79,7 @@ SELECT_OLDEST: Final = portable(
 
 # The next part of a subscription's backlog, with what is known of failed attempts.
 SELECT_BACKLOG: Final = portable(
-    "SELECT d.event_id, d.device_id, d.sequence, l.attempts, l.first_attempted_at, l.next_attempt_at"
+    "SELECT d.event_id, d.device_id, d.sequence, d.replay, l.attempts, l.first_attempted_at, l.next_attempt_at"
     " FROM delivery d LEFT JOIN lane l ON l.subscription_id = d.subscription_id AND l.device_id = d.device_id"
     " AND l.event_id = d.event_id"
     " WHERE d.subscription_id = ?1 AND d.event_id > ?2 ORDER BY d.event_id LIMIT ?3"
@@ -123,9 +137,22 @@ DELETE_DEAD_LETTER: Final = portable(
     "DELETE FROM dead_letter WHERE event_id = ?1 AND subscription_id = ?2 RETURNING device_id, sequence"
 )
 
-# The next dead letters of a subscription, to send them again.
+# They were delivered by a replay: [[event, subscription], …].
+DELETE_DEAD_LETTERS: Final = differing(
+    sqlite="DELETE FROM dead_letter WHERE (event_id, subscription_id) IN"
+    " (SELECT value ->> 0, value ->> 1 FROM json_each(?1))",
+    postgres="DELETE FROM dead_letter WHERE (event_id, subscription_id) IN"
+    " (SELECT (row ->> 0)::bigint, row ->> 1 FROM json_array_elements(?1::json) row)",
+)
+
+# The next dead letters of a subscription, to send them again; or of one of its lanes.
 SELECT_DEAD_AFTER: Final = portable(
     "SELECT event_id FROM dead_letter WHERE subscription_id = ?1 AND event_id > ?2 ORDER BY event_id LIMIT ?3"
+)
+
+SELECT_DEAD_OF_LANE: Final = portable(
+    "SELECT event_id FROM dead_letter WHERE subscription_id = ?1 AND device_id = ?4 AND event_id > ?2"
+    " ORDER BY event_id LIMIT ?3"
 )
 
 # What a deleted subscription leaves behind goes a part at a time.
@@ -143,6 +170,18 @@ PURGE_LANES: Final = portable("DELETE FROM lane WHERE subscription_id = ?1")
 async def insert_deliveries(tx: Transaction, keys: Iterable[tuple[EventId, SubscriptionId, DeviceId, int]]) -> None:
     """Store that these events (id, subscription, device, sequence) are to be delivered."""
     await tx.execute(INSERT_DELIVERIES, _json((*key, partition_of(key[2])) for key in keys))
+
+
+async def insert_again(
+    tx: Transaction, told: Iterable[DeliveryKey], *, replay: int
+) -> list[tuple[EventId, SubscriptionId]]:
+    """Store that events are to be delivered once more, for a replay unless they are on their way; return which."""
+    rows = [
+        (it.event_id, it.subscription_id, it.device_id, it.sequence, partition_of(it.device_id), replay) for it in told
+    ]
+    if not rows:
+        return []
+    return sorted((EventId(row[0]), SubscriptionId(row[1])) for row in await tx.fetch(INSERT_AGAIN, _json(rows)))
 
 
 def _json(rows: Iterable[Sequence[object]]) -> str:
@@ -167,16 +206,16 @@ async def oldest(tx: Transaction) -> list[tuple[SubscriptionId, EventId, DeviceI
 
 async def backlog(
     tx: Transaction, subscription_id: SubscriptionId, after: EventId, limit: int
-) -> list[tuple[EventId, DeviceId, int, Trouble | None]]:
-    """Return (event, device, sequence, trouble) of the deliveries after an event, the oldest first."""
+) -> list[tuple[EventId, DeviceId, int, int, Trouble | None]]:
+    """Return (event, device, sequence, replay, trouble) of the deliveries after an event, the oldest first."""
     rows = await tx.fetch(SELECT_BACKLOG, subscription_id, after, limit)
-    return [(EventId(row[0]), DeviceId(row[1]), row[2], _trouble(row)) for row in rows]
+    return [(EventId(row[0]), DeviceId(row[1]), row[2], row[3], _trouble(row)) for row in rows]
 
 
 def _trouble(row: Row) -> Trouble | None:
-    if row[3] is None:
+    if row[4] is None:
         return None
-    return Trouble(attempts=row[3], first_attempted_at=from_column(row[4]), due_at=from_column(row[5]))
+    return Trouble(attempts=row[4], first_attempted_at=from_column(row[5]), due_at=from_column(row[6]))
 
 
 async def delete_deliveries(tx: Transaction, settled: Sequence[Settlement]) -> None:
@@ -289,11 +328,22 @@ async def take_dead_letter(
     return None if row is None else (DeviceId(row[0]), row[1])
 
 
+async def delete_dead_letters(tx: Transaction, delivered: Sequence[Settlement]) -> None:
+    """Forget that these deliveries had been given up once."""
+    if delivered:
+        keys = [(item.delivery.event_id, item.delivery.subscription_id) for item in delivered]
+        await tx.execute(DELETE_DEAD_LETTERS, _json(keys))
+
+
 async def dead_letters_after(
-    tx: Transaction, subscription_id: SubscriptionId, after: EventId, limit: int
+    tx: Transaction, subscription_id: SubscriptionId, device_id: DeviceId | None, after: EventId, limit: int
 ) -> list[EventId]:
-    """Return the next dead letters of a subscription, the oldest first."""
-    return [EventId(row[0]) for row in await tx.fetch(SELECT_DEAD_AFTER, subscription_id, after, limit)]
+    """Return the next dead letters of a subscription, of one device if it is named, the oldest first."""
+    if device_id is None:
+        rows = await tx.fetch(SELECT_DEAD_AFTER, subscription_id, after, limit)
+    else:
+        rows = await tx.fetch(SELECT_DEAD_OF_LANE, subscription_id, after, limit, device_id)
+    return [EventId(row[0]) for row in rows]
 
 
 async def purge(tx: Transaction, subscription_id: SubscriptionId, limit: int) -> bool:

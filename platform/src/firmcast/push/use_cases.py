@@ -12,9 +12,10 @@ from firmcast.errors import NotFoundError, StoreError
 from firmcast.events import use_cases as events
 from firmcast.events.log import Written
 from firmcast.events.model import StoredEvent, stored_form, type_of
-from firmcast.ids import EventId, SubscriptionId
+from firmcast.ids import DeviceId, EventId, SubscriptionId
 from firmcast.push import listing_store, store
 from firmcast.push.model import (
+    RESENT,
     Attempt,
     DeadLetter,
     Delivery,
@@ -46,7 +47,7 @@ async def fan_out(tx: Transaction, new_events: Sequence[Written]) -> None:
     pairs = sorted({(event.application_id, type_of(event.fact)) for event, _ in new_events})
     wanted = await subscriptions.matching(tx, pairs)
     deliveries = [
-        _delivery(stored_form(event, body), subscription_id)
+        delivery_of(stored_form(event, body), subscription_id)
         for event, body in new_events
         for subscription_id in wanted[event.application_id, type_of(event.fact)]
     ]
@@ -79,6 +80,7 @@ async def record_settlements(tx: Transaction, settlements: Sequence[Settlement])
                 assert_never(verdict)
     ended = delivered + [item for item, _, _ in dead]
     await store.insert_delivered_attempts(tx, delivered)
+    await store.delete_dead_letters(tx, [item for item in delivered if item.delivery.replay > 0])
     await store.insert_failed_attempts(tx, failed)
     await store.insert_dead_letters(tx, dead)
     await store.delete_deliveries(tx, ended)
@@ -134,18 +136,21 @@ async def load(
     # Each subscription's part comes in order from its index, and a group has few: merging them here sorts nothing.
     parts = [
         [
-            (event_id, subscription_id, trouble)
-            for event_id, _, _, trouble in await store.backlog(tx, subscription_id, after, limit)
+            (event_id, subscription_id, replay, trouble)
+            for event_id, _, _, replay, trouble in await store.backlog(tx, subscription_id, after, limit)
         ]
         for subscription_id in sorted(subscription_ids)
     ]
     rows = list(islice(heapq.merge(*parts, key=lambda row: row[:2]), limit))
-    stored = await events.bodies(tx, [event_id for event_id, _, _ in rows])
-    lost = [event_id for event_id, _, _ in rows if event_id not in stored]
+    stored = await events.bodies(tx, [event_id for event_id, *_ in rows])
+    lost = [event_id for event_id, *_ in rows if event_id not in stored]
     if lost:
         message = f"event {lost[0]} is to be delivered and is not in the log"
         raise StoreError(message)
-    return [_delivery(stored[event_id], subscription_id, trouble) for event_id, subscription_id, trouble in rows]
+    return [
+        delivery_of(stored[event_id], subscription_id, trouble, replay=replay)
+        for event_id, subscription_id, replay, trouble in rows
+    ]
 
 
 async def discard_subscription(tx: Transaction, subscription_id: SubscriptionId) -> bool:
@@ -164,13 +169,17 @@ async def resend(tx: Transaction, event_id: EventId, subscription_id: Subscripti
     letter = await store.take_dead_letter(tx, event_id, subscription_id)
     if letter is None and await store.attempted_device(tx, event_id, subscription_id) is None:
         raise NotFoundError("delivery", f"{event_id} to {subscription_id}")
-    await _again(tx, subscription_id, [event_id])
+    await _again(tx, subscription_id, [event_id], replay=RESENT if letter is None else 0)
 
 
 async def resend_dead_letters(
-    tx: Transaction, subscription_id: SubscriptionId, after: EventId | None = None
+    tx: Transaction,
+    subscription_id: SubscriptionId,
+    after: EventId | None = None,
+    *,
+    device_id: DeviceId | None = None,
 ) -> tuple[int, EventId | None]:
-    """Deliver the oldest dead letters of a subscription after an event again.
+    """Deliver the oldest dead letters of a subscription after an event again, of one device if it is named.
 
     Returns:
         How many, and the event to go on after; None when there are no more.
@@ -178,10 +187,10 @@ async def resend_dead_letters(
     Raises:
         NotFoundError: there is no such subscription.
     """
-    event_ids = await store.dead_letters_after(tx, subscription_id, after or EventId(0), _RESENT_AT_ONCE)
+    event_ids = await store.dead_letters_after(tx, subscription_id, device_id, after or EventId(0), _RESENT_AT_ONCE)
     for event_id in event_ids:
         await store.take_dead_letter(tx, event_id, subscription_id)
-    await _again(tx, subscription_id, event_ids)
+    await _again(tx, subscription_id, event_ids, replay=0)
     return len(event_ids), event_ids[-1] if event_ids else None
 
 
@@ -200,15 +209,17 @@ async def attempts(tx: Transaction, wanted: DeliveryFilter, page: Page) -> tuple
     return await listing_store.attempts(tx, wanted, page)
 
 
-async def _again(tx: Transaction, subscription_id: SubscriptionId, event_ids: Sequence[EventId]) -> None:
+async def _again(
+    tx: Transaction, subscription_id: SubscriptionId, event_ids: Sequence[EventId], *, replay: int
+) -> None:
     if subscription_id not in await subscriptions.by_ids(tx, [subscription_id]):
         raise NotFoundError("subscription", subscription_id)
     stored = await events.bodies(tx, event_ids)
     for event_id in event_ids:
         if event_id not in stored:
             raise NotFoundError("event", str(event_id))
-    deliveries = [_delivery(stored[event_id], subscription_id) for event_id in event_ids]
-    await _insert(tx, deliveries)
+    deliveries = [delivery_of(stored[event_id], subscription_id, replay=replay) for event_id in event_ids]
+    await store.insert_again(tx, deliveries, replay=replay)
     tx.announce(DELIVERIES_AGAIN, deliveries)
 
 
@@ -222,7 +233,10 @@ async def _insert(tx: Transaction, deliveries: Sequence[Delivery]) -> None:
     )
 
 
-def _delivery(event: StoredEvent, subscription_id: SubscriptionId, trouble: Trouble | None = None) -> Delivery:
+def delivery_of(
+    event: StoredEvent, subscription_id: SubscriptionId, trouble: Trouble | None = None, *, replay: int = 0
+) -> Delivery:
+    """Return the delivery of an event to a subscription."""
     return Delivery(
         event_id=event.event_id,
         subscription_id=subscription_id,
@@ -234,4 +248,5 @@ def _delivery(event: StoredEvent, subscription_id: SubscriptionId, trouble: Trou
         synthesised=event.synthesised,
         body=event.body,
         trouble=trouble,
+        replay=replay,
     )

@@ -1,0 +1,91 @@
+"""Carries replays on, a step at a time, as fast as each may go; everything that counts stands in the store.
+
+Any number of nodes may run one: a step is made once, whoever tries, and the pace is kept by all of them together. A
+receiver that does not keep up is not swamped: while many deliveries wait for a subscription, nothing is added.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+import structlog
+
+from firmcast.clock import Clock
+from firmcast.db.port import Database
+from firmcast.errors import StoreBrokenError, StoreError
+from firmcast.ids import ReplayId
+from firmcast.push.replay import use_cases
+
+_log = structlog.get_logger()
+
+_AT_ONCE: Final = 16
+"""Replays that go on side by side; those ordered later wait."""
+
+_STEP_SECONDS: Final = 0.1
+_IDLE_SECONDS: Final = 2.0
+"""How long it may take until a replay is noticed that another node was asked for."""
+
+_RETRY_SECONDS: Final = 1.0
+
+
+class ReplayRunner:
+    """Runs the replays that the store holds, until it is stopped."""
+
+    def __init__(self, *, database: Database, clock: Clock, most_waiting: int) -> None:
+        """Bind the parts; with `most_waiting` deliveries waiting for a subscription, none is added to it."""
+        self._database = database
+        self._clock = clock
+        self._most_waiting = most_waiting
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.broken = asyncio.Event()
+        """Set when a mistake of ours has ended it; the process must end."""
+
+    async def start(self) -> None:
+        """Go on with what earlier processes left."""
+        self._database.listen(use_cases.REPLAYS_CHANGED, self._on_changed)
+        self._task = asyncio.create_task(self._run(), name="replays")
+        self._task.add_done_callback(self._ended)
+
+    async def stop(self) -> None:
+        """Stop after the step that is under way; the next process goes on behind it."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.critical("push.replays_broken", error=repr(error), exc_info=error)
+            self.broken.set()
+
+    def _on_changed(self, _replay_ids: Sequence[ReplayId]) -> None:
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                pause = _STEP_SECONDS if await self._step_all() else _IDLE_SECONDS
+            except StoreBrokenError:
+                return  # whoever watches the store ends the process
+            except StoreError as error:
+                _log.warning("push.replays_held_up", reason=str(error))
+                pause = _RETRY_SECONDS
+            await self._pause(pause)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+    async def _step_all(self) -> bool:
+        """Take each replay a step further; return whether there is any."""
+        replay_ids = await self._database.read(use_cases.running, _AT_ONCE)
+        for replay_id in replay_ids:
+            look = partial(use_cases.next_step, replay_id=replay_id, now=self._clock.now())
+            step = await self._database.read(look, most_waiting=self._most_waiting)
+            if step is not None:
+                await self._database.write(use_cases.make_step, step, self._clock.now())
+        return bool(replay_ids)

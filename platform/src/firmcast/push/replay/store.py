@@ -1,0 +1,189 @@
+"""The table of replays, and the deliveries that they make."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from firmcast.db.columns import from_column, from_optional_column, to_column, to_optional_column
+from firmcast.db.page import Page
+from firmcast.db.port import Row, Transaction
+from firmcast.db.statement import portable
+from firmcast.ids import ApplicationId, DeviceId, EventId, ReplayId, SubscriptionId
+from firmcast.push.replay.model import Replay, ReplayOrder, ReplayState, Told
+
+_COLUMNS: Final = (
+    "replay_id, application_id, subscription_ids, device_id, since, until, rate, created_at, created_by, last,"
+    " state, cursor, queued, passed_over, incomplete, paid_until, ended_at"
+)
+
+# Somebody wants history told again.
+INSERT_REPLAY: Final = portable(
+    "INSERT INTO replay (application_id, subscription_ids, device_id, since, until, rate, created_at, created_by, last,"
+    " state, cursor, queued, passed_over, incomplete, paid_until, ended_at)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'open', ?10, 0, 0, ?11, ?7, NULL) RETURNING replay_id"
+)
+
+SELECT_REPLAY: Final = portable(f"SELECT {_COLUMNS} FROM replay WHERE replay_id = ?1")
+
+# Those that may go on: the oldest of each application, from one application to the next in the index.
+SELECT_RUNNING: Final = portable(
+    "WITH RECURSIVE present (application_id) AS ("
+    " SELECT MIN(application_id) FROM replay WHERE state = 'open'"
+    " UNION ALL"
+    " SELECT (SELECT MIN(r.application_id) FROM replay r"
+    " WHERE r.state = 'open' AND r.application_id > present.application_id)"
+    " FROM present WHERE present.application_id IS NOT NULL"
+    ") SELECT (SELECT MIN(r.replay_id) FROM replay r"
+    " WHERE r.state = 'open' AND r.application_id = present.application_id)"
+    " FROM present WHERE present.application_id IS NOT NULL"
+)
+
+# Is it the turn of a replay, or is an older one of its application under way?
+SELECT_OLDER: Final = portable(
+    "SELECT 1 FROM replay WHERE state = 'open' AND application_id = ?1 AND replay_id < ?2 LIMIT 1"
+)
+
+# The latest first, for a person; none is removed.
+SELECT_REPLAYS: Final = portable(
+    f"SELECT {_COLUMNS} FROM replay WHERE (?1 = '' OR application_id = ?1) ORDER BY replay_id DESC LIMIT ?2 OFFSET ?3"
+)
+COUNT_REPLAYS: Final = portable("SELECT COUNT(*) FROM replay WHERE (?1 = '' OR application_id = ?1)")
+
+# A replay has come further.
+MOVE_REPLAY: Final = portable(
+    "UPDATE replay SET cursor = ?2, queued = queued + ?3, passed_over = passed_over + ?4, incomplete = ?5,"
+    " paid_until = ?6 WHERE replay_id = ?1"
+)
+
+# A replay is over.
+END_REPLAY: Final = portable(
+    "UPDATE replay SET state = ?2, ended_at = ?3 WHERE replay_id = ?1 AND state = 'open' RETURNING replay_id"
+)
+
+# How many deliveries of a replay are still to be made; counted no further than asked for.
+COUNT_OUTSTANDING: Final = portable(
+    "SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE replay = ?1 AND replay > 0 LIMIT ?2) outstanding"
+)
+
+# How many a subscription waits for, whatever they are of; counted no further than asked for.
+COUNT_WAITING: Final = portable(
+    "SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE subscription_id = ?1 LIMIT ?2) waiting"
+)
+
+# A replay is cancelled: what it has not delivered is not to be delivered.
+WITHDRAW: Final = portable(
+    "DELETE FROM delivery WHERE replay = ?1 AND replay > 0 RETURNING event_id, subscription_id, device_id, sequence"
+)
+
+# Nor is it waited for.
+WITHDRAW_LANE: Final = portable("DELETE FROM lane WHERE subscription_id = ?1 AND device_id = ?2 AND event_id = ?3")
+
+
+async def insert(
+    tx: Transaction, order: ReplayOrder, *, cursor: int, last: int, incomplete: bool, now: datetime, by: str
+) -> ReplayId:
+    """Store a new replay and return its number."""
+    row = await tx.fetch_row(
+        INSERT_REPLAY,
+        order.application_id,
+        msgspec.json.encode(order.subscription_ids).decode(),
+        order.device_id or "",
+        to_optional_column(order.since),
+        to_optional_column(order.until),
+        order.rate,
+        to_column(now),
+        by,
+        last,
+        cursor,
+        int(incomplete),
+    )
+    assert row is not None, "an insert returns its row"
+    return ReplayId(row[0])
+
+
+async def find(tx: Transaction, replay_id: ReplayId) -> Replay | None:
+    """Return the replay, None when there is none of this number."""
+    row = await tx.fetch_row(SELECT_REPLAY, replay_id)
+    return None if row is None else _replay(row)
+
+
+async def running(tx: Transaction, limit: int) -> list[ReplayId]:
+    """Return the replays whose turn it is, the oldest first."""
+    return sorted(ReplayId(row[0]) for row in await tx.fetch(SELECT_RUNNING))[:limit]
+
+
+async def waits(tx: Transaction, replay: Replay) -> bool:
+    """Say whether an older replay of its application is under way."""
+    return await tx.fetch_row(SELECT_OLDER, replay.order.application_id, replay.replay_id) is not None
+
+
+async def listed(tx: Transaction, application_id: ApplicationId | None, page: Page) -> tuple[list[Replay], int]:
+    """Return a page of the replays, the latest first, and how many there are on all pages."""
+    rows = await tx.fetch(SELECT_REPLAYS, application_id or "", page.limit, page.offset)
+    total = await tx.fetch_row(COUNT_REPLAYS, application_id or "")
+    return [_replay(row) for row in rows], 0 if total is None else total[0]
+
+
+async def move(
+    tx: Transaction, replay: Replay, *, cursor: int, queued: int, passed_over: int, incomplete: bool, paid: datetime
+) -> None:
+    """Note how far a replay has come, and how many deliveries that made."""
+    await tx.execute(MOVE_REPLAY, replay.replay_id, cursor, queued, passed_over, int(incomplete), to_column(paid))
+
+
+async def end(tx: Transaction, replay_id: ReplayId, state: ReplayState, now: datetime) -> bool:
+    """End a replay; return whether it was open."""
+    return await tx.fetch_row(END_REPLAY, replay_id, state.value, to_column(now)) is not None
+
+
+async def outstanding(tx: Transaction, replay_id: ReplayId, most: int) -> int:
+    """Return how many deliveries of a replay are still to be made, `most` for that many and more."""
+    row = await tx.fetch_row(COUNT_OUTSTANDING, replay_id, most)
+    return 0 if row is None else int(row[0])
+
+
+async def most_waiting(tx: Transaction, subscription_ids: Sequence[SubscriptionId], most: int) -> int:
+    """Return how many deliveries wait for the subscription with the most, `most` for that many and more."""
+    counts = [await tx.fetch_row(COUNT_WAITING, subscription_id, most) for subscription_id in subscription_ids]
+    return max((int(row[0]) for row in counts if row is not None), default=0)
+
+
+async def withdraw(tx: Transaction, replay_id: ReplayId) -> list[Told]:
+    """Remove the deliveries of a replay that are still to be made, and return them."""
+    withdrawn = [
+        Told(
+            event_id=EventId(row[0]),
+            subscription_id=SubscriptionId(row[1]),
+            device_id=DeviceId(row[2]),
+            sequence=row[3],
+        )
+        for row in await tx.fetch(WITHDRAW, replay_id)
+    ]
+    await tx.execute_many(WITHDRAW_LANE, [(it.subscription_id, it.device_id, it.event_id) for it in withdrawn])
+    return withdrawn
+
+
+def _replay(row: Row) -> Replay:
+    return Replay(
+        replay_id=ReplayId(row[0]),
+        order=ReplayOrder(
+            application_id=ApplicationId(row[1]),
+            subscription_ids=tuple(SubscriptionId(each) for each in msgspec.json.decode(row[2], type=list[str])),
+            device_id=DeviceId(row[3]) if row[3] else None,
+            since=from_optional_column(row[4]),
+            until=from_optional_column(row[5]),
+            rate=row[6],
+        ),
+        created_at=from_column(row[7]),
+        created_by=row[8],
+        last=row[9],
+        state=ReplayState(row[10]),
+        cursor=row[11],
+        queued=row[12],
+        passed_over=row[13],
+        incomplete=bool(row[14]),
+        paid_until=from_column(row[15]),
+        ended_at=from_optional_column(row[16]),
+    )

@@ -1,0 +1,218 @@
+"""What may be asked of replays. Each of these runs in the caller's transaction; none commits.
+
+A replay goes on in steps. Each is looked for in a read, which takes nothing from anybody, and written in one
+transaction that moves the cursor on from where the read found it. So a step is made once, whoever else tries, and
+whoever comes next begins where the last one ended.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from firmcast.db.page import Page
+from firmcast.db.port import Channel, Transaction
+from firmcast.errors import ConflictError, NotFoundError
+from firmcast.events import use_cases as events
+from firmcast.events.model import EventType
+from firmcast.ids import ApplicationId, EventId, ReplayId, SubscriptionId
+from firmcast.push.replay import store
+from firmcast.push.replay.model import Replay, ReplayOrder, ReplayState, Step, Told, choose
+from firmcast.push.replay.pace import allowance, pay
+from firmcast.push.store import insert_again
+from firmcast.push.use_cases import DELIVERIES_AGAIN, delivery_of
+from firmcast.subscriptions import use_cases as subscriptions
+from firmcast.subscriptions.model import Subscription
+
+REPLAYS_CHANGED: Final = Channel("replays_changed")
+"""Announced with the ids of replays that were ordered or cancelled."""
+
+DELIVERIES_WITHDRAWN: Final = Channel("deliveries_withdrawn")
+"""Announced with each Told that is not to be told any more."""
+
+_LOOKED_AT: Final = 2_000
+"""Events of the log that one step looks at: of a replay that wants few, many are passed over."""
+
+_MOST_AT_ONCE: Final = 500
+"""Deliveries that one step makes, so that what waits behind its transaction does not wait long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayNow:
+    """A replay as a person sees it."""
+
+    replay: Replay
+    waits: bool
+    """True while an older replay of its application is under way."""
+
+    outstanding: int
+    """Deliveries of it that are still to be made."""
+
+
+async def start(tx: Transaction, order: ReplayOrder, now: datetime, by: str) -> ReplayId:
+    """Have the events of an order told again that have been committed by now.
+
+    An event may be older than the subscription that it is told to.
+
+    Raises:
+        NotFoundError: a subscription of it is not there, or not the application's.
+    """
+    found = await subscriptions.by_ids(tx, order.subscription_ids)
+    for subscription_id in order.subscription_ids:
+        known = found.get(subscription_id)
+        if known is None or known.application_id != order.application_id:
+            raise NotFoundError("subscription", subscription_id)
+    first, last, incomplete = await _span(tx, order)
+    replay_id = await store.insert(tx, order, cursor=first - 1, last=last, incomplete=incomplete, now=now, by=by)
+    tx.announce(REPLAYS_CHANGED, [replay_id])
+    return replay_id
+
+
+async def _span(tx: Transaction, order: ReplayOrder) -> tuple[int, int, bool]:
+    """Return where an order begins and ends in the log, and whether the log no longer holds all of it."""
+    if order.device_id is not None:
+        first, last = await events.sequences(tx, order.device_id)
+        oldest = await events.headings_of_device(tx, order.device_id, limit=1)
+        began_at = oldest[0].occurred_at if oldest else None
+        return max(first, 1), last, first > 1 and _reaches_back(order, began_at)
+    oldest_event = await events.first(tx)
+    if oldest_event is None:
+        return 1, 0, await events.forgotten_through(tx) > 0
+    first, began_at = oldest_event
+    incomplete = await events.forgotten_through(tx) > 0 and _reaches_back(order, began_at)
+    if order.since is not None:
+        first = max(first, await events.position_before(tx, order.since) + 1)
+    last = await events.last(tx)
+    if order.until is not None:
+        last = min(last, await events.position_after(tx, order.until))
+    return first, last, incomplete
+
+
+def _reaches_back(order: ReplayOrder, began_at: datetime | None) -> bool:
+    return began_at is not None and (order.since is None or order.since < began_at)
+
+
+async def running(tx: Transaction, limit: int) -> list[ReplayId]:
+    """Return the replays whose turn it is, the oldest first: one of each application."""
+    return await store.running(tx, limit)
+
+
+async def next_step(tx: Transaction, replay_id: ReplayId, now: datetime, most_waiting: int) -> Step | None:
+    """Return what a replay does next; None when it may do nothing now.
+
+    While `most_waiting` deliveries wait for one of its subscriptions, live ones included, it adds none.
+    """
+    replay = await store.find(tx, replay_id)
+    if replay is None or replay.state is not ReplayState.OPEN:
+        return None
+    if replay.is_read:
+        done = not await store.outstanding(tx, replay_id, 1)
+        return _last_step(replay) if done else None
+    wanted = _by_type(await _subscriptions_of(tx, replay))
+    room = most_waiting - await store.most_waiting(tx, replay.order.subscription_ids, most_waiting)
+    most = min(room, allowance(replay.paid_until, now, replay.order.rate), _MOST_AT_ONCE)
+    if not wanted:
+        return _last_step(replay)
+    if most <= 0:
+        return None
+    if replay.order.device_id is None:
+        headings = await events.headings(tx, replay.order.application_id, EventId(replay.cursor), _LOOKED_AT)
+        log_begins: int = await events.forgotten_through(tx) + 1
+    else:
+        headings = await events.headings_of_device(tx, replay.order.device_id, replay.cursor, _LOOKED_AT)
+        log_begins = headings[0].sequence if headings else 0
+    return choose(replay, headings, wanted, most=most, is_end=len(headings) < _LOOKED_AT, log_begins=log_begins)
+
+
+def _last_step(replay: Replay) -> Step:
+    return Step(replay=replay, told=(), cursor=replay.cursor, incomplete=replay.incomplete)
+
+
+async def _subscriptions_of(tx: Transaction, replay: Replay) -> list[Subscription]:
+    return list((await subscriptions.by_ids(tx, replay.order.subscription_ids)).values())
+
+
+def _by_type(found: Sequence[Subscription]) -> dict[EventType, list[SubscriptionId]]:
+    wanted: dict[EventType, list[SubscriptionId]] = defaultdict(list)
+    for subscription in found:
+        wanted[subscription.event_type].append(subscription.subscription_id)
+    return wanted
+
+
+async def make_step(tx: Transaction, step: Step, now: datetime) -> bool:
+    """Write a step: its deliveries, and the cursor; return False, having done nothing, when somebody else did it."""
+    replay = await store.find(tx, step.replay.replay_id)
+    if replay is None or replay.state is not ReplayState.OPEN or replay.cursor != step.replay.cursor:
+        return False
+    present = {one.subscription_id for one in await _subscriptions_of(tx, replay)}
+    if not present or (replay.is_read and not await store.outstanding(tx, replay.replay_id, 1)):
+        state = ReplayState.FINISHED if replay.is_read else ReplayState.FAILED
+        await store.end(tx, replay.replay_id, state, now)
+        tx.announce(REPLAYS_CHANGED, [replay.replay_id])
+        return True
+    wanted = [it for it in step.told if it.subscription_id in present]
+    stored = await events.bodies(tx, sorted({it.event_id for it in wanted}))
+    told = [it for it in wanted if it.event_id in stored]
+    inserted = await insert_again(tx, told, replay=replay.replay_id)
+    deliveries = [delivery_of(stored[event_id], to, replay=replay.replay_id) for event_id, to in inserted]
+    await store.move(
+        tx,
+        replay,
+        cursor=step.cursor,
+        queued=len(deliveries),
+        passed_over=len(told) - len(deliveries),
+        incomplete=step.incomplete or len(told) < len(wanted),
+        paid=pay(replay.paid_until, now, len(deliveries), replay.order.rate),
+    )
+    tx.announce(DELIVERIES_AGAIN, deliveries)
+    return True
+
+
+async def cancel(tx: Transaction, replay_id: ReplayId, now: datetime) -> None:
+    """End a replay; what it has not delivered is not delivered any more, save what is on its way this very moment.
+
+    Raises:
+        NotFoundError: there is no such replay.
+        ConflictError: it is over.
+    """
+    replay = await _get(tx, replay_id)
+    if not await store.end(tx, replay_id, ReplayState.CANCELLED, now):
+        message = f"the replay is {replay.state.value}"
+        raise ConflictError(message)
+    withdrawn: list[Told] = await store.withdraw(tx, replay_id)
+    tx.announce(DELIVERIES_WITHDRAWN, withdrawn)
+    tx.announce(REPLAYS_CHANGED, [replay_id])
+
+
+async def find(tx: Transaction, replay_id: ReplayId, most: int) -> ReplayNow:
+    """Return a replay as it stands; of what is outstanding `most` are counted.
+
+    Raises:
+        NotFoundError: there is no such replay.
+    """
+    return await _now(tx, await _get(tx, replay_id), most)
+
+
+async def listed(
+    tx: Transaction, application_id: ApplicationId | None, page: Page, most: int
+) -> tuple[list[ReplayNow], int]:
+    """Return a page of the replays, the latest first, and how many there are on all pages."""
+    found, total = await store.listed(tx, application_id, page)
+    return [await _now(tx, replay, most) for replay in found], total
+
+
+async def _get(tx: Transaction, replay_id: ReplayId) -> Replay:
+    replay = await store.find(tx, replay_id)
+    if replay is None:
+        raise NotFoundError("replay", str(replay_id))
+    return replay
+
+
+async def _now(tx: Transaction, replay: Replay, most: int) -> ReplayNow:
+    is_open = replay.state is ReplayState.OPEN
+    return ReplayNow(
+        replay=replay,
+        waits=is_open and await store.waits(tx, replay),
+        outstanding=await store.outstanding(tx, replay.replay_id, most) if is_open else 0,
+    )
