@@ -30,11 +30,12 @@ from firmcast.http_api import HttpParts, endpoints
 from firmcast.platform_metrics import PlatformMetrics
 from firmcast.private_files import read_or_create
 from firmcast.push.backlog_watch import BacklogWatch
-from firmcast.push.configuration import destination_rules, proxy_of, sender_limits
+from firmcast.push.configuration import destination_rules, most_waiting, proxy_of, sender_limits
 from firmcast.push.destination import parse_callback_url
 from firmcast.push.dispatcher import Dispatcher
 from firmcast.push.envelope import encode_event
 from firmcast.push.http_sender import HttpSender
+from firmcast.push.replay.runner import ReplayRunner
 from firmcast.push.use_cases import fan_out
 from firmcast.rest import health
 from firmcast.rest.application import http_application
@@ -195,6 +196,10 @@ class Platform:
         )
         self._backlog.start()
         self._parts.push_async_callback(self._backlog.stop)
+        replays = ReplayRunner(database=database, clock=self.clock, most_waiting=most_waiting(push))
+        await replays.start()
+        self._parts.push_async_callback(replays.stop)
+        self._watch(replays.broken)
 
     def _resume_deletions(self, files: PackageFiles) -> None:
         """Carry on with what an earlier process was deleting; nobody waits for it."""

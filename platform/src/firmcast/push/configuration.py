@@ -82,3 +82,11 @@ def breaker_policy(settings: PushSettings) -> BreakerPolicy:
 def retry_policy(settings: PushSettings) -> RetryPolicy:
     """Return when failed deliveries are tried again."""
     return RetryPolicy(age_limit=settings.age_limit)
+
+
+def most_waiting(settings: PushSettings) -> int:
+    """Return how many deliveries may wait for a subscription while a replay still adds to them.
+
+    It is a part of the window, which they never fill: so what is live always has its place in memory.
+    """
+    return min(1_000, settings.window // 4)
