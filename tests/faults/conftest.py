@@ -124,8 +124,8 @@ async def new_engine(tmp_path: Path) -> AsyncIterator[NewEngine]:
     """Makes engines, not yet started, that end with the test."""
     made: list[Engine] = []
 
-    def make(environment: dict[str, str], name: str = "node") -> Engine:
-        engine = Engine(tmp_path / name, environment)
+    def make(environment: dict[str, str], folder: Path | None = None) -> Engine:
+        engine = Engine(folder or tmp_path / "node", environment)
         made.append(engine)
         return engine
 

@@ -9,10 +9,12 @@ whose outcome was not yet durable, in flight and unwritten together. At the end 
 """
 
 import asyncio
+import ctypes
 import json
 import mmap
 import os
 import signal
+import sqlite3
 import struct
 import sys
 from collections.abc import Callable
@@ -172,6 +174,23 @@ class Failpoint:
         store.write = watched
 
 
+class UnsyncedConnection:
+    """A connection whose commits fail as they do when the disk cannot be synced."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, statement: str, *given: Any) -> Any:
+        if statement == "COMMIT":
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+            raise error
+        return self._connection.execute(statement, *given)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
 class Tap:
     """Carries commands out on a running platform."""
 
@@ -256,6 +275,14 @@ class Tap:
 
     async def arm(self, use_case: str, point: str) -> None:
         self._failpoint.arm(use_case, point)
+
+    async def fail_syncs(self) -> None:
+        """Let no file be synced from here on: by the library that was loaded before all others, or at the commit."""
+        if os.environ.get("LD_PRELOAD"):
+            ctypes.CDLL(None).faults_arm()
+        else:
+            writer = self._platform.database._writer
+            writer._connection = UnsyncedConnection(writer._connection)
 
     async def health(self) -> dict[str, Any]:
         folder = self._platform.settings.data

@@ -103,6 +103,13 @@ class Companion:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.signal(signal.SIGTERM)
+
+    def log_text(self) -> str:
+        return self._log.read_text()
+
     async def ended(self) -> int:
         """Wait for its end, and return its status."""
         status = await self.process.wait()
@@ -207,6 +214,11 @@ class Engine(Companion):
     async def kill(self) -> None:
         await super().kill()
         self.note_kill()
+
+    async def stopping(self) -> None:
+        """Wait until it has taken note that it is to end: it is reached no longer then."""
+        while (self.folder / "running.json").exists():
+            await asyncio.sleep(0.01)
 
     def note_kill(self) -> None:
         """Take note that it was killed, by whomever."""
