@@ -30,6 +30,7 @@ from firmcast.applications import use_cases as applications
 from firmcast.cli import serving
 from firmcast.cli.logs import LogFormat, configure
 from firmcast.clock import SystemClock
+from firmcast.db.columns import from_column
 from firmcast.db.page import Page
 from firmcast.db.postgres import PostgresDatabase
 from firmcast.db.postgres_writer import PostgresWriter
@@ -73,14 +74,16 @@ WRITTEN = portable(
     "SELECT event_id, device_id, sequence, message_id, event_type FROM event WHERE event_id > ?1"
     " ORDER BY event_id LIMIT 10000"
 )
-OLDEST = portable("SELECT count(*), coalesce(min(event_id), 0) FROM delivery")
+PENDING = portable(
+    "SELECT count(*), coalesce(min(e.occurred_at), 0) FROM delivery d JOIN event e ON e.event_id = d.event_id"
+)
 
 
 class JumpingClock(SystemClock):
     """The machine's clocks; the wall clock can be set."""
 
     def __init__(self) -> None:
-        self.offset = timedelta(0)
+        self.offset = timedelta(seconds=float(os.environ.get("FAULTS_CLOCK_AHEAD", "0")))
 
     def now(self) -> datetime:
         return super().now() + self.offset
@@ -128,7 +131,7 @@ class Failpoint:
 
     def passed(self, name: str) -> None:
         """Take note that a use case has run, and is about to be committed."""
-        if name == self.use_case:
+        if self.use_case and name.endswith(self.use_case):
             if self.point == "before commit":
                 os.kill(os.getpid(), signal.SIGKILL)
             self._committing = True
@@ -163,7 +166,7 @@ class Failpoint:
         async def watched(database: Any, use_case: Any, /, *args: Any, **kwargs: Any) -> Any:
             async def run(tx: Any, *args: Any, **kwargs: Any) -> Any:
                 result = await use_case(tx, *args, **kwargs)
-                self.passed(use_case.__name__)
+                self.passed(f"{use_case.__module__}.{use_case.__name__}")
                 return result
 
             result = await write(database, run, *args, **kwargs)
@@ -223,7 +226,12 @@ class Tap:
 
     async def application(self, name: str) -> dict[str, Any]:
         made = await self._platform.database.write(applications.create, name, self._sealer, self._clock.now())
-        return {"application_id": made.application_id, "secret": made.signing_secret}
+        return {
+            "application_id": made.application_id,
+            "secret": made.secret,
+            "signing_secret": made.signing_secret,
+            "admin_token": self._platform.admin_token,
+        }
 
     async def subscribe(self, application_id: str, event_type: str, url: str) -> dict[str, Any]:
         made = await self._platform.database.write(
@@ -261,10 +269,11 @@ class Tap:
 
     async def pending(self) -> dict[str, Any]:
         async def read(tx: Any) -> Any:
-            return await tx.fetch_row(OLDEST)
+            return await tx.fetch_row(PENDING)
 
         count, oldest = await self._platform.database.read(read)
-        return {"count": count, "oldest": oldest}
+        age = (self._clock.now() - from_column(oldest)).total_seconds() if count else 0.0
+        return {"count": count, "oldest_age": age}
 
     async def dead(self) -> dict[str, Any]:
         letters, total = await self._platform.database.read(push.dead_letters, DeliveryFilter(), Page(0, 1000))

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 Lane = tuple[str, str]
 """(path of the callback, device)"""
@@ -33,10 +34,17 @@ class Arrival:
     """What it was answered with; 0 when it got no answer."""
 
     replay: str
+    in_flight: int
+    """Requests at the path that were not answered when it came."""
 
     @property
     def lane(self) -> Lane:
         return self.path, self.device
+
+    @property
+    def latency(self) -> float:
+        """Seconds from when the event happened, just before its commit, to its arrival."""
+        return self.received_at - datetime.fromisoformat(self.occurred_at).timestamp()
 
     @property
     def accepted(self) -> bool:
@@ -83,12 +91,12 @@ class Findings:
     duplicates: int = 0
     arrivals: int = 0
 
-    def assert_none(self) -> None:
-        """Fail with what is wrong, each by its first examples."""
+    def assert_none(self, *, but: str = "") -> None:
+        """Fail with what is wrong, each by its first examples; `but` names what the test looks at itself."""
         wrong = {
             name: (len(found), found[:3])
             for name in ("lost", "forgotten", "overtaken", "holes", "unsigned", "stale", "unlike", "strangers")
-            if (found := getattr(self, name))
+            if name != but and (found := getattr(self, name))
         }
         assert not wrong, wrong
 

@@ -178,6 +178,8 @@ class Application:
 
     application_id: str
     secret: str
+    signing_secret: str
+    admin_token: str
     subscribers: list[Subscriber] = field(default_factory=list)
 
 
@@ -233,7 +235,7 @@ class Engine(Companion):
         return made
 
     async def subscribe(self, receiver: Receiver, application: Application, path: str, event_type: str) -> Subscriber:
-        await receiver.ask("secrets", path=path, secrets=[application.secret])
+        await receiver.ask("secrets", path=path, secrets=[application.signing_secret])
         answer = await self.ask(
             "subscribe",
             application_id=application.application_id,

@@ -34,6 +34,9 @@ LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 DEVICE = re.compile(rb'"deviceId":"([^"]*)"')
 
 
+SETTLING_SECONDS = 0.05
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
     """How requests are answered."""
@@ -122,7 +125,9 @@ class Connection(asyncio.Protocol):
         note(path, device, headers, body, behaviour)
         self._busy = True
         RECORD.in_flight[path] += 1
-        RECORD.most_in_flight[path] = max(RECORD.most_in_flight[path], RECORD.in_flight[path])
+        if RECORD.in_flight[path] > RECORD.most_in_flight[path]:
+            # Counted a moment later: the end of a connection may be read after the beginning of its successor.
+            asyncio.get_running_loop().call_later(SETTLING_SECONDS, count_most, path)
         if behaviour.how == "reset":
             self.break_off()
         elif behaviour.how == "drip":
@@ -150,6 +155,10 @@ class Connection(asyncio.Protocol):
             self.data_received(b"")
 
 
+def count_most(path: str) -> None:
+    RECORD.most_in_flight[path] = max(RECORD.most_in_flight[path], RECORD.in_flight[path])
+
+
 def note(path: str, device: str, headers: dict[str, str], body: bytes, behaviour: Behaviour) -> None:
     RECORD.arrivals.append(
         [
@@ -165,6 +174,7 @@ def note(path: str, device: str, headers: dict[str, str], body: bytes, behaviour
             headers.get("firmcast-occurred-at", ""),
             behaviour.status if behaviour.how == "answer" else 0,
             headers.get("firmcast-replay", ""),
+            RECORD.in_flight[path],
         ]
     )
     RECORD.counts[path] += 1

@@ -8,9 +8,12 @@ from contextlib import suppress
 from random import Random
 
 import pytest
+from tests.faults.calls import client_of, manage, upload_package
 from tests.faults.conftest import Scale
 from tests.faults.oracle import judge, repeats
 from tests.faults.processes import Application, Engine, GoneError, Receiver, in_parts
+
+from firmcast_sdk import NorthboundError, TransportError
 
 WANTED = {
     "/states": "firmware.state_changed",
@@ -66,7 +69,7 @@ class Feeder:
 async def test_killed_at_random_instants(
     engine: Engine, receiver: Receiver, scale: Scale, tell: Callable[[str], None]
 ) -> None:
-    kills, events, devices = scale(3, 25, 200), scale(1_500, 10_000, 20_000), scale(100, 500, 500)
+    kills, events, devices = scale(3, 25, 200), scale(1_500, 10_000, 20_100), scale(100, 500, 500)
     draw = Random(SEED)
     application = await engine.application(receiver, "application", WANTED)
     share = events // (kills + 1) // PART * PART
@@ -96,7 +99,7 @@ async def test_killed_at_random_instants(
 async def test_killed_after_the_receivers_answer_and_before_it_is_written(engine: Engine, receiver: Receiver) -> None:
     application = await engine.application(receiver, "application", WANTED)
     devices = [f"device-{number}" for number in range(20)]
-    await engine.ask("arm", use_case="record_settlements", point="before commit")
+    await engine.ask("arm", use_case="push.use_cases.record_settlements", point="before commit")
     with suppress(GoneError):
         await engine.append(application, [(device, "firmware.state_changed") for device in devices])
     assert await engine.ended() == -signal.SIGKILL
@@ -116,7 +119,7 @@ async def test_killed_after_the_receivers_answer_and_before_it_is_written(engine
 
 async def test_killed_between_the_commit_and_the_word_of_it(engine: Engine, receiver: Receiver) -> None:
     application = await engine.application(receiver, "application", WANTED)
-    await engine.ask("arm", use_case="append", point="after commit")
+    await engine.ask("arm", use_case="events.log.append", point="after commit")
     with pytest.raises(GoneError):
         await engine.append(application, [("device", "firmware.state_changed")])
     await engine.ended()
@@ -128,3 +131,20 @@ async def test_killed_between_the_commit_and_the_word_of_it(engine: Engine, rece
     assert [event.sequence for event in log] == [1]
     judge(await receiver.all_arrivals(), log, WANTED).assert_none()
     assert len(receiver.arrivals) == 1
+
+
+async def test_killed_between_the_commit_and_the_answer_to_a_call(engine: Engine, receiver: Receiver) -> None:
+    application = await engine.application(receiver, "application", WANTED)
+    async with client_of(engine, application) as client:
+        device = await client.register_device("device", verify_code="device", timeout_seconds=0)
+        package_id = await upload_package(engine, application)
+        await engine.ask("arm", use_case="upgrades.api.create", point="after commit")
+        with suppress(NorthboundError, TransportError):
+            await client.create_firmware_upgrade(package_id, devices=[device.device_id], idempotency_key="once")
+            pytest.fail("it was answered")
+    assert await engine.ended() == -signal.SIGKILL
+    await engine.start()
+    async with client_of(engine, application) as client:
+        again = await client.create_firmware_upgrade(package_id, devices=[device.device_id], idempotency_key="once")
+    tasks = await manage(engine, application, "GET", "/v1/upgrades")
+    assert [task["task_id"] for task in tasks["tasks"]] == [again]

@@ -28,6 +28,7 @@ def arrival(sequence: int, **changed: object) -> Arrival:
         occurred_at="",
         status=200,
         replay="",
+        in_flight=0,
     )
     return replace(made, **changed)
 
