@@ -314,8 +314,8 @@ def opener(url: str) -> Any:
 
     class Opener:
         @staticmethod
-        async def open(_path: Path, now: datetime) -> PostgresDatabase:
-            return await PostgresDatabase.open(url, now)
+        async def open(_path: Path, now: datetime, **given: Any) -> PostgresDatabase:
+            return await PostgresDatabase.open(url, now, **given)
 
     return Opener
 

@@ -76,7 +76,7 @@ class Companion:
             left, self._asked = self._asked, {}
             for asked in left.values():
                 if not asked.done():
-                    asked.set_exception(GoneError(f"see {self._log}"))
+                    asked.set_exception(GoneError(self.log_text()[-2000:]))
 
     async def ask(self, do: str, **given: Any) -> dict[str, Any]:
         """Give a command, and return its answer.
@@ -86,7 +86,7 @@ class Companion:
             RefusedError: it could not do it.
         """
         if self._listening is None or self._listening.done():
-            raise GoneError(f"see {self._log}")
+            raise GoneError(self.log_text()[-2000:])
         number = next(self._ids)
         asked = self._asked[number] = asyncio.get_running_loop().create_future()
         assert self.process.stdin is not None
