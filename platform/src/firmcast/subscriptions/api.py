@@ -233,6 +233,8 @@ class _SubscriptionCalls:
                 one_host=self._one_callback_host,
             )
         except use_cases.AlreadySubscribedError as error:
+            # Refused, as the contract says; yet who asks for what he has wants to be called there.
+            await self._database.write(use_cases.renew, application_id, callback_url)
             raise ApiError(wire.SUBSCRIPTION_CONFLICT, str(error)) from None
         except use_cases.CallbackHostError as error:
             raise ApiError(wire.CALLBACK_HOST_CONFLICT, str(error)) from None

@@ -17,6 +17,8 @@ class Subscription:
     event_type: EventType
     callback_url: str
     created_at: datetime
+    generation: int = 1
+    """Grows with each word of the application that it is to be called there."""
 
 
 def callback_host(callback_url: str) -> str:

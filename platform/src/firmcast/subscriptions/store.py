@@ -14,8 +14,9 @@ from firmcast.subscriptions.model import Subscription
 _UPSERT = portable(
     "INSERT INTO subscription (subscription_id, application_id, event_type, callback_url, created_at)"
     " VALUES (?1, ?2, ?3, ?4, ?5)"
-    " ON CONFLICT (application_id, event_type) DO UPDATE SET callback_url = excluded.callback_url"
-    " RETURNING subscription_id, application_id, event_type, callback_url, created_at"
+    " ON CONFLICT (application_id, event_type) DO UPDATE SET callback_url = excluded.callback_url,"
+    " generation = subscription.generation + 1"
+    " RETURNING subscription_id, application_id, event_type, callback_url, created_at, generation"
 )
 
 # A subscription, unless the application has one of this type.
@@ -24,9 +25,15 @@ _INSERT = portable(
     " VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (application_id, event_type) DO NOTHING RETURNING subscription_id"
 )
 
+# An application wants to be called at a callback: so it is, for all that it wants to be told there.
+_RENEW = portable(
+    "UPDATE subscription SET generation = generation + 1 WHERE application_id = ?1 AND callback_url = ?2"
+    " RETURNING subscription_id"
+)
+
 # One subscription of an application.
 _FIND = portable(
-    "SELECT subscription_id, application_id, event_type, callback_url, created_at FROM subscription"
+    "SELECT subscription_id, application_id, event_type, callback_url, created_at, generation FROM subscription"
     " WHERE application_id = ?1 AND subscription_id = ?2"
 )
 
@@ -39,27 +46,44 @@ _OF_APPLICATIONS = differing(
 
 # Callbacks of a batch of deliveries.
 _BY_IDS = differing(
-    sqlite="SELECT subscription_id, application_id, event_type, callback_url, created_at FROM subscription"
+    sqlite="SELECT subscription_id, application_id, event_type, callback_url, created_at, generation FROM subscription"
     " WHERE subscription_id IN (SELECT value FROM json_each(?1))",
-    postgres="SELECT subscription_id, application_id, event_type, callback_url, created_at FROM subscription"
-    " WHERE subscription_id = ANY(?1)",
+    postgres="SELECT subscription_id, application_id, event_type, callback_url, created_at, generation"
+    " FROM subscription WHERE subscription_id = ANY(?1)",
 )
 
 # The sender's start: who there is at all.
 _ALL = portable(
-    "SELECT subscription_id, application_id, event_type, callback_url, created_at FROM subscription"
+    "SELECT subscription_id, application_id, event_type, callback_url, created_at, generation FROM subscription"
     " ORDER BY subscription_id"
 )
 
 # What one application has subscribed to, the oldest first; an empty filter matches everything.
 _LIST = portable(
-    "SELECT subscription_id, application_id, event_type, callback_url, created_at FROM subscription"
+    "SELECT subscription_id, application_id, event_type, callback_url, created_at, generation FROM subscription"
     " WHERE application_id = ?1 AND (?2 = '' OR event_type = ?2)"
     " ORDER BY created_at, subscription_id LIMIT ?3 OFFSET ?4"
 )
 
 # How many the list above would hold without its page.
 _COUNT = portable("SELECT count(*) FROM subscription WHERE application_id = ?1 AND (?2 = '' OR event_type = ?2)")
+
+# What everybody has subscribed to, the oldest first: of one application, and of these ids, or without them, if wanted.
+_LIST_ALL = differing(
+    sqlite="SELECT subscription_id, application_id, event_type, callback_url, created_at, generation FROM subscription"
+    " WHERE (?1 = '' OR application_id = ?1)"
+    " AND (?2 = 0 OR (subscription_id IN (SELECT value FROM json_each(?3))) = (?2 = 1))"
+    " ORDER BY created_at, subscription_id LIMIT ?4 OFFSET ?5",
+    postgres="SELECT subscription_id, application_id, event_type, callback_url, created_at, generation"
+    " FROM subscription WHERE (?1 = '' OR application_id = ?1) AND (?2 = 0 OR (subscription_id = ANY(?3)) = (?2 = 1))"
+    " ORDER BY created_at, subscription_id LIMIT ?4 OFFSET ?5",
+)
+_COUNT_ALL = differing(
+    sqlite="SELECT count(*) FROM subscription WHERE (?1 = '' OR application_id = ?1)"
+    " AND (?2 = 0 OR (subscription_id IN (SELECT value FROM json_each(?3))) = (?2 = 1))",
+    postgres="SELECT count(*) FROM subscription WHERE (?1 = '' OR application_id = ?1)"
+    " AND (?2 = 0 OR (subscription_id = ANY(?3)) = (?2 = 1))",
+)
 
 # The wish is withdrawn; another application's subscription is left alone.
 _DELETE = differing(
@@ -77,13 +101,14 @@ _DELETE_MATCHING = portable(
 
 
 def _subscription(row: Row) -> Subscription:
-    subscription_id, application_id, event_type, callback_url, created_at = row
+    subscription_id, application_id, event_type, callback_url, created_at, generation = row
     return Subscription(
         subscription_id=SubscriptionId(subscription_id),
         application_id=ApplicationId(application_id),
         event_type=EventType(event_type),
         callback_url=callback_url,
         created_at=from_column(created_at),
+        generation=generation,
     )
 
 
@@ -97,6 +122,11 @@ async def upsert(tx: Transaction, subscription: Subscription) -> Subscription:
 async def insert(tx: Transaction, subscription: Subscription) -> bool:
     """Store a subscription; return False, and store nothing, when the application has one of its type."""
     return await tx.fetch_row(_INSERT, *_columns(subscription)) is not None
+
+
+async def renew(tx: Transaction, application_id: ApplicationId, callback_url: str) -> list[SubscriptionId]:
+    """Begin a new generation of the application's subscriptions at a callback, and return their ids."""
+    return [SubscriptionId(row[0]) for row in await tx.fetch(_RENEW, application_id, callback_url)]
 
 
 async def find(tx: Transaction, application_id: ApplicationId, subscription_id: SubscriptionId) -> Subscription | None:
@@ -140,6 +170,22 @@ async def listed(
     wanted = "" if event_type is None else event_type.value
     rows = await tx.fetch(_LIST, application_id, wanted, page.limit, page.offset)
     total = await tx.fetch_row(_COUNT, application_id, wanted)
+    return [_subscription(row) for row in rows], 0 if total is None else total[0]
+
+
+async def listed_of_all(
+    tx: Transaction,
+    application_id: ApplicationId | None,
+    page: Page,
+    *,
+    named: Sequence[SubscriptionId] | None,
+    wanted: bool,
+) -> tuple[list[Subscription], int]:
+    """Return a page of everybody's subscriptions, of those `named` or (not `wanted`) the others, and how many."""
+    how = 0 if named is None else 1 if wanted else 2
+    filters = (application_id or "", how, list(named or ()))
+    rows = await tx.fetch(_LIST_ALL, *filters, page.limit, page.offset)
+    total = await tx.fetch_row(_COUNT_ALL, *filters)
     return [_subscription(row) for row in rows], 0 if total is None else total[0]
 
 

@@ -34,9 +34,18 @@ async def subscribe(
     tx: Transaction, application_id: ApplicationId, event_type: EventType, callback_url: str, now: datetime
 ) -> Subscription:
     """Have events of a type told to `callback_url` from this transaction on; one there is keeps its id and moves."""
+    await renew(tx, application_id, callback_url)
     subscription = await store.upsert(tx, _new(application_id, event_type, callback_url, now))
     tx.announce(SUBSCRIPTIONS_CHANGED, [subscription.subscription_id])
     return subscription
+
+
+async def renew(tx: Transaction, application_id: ApplicationId, callback_url: str) -> None:
+    """Take the application's word that it is to be called at a URL, for every subscription that it has there already.
+
+    What push found out about a callback, such as that it is gone, holds for the generation that it found it out about.
+    """
+    tx.announce(SUBSCRIPTIONS_CHANGED, await store.renew(tx, application_id, callback_url))
 
 
 async def create(
@@ -56,6 +65,7 @@ async def create(
         AlreadySubscribedError: the application has a subscription of this type.
         CallbackHostError: its other callbacks are elsewhere.
     """
+    await renew(tx, application_id, callback_url)
     subscription = _new(application_id, event_type, callback_url, now)
     if not await store.insert(tx, subscription):
         message = f"events of the type {event_type.value} are subscribed to already"
@@ -124,6 +134,21 @@ async def listed(
 ) -> tuple[list[Subscription], int]:
     """Return a page of an application's subscriptions, the oldest first, and how many there are on all pages."""
     return await store.listed(tx, application_id, event_type, page)
+
+
+async def listed_of_all(
+    tx: Transaction,
+    application_id: ApplicationId | None = None,
+    page: Page = EVERYTHING,
+    *,
+    named: Sequence[SubscriptionId] | None = None,
+    wanted: bool = True,
+) -> tuple[list[Subscription], int]:
+    """Return a page of everybody's subscriptions, the oldest first, and how many there are on all pages.
+
+    With `named` only those of these ids, or, when they are not `wanted`, only the others.
+    """
+    return await store.listed_of_all(tx, application_id, page, named=named, wanted=wanted)
 
 
 async def remove(
