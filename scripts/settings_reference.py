@@ -3,6 +3,7 @@
 Usage: settings_reference.py [--check]
 """
 
+import json
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -35,6 +36,8 @@ def shown(value: object) -> str:
             return f"`{str(value).lower()}`"
         case timedelta():
             return f"`{to_jsonable_python(value)}`"
+        case tuple():
+            return f"`{json.dumps(to_jsonable_python(value))}`"
         case _:
             return f"`{value}`"
 

@@ -22,6 +22,8 @@ from firmcast.groups import use_cases as groups
 from firmcast.ids import ApplicationId, DeviceId, GroupId
 from firmcast.metrics import Metrics
 from firmcast.push import api as push_api
+from firmcast.push.configuration import retry_policy
+from firmcast.push.management import api as push_management_api
 from firmcast.rest import health
 from firmcast.rest import metrics as metrics_api
 from firmcast.rest.authentication import (
@@ -140,6 +142,12 @@ def _for_operators(parts: HttpParts, authorise: AuthoriseAdministrator) -> list[
             sealer=parts.sealer,
             check_callback=parts.check_callback,
             send_callback=parts.send_callback,
+        ),
+        *push_management_api.endpoints(
+            database=database,
+            clock=clock,
+            authorise_administrator=authorise,
+            usual=retry_policy(parts.settings.push),
         ),
     ]
 

@@ -1,7 +1,7 @@
 """`firmcast push`: what was sent, what waits, what was given up."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from firmcast.cli.connection import (
     SecretOption,
     Url,
     connect,
+    quoted,
 )
 from firmcast.cli.failures import CommandError, told_plainly
 from firmcast.cli.northbound import northbound
@@ -23,6 +24,17 @@ from firmcast_sdk import ConflictError, NorthboundClient
 from firmcast_sdk.wire.notify_types import NotifyType
 
 app = typer.Typer(no_args_is_help=True, help="Pushes: subscribe, test a callback, look at deliveries, send them again.")
+
+
+Subscription = Annotated[str, typer.Argument(help="Subscription id.")]
+
+
+class SubscriptionState(StrEnum):
+    """Which subscriptions are shown."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    DISABLED = "disabled"
 
 
 class Listing(StrEnum):
@@ -44,6 +56,7 @@ _COLUMNS = {
     Listing.DEAD: ("died_at", "event_id", "device_id", "sequence", "attempts", "reason", "subscription_id"),
 }
 _SUBSCRIPTION_COLUMNS = ("subscriptionId", "notifyType", "callbackUrl")
+_STANDING_COLUMNS = ("subscription_id", "application_id", "notify_type", "callback_url", "state", "stopped_at")
 _MOVING_TYPES = (
     NotifyType.FW_UPGRADE_STATE_CHANGE,
     NotifyType.FW_UPGRADE_RESULT,
@@ -174,6 +187,84 @@ def try_callback(
 
 
 @app.command()
+def standing(
+    subscription: Annotated[str, typer.Argument(help="Subscription id; all of them without it.")] = "",
+    application: Annotated[str, typer.Option("--app", help="Only those of this application.")] = "",
+    state: Annotated[SubscriptionState | None, typer.Option(help="Only those in this state.")] = None,
+    limit: Annotated[int, typer.Option(help="How many at the most.", min=1, max=1000)] = 100,
+    url: Url = "",
+    authority: Authority = None,
+    admin_token: AdminToken = "",
+    data: DataFolder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Show how subscriptions stand: whether each is called, and how its deliveries are retried."""
+    with told_plainly(), connect(url, authority, admin_token, data).management() as client:
+        if subscription:
+            _print_standing(client.call("GET", _managed(subscription)), as_json=as_json)
+            return
+        query = {"application_id": application, "state": state.value if state else "", "page_size": limit}
+        answer = client.call("GET", "/v1/subscriptions", query=query)
+    if as_json:
+        print_json(answer["subscriptions"])
+        return
+    print_rows(answer["subscriptions"], _STANDING_COLUMNS)
+    typer.echo(f"{len(answer['subscriptions'])} of {answer['total']}")
+
+
+@app.command()
+def pause(
+    subscription: Subscription,
+    url: Url = "",
+    authority: Authority = None,
+    admin_token: AdminToken = "",
+    data: DataFolder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Send nothing more to a subscription until it is resumed; what happens meanwhile is kept for it."""
+    with told_plainly(), connect(url, authority, admin_token, data).management() as client:
+        _print_standing(client.call("POST", f"{_managed(subscription)}/pause"), as_json=as_json)
+
+
+@app.command()
+def resume(
+    subscription: Subscription,
+    url: Url = "",
+    authority: Authority = None,
+    admin_token: AdminToken = "",
+    data: DataFolder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Send to a subscription again that is paused or disabled, from the first that was kept for it."""
+    with told_plainly(), connect(url, authority, admin_token, data).management() as client:
+        _print_standing(client.call("POST", f"{_managed(subscription)}/resume"), as_json=as_json)
+
+
+@app.command()
+def policy(
+    subscription: Subscription,
+    delay: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Seconds to wait after the first failure; given again, after the second, …; the last repeats."
+        ),
+    ] = None,
+    age_limit: Annotated[
+        int | None, typer.Option(help="Seconds after the first attempt that a delivery is still tried.")
+    ] = None,
+    url: Url = "",
+    authority: Authority = None,
+    admin_token: AdminToken = "",
+    data: DataFolder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Set how the deliveries of a subscription are retried; what is not given is as the platform's settings say."""
+    body = {"retry_delay_seconds": delay or None, "age_limit_seconds": age_limit}
+    with told_plainly(), connect(url, authority, admin_token, data).management() as client:
+        _print_standing(client.call("PUT", f"{_managed(subscription)}/policy", json_body=body), as_json=as_json)
+
+
+@app.command()
 def resend(
     subscription: Annotated[str, typer.Option(help="Subscription id; alone, all its dead letters are sent again.")],
     event: Annotated[int | None, typer.Option(help="Only this event; need not be a dead letter.")] = None,
@@ -197,6 +288,17 @@ def resend(
             raise CommandError(message)
     if not as_json:
         typer.echo(f"{answer['resent']} sent again")
+
+
+def _managed(subscription: str) -> str:
+    return f"/v1/subscriptions/{quoted(subscription)}"
+
+
+def _print_standing(said: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(said)
+    else:
+        print_fields(said)
 
 
 def _subscribe(client: NorthboundClient, kind: NotifyType, callback: str) -> None:

@@ -9,7 +9,7 @@ An application has one subscription for each type of event, and an event has one
 
 import itertools
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from firmcast.ids import ApplicationId, SubscriptionId
@@ -97,6 +97,10 @@ class CallbackGroups:
     def group_of(self, subscription_id: SubscriptionId) -> GroupId | None:
         """Return the group that a subscription's deliveries go to; None while it has none that has begun."""
         return self._begun_of.get(subscription_id)
+
+    def groups_of(self, subscription_ids: Iterable[SubscriptionId]) -> list[GroupId]:
+        """Return the groups that have begun of these subscriptions, each once."""
+        return sorted({self._begun_of[key] for key in subscription_ids if key in self._begun_of})
 
     def subscriptions_of(self, group_id: GroupId) -> frozenset[SubscriptionId]:
         """Return the subscriptions of a group that has begun; none when it has ended."""

@@ -7,8 +7,10 @@ from firmcast.applications import use_cases as applications
 from firmcast.applications.model import SigningIdentity
 from firmcast.db.port import Transaction
 from firmcast.ids import ApplicationId, SubscriptionId
+from firmcast.push import standing_store
 from firmcast.push.callback_groups import Place
 from firmcast.push.signing import Signer, SigningKey, parse_secret
+from firmcast.push.standing import USUAL, DeliveryPolicy, Standing, SubscriptionState
 from firmcast.push.trust import Trust
 from firmcast.sealing import Sealer
 from firmcast.subscriptions import use_cases as subscriptions
@@ -23,10 +25,16 @@ class Callback:
     url: str
     trust: Trust
     signer: Signer
+    state: SubscriptionState
+    policy: DeliveryPolicy
+    generation: int
+    """Of the subscription, as this was read."""
 
     @property
-    def place(self) -> Place:
-        """What it has in common with the others of its group."""
+    def place(self) -> Place | None:
+        """What it has in common with the others of its group; None while it is not called."""
+        if self.state is not SubscriptionState.ACTIVE:
+            return None
         return Place(application_id=self.application_id, url=self.url)
 
 
@@ -50,16 +58,26 @@ async def _callbacks(tx: Transaction, found: Sequence[Subscription], sealer: Sea
     application_ids = sorted({subscription.application_id for subscription in found})
     identities = await applications.signing_secrets(tx, application_ids, sealer)
     prepared = {application_id: prepare(identity) for application_id, identity in identities.items()}
+    standings = await standing_store.of(tx, [subscription.subscription_id for subscription in found])
     return {
-        subscription.subscription_id: Callback(
-            application_id=subscription.application_id,
-            url=subscription.callback_url,
-            trust=prepared[subscription.application_id][0],
-            signer=prepared[subscription.application_id][1],
+        subscription.subscription_id: _callback(
+            subscription, standings.get(subscription.subscription_id, USUAL), *prepared[subscription.application_id]
         )
         for subscription in found
         if subscription.application_id in prepared
     }
+
+
+def _callback(subscription: Subscription, standing: Standing, trust: Trust, signer: Signer) -> Callback:
+    return Callback(
+        application_id=subscription.application_id,
+        url=subscription.callback_url,
+        trust=trust,
+        signer=signer,
+        state=standing.state(subscription.generation),
+        policy=standing.policy,
+        generation=subscription.generation,
+    )
 
 
 def prepare(identity: SigningIdentity) -> tuple[Trust, Signer]:

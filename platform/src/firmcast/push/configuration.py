@@ -81,7 +81,7 @@ def breaker_policy(settings: PushSettings) -> BreakerPolicy:
 
 def retry_policy(settings: PushSettings) -> RetryPolicy:
     """Return when failed deliveries are tried again."""
-    return RetryPolicy(age_limit=settings.age_limit)
+    return RetryPolicy(delays=settings.retry_delays, age_limit=settings.age_limit)
 
 
 def most_waiting(settings: PushSettings) -> int:

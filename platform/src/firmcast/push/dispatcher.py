@@ -271,7 +271,7 @@ class Dispatcher:
         for group_id in self._groups.arrange(places):
             self._lanes.drop_group(group_id)
         self._begin_groups()
-        for group_id in sorted({it for key in trusted_anew if (it := self._groups.group_of(key)) is not None}):
+        for group_id in self._groups.groups_of(trusted_anew):
             self._lanes.hasten(group_id, self._time.now())
         self._let_go(changed - self._changed)
 
@@ -291,9 +291,16 @@ class Dispatcher:
             self._lanes.resume(group_id)
 
     async def _discard(self, subscription_id: SubscriptionId) -> None:
-        while await self._database.write(use_cases.discard_subscription, subscription_id):
-            pass
-        _log.info("push.subscription_discarded", subscription_id=subscription_id)
+        deliveries, dead_letters, more = 0, 0, True
+        while more:
+            part = await self._database.write(use_cases.discard_subscription, subscription_id)
+            deliveries, dead_letters, more = deliveries + part.deliveries, dead_letters + part.dead_letters, part.more
+        _log.info(
+            "push.subscription_discarded",
+            subscription_id=subscription_id,
+            deliveries=deliveries,
+            dead_letters=dead_letters,
+        )
 
     async def _load(self, request: LoadRequest) -> None:
         """Read a part of a backlog, once everything settled before the request is durable."""
@@ -368,11 +375,12 @@ class Dispatcher:
         now = self._moment
         if now is None:
             now = self._moment = self._time.now()  # the same for all that have ended in this turn of the loop
+        callback = self._callbacks.get(sendable.row.subscription_id)
         verdict = decide(
             attempt=sendable.attempt,
             first_attempted_at=sendable.first_attempted_at,
             answer=answer,
-            policy=self._policy,
+            policy=self._policy if callback is None else callback.policy.over(self._policy),
             now=now,
             jitter=self._draw(),
         )

@@ -149,6 +149,16 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Discarded:
+    """How much was removed of what nobody will be told any more."""
+
+    deliveries: int
+    dead_letters: int
+    more: bool
+    """True when there may be more to remove."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryFilter:
     """Which deliveries, dead letters or attempts are wanted; None for any."""
 

@@ -14,7 +14,7 @@ from firmcast.db.columns import from_column, to_column
 from firmcast.db.port import Row, Transaction
 from firmcast.db.statement import differing, portable
 from firmcast.ids import DeviceId, EventId, SubscriptionId, partition_of
-from firmcast.push.model import DeliveryKey, Settlement, Trouble
+from firmcast.push.model import DeliveryKey, Discarded, Settlement, Trouble
 
 # Events are to be delivered to subscriptions: [[event, subscription, device, sequence, partition], …].
 INSERT_DELIVERIES: Final = differing(
@@ -97,6 +97,9 @@ UPSERT_LANE: Final = portable(
 
 # A lane is well again.
 DELETE_LANE: Final = portable("DELETE FROM lane WHERE subscription_id = ?1 AND device_id = ?2")
+
+# What failed of a subscription is over: its deliveries begin anew, save where somebody has to decide.
+FORGET_TROUBLES: Final = portable("DELETE FROM lane WHERE subscription_id = ?1 AND blocked = 0")
 
 # After a start nothing waits long, except where the receiver named a time.
 HASTEN_LANES: Final = portable("UPDATE lane SET next_attempt_at = ?1 WHERE next_attempt_at > ?1 AND reason <> ?2")
@@ -249,6 +252,11 @@ async def delete_lanes(tx: Transaction, settled: Sequence[Settlement]) -> None:
     await tx.execute_many(DELETE_LANE, keys)
 
 
+async def forget_troubles(tx: Transaction, subscription_id: SubscriptionId) -> None:
+    """Forget what failed of a subscription's lanes, save of those that somebody has to decide about."""
+    await tx.execute(FORGET_TROUBLES, subscription_id)
+
+
 async def hasten_lanes(tx: Transaction, due_at: datetime, *, except_reason: str) -> None:
     """Let no lane wait longer than `due_at`, but for one reason."""
     await tx.execute(HASTEN_LANES, to_column(due_at), except_reason)
@@ -346,9 +354,11 @@ async def dead_letters_after(
     return [EventId(row[0]) for row in rows]
 
 
-async def purge(tx: Transaction, subscription_id: SubscriptionId, limit: int) -> bool:
-    """Remove a part of what a subscription has left; return whether there may be more."""
-    if await tx.execute(PURGE_DELIVERIES, subscription_id, limit) == limit:
-        return True
+async def purge(tx: Transaction, subscription_id: SubscriptionId, limit: int) -> Discarded:
+    """Remove a part of what a subscription has left."""
+    deliveries = await tx.execute(PURGE_DELIVERIES, subscription_id, limit)
+    if deliveries == limit:
+        return Discarded(deliveries=deliveries, dead_letters=0, more=True)
     await tx.execute(PURGE_LANES, subscription_id)
-    return await tx.execute(PURGE_DEAD_LETTERS, subscription_id, limit) == limit
+    dead_letters = await tx.execute(PURGE_DEAD_LETTERS, subscription_id, limit)
+    return Discarded(deliveries=deliveries, dead_letters=dead_letters, more=dead_letters == limit)

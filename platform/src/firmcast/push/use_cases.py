@@ -13,13 +13,14 @@ from firmcast.events import use_cases as events
 from firmcast.events.log import Written
 from firmcast.events.model import StoredEvent, stored_form, type_of
 from firmcast.ids import DeviceId, EventId, SubscriptionId
-from firmcast.push import listing_store, store
+from firmcast.push import listing_store, standing_store, store
 from firmcast.push.model import (
     RESENT,
     Attempt,
     DeadLetter,
     Delivery,
     DeliveryFilter,
+    Discarded,
     OldestUndelivered,
     PendingDelivery,
     Settlement,
@@ -99,8 +100,9 @@ def trouble_of(item: Settlement, verdict: RetryAt) -> Trouble:
 
 
 async def subscriptions_with_deliveries(tx: Transaction) -> list[SubscriptionId]:
-    """Return the subscriptions that have deliveries to be made, deleted ones included."""
-    return await store.subscriptions_with_deliveries(tx)
+    """Return the subscriptions that have deliveries to be made, or a standing; deleted ones included."""
+    with_deliveries = await store.subscriptions_with_deliveries(tx)
+    return sorted({*with_deliveries, *await standing_store.everybody(tx)})
 
 
 async def oldest_undelivered(tx: Transaction) -> list[OldestUndelivered]:
@@ -153,9 +155,12 @@ async def load(
     ]
 
 
-async def discard_subscription(tx: Transaction, subscription_id: SubscriptionId) -> bool:
-    """Remove a part of what a deleted subscription has left; return whether to call again."""
-    return await store.purge(tx, subscription_id, _PURGED_AT_ONCE)
+async def discard_subscription(tx: Transaction, subscription_id: SubscriptionId) -> Discarded:
+    """Remove a part of what a deleted subscription has left; the last part takes along how it stood."""
+    discarded = await store.purge(tx, subscription_id, _PURGED_AT_ONCE)
+    if not discarded.more:
+        await standing_store.forget(tx, subscription_id)
+    return discarded
 
 
 async def resend(tx: Transaction, event_id: EventId, subscription_id: SubscriptionId) -> None:

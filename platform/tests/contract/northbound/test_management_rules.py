@@ -233,6 +233,23 @@ async def resend_dead_letters(made):
     return await made.manage("POST", "/v1/dead-letters/resend", {"subscription_id": subscription.subscription_id})
 
 
+async def pause(made):
+    subscription = await made.subscription()
+    return await made.manage("POST", f"/v1/subscriptions/{subscription.subscription_id}/pause")
+
+
+async def resume(made):
+    subscription = await made.subscription()
+    await made.manage("POST", f"/v1/subscriptions/{subscription.subscription_id}/pause")
+    return await made.manage("POST", f"/v1/subscriptions/{subscription.subscription_id}/resume")
+
+
+async def set_policy(made):
+    subscription = await made.subscription()
+    body = {"retry_delay_seconds": [1, 60]}
+    return await made.manage("PUT", f"/v1/subscriptions/{subscription.subscription_id}/policy", body)
+
+
 async def callback_test(made):
     body = {"application_id": made.caller.application_id, "callback_url": "https://192.0.2.1:1/x"}
     answer = await made.manage("POST", "/v1/callback-tests", body)
@@ -295,6 +312,9 @@ CHANGES = {
     ("DELETE", "/v1/administrators/{token_id}"): (delete_administrator, "administrator.delete"),
     ("POST", "/v1/deliveries/resend"): (resend, "push.resend"),
     ("POST", "/v1/dead-letters/resend"): (resend_dead_letters, "push.resend_dead_letters"),
+    ("POST", "/v1/subscriptions/{subscription_id}/pause"): (pause, "subscription.pause"),
+    ("POST", "/v1/subscriptions/{subscription_id}/resume"): (resume, "subscription.resume"),
+    ("PUT", "/v1/subscriptions/{subscription_id}/policy"): (set_policy, "subscription.set_policy"),
     ("POST", "/v1/callback-tests"): (callback_test, "callback.test"),
     ("POST", "/v1/firmware"): (upload, "firmware.upload"),
     ("DELETE", "/v1/firmware/{package_id}"): (delete_package, "firmware.delete"),

@@ -198,3 +198,26 @@ def test_every_command_that_prints_something_prints_json_too():
                 yield f"{path}{name}"
 
     assert set(without_json(get_command(app), "")) == silent
+
+
+async def test_subscriptions_are_shown_paused_resumed_and_given_a_policy(shell):
+    callback = "https://127.0.0.1:9/x"
+    (made,) = await shell.asked("push", "subscribe", callback, "--type", "fwUpgradeStateChangeNotify")
+    subscription = made["subscriptionId"]
+    assert (await shell.asked("push", "pause", subscription))["state"] == "paused"
+    (listed,) = await shell.asked("push", "standing", "--state", "paused")
+    assert (listed["subscription_id"], listed["callback_url"]) == (subscription, callback)
+    assert await shell.asked("push", "standing", "--app", "another") == []
+    assert subscription in (await shell.run("push", "standing"))[0]
+    said, _ = await shell.run("push", "resume", subscription)
+    assert "state            active" in said
+    policy = (await shell.asked("push", "policy", subscription, "--delay", "1", "--delay", "30"))["policy"]
+    assert (policy["retry_delay_seconds"], policy["own"]) == ([1, 30], ["retry_delay_seconds"])
+    policy = (await shell.asked("push", "policy", subscription, "--age-limit", "60"))["policy"]
+    assert (policy["age_limit_seconds"], policy["own"]) == (60, ["age_limit_seconds"])
+    assert (await shell.asked("push", "standing", subscription))["policy"] == policy
+    assert (await shell.asked("push", "policy", subscription))["policy"]["own"] == []
+    _, told = await shell.run("push", "policy", subscription, "--age-limit", "0", status=1)
+    assert "age_limit_seconds" in told
+    _, told = await shell.run("push", "pause", "nobody", status=1)
+    assert "no subscription 'nobody'" in told

@@ -27,11 +27,12 @@ from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, SubscriptionI
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 from firmcast.push import api as push_api
 from firmcast.push import use_cases as push
-from firmcast.push.configuration import destination_rules, proxy_of, sender_limits
+from firmcast.push.configuration import destination_rules, proxy_of, retry_policy, sender_limits
 from firmcast.push.destination import DestinationRules, parse_callback_url
 from firmcast.push.dispatcher import Dispatcher
 from firmcast.push.envelope import encode_event
 from firmcast.push.http_sender import HttpSender, SenderLimits
+from firmcast.push.management import api as push_management_api
 from firmcast.push.metrics import PushMetrics
 from firmcast.push.model import Attempt, DeadLetter, DeliveryFilter
 from firmcast.rest.application import http_application
@@ -384,6 +385,12 @@ async def client(world: World) -> AsyncIterator[httpx2.AsyncClient]:
         sealer=world.sealer,
         check_callback=lambda url: rules.check(parse_callback_url(url)),
         send_callback=sender.send,
+    )
+    calls += push_management_api.endpoints(
+        database=world.database,
+        clock=SystemClock(),
+        authorise_administrator=administrator_authentication("operators-token"),
+        usual=retry_policy(world.settings),
     )
     transport = httpx2.ASGITransport(http_application(calls))
     async with httpx2.AsyncClient(
