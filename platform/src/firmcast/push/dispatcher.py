@@ -21,20 +21,21 @@ from firmcast.clock import Clock
 from firmcast.db.port import Database
 from firmcast.ids import ApplicationId, DeviceId, SubscriptionId
 from firmcast.metrics import Metrics
-from firmcast.push import use_cases
+from firmcast.push import standings, use_cases
 from firmcast.push.answer import Answer
 from firmcast.push.callback_groups import CallbackGroups
 from firmcast.push.callbacks import Callback, all_callbacks, callbacks_of
 from firmcast.push.census import Census, has_reason_to_rest, take_census
 from firmcast.push.configuration import breaker_policy, lane_limits, retry_policy
 from firmcast.push.envelope import attempt_headers
+from firmcast.push.gone_watch import GoneWatch
 from firmcast.push.http_sender import HttpSender, OutgoingRequest
 from firmcast.push.lanes import Lanes, Sendable
 from firmcast.push.metrics import PushMetrics
-from firmcast.push.model import Delivery, Settlement
+from firmcast.push.model import Delivery, GroupId, Settlement
 from firmcast.push.replay.model import Told
 from firmcast.push.replay.use_cases import DELIVERIES_WITHDRAWN
-from firmcast.push.retry import Blocked, Dead, Delivered, FailureReason, RetryAt, decide
+from firmcast.push.retry import Blocked, Dead, Delivered, FailureReason, RetryAt, decide, failure_reason
 from firmcast.push.settlement_writer import SettlementWriter
 from firmcast.push.spill import LoadRequest
 from firmcast.push.steady_time import SteadyTime
@@ -86,6 +87,7 @@ class Dispatcher:
         self._callbacks: dict[SubscriptionId, Callback] = {}
         self._changed: set[SubscriptionId] = set()  # to be read again
         self._changed_applications: set[ApplicationId] = set()  # whose subscriptions are to be read again
+        self._gone: dict[GroupId, GoneWatch] = {}  # of callbacks that have answered 410
         self._unsettled: dict[SubscriptionId, ApplicationId] = {}  # of them, those that hold their application back
         self._writer = SettlementWriter(self._write)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -258,7 +260,7 @@ class Dispatcher:
         self._pump_soon()
 
     def _learn(self, changed: set[SubscriptionId], found: Mapping[SubscriptionId, Callback]) -> None:
-        trusted_anew = []
+        trusted_anew, wanted_anew = [], []
         for subscription_id in sorted(changed):
             before, now = self._callbacks.pop(subscription_id, None), found.get(subscription_id)
             if now is None:
@@ -267,12 +269,17 @@ class Dispatcher:
             self._callbacks[subscription_id] = now
             if before is not None and before.trust != now.trust:
                 trusted_anew.append(subscription_id)
+            if before is not None and before.generation != now.generation:
+                wanted_anew.append(subscription_id)
         places = {key: found[key].place if key in found else None for key in sorted(changed)}
         for group_id in self._groups.arrange(places):
             self._lanes.drop_group(group_id)
+            self._gone.pop(group_id, None)
         self._begin_groups()
         for group_id in self._groups.groups_of(trusted_anew):
             self._lanes.hasten(group_id, self._time.now())
+        for group_id in self._groups.groups_of(wanted_anew):
+            self._gone[group_id] = GoneWatch(since=self._clock.now())
         self._let_go(changed - self._changed)
 
     def _begin_groups(self) -> None:
@@ -401,7 +408,27 @@ class Dispatcher:
             )
         if not isinstance(verdict, Delivered):
             self._tell(sendable, answer, verdict)
+        self._watch(sendable, attempted_at, answer)
         self._pump_soon()
+
+    def _watch(self, sendable: Sendable[Delivery], attempted_at: datetime, answer: Answer) -> None:
+        """See whether a callback is gone; if it is, call it no more, and keep what it is still to be told."""
+        group_id, device_id = sendable.group_id, sendable.row.device_id
+        reason = failure_reason(answer)
+        if reason is not FailureReason.GONE:
+            if answer.status is not None and (watch := self._gone.get(group_id)) is not None:
+                watch.answered(device_id, delivered=reason is None)
+            return
+        members = self._groups.subscriptions_of(group_id)
+        if members and self._gone.setdefault(group_id, GoneWatch()).refused(device_id, attempted_at):
+            del self._gone[group_id]
+            self._lanes.pause(group_id)  # until it is read how its subscriptions stand
+            generations = {key: self._callbacks[key].generation for key in members if key in self._callbacks}
+            _log.warning("push.callback_gone", subscription_ids=sorted(generations))
+            self._spawn(self._disable(generations))
+
+    async def _disable(self, generations: Mapping[SubscriptionId, int]) -> None:
+        await self._database.write(standings.disable, generations, self._clock.now())
 
     def _tell(self, sendable: Sendable[Delivery], answer: Answer, verdict: RetryAt | Dead | Blocked) -> None:
         """Log an attempt that failed, in one line; those that delivered stand in the store's log of attempts alone."""

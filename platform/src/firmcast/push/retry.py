@@ -1,7 +1,8 @@
 """An attempt's answer decides alone what becomes of its delivery: delivered, tried again at a time, or dead.
 
-A step is only given up when it is too old, or when the receiver says that it is gone or that it can never take this
-very body. Everything else is tried again: applications are deployed broken, and mended.
+A step is only given up when it is too old, or when the receiver says again and again that it can never take this very
+one. Everything else is tried again: applications are deployed broken, and mended. A callback that is gone (410) for
+whatever it is told is no longer called at all: see `gone_watch`.
 """
 
 from collections.abc import Mapping
@@ -52,7 +53,7 @@ class DeadReason(StrEnum):
     """It was tried for as long as the policy allows."""
 
     GONE = "gone"
-    """The receiver answered 410. Several in a row open the breaker, so a backlog is not given up at one blow."""
+    """The receiver said of this event alone, and as often as the policy allows, that it is gone (410)."""
 
     UNACCEPTABLE = "unacceptable"
     """The receiver objected to this body as often as the policy allows."""
@@ -101,7 +102,7 @@ class RetryPolicy:
     """How long after its first attempt a delivery is still tried."""
 
     unacceptable_attempts: int = 12
-    """How often a body is offered to a receiver that answers 413, 415 or 422 to it."""
+    """How often a body is offered to a receiver that answers 410, 413, 415 or 422 to it, and takes others."""
 
     longest_throttle: timedelta = timedelta(hours=1)
     """A receiver that asks for more than this is tried again after this."""
@@ -165,6 +166,11 @@ _KIND_REASONS: Mapping[FailureKind, FailureReason] = MappingProxyType(
     }
 )
 
+_OF_THE_BODY: Mapping[FailureReason, DeadReason] = MappingProxyType(
+    {FailureReason.GONE: DeadReason.GONE, FailureReason.UNACCEPTABLE: DeadReason.UNACCEPTABLE}
+)
+"""What a receiver may mean of one event alone: asking for ever would hold up what is behind it in its lane."""
+
 _STATUS_REASONS: Mapping[int, FailureReason] = MappingProxyType(
     {
         410: FailureReason.GONE,
@@ -203,10 +209,8 @@ def decide(
         return _DELIVERED
     if reason in {FailureReason.LOCAL, FailureReason.PROXY}:
         return RetryAt(at=now + policy.local_delay, reason=reason, spends_attempt=False)
-    if reason is FailureReason.GONE:
-        return Dead(reason=DeadReason.GONE, failure=reason)
-    if reason is FailureReason.UNACCEPTABLE and attempt >= policy.unacceptable_attempts:
-        return Dead(reason=DeadReason.UNACCEPTABLE, failure=reason)
+    if reason in _OF_THE_BODY and attempt >= policy.unacceptable_attempts:
+        return Dead(reason=_OF_THE_BODY[reason], failure=reason)
     expires_at = first_attempted_at + policy.age_limit
     if now >= expires_at:
         return Dead(reason=DeadReason.EXPIRED, failure=reason)

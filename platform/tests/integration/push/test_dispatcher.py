@@ -228,8 +228,9 @@ async def test_attempts_are_counted_over_a_restart(world, callback) -> None:
     assert [attempt.number for attempt in await world.attempts()] == [1, 2, 3]
 
 
-async def test_410_makes_a_dead_letter_that_can_be_sent_again(world, callback) -> None:
-    callback.script = lambda _received, writer: answer(writer, status(410))
+async def test_what_was_given_up_can_be_sent_again(world, callback) -> None:
+    world.settings = world.settings.model_copy(update={"age_limit": timedelta(0)})
+    callback.script = lambda _received, writer: answer(writer, status(500))
     await world.dispatch()
     subscription = await world.subscribe(callback.url())
     (event,) = await world.happen("d1")
@@ -237,7 +238,8 @@ async def test_410_makes_a_dead_letter_that_can_be_sent_again(world, callback) -
     while len(await world.dead()) < 3:
         await asyncio.sleep(0.01)
     first = (await world.dead())[0]
-    assert (first.event_id, first.reason, first.failure) == (event.event_id, DeadReason.GONE, FailureReason.GONE)
+    expected = (event.event_id, DeadReason.EXPIRED, FailureReason.SERVER_ERROR)
+    assert (first.event_id, first.reason, first.failure) == expected
     assert (first.attempts, await world.pending()) == (1, 0)
     callback.requests.clear()
     callback.script = lambda _received, writer: answer(writer, OK)

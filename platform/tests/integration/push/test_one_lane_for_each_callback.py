@@ -19,7 +19,6 @@ from firmcast.subscriptions import use_cases as subscriptions
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 FAULT = b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n"
-GONE = b"HTTP/1.1 410 X\r\nContent-Length: 0\r\n\r\n"
 ENDED = FirmwareUpgradeEnded(
     outcome=Outcome.SUCCEEDED, description="", source_version="1", target_version="2", current_version="2", duration=3
 )
@@ -284,9 +283,10 @@ async def test_subscribing_again_where_one_is_changes_nothing(world, callback) -
 
 async def test_a_result_given_up_is_sent_again_between_the_states_that_wait(world, callback) -> None:
     async def answers(_body: dict, headers: dict) -> bytes:
-        return GONE if headers["firmcast-sequence"] == "5" and not kept else OK
+        return FAULT if headers["firmcast-sequence"] == "5" and not kept else OK
 
     kept: list[str] = []
+    world.settings = world.settings.model_copy(update={"age_limit": timedelta(0)})
     callback.script = answering(answers)
     await world.dispatch()
     await world.subscribe(callback.url())

@@ -1,13 +1,14 @@
 """The management API of push over HTTP, in process."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
 from firmcast.ids import EventId
 from firmcast.push import api, use_cases
 
-GONE = b"HTTP/1.1 410 Gone\r\nContent-Length: 3\r\n\r\nbye"
+FAULT = b"HTTP/1.1 500 Fault\r\nContent-Length: 3\r\n\r\nbye"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -45,7 +46,8 @@ async def test_what_is_pending_is_listed_and_filtered(world, client) -> None:
 
 
 async def test_dead_letters_and_attempts_are_listed_and_sent_again(world, client, callback) -> None:
-    callback.script = answering(GONE)
+    callback.script = answering(FAULT)
+    world.settings = world.settings.model_copy(update={"age_limit": timedelta(0)})
     await world.dispatch()
     subscription = await world.subscribe(callback.url())
     await world.happen("d1", "d2", "d3")
@@ -59,8 +61,8 @@ async def test_dead_letters_and_attempts_are_listed_and_sent_again(world, client
         "device_id": "d1",
         "sequence": 1,
         "attempts": 1,
-        "reason": "gone",
-        "failure": "gone",
+        "reason": "expired",
+        "failure": "server_error",
         "died_at": "",
     }
     tried = (await client.get("/v1/attempts?event_id=1")).json()
@@ -73,8 +75,8 @@ async def test_dead_letters_and_attempts_are_listed_and_sent_again(world, client
         "number": 1,
         "attempted_at": "",
         "seconds": 0,
-        "status": 410,
-        "failure": "gone",
+        "status": 500,
+        "failure": "server_error",
         "detail": "",
         "address": "127.0.0.1",
         "answer": "bye",
@@ -92,7 +94,8 @@ async def test_more_dead_letters_than_one_transaction_moves(
     world, client, callback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(use_cases, "_RESENT_AT_ONCE", 2)
-    callback.script = answering(GONE)
+    callback.script = answering(FAULT)
+    world.settings = world.settings.model_copy(update={"age_limit": timedelta(0)})
     await world.dispatch()
     subscription = await world.subscribe(callback.url())
     for _ in range(5):

@@ -80,15 +80,23 @@ def test_our_own_fault_spends_no_attempt_whatever_the_age(kind: FailureKind) -> 
     assert verdict == RetryAt(at=NOW + timedelta(seconds=1), reason=reason, spends_attempt=False)
 
 
-def test_410_is_the_end_of_the_delivery() -> None:
-    assert judge(answered(410)) == Dead(reason=DeadReason.GONE, failure=FailureReason.GONE)
-
-
-@pytest.mark.parametrize("status", [413, 415, 422])
-def test_a_body_the_receiver_cannot_take_has_a_budget(status: int) -> None:
-    assert isinstance(judge(answered(status), attempt=POLICY.unacceptable_attempts - 1), RetryAt)
+@pytest.mark.parametrize(
+    ("status", "reason", "failure"),
+    [
+        (410, DeadReason.GONE, FailureReason.GONE),
+        (413, DeadReason.UNACCEPTABLE, FailureReason.UNACCEPTABLE),
+        (415, DeadReason.UNACCEPTABLE, FailureReason.UNACCEPTABLE),
+        (422, DeadReason.UNACCEPTABLE, FailureReason.UNACCEPTABLE),
+    ],
+)
+def test_an_event_the_receiver_cannot_take_has_a_budget(
+    status: int, reason: DeadReason, failure: FailureReason
+) -> None:
+    first = judge(answered(status), attempt=POLICY.unacceptable_attempts - 1)
+    assert isinstance(first, RetryAt)
+    assert (first.reason, first.spends_attempt) == (failure, True)
     verdict = judge(answered(status), attempt=POLICY.unacceptable_attempts)
-    assert verdict == Dead(reason=DeadReason.UNACCEPTABLE, failure=FailureReason.UNACCEPTABLE)
+    assert verdict == Dead(reason=reason, failure=failure)
 
 
 @pytest.mark.parametrize("status", [429, 503])
