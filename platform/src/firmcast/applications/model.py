@@ -1,6 +1,6 @@
 """An application is a program that calls our API and receives pushes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -33,10 +33,14 @@ class Application:
     """PEM chain that pushes to it present; empty for none."""
     verification_key: str = ""
     """PEM public key that its packages' signatures are checked with; empty for none."""
+    signing_public_key: str = ""
+    """`whpk_` and base64: pushes to it carry a signature of this key too; empty for none."""
     secret_overlap_ends_at: datetime | None = None
     """Until then the secret before the present one logs in too."""
     signing_overlap_ends_at: datetime | None = None
     """Until then pushes are signed with the secret before the present one too."""
+    signing_key_overlap_ends_at: datetime | None = None
+    """The same of the key."""
 
 
 class TokenKind(StrEnum):
@@ -76,11 +80,23 @@ class SigningSecret:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SigningKey:
+    """An Ed25519 key that pushes are signed with."""
+
+    seed: bytes = field(repr=False)
+    """32 bytes: the private key."""
+    ends_at: datetime | None
+    """When it is no longer signed with; None for the present one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SigningIdentity:
     """What pushes to an application are signed with, whom they trust and as whom they come."""
 
     secrets: tuple[SigningSecret, ...]
     """The newest first; a push carries one signature for each that has not ended."""
+    keys: tuple[SigningKey, ...]
+    """The same; none for an application that has no key."""
     callback_ca: str
     """PEM; empty for the authorities of the system."""
     client_certificate: str

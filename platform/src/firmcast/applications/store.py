@@ -12,7 +12,8 @@ from firmcast.ids import ApplicationId
 
 _COLUMNS = (
     "a.application_id, a.name, a.created_at, a.frozen, a.deleting, a.callback_ca, a.client_certificate,"
-    " a.verification_key, a.former_secret_ends_at, a.former_signing_secret_ends_at"
+    " a.verification_key, a.former_secret_ends_at, a.former_signing_secret_ends_at, a.signing_public_key,"
+    " a.former_signing_key_ends_at"
 )
 
 # A new application, with everything that it will prove itself and be signed to with.
@@ -58,6 +59,19 @@ _ROTATE_SIGNING_SECRET = portable(
     " WHERE application_id = ?1"
 )
 
+# The same of the key that they are signed with too.
+_ROTATE_SIGNING_KEY = portable(
+    "UPDATE application SET signing_key_sealed = ?2, signing_public_key = ?3, former_signing_key_ends_at = ?4,"
+    " former_signing_key_sealed = CASE WHEN CAST(?4 AS BIGINT) IS NULL THEN NULL ELSE signing_key_sealed END"
+    " WHERE application_id = ?1"
+)
+
+# No key, of which the former one has no overlap either.
+_REMOVE_SIGNING_KEY = portable(
+    "UPDATE application SET signing_key_sealed = NULL, signing_public_key = '', former_signing_key_sealed = NULL,"
+    " former_signing_key_ends_at = NULL WHERE application_id = ?1"
+)
+
 # The authorities that callbacks are checked against.
 _SET_CALLBACK_CA = portable("UPDATE application SET callback_ca = ?2 WHERE application_id = ?1")
 
@@ -71,7 +85,8 @@ _SET_VERIFICATION_KEY = portable("UPDATE application SET verification_key = ?2 W
 
 _SIGNING_COLUMNS = (
     "SELECT application_id, signing_secret_sealed, former_signing_secret_sealed, former_signing_secret_ends_at,"
-    " callback_ca, client_certificate, client_key_sealed FROM application"
+    " callback_ca, client_certificate, client_key_sealed, signing_key_sealed, former_signing_key_sealed,"
+    " former_signing_key_ends_at FROM application"
 )
 
 # What the pushes of a batch of applications are signed with, and whom they trust and come as.
@@ -130,6 +145,11 @@ class SigningRow:
     client_certificate: str
     client_key_sealed: bytes
     """Empty for none."""
+    key_sealed: bytes
+    """Empty for none."""
+    former_key_sealed: bytes
+    """Empty for none."""
+    former_key_ends_at: datetime | None
 
 
 def _application(row: Row) -> Application:
@@ -144,6 +164,8 @@ def _application(row: Row) -> Application:
         verification_key=row[7],
         secret_overlap_ends_at=from_optional_column(row[8]),
         signing_overlap_ends_at=from_optional_column(row[9]),
+        signing_public_key=row[10],
+        signing_key_overlap_ends_at=from_optional_column(row[11]),
     )
 
 
@@ -218,6 +240,18 @@ async def rotate_signing_secret(
     return await tx.execute(_ROTATE_SIGNING_SECRET, application_id, sealed, to_optional_column(former_ends_at)) > 0
 
 
+async def rotate_signing_key(
+    tx: Transaction, application_id: ApplicationId, sealed: bytes, public_key: str, former_ends_at: datetime | None
+) -> None:
+    """Replace the key, None ending the former at once."""
+    await tx.execute(_ROTATE_SIGNING_KEY, application_id, sealed, public_key, to_optional_column(former_ends_at))
+
+
+async def remove_signing_key(tx: Transaction, application_id: ApplicationId) -> None:
+    """Forget the key, and the one before it."""
+    await tx.execute(_REMOVE_SIGNING_KEY, application_id)
+
+
 async def set_callback_ca(tx: Transaction, application_id: ApplicationId, pem: str) -> None:
     """Replace the authorities."""
     await tx.execute(_SET_CALLBACK_CA, application_id, pem)
@@ -244,6 +278,9 @@ async def signing(tx: Transaction, application_ids: Sequence[ApplicationId]) -> 
             callback_ca=row[4],
             client_certificate=row[5],
             client_key_sealed=bytes(row[6]),
+            key_sealed=bytes(row[7] or b""),
+            former_key_sealed=bytes(row[8] or b""),
+            former_key_ends_at=from_optional_column(row[9]),
         )
         for row in await tx.fetch(_SIGNING, list(application_ids))
     ]

@@ -1,6 +1,6 @@
 """What an operator does with an application, and what others learn of it; its logins are in `logins.py`.
 
-What must be read back in clear is sealed: the signing secrets, and the key of the client certificate.
+What must be read back in clear is sealed: the signing secrets and keys, and the key of the client certificate.
 """
 
 import base64
@@ -8,9 +8,14 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from firmcast.applications import certificates, store
+from firmcast.applications import certificates, signing_keys, store
 from firmcast.applications.logins import hash_of
-from firmcast.applications.model import Application, Credentials, SigningIdentity, SigningSecret
+from firmcast.applications.model import (
+    Application,
+    Credentials,
+    SigningIdentity,
+    SigningSecret,
+)
 from firmcast.db.port import Channel, Transaction
 from firmcast.errors import ConflictError, InvalidValueError, NotFoundError
 from firmcast.ids import ApplicationId, new_hex, new_secret
@@ -148,6 +153,35 @@ async def rotate_signing_secret(
     return secret, ends_at
 
 
+async def rotate_signing_key(
+    tx: Transaction, application_id: ApplicationId, sealer: Sealer, now: datetime, overlap: timedelta
+) -> tuple[str, datetime | None]:
+    """Return a new public key, and until when pushes are signed with the key before it too.
+
+    None stands for not at all, and for the first key.
+
+    Raises:
+        NotFoundError: there is no such application.
+    """
+    former = (await find(tx, application_id)).signing_public_key
+    ends_at = now + overlap if former and overlap > timedelta(0) else None
+    sealed, public_key = signing_keys.new_pair(sealer)
+    await store.rotate_signing_key(tx, application_id, sealed, public_key, ends_at)
+    tx.announce(APPLICATIONS_CHANGED, [application_id])
+    return public_key, ends_at
+
+
+async def remove_signing_key(tx: Transaction, application_id: ApplicationId) -> Application:
+    """Have pushes to the application signed with its secret alone.
+
+    Raises:
+        NotFoundError: there is no such application.
+    """
+    await store.remove_signing_key(tx, application_id)
+    tx.announce(APPLICATIONS_CHANGED, [application_id])
+    return await find(tx, application_id)
+
+
 async def set_callback_ca(tx: Transaction, application_id: ApplicationId, pem: str) -> Application:
     """Have the application's callbacks checked against the authorities in `pem`; empty for the system's.
 
@@ -233,6 +267,7 @@ def _identity(row: store.SigningRow, sealer: Sealer) -> SigningIdentity:
     )
     return SigningIdentity(
         secrets=(present, *former),
+        keys=tuple(signing_keys.opened(row, sealer)),
         callback_ca=row.callback_ca,
         client_certificate=row.client_certificate,
         client_key=sealer.open(row.client_key_sealed, _CLIENT_KEY_PURPOSE).decode() if row.client_key_sealed else "",

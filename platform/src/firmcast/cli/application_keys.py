@@ -1,11 +1,11 @@
-"""`firmcast app callback-ca`, `client-certificate` and `verification-key`: whom an application and we trust."""
+"""`firmcast app callback-ca`, `client-certificate`, `signing-key` and `verification-key`: who trusts whom, by what."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from firmcast.cli.applications import Application
+from firmcast.cli.applications import Application, Overlap, overlap_body
 from firmcast.cli.connection import DEFAULT_FOLDER, AdminToken, Authority, DataFolder, Json, Url, connect, quoted
 from firmcast.cli.failures import CommandError, told_plainly
 from firmcast.cli.files import read_text
@@ -66,6 +66,26 @@ def verification_key(
     with told_plainly():
         body = {"verification_key": read_text(_one(file, remove=remove))} if not remove else None
         _change(connect(url, authority, admin_token, data), application, "verification-key", body, as_json=as_json)
+
+
+def signing_key(
+    application: Application,
+    overlap: Overlap = None,
+    remove: Remove = False,
+    url: Url = "",
+    authority: Authority = None,
+    admin_token: AdminToken = "",
+    data: DataFolder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Sign pushes to an application with a new Ed25519 key too, and show its public key."""
+    path = f"/v1/applications/{quoted(application)}/signing-key"
+    with told_plainly(), connect(url, authority, admin_token, data).management() as client:
+        said = client.call("DELETE", path) if remove else client.call("POST", path, json_body=overlap_body(overlap))
+    if as_json:
+        print_json(said)
+    else:
+        print_fields(said)
 
 
 def _one(file: Path | None, *, remove: bool) -> Path:

@@ -135,7 +135,7 @@ def rotate_secret(
 ) -> None:
     """Give an application a new secret, shown this once; for a while both are taken."""
     with told_plainly(), connect(url, authority, admin_token, data).management() as client:
-        _print(client.call("POST", _path(application, "secret"), json_body=_overlap(overlap)), as_json=as_json)
+        _print(client.call("POST", _path(application, "secret"), json_body=overlap_body(overlap)), as_json=as_json)
 
 
 @app.command("rotate-signing-secret")
@@ -150,7 +150,9 @@ def rotate_signing_secret(
 ) -> None:
     """Give an application a new signing secret, shown this once; for a while pushes carry a signature of each."""
     with told_plainly(), connect(url, authority, admin_token, data).management() as client:
-        _print(client.call("POST", _path(application, "signing-secret"), json_body=_overlap(overlap)), as_json=as_json)
+        _print(
+            client.call("POST", _path(application, "signing-secret"), json_body=overlap_body(overlap)), as_json=as_json
+        )
 
 
 @app.command()
@@ -170,7 +172,8 @@ def _path(application: str, what: str = "") -> str:
     return "/".join(filter(None, ("/v1/applications", quoted(application), what)))
 
 
-def _overlap(seconds: int | None) -> dict[str, int]:
+def overlap_body(seconds: int | None) -> dict[str, int]:
+    """Return the body that asks for an overlap; without one the platform takes its own."""
     return {} if seconds is None else {"overlap_seconds": seconds}
 
 

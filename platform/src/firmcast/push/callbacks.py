@@ -88,4 +88,5 @@ def prepare(identity: SigningIdentity) -> tuple[Trust, Signer]:
         client_key=identity.client_key.encode(),
     )
     keys = [SigningKey(key=parse_secret(known.secret), ends_at=known.ends_at) for known in identity.secrets]
-    return trust, Signer(keys)
+    private_keys = [SigningKey(key=known.seed, ends_at=known.ends_at) for known in identity.keys]
+    return trust, Signer(keys, private_keys)

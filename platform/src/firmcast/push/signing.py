@@ -1,5 +1,7 @@
 """A push is signed the Standard Webhooks way: HMAC-SHA256 over id, time of the attempt and body.
 
+An application that asked for it has its pushes signed with an Ed25519 key as well, over the same bytes.
+
 Source: the Standard Webhooks specification, sections "Signature scheme" and "Webhook headers".
 """
 
@@ -9,6 +11,8 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from firmcast.errors import InvalidValueError
 
@@ -25,7 +29,7 @@ class Signature:
     """`webhook-timestamp`: seconds since 1970 of the attempt, never of the event."""
 
     value: str
-    """`webhook-signature`: one `v1,…` for each key, separated by blanks."""
+    """`webhook-signature`: one `v1,…` for each secret and one `v1a,…` for each private key, separated by blanks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,16 +37,17 @@ class SigningKey:
     """A key, and until when it is signed with; None for as long as nobody changes it."""
 
     key: bytes
+    """Of a secret, or the 32 bytes of an Ed25519 private key."""
     ends_at: datetime | None = None
 
 
 class Signer:
     """Signs for one subscription. Key states are prepared once and copied for each signature."""
 
-    __slots__ = ("_states",)
+    __slots__ = ("_private_keys", "_states")
 
-    def __init__(self, keys: Sequence[bytes | SigningKey]) -> None:
-        """Take the keys, newest first; more than one while a secret is being rotated.
+    def __init__(self, keys: Sequence[bytes | SigningKey], private_keys: Sequence[SigningKey] = ()) -> None:
+        """Take the keys of secrets, newest first; more than one while a secret is being rotated. So with Ed25519 keys.
 
         Raises:
             ValueError: when there is no key that stays.
@@ -50,6 +55,9 @@ class Signer:
         given = [key if isinstance(key, SigningKey) else SigningKey(key=key) for key in keys]
         if all(key.ends_at is not None for key in given):
             raise ValueError("a signer needs a key that does not end")
+        self._private_keys = tuple(
+            (Ed25519PrivateKey.from_private_bytes(private.key), private.ends_at) for private in private_keys
+        )
         self._states = tuple((hmac.new(key.key, digestmod="sha256"), key.ends_at) for key in given)
 
     def sign(self, message_id: str, attempted_at: datetime, body: bytes) -> Signature:
@@ -69,6 +77,9 @@ class Signer:
             mac = state.copy()
             mac.update(content)
             signatures.append("v1," + binascii.b2a_base64(mac.digest(), newline=False).decode())
+        for private, ends_at in self._private_keys:
+            if ends_at is None or attempted_at < ends_at:
+                signatures.append("v1a," + binascii.b2a_base64(private.sign(content), newline=False).decode())
         return Signature(timestamp=timestamp, value=" ".join(signatures))
 
 

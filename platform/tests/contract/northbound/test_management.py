@@ -1,5 +1,7 @@
 """`/v1/applications`: what the vendor's portal did with applications."""
 
+import base64
+
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -26,7 +28,9 @@ async def test_an_application_shows_its_secrets_once(world):
         "client_certificate": None,
         "verification_key": "",
         "secret_overlap_ends_at": None,
+        "signing_public_key": "",
         "signing_overlap_ends_at": None,
+        "signing_key_overlap_ends_at": None,
     }
     assert (await world.manage("GET", "/v1/applications")).json() == {"applications": [found]}
     identity = await world.database.read(use_cases.signing_secrets, [said["application_id"]], world.sealer)
@@ -127,11 +131,33 @@ async def test_a_secret_is_rotated_with_an_overlap(world, caller, one, which, fi
     assert (await world.manage("GET", one)).json()[shown_as] is None
 
 
+async def test_a_signing_key_is_made_rotated_and_removed(world, caller, one):
+    first = await world.manage("POST", f"{one}/signing-key")
+    said = first.json()
+    assert first.status_code == 200, first.text
+    assert set(said) == {"application_id", "signing_public_key", "overlap_ends_at"}
+    assert said["signing_public_key"].startswith("whpk_")
+    assert len(base64.b64decode(said["signing_public_key"].removeprefix("whpk_"))) == 32
+    assert said["overlap_ends_at"] is None, "there was none before it"
+    assert (await world.manage("GET", one)).json()["signing_public_key"] == said["signing_public_key"]
+    second = (await world.manage("POST", f"{one}/signing-key", {"overlap_seconds": 60})).json()
+    assert second["signing_public_key"] != said["signing_public_key"]
+    assert second["overlap_ends_at"] == "2026-01-01T00:01:00Z"
+    shown = (await world.manage("GET", one)).json()
+    assert shown["signing_public_key"] == second["signing_public_key"]
+    assert shown["signing_key_overlap_ends_at"] == "2026-01-01T00:01:00Z"
+    removed = await world.manage("DELETE", f"{one}/signing-key")
+    assert (removed.status_code, removed.json()["signing_public_key"]) == (200, "")
+    assert removed.json()["signing_key_overlap_ends_at"] is None
+    again = (await world.manage("POST", f"{one}/signing-key")).json()
+    assert again["overlap_ends_at"] is None
+
+
 @pytest.mark.parametrize(
     "body", [{"overlap_seconds": -1}, {"overlap_seconds": 30 * 24 * 3600 + 1}, {"overlap_seconds": "soon"}, b"["]
 )
 async def test_an_overlap_that_cannot_be(world, caller, one, body):
-    for which in ("secret", "signing-secret"):
+    for which in ("secret", "signing-secret", "signing-key"):
         answer = await world.manage("POST", f"{one}/{which}", body)
         assert (answer.status_code, answer.json()["error_code"]) == (400, "invalid_request")
 

@@ -183,6 +183,15 @@ async def rotate_signing_secret(made):
     return await made.manage("POST", f"{made.one}/signing-secret")
 
 
+async def rotate_signing_key(made):
+    return await made.manage("POST", f"{made.one}/signing-key")
+
+
+async def remove_signing_key(made):
+    await rotate_signing_key(made)
+    return await made.manage("DELETE", f"{made.one}/signing-key")
+
+
 async def set_callback_ca(made):
     files = make_certificate(made.folder / "ca", ["localhost"], made.world.clock.now())
     return await made.manage("PUT", f"{made.one}/callback-ca", {"callback_ca": files.authority.read_text()})
@@ -302,6 +311,8 @@ CHANGES = {
     ("POST", f"{ONE}/unfreeze"): (unfreeze, "application.unfreeze"),
     ("POST", f"{ONE}/secret"): (rotate_secret, "application.rotate_secret"),
     ("POST", f"{ONE}/signing-secret"): (rotate_signing_secret, "application.rotate_signing_secret"),
+    ("POST", f"{ONE}/signing-key"): (rotate_signing_key, "application.rotate_signing_key"),
+    ("DELETE", f"{ONE}/signing-key"): (remove_signing_key, "application.remove_signing_key"),
     ("PUT", f"{ONE}/callback-ca"): (set_callback_ca, "application.set_callback_ca"),
     ("DELETE", f"{ONE}/callback-ca"): (remove_callback_ca, "application.remove_callback_ca"),
     ("PUT", f"{ONE}/client-certificate"): (set_client_certificate, "application.set_client_certificate"),

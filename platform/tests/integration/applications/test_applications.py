@@ -1,9 +1,11 @@
 """Applications, their secrets and tokens."""
 
+import base64
 import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from firmcast.applications import logins, use_cases
 from firmcast.applications.model import FrozenError, RefreshTokenError
@@ -84,6 +86,8 @@ async def test_unknown_applications_are_not_found(database, sealer):
         database.read(use_cases.find, nobody),
         database.write(logins.rotate_secret, nobody, NOW, OVERLAP),
         database.write(use_cases.rotate_signing_secret, nobody, sealer, NOW, OVERLAP),
+        database.write(use_cases.rotate_signing_key, nobody, sealer, NOW, OVERLAP),
+        database.write(use_cases.remove_signing_key, nobody),
         database.write(use_cases.set_callback_ca, nobody, ""),
         database.write(use_cases.set_verification_key, nobody, ""),
         database.write(use_cases.remove_client_certificate, nobody),
@@ -196,6 +200,39 @@ async def test_both_signing_secrets_are_told_with_their_ends(database, credentia
     last, nothing = await database.write(use_cases.rotate_signing_secret, one, sealer, NOW, timedelta(0))
     identity = (await database.read(use_cases.signing_secrets, [one], sealer))[one]
     assert (nothing, [known.secret for known in identity.secrets]) == (None, [last])
+
+
+async def test_a_signing_key_is_sealed_and_both_are_told_while_they_overlap(database, credentials, sealer):
+    one = credentials.application_id
+
+    async def keys():
+        identity = (await database.read(use_cases.signing_secrets, [one], sealer))[one]
+        return [(known.seed, known.ends_at) for known in identity.keys]
+
+    def public(seed):
+        raw = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+        return f"whpk_{base64.b64encode(raw).decode()}"
+
+    assert await keys() == []
+    first, nothing = await database.write(use_cases.rotate_signing_key, one, sealer, NOW, OVERLAP)
+    ((seed, _),) = await keys()
+    assert (public(seed), nothing) == (first, None)
+    second, ends_at = await database.write(use_cases.rotate_signing_key, one, sealer, NOW, OVERLAP)
+    assert [(public(each), ends) for each, ends in await keys()] == [(second, None), (first, ends_at)]
+    assert ends_at == NOW + OVERLAP
+
+    async def rows(tx):
+        return await tx.fetch(portable("SELECT * FROM application"))
+
+    kept = [value for value in (await database.read(rows))[0] if isinstance(value, bytes)]
+    assert len(kept) >= 4
+    assert not any(each in value for each, _ in await keys() for value in kept)
+    with pytest.raises(StartError):
+        await database.read(use_cases.signing_secrets, [one], Sealer(hashlib.sha256(b"other").digest()))
+    third, ended = await database.write(use_cases.rotate_signing_key, one, sealer, NOW, timedelta(0))
+    assert ([public(each) for each, _ in await keys()], ended) == ([third], None)
+    assert (await database.write(use_cases.remove_signing_key, one)).signing_public_key == ""
+    assert await keys() == []
 
 
 async def test_no_secret_is_in_the_store_in_clear(database, credentials, sealer):

@@ -50,6 +50,9 @@ async def test_applications_from_their_beginning_to_their_end(shell, platform):
     await shell.run("device", "list", status=1)
     shell.variables["FIRMCAST_APP_SECRET"] = secret
     assert await shell.asked("device", "list") == []
+    pair = await shell.asked("app", "signing-key", app_id)
+    assert (await shell.asked("app", "show", app_id))["signing_public_key"] == pair["signing_public_key"]
+    assert (await shell.asked("app", "signing-key", app_id, "--remove"))["signing_public_key"] == ""
     signing = await shell.asked("app", "rotate-signing-secret", app_id)
     assert signing["signing_secret"].startswith("whsec_")
     authority = platform.settings.data / "tls" / "authority.pem"

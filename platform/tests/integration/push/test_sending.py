@@ -1,9 +1,12 @@
 """What attempts look like from outside, from the event in the store to the entry in the log."""
 
 import asyncio
+import base64
 import ssl
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook
 
 from firmcast.applications import use_cases as applications
@@ -84,3 +87,48 @@ async def test_a_new_certificate_is_shown_on_a_new_connection_and_the_old_one_re
     before = {received.connection for received in callback.requests if received.client == "first"}
     after = {received.connection for received in callback.requests if received.client == "second"}
     assert before.isdisjoint(after)
+
+
+async def test_pushes_are_signed_with_a_key_from_when_there_is_one(world, callback) -> None:
+    def signed_by(received) -> list[str]:
+        """Return the public keys that have signed a push; raises where a signature is nobody's."""
+        content = f"{received.headers['webhook-id']}.{received.headers['webhook-timestamp']}.".encode() + received.body
+        found = []
+        for part in received.headers["webhook-signature"].split():
+            version, _, signature = part.partition(",")
+            if version == "v1a":
+                known = next(key for key in public if _verifies(key, base64.b64decode(signature), content))
+                found.append(known)
+        return found
+
+    async def push_until(*keys: str):
+        """Push until these have signed: an attempt may be on its way when they change."""
+        while True:
+            await world.happen("d1")
+            await world.settled()
+            if signed_by(callback.requests[-1]) == list(keys):
+                return callback.requests[-1]
+
+    public: list[str] = []
+    one, rotate = world.application_id, applications.rotate_signing_key
+    await world.dispatch()
+    await world.subscribe(callback.url())
+    await push_until()
+    for overlap in (timedelta(hours=1), timedelta(hours=1), timedelta(0)):
+        public.append((await world.database.write(rotate, one, world.sealer, datetime.now(UTC), overlap))[0])
+        expected = public[:-3:-1] if overlap else public[-1:]
+        received = await push_until(*expected)
+        assert Webhook(world.signing_secret).verify(received.body, received.headers)
+    await world.database.write(applications.remove_signing_key, one)
+    received = await push_until()
+    assert Webhook(world.signing_secret).verify(received.body, received.headers)
+
+
+def _verifies(public_key: str, signature: bytes, content: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key.removeprefix("whpk_"))).verify(
+            signature, content
+        )
+    except InvalidSignature:
+        return False
+    return True

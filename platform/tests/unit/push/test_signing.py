@@ -1,8 +1,13 @@
-"""The signature is what the Standard Webhooks library makes and accepts."""
+"""The signature is what the Standard Webhooks library makes and accepts, and for Ed25519 what OpenSSL does."""
 
+import base64
+import shutil
+import subprocess
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
@@ -74,3 +79,54 @@ def test_a_secret_survives_its_spelling(key: bytes) -> None:
 def test_a_secret_that_is_none_is_refused(secret: str) -> None:
     with pytest.raises(InvalidValueError):
         parse_secret(secret)
+
+
+# Made with `openssl genpkey -algorithm ed25519` and `openssl pkeyutl -sign -rawin`, over "id.timestamp.body".
+GOLDEN_ID = "evt_2f0c6a"
+GOLDEN_TIME = datetime(2026, 11, 26, 12, 0, 0, 500_000, tzinfo=UTC)
+GOLDEN_BODY = b'{"notifyType":"fwUpgradeStateChangeNotify","stepDesc":"downloading"}'
+GOLDEN = {
+    "bVKWxhmcMVbDl4R4Ns3uUviqCQ2DaS6RMFaUSgviUwI=": (
+        "v1a,tyCJqV/vo40XRbpvfM1PvpPorifseZ9C4B5fdVeA5OO1A8qRBFc2FkeB8vbJ++Q2fmOHfnyFZJbgWUMWzNb1Bw=="
+    ),
+    "EKnBN4JC/yir+OCnVrNClNBWo9DIpSWkEtfHkTJRcRQ=": (
+        "v1a,NFXammPLoNFtHvc76KExEtiZcPYKxqblxnPDvMrUtkJA3HrBc18COwKeFE83davpmfEFrTgKpYRkHC/UR9c+Aw=="
+    ),
+}
+
+
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=8))])
+def test_ed25519_signatures_are_those_of_openssl(zone) -> None:
+    private = [SigningKey(key=base64.b64decode(seed)) for seed in GOLDEN]
+    signature = Signer([b"k" * 24], private).sign(GOLDEN_ID, GOLDEN_TIME.astimezone(zone), GOLDEN_BODY)
+    first, *others = signature.value.split(" ")
+    assert first == Signer([b"k" * 24]).sign(GOLDEN_ID, GOLDEN_TIME, GOLDEN_BODY).value
+    assert others == list(GOLDEN.values())
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_openssl_verifies_ours(tmp_path) -> None:
+    key = Ed25519PrivateKey.generate()
+    private = SigningKey(key=key.private_bytes_raw())
+    signature = Signer([b"k" * 24], [private]).sign("evt_1", WHEN, b"{}")
+    version, _, value = signature.value.split(" ")[1].partition(",")
+    assert version == "v1a"
+    (tmp_path / "key.pem").write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    (tmp_path / "signature").write_bytes(base64.b64decode(value))
+    (tmp_path / "signed").write_bytes(b"evt_1.%b.{}" % signature.timestamp.encode())
+    command = "openssl pkeyutl -verify -pubin -inkey key.pem -rawin -in signed -sigfile signature"
+    verified = subprocess.run(command.split(), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert verified.returncode == 0, verified.stderr
+
+
+def test_a_private_key_that_ends_is_signed_with_until_then() -> None:
+    new, old = (SigningKey(key=bytes([number]) * 32, ends_at=ends) for number, ends in ((1, None), (2, WHEN)))
+    signer = Signer([b"k" * 24], [new, old])
+    before = signer.sign("evt_1", WHEN - timedelta(microseconds=1), b"{}")
+    assert [part.partition(",")[0] for part in before.value.split(" ")] == ["v1", "v1a", "v1a"]
+    assert signer.sign("evt_1", WHEN, b"{}") == Signer([b"k" * 24], [new]).sign("evt_1", WHEN, b"{}")
+
+
+def test_a_private_key_alone_signs_nothing() -> None:
+    with pytest.raises(ValueError, match="needs a key"):
+        Signer([], [SigningKey(key=b"k" * 32)])

@@ -137,6 +137,24 @@ def _secret_endpoints(calls: "_SecretCalls") -> list[Endpoint]:
             answers=(Answer(body=bodies.SigningSecretAnswer),),
             errors=(*_BAD, NOT_FOUND),
         ),
+        _CHANGE(
+            method="POST",
+            path=f"{_ONE}/signing-key",
+            handler=calls.rotate_signing_key,
+            summary="Sign pushes to an application with a new Ed25519 key too, and show its public key",
+            description="Until the overlap ends pushes carry a signature of the key before it, if there was one.",
+            body=bodies.RotationRequest,
+            answers=(Answer(body=bodies.SigningKeyAnswer),),
+            errors=(*_BAD, NOT_FOUND),
+        ),
+        _CHANGE(
+            method="DELETE",
+            path=f"{_ONE}/signing-key",
+            handler=calls.remove_signing_key,
+            summary="Sign pushes to an application with its secret alone",
+            answers=_SHOWN,
+            errors=(NOT_FOUND,),
+        ),
     ]
 
 
@@ -306,6 +324,28 @@ class _SecretCalls:
         return shown_once(
             bodies.SigningSecretAnswer(application_id=application_id, signing_secret=secret, overlap_ends_at=ends_at)
         )
+
+    async def rotate_signing_key(self, request: Request) -> Response:
+        actor = await self._calls.admit(request)
+        application_id, now, overlap = await self._asked(request)
+
+        async def change(tx: Transaction) -> tuple[str, datetime | None]:
+            rotated = await use_cases.rotate_signing_key(tx, application_id, self._sealer, now, overlap)
+            told = {"signing_public_key": rotated[0], **_told(rotated[1])}
+            await audit.record(tx, actor, "application.rotate_signing_key", application_id, now, told)
+            return rotated
+
+        public_key, ends_at = await self._calls.database.write(change)
+        return plain_answer(
+            bodies.SigningKeyAnswer(
+                application_id=application_id, signing_public_key=public_key, overlap_ends_at=ends_at
+            )
+        )
+
+    async def remove_signing_key(self, request: Request) -> Response:
+        actor, one = await self._calls.admit(request), _identifier(request)
+        change: Change = partial(use_cases.remove_signing_key, application_id=one)
+        return await self._calls.change(actor, "application.remove_signing_key", one, change)
 
     async def _asked(self, request: Request) -> tuple[ApplicationId, datetime, timedelta]:
         body = await read_body(request, _BODY_LIMIT)

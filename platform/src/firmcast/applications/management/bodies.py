@@ -77,10 +77,14 @@ class ApplicationAnswer(msgspec.Struct, frozen=True, kw_only=True):
     callback_ca: str
     client_certificate: CertificateAnswer | None
     verification_key: str
+    signing_public_key: str
+    """`whpk_` and base64: pushes carry a signature of this key too; empty for none."""
     secret_overlap_ends_at: datetime | None
     """Until then the secret before the present one logs in too."""
     signing_overlap_ends_at: datetime | None
     """Until then pushes are signed with the secret before the present one too."""
+    signing_key_overlap_ends_at: datetime | None
+    """The same of the key."""
 
 
 class ApplicationList(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +120,16 @@ class SigningSecretAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Until then pushes are signed with the one before it too; None for not at all."""
 
 
+class SigningKeyAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The public key of a new key pair; the private one is shown to nobody."""
+
+    application_id: str
+    signing_public_key: str
+    """`whpk_` and base64, as Standard Webhooks spells it."""
+    overlap_ends_at: datetime | None
+    """Until then pushes are signed with the key before it too; None for not at all."""
+
+
 def shown(application: Application, now: datetime) -> ApplicationAnswer:
     """Return what is shown of an application; an overlap that is over is not."""
     certificate = application.client_certificate
@@ -133,8 +147,10 @@ def shown(application: Application, now: datetime) -> ApplicationAnswer:
             subject=described.subject, not_after=described.not_after, fingerprint=described.fingerprint
         ),
         verification_key=application.verification_key,
+        signing_public_key=application.signing_public_key,
         secret_overlap_ends_at=_ahead(application.secret_overlap_ends_at, now),
         signing_overlap_ends_at=_ahead(application.signing_overlap_ends_at, now),
+        signing_key_overlap_ends_at=_ahead(application.signing_key_overlap_ends_at, now),
     )
 
 
