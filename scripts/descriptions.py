@@ -42,6 +42,7 @@ def declared() -> list[Endpoint]:
         files=nothing,
         log=EventLog(encode=lambda _event: b""),
         limits=limits_of(UpgradeSettings()),
+        feed=nothing,
         admin_token="none",
         check_callback=lambda _url: None,
         send_callback=nothing,

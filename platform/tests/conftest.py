@@ -26,6 +26,7 @@ _BOTH_STORES = frozenset(
         "audit",
         "devices",
         "events",
+        "feed",
         "firmware",
         "groups",
         "push",

@@ -22,6 +22,8 @@ from firmcast.db.sqlite import SqliteDatabase
 from firmcast.devices.activation_watch import ActivationWatch
 from firmcast.errors import FirmcastError, StartError
 from firmcast.events.log import EventLog
+from firmcast.events.watch import LogWatch
+from firmcast.feed.event_feed import EventFeed
 from firmcast.firmware.files import FirmwareFiles
 from firmcast.firmware.package_files import PackageFiles
 from firmcast.firmware.uploads import UploadSweeper
@@ -168,8 +170,13 @@ class Platform:
         await activations.start()
         self._parts.push_async_callback(activations.stop)
         self._resume_deletions(files)
-        await self._start_http(self._http(sealer, files, log, limits))
+        watch = LogWatch(database=database)
+        feed = EventFeed(database=database, watch=watch)
+        await self._start_http(self._http(sealer, files, log, limits, feed))
+        await watch.start()
         await self._start_metrics()
+        # It ends first, and lets go whoever waits for events: the server's end would wait for him.
+        self._parts.push_async_callback(watch.stop)
 
     async def _start_push(self, database: Database, sealer: Sealer) -> None:
         push = self.settings.push
@@ -221,7 +228,9 @@ class Platform:
         task = asyncio.create_task(pass_on())
         self._parts.callback(task.cancel)
 
-    def _http(self, sealer: Sealer, files: PackageFiles, log: EventLog, limits: Limits) -> CountedApplication:
+    def _http(
+        self, sealer: Sealer, files: PackageFiles, log: EventLog, limits: Limits, feed: EventFeed
+    ) -> CountedApplication:
         rules = destination_rules(self.settings.push)
         parts = HttpParts(
             database=self.database,
@@ -231,6 +240,7 @@ class Platform:
             files=files,
             log=log,
             limits=limits,
+            feed=feed,
             admin_token=self.admin_token,
             check_callback=lambda url: rules.check(parse_callback_url(url)),
             send_callback=self._sender.send,

@@ -15,6 +15,8 @@ from firmcast.db.port import Database, Transaction
 from firmcast.devices import api as devices_api
 from firmcast.devices import use_cases as devices
 from firmcast.events.log import EventLog
+from firmcast.feed import api as feed_api
+from firmcast.feed.event_feed import EventFeed
 from firmcast.firmware import api as firmware_api
 from firmcast.firmware.package_files import PackageFiles
 from firmcast.groups import api as groups_api
@@ -28,6 +30,7 @@ from firmcast.rest import health
 from firmcast.rest import metrics as metrics_api
 from firmcast.rest.authentication import (
     AuthoriseAdministrator,
+    CheckToken,
     administrator_authentication,
     application_authentication,
     call_limit,
@@ -55,6 +58,7 @@ class HttpParts:
     files: PackageFiles
     log: EventLog
     limits: Limits
+    feed: EventFeed
     admin_token: str
     """The operator's own; allows everything."""
     check_callback: Callable[[str], object]
@@ -69,7 +73,8 @@ def endpoints(parts: HttpParts) -> list[Endpoint]:
     """Return every call of both interfaces."""
     database, clock, rest = parts.database, parts.clock, parts.settings.rest
     limit_calls = call_limit(rest.throttle_calls, rest.throttle_period, clock)
-    authenticate = application_authentication(applications_api.token_check(database, clock), limit_calls)
+    check_token = applications_api.token_check(database, clock)
+    authenticate = application_authentication(check_token, limit_calls)
     authorise = administrator_authentication(parts.admin_token, administrators_api.token_holder(database, clock))
 
     calls = [
@@ -111,6 +116,7 @@ def endpoints(parts: HttpParts) -> list[Endpoint]:
             verification_key=applications.verification_key,
         ),
         *upgrades_api.endpoints(database=database, clock=clock, authenticate=authenticate, body_limit=rest.body_limit),
+        *_feed(parts, check_token, authorise),
         *upgrades_management_api.endpoints(
             database=database, clock=clock, authorise_administrator=authorise, log=parts.log, limits=parts.limits
         ),
@@ -150,6 +156,23 @@ def _for_operators(parts: HttpParts, authorise: AuthoriseAdministrator) -> list[
             usual=retry_policy(parts.settings.push),
         ),
     ]
+
+
+def _feed(parts: HttpParts, check_token: CheckToken, authorise: AuthoriseAdministrator) -> list[Endpoint]:
+    """Return the calls of those who read events.
+
+    They make many: these count for themselves, and leave an application its other calls.
+    """
+    rest = parts.settings.rest
+    limit_calls = call_limit(rest.feed_calls, rest.throttle_period, parts.clock)
+    return feed_api.endpoints(
+        database=parts.database,
+        feed=parts.feed,
+        authenticate=application_authentication(check_token, limit_calls),
+        prove=application_authentication(check_token, lambda _application_id: None),
+        authorise_administrator=authorise,
+        receivers=rest.feed_receivers,
+    )
 
 
 async def _join_group(tx: Transaction, application_id: ApplicationId, group_id: str, device_id: DeviceId) -> object:

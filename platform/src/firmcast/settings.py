@@ -51,6 +51,12 @@ class RestSettings(_Part):
         default=100, ge=0, description="calls of one application in any throttle_period; 0 for no limit"
     )
     throttle_period: PositiveDuration = Field(default=timedelta(seconds=60), description="see throttle_calls")
+    feed_calls: int = Field(
+        default=600, ge=0, description="the same for calls that read events, which throttle_calls does not count"
+    )
+    feed_receivers: int = Field(
+        default=10, ge=0, description="calls of one application that wait for events at one time; 0 for no limit"
+    )
     one_callback_host: bool = Field(
         default=False, description="refuse a business subscription whose callback's host or port is not the others'"
     )

@@ -1,6 +1,6 @@
 """Here alone an event becomes what is on the wire: the contract's body, written once, and the headers of an attempt."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, assert_never
 
 from firmcast import __version__
@@ -46,6 +46,7 @@ from firmcast_sdk.wire.notifications import (
     UpgradeStatus,
     encode,
 )
+from firmcast_sdk.wire.times import format_moment
 
 _CONSTANT_HEADERS = (
     f"{CONTENT_TYPE}: {JSON}",
@@ -195,7 +196,7 @@ def attempt_headers(
         f"{WEBHOOK_ID}: {message_id}",
         f"{SEQUENCE}: {sequence}",
         f"{ATTEMPT}: {attempt}",
-        f"{OCCURRED_AT}: {_rfc3339(occurred_at)}",
+        f"{OCCURRED_AT}: {format_moment(occurred_at)}",
     ]
     if signature is not None:
         lines.append(f"{WEBHOOK_TIMESTAMP}: {signature.timestamp}")
@@ -227,12 +228,8 @@ def callback_test_headers(message_id: MessageId, sent_at: datetime, signature: S
         *_CONSTANT_HEADERS,
         f"{WEBHOOK_ID}: {message_id}",
         f"{ATTEMPT}: 1",
-        f"{OCCURRED_AT}: {_rfc3339(sent_at)}",
+        f"{OCCURRED_AT}: {format_moment(sent_at)}",
         f"{WEBHOOK_TIMESTAMP}: {signature.timestamp}",
         f"{WEBHOOK_SIGNATURE}: {signature.value}",
         f"{TEST}: true",
     ]
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

@@ -14,11 +14,15 @@ from firmcast_sdk.wire.encoding import encode_response
 JSON: Final = "application/json"
 
 
+def encode_told(body: msgspec.Struct) -> bytes:
+    """Return `body` as JSON on one line, for an answer that is no refusal."""
+    # Two of the vendor's clients take any answer with this text for an error; spelt so, it is the same JSON.
+    return encode_response(body).replace(b"error_code", b"error\\u005fcode")
+
+
 def wire_answer(body: msgspec.Struct, status: int = 200) -> Response:
     """Return `body` as the contract writes it: keys in the order of the record, null for None."""
-    # Two of the vendor's clients take any answer with this text for an error; spelt so, it is the same JSON.
-    told = encode_response(body).replace(b"error_code", b"error\\u005fcode")
-    return Response(told, status_code=status, media_type=JSON)
+    return Response(encode_told(body), status_code=status, media_type=JSON)
 
 
 def plain_answer(body: msgspec.Struct | dict[str, Any], status: int = 200) -> Response:

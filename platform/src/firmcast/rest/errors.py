@@ -23,6 +23,7 @@ from firmcast.errors import (
 from firmcast.rest.answers import JSON
 from firmcast_sdk.wire import errors as wire
 from firmcast_sdk.wire.errors import ErrorCode
+from firmcast_sdk.wire.feed import FEED_PATH, STREAM_PATH
 
 MANAGEMENT_PREFIX: Final = "/v1/"
 _UPGRADES_PREFIX: Final = "/iodm/"
@@ -119,7 +120,9 @@ def _path(request: Request) -> str:
 
 
 def _is_management(request: Request) -> bool:
-    return _path(request).startswith(MANAGEMENT_PREFIX)
+    path = _path(request)
+    # The feed is ours like the management API, and called by applications.
+    return path.startswith(MANAGEMENT_PREFIX) and path not in (FEED_PATH, STREAM_PATH)
 
 
 async def _on_refused(request: Request, refusal: RefusedError) -> Response:

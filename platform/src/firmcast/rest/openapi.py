@@ -19,6 +19,7 @@ from firmcast.rest.schemas import COMPONENTS, Schema, Schemas, Struct, plain_val
 from firmcast_sdk.wire import errors as wire
 from firmcast_sdk.wire import headers as wire_headers
 from firmcast_sdk.wire.errors import ErrorBody, ErrorCode
+from firmcast_sdk.wire.feed import LAST_EVENT_ID
 
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 _ID_LIMIT: Final = 256
@@ -66,6 +67,7 @@ _HEADER_DESCRIPTIONS: Final = MappingProxyType(
     {
         wire_headers.IDEMPOTENCY_KEY: "1 to 128 printable ASCII characters. The same key with the same body answers "
         "what the first call answered, and creates nothing.",
+        LAST_EVENT_ID: "The `id` of the last event that was received.",
         "upload-offset": "Where in the package the bytes of this body begin.",
     }
 )

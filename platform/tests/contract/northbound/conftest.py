@@ -21,6 +21,8 @@ from firmcast.applications.model import Credentials
 from firmcast.db.port import Database
 from firmcast.errors import InvalidValueError
 from firmcast.events.log import EventLog
+from firmcast.events.watch import LogWatch
+from firmcast.feed.event_feed import EventFeed
 from firmcast.firmware.files import FirmwareFiles
 from firmcast.http_api import HttpParts, endpoints
 from firmcast.ids import ApplicationId, DeviceId
@@ -275,6 +277,7 @@ async def world(database: Database, tmp_path: Path, rest_settings: RestSettings)
         files=files,
         log=log,
         limits=limits,
+        feed=EventFeed(database=database, watch=LogWatch(database=database)),
         admin_token=ADMIN_TOKEN,
         check_callback=check_callback,
         send_callback=sender.send,

@@ -34,6 +34,7 @@ CALLS = [
     for path, methods in document["paths"].items()
     for method, operation in methods.items()
     if not operation.get("deprecated")  # an older path leads to the same handler
+    and not path.endswith("/stream")  # it has no end
 ]
 EXAMPLES = 12
 BOUNDED = settings(
@@ -117,6 +118,7 @@ async def test_every_answer_is_described(world, caller, store_dump, name, path, 
         chance = random.Random(number)
         case.path_parameters = with_known(case.path_parameters, known, chance)
         case.query = with_known(case.query, known, chance)
+        case.query.pop("wait", None)  # nothing happens here
         case.body = with_known(case.body, known, chance)
         case.headers = {
             **with_known(dict(case.headers), known, chance),

@@ -45,9 +45,11 @@ CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 
 
 def calls_of(world):
-    """Return method, path and declaration (None where there is none) of everything under /v1."""
+    """Return method, path and declaration (None where there is none) of what operators call."""
     found = []
     for call in world.calls:
+        if getattr(call, "interface", None) is Interface.NORTHBOUND:
+            continue
         if isinstance(call, Endpoint):
             found += [(call.method, path, call) for path in (call.path, *call.aliases)]
         else:

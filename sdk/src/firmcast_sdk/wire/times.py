@@ -1,4 +1,7 @@
-"""The contract writes every time as yyyyMMdd'T'HHmmss'Z', always UTC; no other module spells that format."""
+"""The contract writes every time as yyyyMMdd'T'HHmmss'Z', always UTC; no other module spells that format.
+
+What we add to the contract writes RFC 3339 instead, UTC as well.
+"""
 
 import re
 from datetime import UTC, datetime
@@ -15,6 +18,11 @@ def format_time(moment: datetime) -> str:
         raise ValueError("a time without a time zone has no instant")
     utc = moment.astimezone(UTC)
     return f"{utc.year:04}{utc.month:02}{utc.day:02}T{utc.hour:02}{utc.minute:02}{utc.second:02}Z"
+
+
+def format_moment(moment: datetime) -> str:
+    """`moment` as RFC 3339 to the millisecond, for example 2015-12-12T12:12:12.345Z; what is finer is cut off."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def parse_time(text: str) -> datetime:
