@@ -26,6 +26,7 @@ from firmcast.metrics import Metrics
 from firmcast.push import api as push_api
 from firmcast.push.configuration import retry_policy
 from firmcast.push.management import api as push_management_api
+from firmcast.push.replay import api as replay_api
 from firmcast.rest import health
 from firmcast.rest import metrics as metrics_api
 from firmcast.rest.authentication import (
@@ -154,6 +155,12 @@ def _for_operators(parts: HttpParts, authorise: AuthoriseAdministrator) -> list[
             clock=clock,
             authorise_administrator=authorise,
             usual=retry_policy(parts.settings.push),
+        ),
+        *replay_api.endpoints(
+            database=database,
+            clock=clock,
+            authorise_administrator=authorise,
+            usual_rate=parts.settings.push.replay_rate,
         ),
     ]
 

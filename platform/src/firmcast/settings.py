@@ -142,6 +142,9 @@ class PushSettings(_Part):
         default=timedelta(minutes=5),
         description="the platform is not ready when an event is not tried for this long and nothing explains it",
     )
+    replay_rate: int = Field(
+        default=500, ge=1, le=10_000, description="deliveries a second of a replay that names no rate"
+    )
 
 
 class MetricsSettings(_Part):

@@ -15,6 +15,7 @@ from firmcast.cli import (
     groups,
     listen,
     push,
+    replays,
     serve,
     simulate,
     upgrades,
@@ -36,6 +37,9 @@ applications.app.command("callback-ca")(application_keys.callback_ca)
 applications.app.command("client-certificate")(application_keys.client_certificate)
 applications.app.command("signing-key")(application_keys.signing_key)
 applications.app.command("verification-key")(application_keys.verification_key)
+push.app.command("replay")(replays.replay)
+push.app.command("replays")(replays.replays)
+push.app.command("cancel-replay")(replays.cancel_replay)
 app.add_typer(applications.app, name="app")
 app.add_typer(administrators.app, name="admin")
 app.add_typer(firmware.app, name="firmware")

@@ -268,16 +268,21 @@ def policy(
 def resend(
     subscription: Annotated[str, typer.Option(help="Subscription id; alone, all its dead letters are sent again.")],
     event: Annotated[int | None, typer.Option(help="Only this event; need not be a dead letter.")] = None,
+    device: Annotated[str, typer.Option(help="Only the dead letters of this device.")] = "",
     url: Url = "",
     authority: Authority = None,
     admin_token: AdminToken = "",
     data: DataFolder = DEFAULT_FOLDER,
     as_json: Json = False,
 ) -> None:
-    """Send one event, or all dead letters of a subscription, again."""
+    """Send one event, or all dead letters of a subscription or a device, again."""
     with told_plainly(), connect(url, authority, admin_token, data).management() as client:
+        if event is not None and device:
+            message = "give an event or a device, not both"
+            raise CommandError(message)
         if event is None:
-            answer = client.call("POST", "/v1/dead-letters/resend", json_body={"subscription_id": subscription})
+            wanted = {"subscription_id": subscription, "device_id": device}
+            answer = client.call("POST", "/v1/dead-letters/resend", json_body=wanted)
         else:
             body = {"event_id": event, "subscription_id": subscription}
             answer = client.call("POST", "/v1/deliveries/resend", json_body=body)

@@ -65,9 +65,11 @@ class ResendRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResendAllRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The body that has all dead letters of a subscription sent again."""
+    """The body that has all dead letters of a subscription, or of one device, sent again."""
 
     subscription_id: Annotated[str, Hints(limit=256, filled=True)]
+    device_id: Short = ""
+    """Only those of this device."""
 
 
 class CallbackTestRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -234,7 +236,7 @@ def _change_endpoints(again: "_ResendCalls", tests: "_CallbackTestCalls") -> lis
         change(
             path="/v1/dead-letters/resend",
             handler=again.resend_dead_letters,
-            summary="Deliver all dead letters of a subscription again",
+            summary="Deliver all dead letters of a subscription, or of one device of it, again, the oldest first",
             body=ResendAllRequest,
             answers=(Answer(body=ResentAnswer),),
             errors=(INVALID_REQUEST, NOT_FOUND),
@@ -320,11 +322,13 @@ class _ResendCalls:
         actor = administrator((await self._authorise(request, Scope.PUSH_WRITE)).name)
         said = decode_known_body(ResendAllRequest, await read_body(request, _BODY_LIMIT))
         subscription_id = SubscriptionId(said.subscription_id)
+        device_id = DeviceId(said.device_id) if said.device_id else None
 
         async def change(tx: Transaction, after: EventId | None) -> tuple[int, EventId | None]:
-            moved = await use_cases.resend_dead_letters(tx, subscription_id, after)
+            moved = await use_cases.resend_dead_letters(tx, subscription_id, after, device_id=device_id)
             if after is None:  # the wish is one, however many batches it takes
-                await audit.record(tx, actor, "push.resend_dead_letters", subscription_id, self._clock.now())
+                details = {"device_id": said.device_id} if said.device_id else audit.NOTHING_MORE
+                await audit.record(tx, actor, "push.resend_dead_letters", subscription_id, self._clock.now(), details)
             return moved
 
         resent = 0

@@ -261,6 +261,16 @@ async def set_policy(made):
     return await made.manage("PUT", f"/v1/subscriptions/{subscription.subscription_id}/policy", body)
 
 
+async def replay(made):
+    subscription = await made.subscription()
+    return await made.manage("POST", "/v1/replays", {"subscription_id": subscription.subscription_id})
+
+
+async def cancel_replay(made):
+    replay_id = (await replay(made)).json()["replay_id"]
+    return await made.manage("POST", f"/v1/replays/{replay_id}/cancel")
+
+
 async def callback_test(made):
     body = {"application_id": made.caller.application_id, "callback_url": "https://192.0.2.1:1/x"}
     answer = await made.manage("POST", "/v1/callback-tests", body)
@@ -328,6 +338,8 @@ CHANGES = {
     ("POST", "/v1/subscriptions/{subscription_id}/pause"): (pause, "subscription.pause"),
     ("POST", "/v1/subscriptions/{subscription_id}/resume"): (resume, "subscription.resume"),
     ("PUT", "/v1/subscriptions/{subscription_id}/policy"): (set_policy, "subscription.set_policy"),
+    ("POST", "/v1/replays"): (replay, "replay.create"),
+    ("POST", "/v1/replays/{replay_id}/cancel"): (cancel_replay, "replay.cancel"),
     ("POST", "/v1/callback-tests"): (callback_test, "callback.test"),
     ("POST", "/v1/firmware"): (upload, "firmware.upload"),
     ("DELETE", "/v1/firmware/{package_id}"): (delete_package, "firmware.delete"),

@@ -141,3 +141,21 @@ async def test_strangers_learn_nothing(client, method_and_path: str) -> None:
 
 def test_no_event_has_the_number_that_stands_for_none() -> None:
     assert api._event_id(-5) == EventId(0)
+
+
+async def test_the_dead_letters_of_one_device_are_sent_again_in_order(world, client, callback) -> None:
+    world.settings = world.settings.model_copy(update={"age_limit": timedelta(0)})
+    callback.script = answering(FAULT)
+    await world.dispatch()
+    subscription = await world.subscribe(callback.url())
+    await world.happen("d1", "d2", "d1")
+    while len(await world.dead()) < 3:
+        await asyncio.sleep(0.01)
+    callback.requests.clear()
+    callback.script = answering(OK)
+    body = {"subscription_id": subscription, "device_id": "d1"}
+    assert (await client.post("/v1/dead-letters/resend", json=body)).json() == {"resent": 2}
+    await world.settled()
+    assert callback.lanes() == {"d1": [1, 2]}
+    assert [letter.device_id for letter in await world.dead()] == ["d2"]
+    assert (await client.post("/v1/dead-letters/resend", json=body)).json() == {"resent": 0}

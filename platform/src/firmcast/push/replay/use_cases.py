@@ -56,7 +56,8 @@ async def start(tx: Transaction, order: ReplayOrder, now: datetime, by: str) -> 
     An event may be older than the subscription that it is told to.
 
     Raises:
-        NotFoundError: a subscription of it is not there, or not the application's.
+        NotFoundError: a subscription of it is not there, or not the application's; or the log knows nothing of the
+            device in that application.
     """
     found = await subscriptions.by_ids(tx, order.subscription_ids)
     for subscription_id in order.subscription_ids:
@@ -74,8 +75,9 @@ async def _span(tx: Transaction, order: ReplayOrder) -> tuple[int, int, bool]:
     if order.device_id is not None:
         first, last = await events.sequences(tx, order.device_id)
         oldest = await events.headings_of_device(tx, order.device_id, limit=1)
-        began_at = oldest[0].occurred_at if oldest else None
-        return max(first, 1), last, first > 1 and _reaches_back(order, began_at)
+        if not oldest or oldest[0].application_id != order.application_id:
+            raise NotFoundError("event of the device", order.device_id)
+        return first, last, first > 1 and _reaches_back(order, oldest[0].occurred_at)
     oldest_event = await events.first(tx)
     if oldest_event is None:
         return 1, 0, await events.forgotten_through(tx) > 0
@@ -89,8 +91,8 @@ async def _span(tx: Transaction, order: ReplayOrder) -> tuple[int, int, bool]:
     return first, last, incomplete
 
 
-def _reaches_back(order: ReplayOrder, began_at: datetime | None) -> bool:
-    return began_at is not None and (order.since is None or order.since < began_at)
+def _reaches_back(order: ReplayOrder, began_at: datetime) -> bool:
+    return order.since is None or order.since < began_at
 
 
 async def running(tx: Transaction, limit: int) -> list[ReplayId]:
