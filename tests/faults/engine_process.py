@@ -279,6 +279,10 @@ class Tap:
         letters, total = await self._platform.database.read(push.dead_letters, DeliveryFilter(), Page(0, 1000))
         return {"count": total, "letters": [[it.device_id, it.sequence, it.reason.value] for it in letters]}
 
+    async def name_devices(self, text: str) -> None:
+        """Have changes of devices, from here on, tell of this name."""
+        FACTS[EventType.DEVICE_INFO_CHANGED] = DeviceInfoChanged(changed=DeviceDescription(name=text))
+
     async def jump(self, seconds: float) -> None:
         self._clock.offset += timedelta(seconds=seconds)
 
