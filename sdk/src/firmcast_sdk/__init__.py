@@ -85,6 +85,7 @@ from firmcast_sdk.receiver import (
     SqliteDeliveryStore,
     Standing,
 )
+from firmcast_sdk.signatures import Ed25519MissingError
 from firmcast_sdk.wire.notifications import NotifyType
 
 __version__ = "0.1.0"
@@ -117,6 +118,7 @@ __all__ = [
     "DeviceModelAdded",
     "DeviceModelDeleted",
     "DeviceUpgradeId",
+    "Ed25519MissingError",
     "Event",
     "EventId",
     "FirmwareState",

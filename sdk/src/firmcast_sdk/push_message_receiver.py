@@ -54,7 +54,8 @@ class PushMessageReceiver:
     A handler that returns makes the answer 200; one that raises makes it 500, and the platform sends the push again.
 
     Args:
-        secrets: `whsec_…`, any of which may have signed; without one, signatures are not looked at.
+        secrets: `whsec_…`, any of which may have signed.
+        public_keys: `whpk_…`, the same; without a secret and without a key, signatures are not looked at.
         deduplicate: True keeps what was handled in memory, a store keeps it where it likes, False handles every copy.
         replays: "handle" runs handlers also for what the platform repeats on request; "skip" treats it like any copy.
     """
@@ -65,13 +66,18 @@ class PushMessageReceiver:
     def __new__(cls, *_args: Any, **_options: Any) -> Self:
         # Made ready here, not in __init__: a subclass that forgets to call it receives all the same.
         receiver = super().__new__(cls)
-        receiver._serve(secrets=(), deduplicate=True, replays="skip")
+        receiver._serve(secrets=(), public_keys=(), deduplicate=True, replays="skip")
         return receiver
 
     def __init__(
-        self, *, secrets: Sequence[str] = (), deduplicate: DeliveryStore | bool = True, replays: Replays = "skip"
+        self,
+        *,
+        secrets: Sequence[str] = (),
+        public_keys: Sequence[str] = (),
+        deduplicate: DeliveryStore | bool = True,
+        replays: Replays = "skip",
     ) -> None:
-        self._serve(secrets=secrets, deduplicate=deduplicate, replays=replays)
+        self._serve(secrets=secrets, public_keys=public_keys, deduplicate=deduplicate, replays=replays)
 
     def handleBody(self, body: str) -> Awaitable[None] | None:
         """Any push that has a handler, as it came; called before that handler."""
@@ -133,10 +139,18 @@ class PushMessageReceiver:
     def handleNBCommandStateChanged(self, body: NotifyNBCommandStatusChangedDTO) -> Awaitable[None] | None:
         """A command to a device came further; the platform tells it at `/v1.0.0/messageReceiver/cmd`."""
 
-    def _serve(self, *, secrets: Sequence[str], deduplicate: DeliveryStore | bool, replays: Replays) -> None:
+    def _serve(
+        self,
+        *,
+        secrets: Sequence[str],
+        public_keys: Sequence[str],
+        deduplicate: DeliveryStore | bool,
+        replays: Replays,
+    ) -> None:
         delivery: Delivery = make_delivery(
             path=DEFAULT_PATH,
             secrets=secrets,
+            public_keys=public_keys,
             tolerance=DEFAULT_TOLERANCE,
             deduplicate=deduplicate,
             replays=replays,

@@ -31,7 +31,7 @@ from firmcast_sdk.receiver.delivery import Delivery, HandlerCall
 from firmcast_sdk.receiver.delivery_store import DeliveryStore, MemoryDeliveryStore
 from firmcast_sdk.receiver.reception import DEFAULT_PATH, DEFAULT_SIZE_LIMIT, Push, ReceptionRules
 from firmcast_sdk.receiver.wsgi import WsgiReceiver
-from firmcast_sdk.signatures import DEFAULT_TOLERANCE, parse_secret
+from firmcast_sdk.signatures import DEFAULT_TOLERANCE, parse_public_key, parse_secret
 
 EventType = TypeVar("EventType")
 Returned = TypeVar("Returned", bound=Awaitable[None] | None)
@@ -56,7 +56,9 @@ class Receiver:
     Args:
         path: where it listens, there and at `/cmd` below it; None takes every path. Mounted below a path, the mount's
             root is taken too.
-        secrets: `whsec_…`, any of which may have signed; without one, signatures are not looked at.
+        secrets: `whsec_…`, any of which may have signed.
+        public_keys: `whpk_…`, the same; who holds them cannot sign. Without a secret and without a key, signatures are
+            not looked at.
         tolerance: how far a signature's time may be from now.
         deduplicate: True keeps what was handled in memory, a store keeps it where it likes, False handles every copy
             in the order in which they come.
@@ -66,7 +68,8 @@ class Receiver:
         clock: gives the time, aware UTC; for tests.
 
     Raises:
-        ValueError: when a secret is empty or not base64, the limit is below 1, or `replays` is another word.
+        ValueError: when a secret or a key is none, the limit is below 1, or `replays` is another word.
+        Ed25519MissingError: when there are public keys, and firmcast-sdk[ed25519] is not installed.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Receiver:
         *,
         path: str | None = DEFAULT_PATH,
         secrets: Sequence[str] = (),
+        public_keys: Sequence[str] = (),
         tolerance: timedelta = DEFAULT_TOLERANCE,
         deduplicate: DeliveryStore | bool = True,
         replays: Replays = "skip",
@@ -84,6 +88,7 @@ class Receiver:
         delivery = make_delivery(
             path=path,
             secrets=secrets,
+            public_keys=public_keys,
             tolerance=tolerance,
             deduplicate=deduplicate,
             replays=replays,
@@ -217,6 +222,7 @@ def make_delivery(
     *,
     path: str | None,
     secrets: Sequence[str],
+    public_keys: Sequence[str],
     tolerance: timedelta,
     deduplicate: DeliveryStore | bool,
     replays: Replays,
@@ -225,10 +231,13 @@ def make_delivery(
     find_handlers: Callable[[Push], tuple[HandlerCall, ...]],
 ) -> Delivery:
     """The delivery that the given options mean; raises ValueError for those that make no sense."""
-    if isinstance(secrets, str):
-        raise TypeError("secrets is a list of secrets, not one")
+    for name, given in (("secrets", secrets), ("public_keys", public_keys)):
+        if isinstance(given, str):
+            raise TypeError(f"{name} is a list, not one of them")
     for secret in secrets:
         parse_secret(secret)
+    for public_key in public_keys:
+        parse_public_key(public_key)
     if size_limit < 1:
         raise ValueError("size_limit must be at least 1")
     if replays not in get_args(Replays):
@@ -240,7 +249,13 @@ def make_delivery(
         store = None
     else:
         store = deduplicate
-    rules = ReceptionRules(path=path, secrets=tuple(secrets), tolerance=tolerance, size_limit=size_limit)
+    rules = ReceptionRules(
+        path=path,
+        secrets=tuple(secrets),
+        public_keys=tuple(public_keys),
+        tolerance=tolerance,
+        size_limit=size_limit,
+    )
     return Delivery(
         rules=rules,
         store=store,

@@ -26,7 +26,10 @@ class ReceptionRules:
     """Where it listens, with `COMMAND_SUFFIX` or without; None takes every path. A slash at the end is nothing."""
 
     secrets: tuple[str, ...] = ()
-    """Any of them may have signed; several while one is being replaced. None at all: signatures are not looked at."""
+    """Any of them may have signed; several while one is being replaced."""
+
+    public_keys: tuple[str, ...] = ()
+    """The same. Without a secret and without a key, signatures are not looked at."""
 
     tolerance: timedelta = DEFAULT_TOLERANCE
     """How far a signature's time may be from now."""
@@ -76,9 +79,9 @@ def receive(rules: ReceptionRules, *, headers: Mapping[str, str], body: bytes, n
     """
     if len(body) > rules.size_limit:
         return answers.too_large(rules.size_limit)
-    if rules.secrets:
+    if rules.secrets or rules.public_keys:
         try:
-            verify(rules.secrets, headers, body, now=now, tolerance=rules.tolerance)
+            verify(rules.secrets, headers, body, now=now, tolerance=rules.tolerance, public_keys=rules.public_keys)
         except SignatureError as error:
             return answers.refused_signature(error)
     if not body.strip():

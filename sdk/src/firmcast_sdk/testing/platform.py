@@ -61,7 +61,7 @@ class Platform:
         wsgi: the application to push at, or
         url: a callback URL to push at over HTTP or HTTPS.
         path: where the application in this process listens; a URL has its own.
-        secrets: `whsec_…` to sign with; without one, pushes are not signed.
+        secrets: `whsec_…` to sign with, and private keys, `whsk_…`; without any, pushes are not signed.
         tls: how the certificate behind an https URL is judged.
         clock: gives the time, aware UTC.
 
