@@ -18,13 +18,13 @@ import structlog
 from firmcast.application_deletion import ApplicationDeletion
 from firmcast.clock import Clock, SystemClock
 from firmcast.db.port import Database
-from firmcast.db.sqlite import SqliteDatabase
+from firmcast.db.sqlite import STORE_FILE, SqliteDatabase
 from firmcast.devices.activation_watch import ActivationWatch
 from firmcast.errors import FirmcastError, StartError
 from firmcast.events.log import EventLog
 from firmcast.events.watch import LogWatch
 from firmcast.feed.event_feed import EventFeed
-from firmcast.firmware.files import FirmwareFiles
+from firmcast.firmware.files import FOLDER, FirmwareFiles
 from firmcast.firmware.package_files import PackageFiles
 from firmcast.firmware.uploads import UploadSweeper
 from firmcast.gateway.server import Gateway
@@ -52,7 +52,6 @@ from firmcast.upgrades.limits import Limits, limits_of
 
 _log = structlog.get_logger()
 
-_STORE_FILE = "firmcast.db"
 _KEY_FILE = "sealing-key"
 _ADMIN_TOKEN_FILE = "admin-token"  # noqa: S105 -- a file's name
 _SENDABLE = re.compile(r"[!-~]{1,4096}")
@@ -133,13 +132,18 @@ class Platform:
         folder = self.settings.data
         # What devices and applications tell is nobody else's on this machine.
         await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
-        database = await SqliteDatabase.open(folder / _STORE_FILE, self.clock.now(), metrics=self.metrics.store)
+        database = await SqliteDatabase.open(
+            folder / STORE_FILE,
+            self.clock.now(),
+            metrics=self.metrics.store,
+            migrates=self.settings.migrate_at_start,
+        )
         self._parts.push_async_callback(database.close)
         self.database = database
         self._watch(database.broken)
         sealer = Sealer(await asyncio.to_thread(load_or_create_key, folder / _KEY_FILE))
         self.admin_token = await asyncio.to_thread(_admin_token, self.settings)
-        files = FirmwareFiles(folder / "firmware", database)
+        files = FirmwareFiles(folder / FOLDER, database)
         sweeper = UploadSweeper(
             database=database, clock=self.clock, files=files, life=self.settings.firmware.upload_life
         )

@@ -191,6 +191,10 @@ class Settings(BaseSettings):
         default=None,
         description="postgresql://…; without it the store is an SQLite file in the folder, and there is one node",
     )
+    migrate_at_start: bool = Field(
+        default=True,
+        description="bring the store to this release when it is served; else `firmcast db migrate` does, or no start",
+    )
     admin_token: SecretStr | None = Field(
         default=None, description="opens /v1; without it one is made and kept in the folder"
     )

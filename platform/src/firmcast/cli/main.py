@@ -9,6 +9,7 @@ from firmcast.cli import (
     administrators,
     application_keys,
     applications,
+    database,
     demo,
     devices,
     firmware,
@@ -47,6 +48,7 @@ app.add_typer(devices.app, name="device")
 app.add_typer(groups.app, name="group")
 app.add_typer(upgrades.app, name="upgrade")
 app.add_typer(push.app, name="push")
+app.add_typer(database.app, name="db")
 
 
 def _print_version(asked: bool) -> None:

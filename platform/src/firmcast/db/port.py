@@ -49,7 +49,25 @@ class Transaction(Protocol):
         ...
 
 
-class Database(Protocol):
+class Reader(Protocol):
+    """A store that can be read."""
+
+    async def read(
+        self,
+        use_case: Callable[Concatenate[Transaction, Parameters], Coroutine[Any, Any, Result]],
+        /,
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        """Run a use case that only reads, on a consistent view of what has been committed.
+
+        Raises:
+            StoreError: the store is closed or cannot be read, or the use case has tried to write.
+        """
+        ...
+
+
+class Database(Reader, Protocol):
     """A store of the platform."""
 
     async def write(
@@ -81,20 +99,6 @@ class Database(Protocol):
 
         For what no other write touches meanwhile, or what it locks itself. It may not announce anything to other
         nodes: only `write` keeps announcements in order.
-        """
-        ...
-
-    async def read(
-        self,
-        use_case: Callable[Concatenate[Transaction, Parameters], Coroutine[Any, Any, Result]],
-        /,
-        *args: Parameters.args,
-        **kwargs: Parameters.kwargs,
-    ) -> Result:
-        """Run a use case that only reads, on a consistent view of what has been committed.
-
-        Raises:
-            StoreError: the store is closed or cannot be read, or the use case has tried to write.
         """
         ...
 

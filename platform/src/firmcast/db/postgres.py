@@ -21,6 +21,7 @@ from firmcast.db.postgres_migrate import migrate
 from firmcast.db.postgres_transaction import Connection, ConnectionLostError, run_use_case
 from firmcast.db.postgres_writer import Isolation, PostgresWriter, Sharing
 from firmcast.db.sharing import SharedChannel, SharedChannels
+from firmcast.db.standing import postgres_standing, require_current
 from firmcast.errors import StartError, StoreError
 from firmcast.ids import NodeId, new_node_id
 
@@ -77,18 +78,23 @@ class PostgresDatabase:
         node_id: NodeId | None = None,
         shared: Sequence[SharedChannel] = (),
         metrics: StoreMetrics | None = None,
+        migrates: bool = True,
     ) -> "PostgresDatabase":
         """Open the store at `url` (`postgresql://…`), migrating it as needed; `now` is noted with a migration.
 
         Announcements on the channels `shared` are told to the listeners of all nodes.
 
         Raises:
-            StartError: the database cannot be reached, or the store in it is of a later release.
+            StartError: the database cannot be reached, or the store in it is of a later release; or it is not of this
+                release, and is not to be migrated here.
         """
         try:
             connection = await _connect(url)
             try:
-                await migrate(connection, migrations_of("postgres"), now)
+                if migrates:
+                    await migrate(connection, migrations_of("postgres"), now)
+                else:
+                    require_current(await postgres_standing(connection, migrations_of("postgres")))
             finally:
                 await connection.close()
             readers = await asyncpg.create_pool(

@@ -9,6 +9,7 @@ import asyncpg
 from firmcast.db.columns import to_column
 from firmcast.db.migrate import Migration, missing_steps
 from firmcast.db.postgres_transaction import Connection
+from firmcast.db.standing import refuse_unfinished_copy
 from firmcast.errors import StartError
 
 _LOCK: Final = 0x6669726D
@@ -23,11 +24,14 @@ async def migrate(connection: Connection, migrations: Sequence[Migration], now: 
     """Apply what has not been applied, all or nothing, and return how many steps that was.
 
     Raises:
-        StartError: the store is of a later release, an applied step has another text than ours, or a step failed.
+        StartError: the store is of a later release, an applied step has another text than ours, a step failed, or what
+            is there is an unfinished copy.
     """
+    await refuse_unfinished_copy(connection)  # before the lock, which a copy has until its end
     async with connection.transaction():
         # Ends with the transaction, so that it holds behind a pooler too.
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        await refuse_unfinished_copy(connection)
         await connection.execute(_CREATE)
         rows = await connection.fetch("SELECT number, digest FROM schema_version")
         missing = missing_steps({row[0]: row[1] for row in rows}, migrations)

@@ -15,12 +15,15 @@ from firmcast.db.port import Channel, Listener, Transaction
 from firmcast.db.sqlite_connection import reading_connection, writing_connection
 from firmcast.db.sqlite_reader import SqliteReaders
 from firmcast.db.sqlite_writer import SqliteWriter
+from firmcast.db.standing import require_current, sqlite_standing
 from firmcast.db.store_folder import make_store_file, make_store_folder, sync_folder
 from firmcast.db.store_lock import StoreLock
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
+STORE_FILE: Final = "firmcast.db"
+"""Name of the store in the data folder."""
 _READERS: Final = 2
 
 
@@ -39,14 +42,17 @@ class SqliteDatabase:
             _show(metrics, opened.path, self._writer)
 
     @classmethod
-    async def open(cls, path: Path, now: datetime, *, metrics: StoreMetrics | None = None) -> "SqliteDatabase":
+    async def open(
+        cls, path: Path, now: datetime, *, metrics: StoreMetrics | None = None, migrates: bool = True
+    ) -> "SqliteDatabase":
         """Open the store in `path`, making or migrating it as needed; `now` is noted with a migration.
 
         Raises:
             StoreInUseError: another process holds it.
-            StartError: it is of a later release, no store, or on a file system that cannot be trusted with it.
+            StartError: it is of a later release, no store, or on a file system that cannot be trusted with it; or it
+                is not of this release, and is not to be migrated here.
         """
-        return cls(await asyncio.to_thread(_Opened, path, now), metrics)
+        return cls(await asyncio.to_thread(_Opened, path, now, migrates=migrates), metrics)
 
     @property
     def commits(self) -> int:
@@ -93,7 +99,7 @@ class SqliteDatabase:
 class _Opened:
     """The lock and the connections of a migrated store; opening it all or nothing."""
 
-    def __init__(self, path: Path, now: datetime) -> None:
+    def __init__(self, path: Path, now: datetime, *, migrates: bool) -> None:
         self.path = path
         make_store_folder(path.parent)
         with ExitStack() as undo:
@@ -102,7 +108,10 @@ class _Opened:
             make_store_file(path)
             self.writing = writing_connection(path)
             undo.callback(self.writing.close)
-            migrate(self.writing, migrations_of("sqlite"), now)
+            if migrates:
+                migrate(self.writing, migrations_of("sqlite"), now)
+            else:
+                require_current(sqlite_standing(self.writing, migrations_of("sqlite")))
             sync_folder(path.parent)
             self.reading: list[sqlite3.Connection] = []
             for _ in range(_READERS):

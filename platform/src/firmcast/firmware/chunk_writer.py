@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from firmcast.clock import Clock
-from firmcast.db.port import Database, Transaction
+from firmcast.db.port import Database, Reader, Transaction
 from firmcast.errors import NotFoundError
 from firmcast.firmware import chunk_store as store
 from firmcast.firmware import upload_use_cases as uploads
@@ -73,7 +73,7 @@ async def refuse(tx: Transaction, upload_id: UploadId) -> None:
     raise OffsetError(upload.received, f"somebody else goes on with the upload, at {upload.received}")
 
 
-async def read_chunks(database: Database, content_id: str) -> AsyncIterator[bytes]:
+async def read_chunks(database: Reader, content_id: str) -> AsyncIterator[bytes]:
     """Yield the chunks of a content; a content that is removed meanwhile ends early."""
     number = 0
     while (chunk := await database.read(store.chunk, content_id, number)) is not None:

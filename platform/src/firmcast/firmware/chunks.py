@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 import structlog
 
 from firmcast.clock import Clock
-from firmcast.db.port import Database, Transaction
+from firmcast.db.port import Database, Reader, Transaction
 from firmcast.errors import InvalidValueError, NotFoundError, StoreError
 from firmcast.firmware import chunk_store as store
 from firmcast.firmware.chunk_uploads import ChunkTurn
@@ -100,11 +100,7 @@ class FirmwareChunks:
         return await self._cache.open(digest, size, partial(self.stream, digest))
 
     async def stream(self, digest: str) -> AsyncIterator[bytes]:
-        content_id = await self._database.read(store.find, digest)
-        if content_id is None:
-            message = "the package's bytes: they are not in the database"
-            raise PackageUnreadableError(message)
-        async for chunk in read_chunks(self._database, content_id):
+        async for chunk in stream_content(self._database, digest):
             yield chunk
 
     async def remove_orphans(self) -> int:
@@ -127,6 +123,20 @@ class FirmwareChunks:
     async def _remove(self, content_id: str) -> None:
         while await self._database.write(store.remove_some, content_id, _REMOVED_AT_ONCE):
             pass
+
+
+async def stream_content(database: Reader, digest: str) -> AsyncIterator[bytes]:
+    """Yield the chunks of a digest, unchecked.
+
+    Raises:
+        PackageUnreadableError: they are not in the database.
+    """
+    content_id = await database.read(store.find, digest)
+    if content_id is None:
+        message = "the package's bytes: they are not in the database"
+        raise PackageUnreadableError(message)
+    async for chunk in read_chunks(database, content_id):
+        yield chunk
 
 
 async def _take(writer: ChunkWriter, chunks: AsyncIterable[bytes], size_limit: int) -> StoredFile:

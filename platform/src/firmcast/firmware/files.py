@@ -35,6 +35,10 @@ from firmcast.ids import UploadId, new_hex
 
 Result = TypeVar("Result")
 
+FOLDER = "firmware"
+"""Name of the folder beside an embedded store."""
+PARTIAL = "partial"
+"""Name of the folder in it that holds the bytes of open uploads."""
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -48,7 +52,7 @@ class FirmwareFiles:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)  # packages are nobody else's on this machine
         self._incoming.mkdir(exist_ok=True)
         self._arriving: set[str] = set()
-        self.partial = PartialFiles(root / "partial", database)
+        self.partial = PartialFiles(root / PARTIAL, database)
         self._turns = Turns()
         self._naming = asyncio.Lock()
         """Held from the naming of bytes until their row is committed, and from the end of a row until its bytes are
@@ -88,13 +92,8 @@ class FirmwareFiles:
             raise unreadable(error) from error
 
     async def stream(self, digest: str) -> AsyncIterator[bytes]:
-        try:
-            file = await asyncio.to_thread(self.path_of(digest).open, "rb")
-            with file:
-                while chunk := await asyncio.to_thread(file.read, READ_BYTES):
-                    yield chunk
-        except OSError as error:
-            raise unreadable(error) from error
+        async for part in stream_file(self.path_of(digest)):
+            yield part
 
     async def remove_orphans(self) -> int:
         async with self._naming:
@@ -107,7 +106,7 @@ class FirmwareFiles:
 
     def path_of(self, digest: str) -> Path:
         """Return where the bytes of a digest are, or would be."""
-        return self._root / digest[:2] / digest
+        return path_in(self._root, digest)
 
     async def _named(self, path: Path, digest: str, change: Change[Result]) -> Result:
         """Give bytes their name and run `change`; the name stays only where a row needs it."""
@@ -203,6 +202,26 @@ class _Turn:
     async def become_package(self, stored: StoredFile, change: Change[Result]) -> Result:
         result: Result = await self._keep(self._upload_id, stored, change)
         return result
+
+
+def path_in(root: Path, digest: str) -> Path:
+    """Return where in a folder the bytes of a digest are, or would be."""
+    return root / digest[:2] / digest
+
+
+async def stream_file(path: Path) -> AsyncIterator[bytes]:
+    """Yield the bytes of a file, part by part.
+
+    Raises:
+        PackageUnreadableError: it cannot be read.
+    """
+    try:
+        file = await asyncio.to_thread(path.open, "rb")
+        with file:
+            while part := await asyncio.to_thread(file.read, READ_BYTES):
+                yield part
+    except OSError as error:
+        raise unreadable(error) from error
 
 
 def no_space(error: OSError) -> Exception:

@@ -20,6 +20,7 @@ from weakref import WeakSet
 import structlog
 
 from firmcast.clock import Clock
+from firmcast.firmware.files import path_in
 from firmcast.firmware.package_files import OpenPackage, PackageUnreadableError, open_checked
 from firmcast.ids import new_hex
 
@@ -65,7 +66,7 @@ class PackageCache:
 
     def path_of(self, digest: str) -> Path:
         """Return where the bytes of a digest are, or would be."""
-        return self._root / digest[:2] / digest
+        return path_in(self._root, digest)
 
     async def _checked(self, digest: str, size: int, fetch: Fetch) -> OpenPackage:
         try:

@@ -8,7 +8,7 @@ from firmcast.db.columns import from_column, to_column
 from firmcast.db.page import Page
 from firmcast.db.port import Row, Transaction
 from firmcast.db.statement import portable
-from firmcast.firmware.model import FirmwarePackage, PackageFilter, PackageMetadata, Promise, Upload
+from firmcast.firmware.model import FirmwarePackage, PackageFilter, PackageMetadata, Promise, StoredFile, Upload
 from firmcast.ids import ApplicationId, PackageId, UploadId
 
 _PACKAGE = (
@@ -44,6 +44,9 @@ _COUNT_OF_DIGEST = portable("SELECT count(*) FROM firmware_package WHERE digest 
 
 # Which bytes are needed at all; a start removes the others.
 _DIGESTS = portable("SELECT DISTINCT digest FROM firmware_package")
+
+# All bytes that packages are made of.
+_FILES = portable("SELECT DISTINCT digest, size FROM firmware_package ORDER BY digest")
 
 # Which bytes an application that goes may leave behind.
 _DIGESTS_OF_APPLICATION = portable("SELECT DISTINCT digest FROM firmware_package WHERE application_id = ?1")
@@ -179,6 +182,11 @@ async def count_of_digest(tx: Transaction, digest: str) -> int:
 async def digests(tx: Transaction) -> set[str]:
     """Return the digests of all packages."""
     return {row[0] for row in await tx.fetch(_DIGESTS)}
+
+
+async def files(tx: Transaction) -> list[StoredFile]:
+    """Return the bytes of all packages, each once."""
+    return [StoredFile(digest=row[0], size=row[1]) for row in await tx.fetch(_FILES)]
 
 
 async def delete_of_application(tx: Transaction, application_id: ApplicationId) -> list[str]:

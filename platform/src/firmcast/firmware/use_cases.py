@@ -205,6 +205,11 @@ async def needed_files(tx: Transaction) -> set[str]:
     return await store.digests(tx) | await store.open_upload_ids(tx)
 
 
+async def files(tx: Transaction) -> list[StoredFile]:
+    """Return the bytes of all packages, each once."""
+    return await store.files(tx)
+
+
 async def unneeded(tx: Transaction, digests: list[str]) -> Unneeded:
     """Return those bytes that no package is made of."""
     return Unneeded(digests=tuple([digest for digest in digests if not await store.count_of_digest(tx, digest)]))
