@@ -17,7 +17,7 @@ from pathlib import Path
 CLIENT = Path(__file__).resolve().parent.parent / "sdk/src/firmcast_sdk/client"
 FEW_ARGUMENTS = 12
 INDENT = " " * 12
-SECTIONS = ("subscriptions", "packages", "upgrades", "devices", "device_groups")
+SECTIONS = ("subscriptions", "packages", "upgrades", "devices", "device_groups", "events")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,7 @@ class Surface:
     sender: str
     sender_module: str
     listing: str
+    feed: str
     definition: str
     result: str
     client: str
@@ -39,6 +40,7 @@ SURFACES = (
         sender="BlockingSender",
         sender_module="blocking_sender",
         listing="Listing",
+        feed="EventFeed",
         definition="def",
         result="return self._call",
         client="the blocking client",
@@ -48,6 +50,7 @@ SURFACES = (
         sender="AsyncSender",
         sender_module="async_sender",
         listing="AsyncListing",
+        feed="AsyncEventFeed",
         definition="async def",
         result="return await self._call",
         client="the client of an event loop",
@@ -66,6 +69,7 @@ def module_text(section: str, surface: Surface) -> str:
         *imports(tree),
         f"from firmcast_sdk.client.{surface.sender_module} import {surface.sender}",
         f"from firmcast_sdk.client.listing import {surface.listing}",
+        f"from firmcast_sdk.client.following import {surface.feed}",
         f"from firmcast_sdk.client.calls import {section} as calls",
         "",
         "",
@@ -94,16 +98,17 @@ def declared(tree: ast.Module) -> Iterator[ast.FunctionDef]:
 def method(function: ast.FunctionDef, surface: Surface) -> list[str]:
     """Return the lines of the method for one declaration."""
     returned = function.returns
-    assert isinstance(returned, ast.Subscript)
-    assert isinstance(returned.value, ast.Name)
-    kind, item = returned.value.id, ast.unparse(returned.slice)
+    assert returned is not None
+    kind, _, item = ast.unparse(returned).removesuffix("]").partition("[")
     match kind:
+        case "Following":
+            definition, result, sending = "def", surface.feed, "return self._follow"
         case "Call":
             definition, result, sending = surface.definition, item, surface.result
         case "Paging":
             definition, result, sending = "def", f"{surface.listing}[{item}]", "return self._listing"
         case _:
-            sys.exit(f"{function.name} returns neither a Call nor a Paging")
+            sys.exit(f"{function.name} returns neither a Call nor a Paging nor a Following")
     given = function.args
     passed = [*(one.arg for one in given.args), *(f"{one.arg}={one.arg}" for one in given.kwonlyargs)]
     parameters = ", ".join(["self", *([ast.unparse(given)] if passed else [])])

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from firmcast_sdk import AsyncNorthboundClient, NorthboundClient
-from firmcast_sdk.client.calls import device_groups, devices, packages, subscriptions, upgrades
+from firmcast_sdk.client.calls import device_groups, devices, events, packages, subscriptions, upgrades
 
 ROOT = Path(__file__).parents[3]
-SECTIONS = (subscriptions, packages, upgrades, devices, device_groups)
+SECTIONS = (subscriptions, packages, upgrades, devices, device_groups, events)
 SENDERS_OWN = {"close", "login", "logout", "refresh"}
 
 

@@ -14,6 +14,7 @@ from firmcast_sdk import (
     TransportOptions,
 )
 from firmcast_sdk.client import (
+    AsyncEventFeed,
     AsyncListing,
     Device,
     DeviceActivation,
@@ -21,7 +22,10 @@ from firmcast_sdk.client import (
     DeviceGroup,
     DeviceGroupDetails,
     DeviceStatus,
+    EventFeed,
     ExecuteType,
+    FeedItem,
+    FeedPage,
     FileType,
     Listing,
     Operation,
@@ -73,6 +77,11 @@ def blocking(client: NorthboundClient) -> None:
     assert_type(client.modify_device_group("g", name="south"), DeviceGroup)
     client.delete_device_group("g")
     assert_type(client.device_group_members("g"), Listing[str])
+    assert_type(client.read_events(after="AQAAAAAAAAAA", wait_seconds=5), FeedPage)
+    feed = client.events(from_beginning=True, notify_types=[NotifyType.FW_UPGRADE_RESULT])
+    assert_type(feed, EventFeed)
+    assert_type(next(feed), FeedItem)
+    assert_type(feed.cursor, str | None)
     client.add_to_device_group("g", ["d"])
     client.remove_from_device_group("g", ("d",))
 
@@ -100,6 +109,9 @@ async def asynchronous(client: AsyncNorthboundClient) -> None:
         assert_type(page, Page[Operation])
     walk: AsyncIterator[SubOperation] = client.sub_operations("o")
     assert_type(await anext(walk), SubOperation)
+    feed = client.events()
+    assert_type(feed, AsyncEventFeed)
+    assert_type(await anext(feed), FeedItem)
 
 
 def made() -> None:

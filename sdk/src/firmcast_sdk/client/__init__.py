@@ -6,6 +6,7 @@ arguments are made of are to be had from here.
 
 from firmcast_sdk.client.async_northbound_client import AsyncNorthboundClient
 from firmcast_sdk.client.call import Page
+from firmcast_sdk.client.following import AsyncEventFeed, EventFeed
 from firmcast_sdk.client.listing import AsyncListing, Listing
 from firmcast_sdk.client.northbound_client import NorthboundClient
 from firmcast_sdk.client.retry import RetryPolicy
@@ -26,6 +27,7 @@ from firmcast_sdk.wire.devices import (
     ServiceInfo,
     Sort,
 )
+from firmcast_sdk.wire.feed import FeedItem, FeedPage
 from firmcast_sdk.wire.notify_types import NotifyType
 from firmcast_sdk.wire.operations import (
     ExecuteType,
@@ -43,6 +45,7 @@ from firmcast_sdk.wire.packages import FileType, Package
 from firmcast_sdk.wire.subscriptions import SubscribableType, Subscription
 
 __all__ = [
+    "AsyncEventFeed",
     "AsyncListing",
     "AsyncNorthboundClient",
     "DataConfig",
@@ -54,8 +57,11 @@ __all__ = [
     "DeviceInfo",
     "DeviceService",
     "DeviceStatus",
+    "EventFeed",
     "ExecuteType",
     "ExtendInfo",
+    "FeedItem",
+    "FeedPage",
     "FileType",
     "Listing",
     "NodeType",

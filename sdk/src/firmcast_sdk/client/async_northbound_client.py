@@ -2,12 +2,13 @@
 
 from firmcast_sdk.client.asynchronous.device_groups import DeviceGroups
 from firmcast_sdk.client.asynchronous.devices import Devices
+from firmcast_sdk.client.asynchronous.events import Events
 from firmcast_sdk.client.asynchronous.packages import Packages
 from firmcast_sdk.client.asynchronous.subscriptions import Subscriptions
 from firmcast_sdk.client.asynchronous.upgrades import Upgrades
 
 
-class AsyncNorthboundClient(Subscriptions, Packages, Upgrades, Devices, DeviceGroups):
+class AsyncNorthboundClient(Subscriptions, Packages, Upgrades, Devices, DeviceGroups, Events):
     """Calls the northbound API from an event loop; logs in by itself and keeps the token fresh.
 
         async with AsyncNorthboundClient("https://platform.example:8743", app_id="…", secret="…") as client:

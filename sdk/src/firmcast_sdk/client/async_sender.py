@@ -9,7 +9,8 @@ from typing import Self, TypeVar, assert_never
 
 from firmcast_sdk import _clock
 from firmcast_sdk.client.address import PlatformAddress
-from firmcast_sdk.client.call import Call, Paging, Reply, Request
+from firmcast_sdk.client.call import Call, Following, Paging, Reply, Request
+from firmcast_sdk.client.following import AsyncEventFeed
 from firmcast_sdk.client.listing import AsyncListing
 from firmcast_sdk.client.retry import RetryPolicy
 from firmcast_sdk.client.session import Failed, Renew, Send, Session, Steps, Wait
@@ -110,6 +111,9 @@ class AsyncSender:
 
     def _listing(self, paging: Paging[Item]) -> AsyncListing[Item]:
         return AsyncListing(paging, self._call)
+
+    def _follow(self, following: Following) -> AsyncEventFeed:
+        return AsyncEventFeed(following, self._call)
 
     async def _run(self, steps: Steps[Result]) -> Result:
         answer: Reply | Failed | None = None

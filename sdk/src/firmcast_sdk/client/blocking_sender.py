@@ -11,7 +11,8 @@ from typing import Any, Self, TypeVar, assert_never
 
 from firmcast_sdk import _clock
 from firmcast_sdk.client.address import PlatformAddress
-from firmcast_sdk.client.call import Call, Paging, Reply, Request
+from firmcast_sdk.client.call import Call, Following, Paging, Reply, Request
+from firmcast_sdk.client.following import EventFeed
 from firmcast_sdk.client.listing import Listing
 from firmcast_sdk.client.retry import RetryPolicy
 from firmcast_sdk.client.session import Failed, Renew, Send, Session, Steps, Wait
@@ -125,6 +126,9 @@ class BlockingSender:
 
     def _listing(self, paging: Paging[Item]) -> Listing[Item]:
         return Listing(paging, self._call)
+
+    def _follow(self, following: Following) -> EventFeed:
+        return EventFeed(following, self._call)
 
     def _run(self, steps: Steps[Result]) -> Result:
         answer: Reply | Failed | None = None

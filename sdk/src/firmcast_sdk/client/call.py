@@ -15,6 +15,7 @@ from firmcast_sdk.wire import headers
 from firmcast_sdk.wire.decoding import WireError, decode_struct
 from firmcast_sdk.wire.encoding import encode_request
 from firmcast_sdk.wire.errors import decode_error
+from firmcast_sdk.wire.feed import FeedPage
 from firmcast_sdk.wire.queries import encode_query
 
 Result = TypeVar("Result")
@@ -108,6 +109,14 @@ class Paging(Generic[Item]):
     call: Callable[[int], Call[Page[Item]]]
     identify: Callable[[Item], str]
     """What tells one item from another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Following:
+    """The application's events after a cursor, without end; None stands for where they begin unless it is said."""
+
+    after: str | None
+    call: Callable[[str | None], Call[FeedPage]]
 
 
 class PageStruct(Protocol):

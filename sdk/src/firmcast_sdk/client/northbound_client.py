@@ -2,12 +2,13 @@
 
 from firmcast_sdk.client.blocking.device_groups import DeviceGroups
 from firmcast_sdk.client.blocking.devices import Devices
+from firmcast_sdk.client.blocking.events import Events
 from firmcast_sdk.client.blocking.packages import Packages
 from firmcast_sdk.client.blocking.subscriptions import Subscriptions
 from firmcast_sdk.client.blocking.upgrades import Upgrades
 
 
-class NorthboundClient(Subscriptions, Packages, Upgrades, Devices, DeviceGroups):
+class NorthboundClient(Subscriptions, Packages, Upgrades, Devices, DeviceGroups, Events):
     """Calls the northbound API and waits for the answers; logs in by itself and keeps the token fresh.
 
         with NorthboundClient("https://platform.example:8743", app_id="…", secret="…") as client:

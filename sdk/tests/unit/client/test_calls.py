@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from firmcast_sdk import NorthboundError, NotFoundError, NotifyType, UnexpectedAnswerError
-from firmcast_sdk.client.call import Call, Paging, Repeat, Reply, Request
-from firmcast_sdk.client.calls import authentication, device_groups, devices, packages, subscriptions, upgrades
+from firmcast_sdk.client.call import Call, Following, Paging, Repeat, Reply, Request
+from firmcast_sdk.client.calls import authentication, device_groups, devices, events, packages, subscriptions, upgrades
 from firmcast_sdk.wire import device_groups as group_wire
 from firmcast_sdk.wire import devices as device_wire
 from firmcast_sdk.wire import errors, operations
@@ -20,7 +20,7 @@ from firmcast_sdk.wire.errors import encode_error
 from firmcast_sdk.wire.times import parse_time
 
 JSON = {"content-type": "application/json"}
-SECTIONS = (subscriptions, packages, upgrades, devices, device_groups)
+SECTIONS = (subscriptions, packages, upgrades, devices, device_groups, events)
 URL = "https://192.0.2.7:8099/v1.0.0/messageReceiver"
 GROUP = "5f0c9d7e-5b0a-4f55-9b58-2f0e1a6c7d11"
 
@@ -297,8 +297,11 @@ def test_every_docstring_explains_each_parameter_and_names_its_source(declared):
     documentation = inspect.getdoc(declared)
     explained = re.findall(r"^    ([a-z_]+): ", documentation, re.MULTILINE)
     assert list(inspect.signature(declared).parameters) == explained
-    assert documentation.endswith(("section 3.", "section 4.", "section 5.", "section 6.", "section 7."))
-    assert declared.__annotations__["return"].__origin__ in {Call, Paging}
+    assert documentation.endswith(
+        ("section 3.", "section 4.", "section 5.", "section 6.", "section 7.", "section events.")
+    )
+    returned = declared.__annotations__["return"]
+    assert getattr(returned, "__origin__", returned) in {Call, Following, Paging}
 
 
 @pytest.mark.parametrize("declared", list(declarations()), ids=lambda one: one.__name__)
@@ -311,7 +314,13 @@ def test_what_may_be_repeated(declared):
     given = {"notify_type": NotifyType.FW_UPGRADE_RESULT, "device_ids": ["d"]}
     further = {"everything": True} if declared.__name__ == "delete_subscriptions" else {}
     made = declared(*(given.get(parameter.name, "x") for parameter in required), **further)
-    call = made.call(0) if isinstance(made, Paging) else made
+    match made:
+        case Paging():
+            call = made.call(0)
+        case Following():
+            call = made.call(None)
+        case _:
+            call = made
     match call.request.method:
         case "GET" | "PUT" | "DELETE":
             assert call.repeat is Repeat.ALWAYS
