@@ -6,7 +6,7 @@ Every field can be set by an environment variable, `FIRMCAST_` and the path of t
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -119,6 +119,10 @@ class PushSettings(_Part):
     )
     age_limit: Duration = Field(
         default=timedelta(days=7), description="a delivery older than this becomes a dead letter"
+    )
+    when_given_up: Literal["skip", "block"] = Field(
+        default="skip",
+        description="whether the events of a device go on behind a dead letter, or wait until somebody decides",
     )
     allowed_networks: tuple[str, ...] = Field(
         default=(), description="private networks that callbacks may be in, as CIDR"

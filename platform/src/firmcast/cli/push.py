@@ -37,6 +37,13 @@ class SubscriptionState(StrEnum):
     DISABLED = "disabled"
 
 
+class WhenGivenUp(StrEnum):
+    """What becomes of the events behind one that was given up."""
+
+    SKIP = "skip"
+    BLOCK = "block"
+
+
 class Listing(StrEnum):
     """Which list is shown."""
 
@@ -252,6 +259,10 @@ def policy(
     age_limit: Annotated[
         int | None, typer.Option(help="Seconds after the first attempt that a delivery is still tried.")
     ] = None,
+    given_up: Annotated[
+        WhenGivenUp | None,
+        typer.Option(help="Whether events go on behind one that was given up, or wait until somebody decides."),
+    ] = None,
     url: Url = "",
     authority: Authority = None,
     admin_token: AdminToken = "",
@@ -259,7 +270,11 @@ def policy(
     as_json: Json = False,
 ) -> None:
     """Set how the deliveries of a subscription are retried; what is not given is as the platform's settings say."""
-    body = {"retry_delay_seconds": delay or None, "age_limit_seconds": age_limit}
+    body = {
+        "retry_delay_seconds": delay or None,
+        "age_limit_seconds": age_limit,
+        "when_given_up": given_up.value if given_up else None,
+    }
     with told_plainly(), connect(url, authority, admin_token, data).management() as client:
         _print_standing(client.call("PUT", f"{_managed(subscription)}/policy", json_body=body), as_json=as_json)
 
@@ -293,6 +308,27 @@ def resend(
             raise CommandError(message)
     if not as_json:
         typer.echo(f"{answer['resent']} sent again")
+
+
+@app.command()
+def discard(
+    subscription: Annotated[str, typer.Option(help="Subscription id; alone, all its dead letters are thrown away.")],
+    event: Annotated[int | None, typer.Option(help="Only this event.")] = None,
+    device: Annotated[str, typer.Option(help="Only those of this device.")] = "",
+    url: Url = "",
+    authority: Authority = None,
+    admin_token: AdminToken = "",
+    data: DataFolder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Throw dead letters of a subscription away; what they held up goes on."""
+    body = {"subscription_id": subscription, "event_id": event, "device_id": device}
+    with told_plainly(), connect(url, authority, admin_token, data).management() as client:
+        answer = client.call("POST", "/v1/dead-letters/discard", json_body=body)
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(f"{answer['discarded']} thrown away")
 
 
 def _managed(subscription: str) -> str:

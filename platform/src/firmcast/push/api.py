@@ -91,6 +91,8 @@ class DeliveryAnswer(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     next_attempt_at: datetime | None
     reason: FailureReason | None
+    blocked: bool
+    """True when it is a dead letter too, and what is behind it waits until somebody decides about it."""
 
 
 class DeadLetterAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -413,6 +415,7 @@ def _shown_delivery(item: PendingDelivery) -> DeliveryAnswer:
         attempts=item.attempts,
         next_attempt_at=item.next_attempt_at,
         reason=item.reason,
+        blocked=item.blocked,
     )
 
 

@@ -9,7 +9,7 @@ from firmcast.push.destination import DestinationRules
 from firmcast.push.http_sender import SenderLimits
 from firmcast.push.lanes import LaneLimits
 from firmcast.push.proxy import Proxy, parse_proxy
-from firmcast.push.retry import RetryPolicy
+from firmcast.push.retry import RetryPolicy, WhenGivenUp
 from firmcast.settings import PushSettings
 
 _PROBE_SECONDS = (1, 2, 5, 10)
@@ -81,7 +81,11 @@ def breaker_policy(settings: PushSettings) -> BreakerPolicy:
 
 def retry_policy(settings: PushSettings) -> RetryPolicy:
     """Return when failed deliveries are tried again."""
-    return RetryPolicy(delays=settings.retry_delays, age_limit=settings.age_limit)
+    return RetryPolicy(
+        delays=settings.retry_delays,
+        age_limit=settings.age_limit,
+        when_given_up=WhenGivenUp(settings.when_given_up),
+    )
 
 
 def most_waiting(settings: PushSettings) -> int:

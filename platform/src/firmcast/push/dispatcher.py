@@ -10,6 +10,7 @@ and the process is to end, since what it would go on with is unknown; the next o
 import asyncio
 import random
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -23,19 +24,20 @@ from firmcast.ids import ApplicationId, DeviceId, SubscriptionId
 from firmcast.metrics import Metrics
 from firmcast.push import standings, use_cases
 from firmcast.push.answer import Answer
+from firmcast.push.attempt_log import log_failure
 from firmcast.push.callback_groups import CallbackGroups
 from firmcast.push.callbacks import Callback, all_callbacks, callbacks_of
 from firmcast.push.census import Census, has_reason_to_rest, take_census
 from firmcast.push.configuration import breaker_policy, lane_limits, retry_policy
 from firmcast.push.envelope import attempt_headers
-from firmcast.push.gone_watch import GoneWatch
+from firmcast.push.gone_watch import GoneWatches
 from firmcast.push.http_sender import HttpSender, OutgoingRequest
 from firmcast.push.lanes import Lanes, Sendable
 from firmcast.push.metrics import PushMetrics
-from firmcast.push.model import Delivery, GroupId, Settlement
+from firmcast.push.model import Delivery, Settlement
 from firmcast.push.replay.model import Told
 from firmcast.push.replay.use_cases import DELIVERIES_WITHDRAWN
-from firmcast.push.retry import Blocked, Dead, Delivered, FailureReason, RetryAt, decide, failure_reason
+from firmcast.push.retry import Delivered, FailureReason, RetryAt, RetryPolicy, WhenGivenUp, decide
 from firmcast.push.settlement_writer import SettlementWriter
 from firmcast.push.spill import LoadRequest
 from firmcast.push.steady_time import SteadyTime
@@ -87,7 +89,7 @@ class Dispatcher:
         self._callbacks: dict[SubscriptionId, Callback] = {}
         self._changed: set[SubscriptionId] = set()  # to be read again
         self._changed_applications: set[ApplicationId] = set()  # whose subscriptions are to be read again
-        self._gone: dict[GroupId, GoneWatch] = {}  # of callbacks that have answered 410
+        self._gone = GoneWatches()
         self._unsettled: dict[SubscriptionId, ApplicationId] = {}  # of them, those that hold their application back
         self._writer = SettlementWriter(self._write)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -115,6 +117,7 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         self._database.listen(use_cases.NEW_DELIVERIES, self._guarded(self._offer))
         self._database.listen(use_cases.DELIVERIES_AGAIN, self._guarded(self._offer_again))
+        self._database.listen(use_cases.LANES_UNBLOCKED, self._guarded(self._unblock))
         self._database.listen(DELIVERIES_WITHDRAWN, self._guarded(self._withdraw))
         self._database.listen(SUBSCRIPTIONS_CHANGED, self._guarded(self._on_subscriptions_changed))
         self._database.listen(APPLICATIONS_CHANGED, self._guarded(self._on_applications_changed))
@@ -209,6 +212,13 @@ class Dispatcher:
                 self._lanes.withdraw(group_id, told.device_id, told.event_id)
         self._pump_soon()
 
+    def _unblock(self, lanes: Sequence[tuple[SubscriptionId, DeviceId]]) -> None:
+        for subscription_id, device_id in lanes:
+            group_id = self._groups.group_of(subscription_id)
+            if group_id is not None:
+                self._lanes.unblock(group_id, device_id)
+        self._pump_soon()
+
     def _on_subscriptions_changed(self, subscription_ids: Sequence[SubscriptionId]) -> None:
         self._changed |= set(subscription_ids)
         self._hold_back_for_changes(subscription_ids)
@@ -274,12 +284,12 @@ class Dispatcher:
         places = {key: found[key].place if key in found else None for key in sorted(changed)}
         for group_id in self._groups.arrange(places):
             self._lanes.drop_group(group_id)
-            self._gone.pop(group_id, None)
+            self._gone.forget(group_id)
         self._begin_groups()
         for group_id in self._groups.groups_of(trusted_anew):
             self._lanes.hasten(group_id, self._time.now())
         for group_id in self._groups.groups_of(wanted_anew):
-            self._gone[group_id] = GoneWatch(since=self._clock.now())
+            self._gone.begin_anew(group_id, self._clock.now())
         self._let_go(changed - self._changed)
 
     def _begin_groups(self) -> None:
@@ -382,12 +392,11 @@ class Dispatcher:
         now = self._moment
         if now is None:
             now = self._moment = self._time.now()  # the same for all that have ended in this turn of the loop
-        callback = self._callbacks.get(sendable.row.subscription_id)
         verdict = decide(
             attempt=sendable.attempt,
             first_attempted_at=sendable.first_attempted_at,
             answer=answer,
-            policy=self._policy if callback is None else callback.policy.over(self._policy),
+            policy=self._rules(sendable.row),
             now=now,
             jitter=self._draw(),
         )
@@ -407,49 +416,29 @@ class Dispatcher:
                 )
             )
         if not isinstance(verdict, Delivered):
-            self._tell(sendable, answer, verdict)
+            log_failure(sendable, answer, verdict)
         self._watch(sendable, attempted_at, answer)
         self._pump_soon()
 
+    def _rules(self, delivery: Delivery) -> RetryPolicy:
+        """Return the rules of a delivery's own subscription; history that is told again never blocks its lane."""
+        callback = self._callbacks.get(delivery.subscription_id)
+        rules = self._policy if callback is None else callback.policy.over(self._policy)
+        if delivery.replay and rules.when_given_up is WhenGivenUp.BLOCK:
+            return replace(rules, when_given_up=WhenGivenUp.SKIP)
+        return rules
+
     def _watch(self, sendable: Sendable[Delivery], attempted_at: datetime, answer: Answer) -> None:
         """See whether a callback is gone; if it is, call it no more, and keep what it is still to be told."""
-        group_id, device_id = sendable.group_id, sendable.row.device_id
-        reason = failure_reason(answer)
-        if reason is not FailureReason.GONE:
-            if answer.status is not None and (watch := self._gone.get(group_id)) is not None:
-                watch.answered(device_id, delivered=reason is None)
-            return
-        members = self._groups.subscriptions_of(group_id)
-        if members and self._gone.setdefault(group_id, GoneWatch()).refused(device_id, attempted_at):
-            del self._gone[group_id]
-            self._lanes.pause(group_id)  # until it is read how its subscriptions stand
+        members = self._groups.subscriptions_of(sendable.group_id)
+        if members and self._gone.is_gone(sendable.group_id, sendable.row.device_id, answer, attempted_at):
+            self._lanes.pause(sendable.group_id)  # until it is read how its subscriptions stand
             generations = {key: self._callbacks[key].generation for key in members if key in self._callbacks}
             _log.warning("push.callback_gone", subscription_ids=sorted(generations))
             self._spawn(self._disable(generations))
 
     async def _disable(self, generations: Mapping[SubscriptionId, int]) -> None:
         await self._database.write(standings.disable, generations, self._clock.now())
-
-    def _tell(self, sendable: Sendable[Delivery], answer: Answer, verdict: RetryAt | Dead | Blocked) -> None:
-        """Log an attempt that failed, in one line; those that delivered stand in the store's log of attempts alone."""
-        if isinstance(verdict, Blocked):
-            log, outcome = _log.warning, {"outcome": "blocked", "reason": verdict.reason.value}
-        elif isinstance(verdict, Dead):
-            log, outcome = _log.warning, {"outcome": "dead", "reason": verdict.reason.value}
-        else:
-            log, outcome = _log.info, {"outcome": "again", "at": verdict.at.isoformat(), "reason": verdict.reason.value}
-        log(
-            "push.attempted",
-            message_id=sendable.row.message_id,
-            device_id=sendable.row.device_id,
-            subscription_id=sendable.row.subscription_id,
-            attempt=sendable.attempt,
-            probe=sendable.probe,
-            status=answer.status,
-            detail=answer.detail,
-            seconds=round(answer.duration, 3),
-            **outcome,
-        )
 
     # ------------------------------------------------------------------ inside
 

@@ -7,6 +7,9 @@ be the only ones that are: so a device that was refused while others were told d
 from datetime import datetime
 
 from firmcast.ids import DeviceId
+from firmcast.push.answer import Answer
+from firmcast.push.model import GroupId
+from firmcast.push.retry import FailureReason, failure_reason
 
 _MOST_REMEMBERED = 1_000
 
@@ -37,3 +40,36 @@ class GoneWatch:
             if len(self._alone) > _MOST_REMEMBERED:
                 self._alone.clear()  # whoever is among them is refused again, before others are told
         self._in_a_row.clear()
+
+
+class GoneWatches:
+    """One for each callback group that has been answered 410; the others cost nothing."""
+
+    __slots__ = ("_watches",)
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._watches: dict[GroupId, GoneWatch] = {}
+
+    def is_gone(self, group_id: GroupId, device_id: DeviceId, answer: Answer, asked_at: datetime) -> bool:
+        """Take note of an answer; return whether it makes the callback gone, once."""
+        reason = failure_reason(answer)
+        watch = self._watches.get(group_id)
+        if reason is not FailureReason.GONE:
+            if watch is not None and answer.status is not None:
+                watch.answered(device_id, delivered=reason is None)
+            return False
+        if watch is None:
+            watch = self._watches[group_id] = GoneWatch()
+        if watch.refused(device_id, asked_at):
+            del self._watches[group_id]
+            return True
+        return False
+
+    def begin_anew(self, group_id: GroupId, now: datetime) -> None:
+        """Let nothing that was asked so far say anything: the application wants to be called."""
+        self._watches[group_id] = GoneWatch(since=now)
+
+    def forget(self, group_id: GroupId) -> None:
+        """Forget a group that has ended."""
+        self._watches.pop(group_id, None)

@@ -16,7 +16,8 @@ from firmcast.push.retry import DeadReason, FailureReason
 
 # What is still to be delivered, the oldest first.
 SELECT_PENDING: Final = portable(
-    "SELECT d.event_id, d.subscription_id, d.device_id, d.sequence, l.attempts, l.next_attempt_at, l.reason"
+    "SELECT d.event_id, d.subscription_id, d.device_id, d.sequence, l.attempts, l.next_attempt_at, l.reason,"
+    " l.blocked"
     " FROM delivery d LEFT JOIN lane l ON l.subscription_id = d.subscription_id AND l.device_id = d.device_id"
     " AND l.event_id = d.event_id"
     " WHERE (CAST(?1 AS TEXT) IS NULL OR d.subscription_id = ?1) AND (CAST(?2 AS TEXT) IS NULL OR d.device_id = ?2)"
@@ -61,8 +62,9 @@ async def pending(tx: Transaction, wanted: DeliveryFilter, page: Page) -> tuple[
             device_id=DeviceId(row[2]),
             sequence=row[3],
             attempts=row[4] or 0,
-            next_attempt_at=from_optional_column(row[5]),
+            next_attempt_at=None if row[7] else from_optional_column(row[5]),
             reason=FailureReason(row[6]) if row[6] else None,
+            blocked=bool(row[7]),
         )
         for row in rows
     ]

@@ -6,7 +6,7 @@ from typing import Final
 
 from firmcast.metrics import Metrics
 from firmcast.push.breaker import BreakerState
-from firmcast.push.retry import Dead, DeadReason, Delivered, FailureReason, RetryAt, Verdict
+from firmcast.push.retry import Blocked, Dead, DeadReason, Delivered, FailureReason, RetryAt, Verdict
 
 _NO_REASON: Final = ""
 
@@ -69,7 +69,7 @@ class PushMetrics:
                 self._duration.observe(duration)
             case RetryAt():
                 self._again[verdict.reason].value += 1
-            case Dead():
+            case Dead() | Blocked():
                 self._dead[verdict.failure].value += 1
                 self._dead_letters[verdict.reason].value += 1
 

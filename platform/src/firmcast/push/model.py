@@ -100,6 +100,9 @@ class PendingDelivery:
     reason: FailureReason | None
     """Why the last attempt failed; None when there was none."""
 
+    blocked: bool
+    """True when it is a dead letter, and its lane stands until somebody decides about it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OldestUndelivered:

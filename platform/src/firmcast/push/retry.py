@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from types import MappingProxyType
+from typing import assert_never
 
 from firmcast.push.answer import Answer, FailureKind
 
@@ -78,6 +79,16 @@ def concerns_callback(reason: FailureReason) -> bool:
     return reason in _CALLBACK_WIDE
 
 
+class WhenGivenUp(StrEnum):
+    """What becomes of a lane whose head is given up."""
+
+    SKIP = "skip"
+    """It goes on with the next event; the receiver sees the gap in the sequence."""
+
+    BLOCK = "block"
+    """It stands still until somebody sends the event again, or discards it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """When a failed delivery is tried again, and when it is given up."""
@@ -103,6 +114,8 @@ class RetryPolicy:
 
     unacceptable_attempts: int = 12
     """How often a body is offered to a receiver that answers 410, 413, 415 or 422 to it, and takes others."""
+
+    when_given_up: WhenGivenUp = WhenGivenUp.SKIP
 
     longest_throttle: timedelta = timedelta(hours=1)
     """A receiver that asks for more than this is tried again after this."""
@@ -210,14 +223,24 @@ def decide(
     if reason in {FailureReason.LOCAL, FailureReason.PROXY}:
         return RetryAt(at=now + policy.local_delay, reason=reason, spends_attempt=False)
     if reason in _OF_THE_BODY and attempt >= policy.unacceptable_attempts:
-        return Dead(reason=_OF_THE_BODY[reason], failure=reason)
+        return _given_up(_OF_THE_BODY[reason], reason, policy)
     expires_at = first_attempted_at + policy.age_limit
     if now >= expires_at:
-        return Dead(reason=DeadReason.EXPIRED, failure=reason)
+        return _given_up(DeadReason.EXPIRED, reason, policy)
     asked_for = _throttled_until(answer, policy, now)
     if asked_for is not None:
         return RetryAt(at=asked_for, reason=FailureReason.THROTTLED, spends_attempt=False, holds_callback=True)
     return RetryAt(at=min(now + _delay(attempt, policy, jitter), expires_at), reason=reason)
+
+
+def _given_up(reason: DeadReason, failure: FailureReason, policy: RetryPolicy) -> Verdict:
+    match policy.when_given_up:
+        case WhenGivenUp.SKIP:
+            return Dead(reason=reason, failure=failure)
+        case WhenGivenUp.BLOCK:
+            return Blocked(reason=reason, failure=failure)
+        case _:
+            assert_never(policy.when_given_up)
 
 
 def failure_reason(answer: Answer) -> FailureReason | None:

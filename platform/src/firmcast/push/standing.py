@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from firmcast.push.retry import RetryPolicy
+from firmcast.push.retry import RetryPolicy, WhenGivenUp
 
 
 class SubscriptionState(StrEnum):
@@ -29,6 +29,7 @@ class DeliveryPolicy:
     """The wait after the first failure, the second, …; the last one repeats."""
 
     age_limit: timedelta | None = None
+    when_given_up: WhenGivenUp | None = None
 
     def over(self, usual: RetryPolicy) -> RetryPolicy:
         """Return the usual rules with what is set here in their place."""
@@ -38,6 +39,7 @@ class DeliveryPolicy:
             usual,
             delays=usual.delays if self.retry_delays is None else self.retry_delays,
             age_limit=usual.age_limit if self.age_limit is None else self.age_limit,
+            when_given_up=self.when_given_up or usual.when_given_up,
         )
 
 

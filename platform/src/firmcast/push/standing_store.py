@@ -10,21 +10,22 @@ from firmcast.db.columns import from_optional_column, to_column
 from firmcast.db.port import Row, Transaction
 from firmcast.db.statement import differing, portable
 from firmcast.ids import SubscriptionId
+from firmcast.push.retry import WhenGivenUp
 from firmcast.push.standing import DeliveryPolicy, Standing
 
 _MICROSECOND = timedelta(microseconds=1)
 
 # How some subscriptions stand.
 SELECT_STANDINGS: Final = differing(
-    sqlite="SELECT subscription_id, retry_delays, age_limit, paused_at, disabled_at, disabled_generation"
+    sqlite="SELECT subscription_id, retry_delays, age_limit, when_given_up, paused_at, disabled_at, disabled_generation"
     " FROM standing WHERE subscription_id IN (SELECT value FROM json_each(?1))",
-    postgres="SELECT subscription_id, retry_delays, age_limit, paused_at, disabled_at, disabled_generation"
-    " FROM standing WHERE subscription_id = ANY(?1)",
+    postgres="SELECT subscription_id, retry_delays, age_limit, when_given_up, paused_at, disabled_at,"
+    " disabled_generation FROM standing WHERE subscription_id = ANY(?1)",
 )
 
 # Which are, or were until they were wanted anew, not called: few of all that there are.
 SELECT_STOPPED: Final = portable(
-    "SELECT subscription_id, retry_delays, age_limit, paused_at, disabled_at, disabled_generation"
+    "SELECT subscription_id, retry_delays, age_limit, when_given_up, paused_at, disabled_at, disabled_generation"
     " FROM standing WHERE paused_at IS NOT NULL OR disabled_generation IS NOT NULL"
 )
 
@@ -33,8 +34,9 @@ SELECT_EVERYBODY: Final = portable("SELECT subscription_id FROM standing")
 
 # An operator sets the rules of a subscription.
 UPSERT_POLICY: Final = portable(
-    "INSERT INTO standing (subscription_id, retry_delays, age_limit) VALUES (?1, ?2, ?3)"
-    " ON CONFLICT (subscription_id) DO UPDATE SET retry_delays = excluded.retry_delays, age_limit = excluded.age_limit"
+    "INSERT INTO standing (subscription_id, retry_delays, age_limit, when_given_up) VALUES (?1, ?2, ?3, ?4)"
+    " ON CONFLICT (subscription_id) DO UPDATE SET retry_delays = excluded.retry_delays, age_limit = excluded.age_limit,"
+    " when_given_up = excluded.when_given_up"
 )
 
 # An operator pauses one; the time of one that is paused stays.
@@ -83,6 +85,7 @@ async def set_policy(tx: Transaction, subscription_id: SubscriptionId, policy: D
         subscription_id,
         None if delays is None else msgspec.json.encode([delay // _MICROSECOND for delay in delays]).decode(),
         None if policy.age_limit is None else policy.age_limit // _MICROSECOND,
+        None if policy.when_given_up is None else policy.when_given_up.value,
     )
 
 
@@ -112,11 +115,12 @@ def _standings(rows: Sequence[Row]) -> dict[SubscriptionId, Standing]:
 
 
 def _standing(row: Row) -> Standing:
-    _, delays, age_limit, paused_at, disabled_at, disabled_generation = row
+    _, delays, age_limit, when_given_up, paused_at, disabled_at, disabled_generation = row
     return Standing(
         policy=DeliveryPolicy(
             retry_delays=None if delays is None else tuple(each * _MICROSECOND for each in msgspec.json.decode(delays)),
             age_limit=None if age_limit is None else age_limit * _MICROSECOND,
+            when_given_up=None if when_given_up is None else WhenGivenUp(when_given_up),
         ),
         paused_at=from_optional_column(paused_at),
         disabled_at=from_optional_column(disabled_at),

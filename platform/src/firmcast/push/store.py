@@ -79,24 +79,32 @@ SELECT_OLDEST: Final = portable(
 
 # The next part of a subscription's backlog, with what is known of failed attempts.
 SELECT_BACKLOG: Final = portable(
-    "SELECT d.event_id, d.device_id, d.sequence, d.replay, l.attempts, l.first_attempted_at, l.next_attempt_at"
+    "SELECT d.event_id, d.device_id, d.sequence, d.replay, l.attempts, l.first_attempted_at, l.next_attempt_at,"
+    " l.blocked"
     " FROM delivery d LEFT JOIN lane l ON l.subscription_id = d.subscription_id AND l.device_id = d.device_id"
     " AND l.event_id = d.event_id"
     " WHERE d.subscription_id = ?1 AND d.event_id > ?2 ORDER BY d.event_id LIMIT ?3"
 )
 
-# A lane waits; only while its delivery is there, so that nothing is left behind of a deleted subscription.
+# A lane waits, or stands; only while its delivery is there, so that nothing is left of a deleted subscription.
 UPSERT_LANE: Final = portable(
-    "INSERT INTO lane (subscription_id, device_id, event_id, attempts, first_attempted_at, next_attempt_at, reason)"
-    " SELECT subscription_id, device_id, event_id, ?3, ?4, ?5, ?6 FROM delivery"
+    "INSERT INTO lane (subscription_id, device_id, event_id, attempts, first_attempted_at, next_attempt_at, reason,"
+    " blocked) SELECT subscription_id, device_id, event_id, ?3, ?4, ?5, ?6, ?7 FROM delivery"
     " WHERE event_id = ?1 AND subscription_id = ?2"
     " ON CONFLICT (subscription_id, device_id) DO UPDATE SET event_id = excluded.event_id,"
     " attempts = excluded.attempts, first_attempted_at = excluded.first_attempted_at,"
-    " next_attempt_at = excluded.next_attempt_at, reason = excluded.reason"
+    " next_attempt_at = excluded.next_attempt_at, reason = excluded.reason, blocked = excluded.blocked"
 )
 
 # A lane is well again.
 DELETE_LANE: Final = portable("DELETE FROM lane WHERE subscription_id = ?1 AND device_id = ?2")
+
+# Somebody has decided about the delivery that its lane stands for.
+UNBLOCK_LANE: Final = portable(
+    "DELETE FROM lane WHERE subscription_id = ?2 AND event_id = ?1 AND blocked = 1"
+    " AND device_id = (SELECT d.device_id FROM delivery d WHERE d.event_id = ?1 AND d.subscription_id = ?2)"
+    " RETURNING device_id"
+)
 
 # What failed of a subscription is over: its deliveries begin anew, save where somebody has to decide.
 FORGET_TROUBLES: Final = portable("DELETE FROM lane WHERE subscription_id = ?1 AND blocked = 0")
@@ -218,13 +226,17 @@ async def backlog(
 def _trouble(row: Row) -> Trouble | None:
     if row[4] is None:
         return None
-    return Trouble(attempts=row[4], first_attempted_at=from_column(row[5]), due_at=from_column(row[6]))
+    return Trouble(
+        attempts=row[4],
+        first_attempted_at=from_column(row[5]),
+        due_at=from_column(row[6]),
+        blocked=bool(row[7]),
+    )
 
 
-async def delete_deliveries(tx: Transaction, settled: Sequence[Settlement]) -> None:
+async def delete_deliveries(tx: Transaction, keys: Sequence[tuple[EventId, SubscriptionId]]) -> None:
     """Forget deliveries that were made or given up."""
-    if settled:
-        keys = [(item.delivery.event_id, item.delivery.subscription_id) for item in settled]
+    if keys:
         await tx.execute(DELETE_DELIVERIES, _json(keys))
 
 
@@ -240,6 +252,7 @@ async def upsert_lanes(tx: Transaction, rows: Sequence[tuple[Settlement, Trouble
                 to_column(trouble.first_attempted_at),
                 to_column(trouble.due_at),
                 reason,
+                int(trouble.blocked),
             )
             for item, trouble, reason in rows
         ],
@@ -250,6 +263,12 @@ async def delete_lanes(tx: Transaction, settled: Sequence[Settlement]) -> None:
     """Forget the troubles of the lanes of these deliveries."""
     keys = [(item.delivery.subscription_id, item.delivery.device_id) for item in settled]
     await tx.execute_many(DELETE_LANE, keys)
+
+
+async def unblock(tx: Transaction, event_id: EventId, subscription_id: SubscriptionId) -> DeviceId | None:
+    """Let the lane go on that stands for a delivery, and return its device; None when none does."""
+    row = await tx.fetch_row(UNBLOCK_LANE, event_id, subscription_id)
+    return None if row is None else DeviceId(row[0])
 
 
 async def forget_troubles(tx: Transaction, subscription_id: SubscriptionId) -> None:

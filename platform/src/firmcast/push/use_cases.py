@@ -35,6 +35,9 @@ NEW_DELIVERIES: Final = Channel("new_deliveries")
 DELIVERIES_AGAIN: Final = Channel("deliveries_again")
 """Announced with each Delivery that is to be made once more, at somebody's wish."""
 
+LANES_UNBLOCKED: Final = Channel("lanes_unblocked")
+"""Announced with (subscription, device) of each lane that stood, and has been decided about."""
+
 _RESENT_AT_ONCE = 500
 _PURGED_AT_ONCE = 5_000
 
@@ -62,6 +65,7 @@ async def record_settlements(tx: Transaction, settlements: Sequence[Settlement])
     """Write what became of a batch of attempts."""
     delivered: list[Settlement] = []
     dead: list[tuple[Settlement, str, str]] = []
+    blocked: list[tuple[Settlement, str, str]] = []
     waiting: list[tuple[Settlement, Trouble, str]] = []
     failed: list[tuple[Settlement, str]] = []
     for item in settlements:
@@ -76,6 +80,8 @@ async def record_settlements(tx: Transaction, settlements: Sequence[Settlement])
                 dead.append((item, verdict.reason.value, verdict.failure.value))
                 failed.append((item, verdict.failure.value))
             case Blocked():
+                blocked.append((item, verdict.reason.value, verdict.failure.value))
+                waiting.append((item, trouble_of(item, verdict), verdict.failure.value))
                 failed.append((item, verdict.failure.value))
             case _:
                 assert_never(verdict)
@@ -83,19 +89,27 @@ async def record_settlements(tx: Transaction, settlements: Sequence[Settlement])
     await store.insert_delivered_attempts(tx, delivered)
     await store.delete_dead_letters(tx, [item for item in delivered if item.delivery.replay > 0])
     await store.insert_failed_attempts(tx, failed)
-    await store.insert_dead_letters(tx, dead)
-    await store.delete_deliveries(tx, ended)
+    await store.insert_dead_letters(tx, dead + blocked)
+    await store.delete_deliveries(tx, [(item.delivery.event_id, item.delivery.subscription_id) for item in ended])
     await store.delete_lanes(tx, [item for item in ended if item.retried])
     # Last, since the next event of a lane may have failed already; one of an ended delivery finds nothing to wait for.
     await store.upsert_lanes(tx, waiting)
 
 
-def trouble_of(item: Settlement, verdict: RetryAt) -> Trouble:
+def trouble_of(item: Settlement, verdict: RetryAt | Blocked) -> Trouble:
     """Return what is remembered of an attempt that failed."""
+    match verdict:
+        case RetryAt():
+            attempts, due_at = item.attempt if verdict.spends_attempt else item.attempt - 1, verdict.at
+        case Blocked():
+            attempts, due_at = item.attempt, item.settled_at
+        case _:
+            assert_never(verdict)
     return Trouble(
-        attempts=item.attempt if verdict.spends_attempt else item.attempt - 1,
+        attempts=attempts,
         first_attempted_at=item.first_attempted_at,
-        due_at=verdict.at,
+        due_at=due_at,
+        blocked=isinstance(verdict, Blocked),
     )
 
 
@@ -166,10 +180,14 @@ async def discard_subscription(tx: Transaction, subscription_id: SubscriptionId)
 async def resend(tx: Transaction, event_id: EventId, subscription_id: SubscriptionId) -> None:
     """Deliver once more what was given up, or was delivered before; one that is on its way stays on its way.
 
+    A lane that stands for it goes on with it, as if it had never been tried.
+
     Raises:
         NotFoundError: the event was never sent to the subscription, or one of them is no more.
     """
     if await store.is_pending(tx, event_id, subscription_id):
+        if await _unblock(tx, event_id, subscription_id):
+            await store.take_dead_letter(tx, event_id, subscription_id)
         return
     letter = await store.take_dead_letter(tx, event_id, subscription_id)
     if letter is None and await store.attempted_device(tx, event_id, subscription_id) is None:
@@ -195,8 +213,43 @@ async def resend_dead_letters(
     event_ids = await store.dead_letters_after(tx, subscription_id, device_id, after or EventId(0), _RESENT_AT_ONCE)
     for event_id in event_ids:
         await store.take_dead_letter(tx, event_id, subscription_id)
+        await _unblock(tx, event_id, subscription_id)
     await _again(tx, subscription_id, event_ids, replay=0)
     return len(event_ids), event_ids[-1] if event_ids else None
+
+
+async def discard(tx: Transaction, event_id: EventId, subscription_id: SubscriptionId) -> None:
+    """Throw a dead letter away; a lane that stands for it goes on with what is behind it.
+
+    Raises:
+        NotFoundError: it is no dead letter.
+    """
+    if await store.take_dead_letter(tx, event_id, subscription_id) is None:
+        raise NotFoundError("dead letter", f"{event_id} to {subscription_id}")
+    if await _unblock(tx, event_id, subscription_id):
+        await store.delete_deliveries(tx, [(event_id, subscription_id)])
+
+
+async def discard_dead_letters(
+    tx: Transaction,
+    subscription_id: SubscriptionId,
+    after: EventId | None = None,
+    *,
+    device_id: DeviceId | None = None,
+) -> list[EventId]:
+    """Throw the oldest dead letters of a subscription after an event away, of one device if it is named.
+
+    Returns:
+        Which; none when there are no more.
+
+    Raises:
+        NotFoundError: there is no such subscription.
+    """
+    await _require(tx, subscription_id)
+    event_ids = await store.dead_letters_after(tx, subscription_id, device_id, after or EventId(0), _RESENT_AT_ONCE)
+    for event_id in event_ids:
+        await discard(tx, event_id, subscription_id)
+    return event_ids
 
 
 async def pending(tx: Transaction, wanted: DeliveryFilter, page: Page) -> tuple[list[PendingDelivery], int]:
@@ -217,8 +270,7 @@ async def attempts(tx: Transaction, wanted: DeliveryFilter, page: Page) -> tuple
 async def _again(
     tx: Transaction, subscription_id: SubscriptionId, event_ids: Sequence[EventId], *, replay: int
 ) -> None:
-    if subscription_id not in await subscriptions.by_ids(tx, [subscription_id]):
-        raise NotFoundError("subscription", subscription_id)
+    await _require(tx, subscription_id)
     stored = await events.bodies(tx, event_ids)
     for event_id in event_ids:
         if event_id not in stored:
@@ -226,6 +278,19 @@ async def _again(
     deliveries = [delivery_of(stored[event_id], subscription_id, replay=replay) for event_id in event_ids]
     await store.insert_again(tx, deliveries, replay=replay)
     tx.announce(DELIVERIES_AGAIN, deliveries)
+
+
+async def _require(tx: Transaction, subscription_id: SubscriptionId) -> None:
+    if subscription_id not in await subscriptions.by_ids(tx, [subscription_id]):
+        raise NotFoundError("subscription", subscription_id)
+
+
+async def _unblock(tx: Transaction, event_id: EventId, subscription_id: SubscriptionId) -> bool:
+    """Let the lane go on that stands for a delivery; return whether one does."""
+    device_id = await store.unblock(tx, event_id, subscription_id)
+    if device_id is not None:
+        tx.announce(LANES_UNBLOCKED, [(subscription_id, device_id)])
+    return device_id is not None
 
 
 async def _insert(tx: Transaction, deliveries: Sequence[Delivery]) -> None:

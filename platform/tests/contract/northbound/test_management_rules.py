@@ -244,6 +244,11 @@ async def resend_dead_letters(made):
     return await made.manage("POST", "/v1/dead-letters/resend", {"subscription_id": subscription.subscription_id})
 
 
+async def discard_dead_letters(made):
+    subscription = await made.subscription()
+    return await made.manage("POST", "/v1/dead-letters/discard", {"subscription_id": subscription.subscription_id})
+
+
 async def pause(made):
     subscription = await made.subscription()
     return await made.manage("POST", f"/v1/subscriptions/{subscription.subscription_id}/pause")
@@ -335,6 +340,7 @@ CHANGES = {
     ("DELETE", "/v1/administrators/{token_id}"): (delete_administrator, "administrator.delete"),
     ("POST", "/v1/deliveries/resend"): (resend, "push.resend"),
     ("POST", "/v1/dead-letters/resend"): (resend_dead_letters, "push.resend_dead_letters"),
+    ("POST", "/v1/dead-letters/discard"): (discard_dead_letters, "push.discard_dead_letters"),
     ("POST", "/v1/subscriptions/{subscription_id}/pause"): (pause, "subscription.pause"),
     ("POST", "/v1/subscriptions/{subscription_id}/resume"): (resume, "subscription.resume"),
     ("PUT", "/v1/subscriptions/{subscription_id}/policy"): (set_policy, "subscription.set_policy"),

@@ -216,11 +216,14 @@ async def test_subscriptions_are_shown_paused_resumed_and_given_a_policy(shell):
     assert "state            active" in said
     policy = (await shell.asked("push", "policy", subscription, "--delay", "1", "--delay", "30"))["policy"]
     assert (policy["retry_delay_seconds"], policy["own"]) == ([1, 30], ["retry_delay_seconds"])
-    policy = (await shell.asked("push", "policy", subscription, "--age-limit", "60"))["policy"]
-    assert (policy["age_limit_seconds"], policy["own"]) == (60, ["age_limit_seconds"])
+    policy = (await shell.asked("push", "policy", subscription, "--age-limit", "60", "--given-up", "block"))["policy"]
+    assert (policy["age_limit_seconds"], policy["own"]) == (60, ["age_limit_seconds", "when_given_up"])
     assert (await shell.asked("push", "standing", subscription))["policy"] == policy
     assert (await shell.asked("push", "policy", subscription))["policy"]["own"] == []
     _, told = await shell.run("push", "policy", subscription, "--age-limit", "0", status=1)
     assert "age_limit_seconds" in told
+    assert await shell.asked("push", "discard", "--subscription", subscription) == {"discarded": 0}
+    _, told = await shell.run("push", "discard", "--subscription", subscription, "--event", "7", status=1)
+    assert "no dead letter" in told
     _, told = await shell.run("push", "pause", "nobody", status=1)
     assert "no subscription 'nobody'" in told

@@ -38,6 +38,7 @@ async def test_what_is_pending_is_listed_and_filtered(world, client) -> None:
         "attempts": 0,
         "next_attempt_at": None,
         "reason": None,
+        "blocked": False,
     }
     only = (await client.get("/v1/deliveries?device_id=d1&page=1&page_size=1")).json()
     assert ([item["event_id"] for item in only["deliveries"]], only["total"]) == ([3], 2)

@@ -41,7 +41,7 @@ async def test_a_subscription_is_shown_paused_and_resumed(world, client) -> None
         "created_at": "",
         "state": "active",
         "stopped_at": None,
-        "policy": {"retry_delay_seconds": USUAL_DELAYS, "age_limit_seconds": WEEK, "own": []},
+        "policy": {"retry_delay_seconds": USUAL_DELAYS, "age_limit_seconds": WEEK, "when_given_up": "skip", "own": []},
     }
     paused = (await client.post(f"{path}/pause")).json()
     assert (paused["state"], paused["stopped_at"] > shown["created_at"]) == ("paused", True)
@@ -76,22 +76,23 @@ async def test_the_list_is_filtered_by_application_and_state(world, client) -> N
 
 async def test_a_policy_is_set_as_a_whole(world, client) -> None:
     path = f"/v1/subscriptions/{await world.subscribe(URL)}"
-    said = await client.put(f"{path}/policy", json={"retry_delay_seconds": [1, 90], "age_limit_seconds": 3600})
-    assert said.json()["policy"] == {
-        "retry_delay_seconds": [1, 90],
-        "age_limit_seconds": 3600,
-        "own": ["retry_delay_seconds", "age_limit_seconds"],
-    }
+    whole = {"retry_delay_seconds": [1, 90], "age_limit_seconds": 3600, "when_given_up": "block"}
+    said = await client.put(f"{path}/policy", json=whole)
+    assert said.json()["policy"] == {**whole, "own": list(whole)}
     said = await client.put(f"{path}/policy", json={"age_limit_seconds": 60, "retry_delay_seconds": None})
     assert said.json()["policy"] == {
         "retry_delay_seconds": USUAL_DELAYS,
         "age_limit_seconds": 60,
+        "when_given_up": "skip",
         "own": ["age_limit_seconds"],
     }
     said = await client.put(f"{path}/policy", json={})
     assert (said.json()["policy"]["own"], said.json()) == ([], (await client.get(path)).json())
     assert await audited(world) == [
-        ("subscription.set_policy", {"retry_delay_seconds": "1 90", "age_limit_seconds": "3600"}),
+        (
+            "subscription.set_policy",
+            {key: "1 90" if type(value) is list else str(value) for key, value in whole.items()},
+        ),
         ("subscription.set_policy", {"age_limit_seconds": "60"}),
         ("subscription.set_policy", {}),
     ]
@@ -110,6 +111,7 @@ async def test_a_policy_is_set_as_a_whole(world, client) -> None:
         ({"age_limit_seconds": 10**12}, "invalid_request"),
         ({"age_limit_seconds": "long"}, "invalid_request"),
         ({"age_limit": 60}, "invalid_request"),
+        ({"when_given_up": "wait"}, "invalid_request"),
         ([], "invalid_request"),
     ],
 )

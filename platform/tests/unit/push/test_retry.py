@@ -1,5 +1,6 @@
 """What becomes of a delivery, for every kind of answer."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from firmcast.push.answer import Answer, FailureKind
 from firmcast.push.retry import (
+    Blocked,
     Dead,
     DeadReason,
     Delivered,
@@ -16,6 +18,7 @@ from firmcast.push.retry import (
     RetryAt,
     RetryPolicy,
     Verdict,
+    WhenGivenUp,
     concerns_callback,
     decide,
     failure_reason,
@@ -178,11 +181,70 @@ def test_every_answer_has_a_verdict_and_no_retry_lies_in_the_past(
     assert isinstance(verdict, Delivered) == (200 <= status < 300)
 
 
+@given(
+    status=st.sampled_from([200, 302, 400, 404, 410, 413, 415, 422, 429, 500, 503]),
+    retry_after=st.none() | st.integers(0, 10**6).map(str),
+    attempt=st.integers(1, 30),
+    age=st.timedeltas(timedelta(0), timedelta(days=20)),
+    jitter=st.floats(0, 1),
+    delays=st.lists(st.timedeltas(timedelta(milliseconds=1), timedelta(days=1)), min_size=1, max_size=5).map(tuple),
+    age_limit=st.timedeltas(timedelta(0), timedelta(days=10)),
+)
+@settings(max_examples=300)
+def test_any_policy_is_kept_and_what_is_skipped_by_one_is_blocked_by_the_other(
+    status: int,
+    retry_after: str | None,
+    attempt: int,
+    age: timedelta,
+    jitter: float,
+    delays: tuple[timedelta, ...],
+    age_limit: timedelta,
+) -> None:
+    skipping = RetryPolicy(delays=delays, age_limit=age_limit)
+    skipped, blocked = (
+        decide(
+            attempt=attempt,
+            first_attempted_at=NOW - age,
+            answer=answered(status, retry_after),
+            policy=policy,
+            now=NOW,
+            jitter=jitter,
+        )
+        for policy in (skipping, replace(skipping, when_given_up=WhenGivenUp.BLOCK))
+    )
+    if isinstance(skipped, Dead):
+        assert blocked == Blocked(reason=skipped.reason, failure=skipped.failure)
+        assert age >= age_limit or attempt >= skipping.unacceptable_attempts
+        return
+    assert blocked == skipped
+    if isinstance(skipped, RetryAt):
+        assert age < age_limit
+        assert skipped.at > NOW
+        assert skipped.holds_callback == (not skipped.spends_attempt)
+        if skipped.spends_attempt:
+            full = delays[min(attempt, len(delays)) - 1]
+            assert skipped.at <= min(NOW + full, NOW - age + age_limit)
+            assert skipped.at >= min(NOW + full / 2, NOW - age + age_limit)
+
+
 @given(st.text(max_size=60))
 @settings(max_examples=200)
 def test_retry_after_never_raises(value: str) -> None:
     moment = parse_retry_after(value, NOW)
     assert moment is None or moment.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+    ],
+)
+def test_retry_after_has_the_three_forms_of_a_date(value: str) -> None:
+    """RFC 9110, section 5.6.7: whoever reads a date must take all of them."""
+    assert parse_retry_after(value, NOW) == datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC)
 
 
 def test_retry_after_in_another_zone_is_the_same_moment() -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmcast.push.retry import RetryPolicy
+from firmcast.push.retry import RetryPolicy, WhenGivenUp
 from firmcast.push.standing import DeliveryPolicy, Standing, SubscriptionState
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -28,10 +28,17 @@ def test_a_later_generation_is_called_again_unless_an_operator_paused_it(gone: i
         assert (standing.state(now), standing.stopped_at(now)) == (SubscriptionState.ACTIVE, None)
 
 
-@given(st.none() | st.lists(DURATIONS, min_size=1).map(tuple), st.none() | DURATIONS)
-def test_what_is_not_set_is_as_usual(delays: tuple[timedelta, ...] | None, age_limit: timedelta | None) -> None:
+@given(
+    st.none() | st.lists(DURATIONS, min_size=1).map(tuple),
+    st.none() | DURATIONS,
+    st.none() | st.sampled_from(WhenGivenUp),
+)
+def test_what_is_not_set_is_as_usual(
+    delays: tuple[timedelta, ...] | None, age_limit: timedelta | None, when_given_up: WhenGivenUp | None
+) -> None:
     usual = RetryPolicy(delays=(timedelta(seconds=7),), age_limit=timedelta(days=1), unacceptable_attempts=5)
-    rules = DeliveryPolicy(retry_delays=delays, age_limit=age_limit).over(usual)
+    rules = DeliveryPolicy(retry_delays=delays, age_limit=age_limit, when_given_up=when_given_up).over(usual)
     assert rules.delays == (usual.delays if delays is None else delays)
     assert rules.age_limit == (usual.age_limit if age_limit is None else age_limit)
+    assert rules.when_given_up is (when_given_up or WhenGivenUp.SKIP)
     assert (rules.unacceptable_attempts, rules.jitter_portion) == (5, usual.jitter_portion)

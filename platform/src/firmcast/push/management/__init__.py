@@ -1,1 +1,1 @@
-"""What an administrator sees and sets of subscriptions: `/v1/subscriptions`."""
+"""What operators decide about deliveries: `/v1/subscriptions`, `/v1/dead-letters/discard`."""

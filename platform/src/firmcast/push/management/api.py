@@ -1,4 +1,7 @@
-"""`/v1/subscriptions`: whether each is called, and how its deliveries are retried. What is changed is in the audit."""
+"""What operators decide about deliveries: whether a subscription is called, how is retried, what is thrown away.
+
+Every change is in the audit.
+"""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -15,7 +18,7 @@ from firmcast.db.page import Page
 from firmcast.db.port import Database, Transaction
 from firmcast.ids import ApplicationId, SubscriptionId
 from firmcast.push import standings
-from firmcast.push.management import bodies
+from firmcast.push.management import bodies, dead_letters
 from firmcast.push.retry import RetryPolicy
 from firmcast.push.standing import DeliveryPolicy, SubscriptionState
 from firmcast.rest.answers import plain_answer
@@ -39,9 +42,10 @@ _CHANGE: Final = partial(_MANAGED, scope=Scope.PUSH_WRITE, answers=_SHOWN)
 def endpoints(
     *, database: Database, clock: Clock, authorise_administrator: AuthoriseAdministrator, usual: RetryPolicy
 ) -> list[Endpoint]:
-    """Return the calls of `/v1/subscriptions`; `usual` are the rules of those that have none of their own."""
+    """Return the calls; `usual` are the rules of those that have none of their own."""
     calls = _SubscriptionCalls(database, clock, authorise_administrator, usual)
     return [
+        *dead_letters.endpoints(database=database, clock=clock, authorise_administrator=authorise_administrator),
         _READ(
             path="/v1/subscriptions",
             handler=calls.listed,
@@ -165,4 +169,6 @@ def _told(policy: DeliveryPolicy) -> Mapping[str, str]:
         told["retry_delay_seconds"] = " ".join(f"{each / timedelta(seconds=1):g}" for each in policy.retry_delays)
     if policy.age_limit is not None:
         told["age_limit_seconds"] = f"{policy.age_limit / timedelta(seconds=1):g}"
+    if policy.when_given_up is not None:
+        told["when_given_up"] = policy.when_given_up.value
     return told

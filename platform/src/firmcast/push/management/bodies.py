@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import msgspec
 
 from firmcast.errors import InvalidValueError
-from firmcast.push.retry import RetryPolicy
+from firmcast.push.retry import RetryPolicy, WhenGivenUp
 from firmcast.push.standing import DeliveryPolicy, SubscriptionState
 from firmcast.push.standings import Served
 from firmcast.subscriptions.api import EVENT_TYPES
@@ -38,6 +38,8 @@ class PolicyRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The wait after the first failure, the second, …; the last one repeats."""
     age_limit_seconds: Annotated[int | None, Hints(least=1, most=_LONGEST_AGE_SECONDS)] = None
     """How long after its first attempt a delivery is still tried."""
+    when_given_up: WhenGivenUp | None = None
+    """Whether the events of a device that follow one that was given up go on, or wait until somebody decides on it."""
 
 
 class PolicyAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +47,7 @@ class PolicyAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     retry_delay_seconds: tuple[float, ...]
     age_limit_seconds: float
+    when_given_up: WhenGivenUp
     own: tuple[str, ...]
     """The names of those that were set for this subscription; the others are as the settings say."""
 
@@ -84,6 +87,7 @@ def policy_of(said: PolicyRequest) -> DeliveryPolicy:
     return DeliveryPolicy(
         retry_delays=None if delays is None else tuple(timedelta(seconds=each) for each in delays),
         age_limit=None if age is None else timedelta(seconds=age),
+        when_given_up=said.when_given_up,
     )
 
 
@@ -104,9 +108,14 @@ def shown(served: Served, usual: RetryPolicy) -> SubscriptionAnswer:
 
 def _policy_shown(own: DeliveryPolicy, usual: RetryPolicy) -> PolicyAnswer:
     rules = own.over(usual)
-    names = {"retry_delay_seconds": own.retry_delays, "age_limit_seconds": own.age_limit}
+    names = {
+        "retry_delay_seconds": own.retry_delays,
+        "age_limit_seconds": own.age_limit,
+        "when_given_up": own.when_given_up,
+    }
     return PolicyAnswer(
         retry_delay_seconds=tuple(delay.total_seconds() for delay in rules.delays),
         age_limit_seconds=rules.age_limit.total_seconds(),
+        when_given_up=rules.when_given_up,
         own=tuple(name for name, value in names.items() if value is not None),
     )
