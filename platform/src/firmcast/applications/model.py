@@ -1,5 +1,6 @@
 """An application is a program that calls our API and receives pushes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -33,6 +34,8 @@ class Application:
     """PEM chain that pushes to it present; empty for none."""
     verification_key: str = ""
     """PEM public key that its packages' signatures are checked with; empty for none."""
+    callback_headers: tuple[str, ...] = ()
+    """The names of the headers that pushes to it carry beside those of every push."""
     signing_public_key: str = ""
     """`whpk_` and base64: pushes to it carry a signature of this key too; empty for none."""
     secret_overlap_ends_at: datetime | None = None
@@ -103,6 +106,8 @@ class SigningIdentity:
     """PEM chain; empty for none."""
     client_key: str
     """PEM of its private key."""
+    headers: Mapping[str, str] = field(repr=False)
+    """What pushes carry beside the headers of every push, by name; checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

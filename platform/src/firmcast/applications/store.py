@@ -13,7 +13,7 @@ from firmcast.ids import ApplicationId
 _COLUMNS = (
     "a.application_id, a.name, a.created_at, a.frozen, a.deleting, a.callback_ca, a.client_certificate,"
     " a.verification_key, a.former_secret_ends_at, a.former_signing_secret_ends_at, a.signing_public_key,"
-    " a.former_signing_key_ends_at"
+    " a.former_signing_key_ends_at, a.callback_header_names"
 )
 
 # A new application, with everything that it will prove itself and be signed to with.
@@ -80,13 +80,18 @@ _SET_CLIENT_CERTIFICATE = portable(
     "UPDATE application SET client_certificate = ?2, client_key_sealed = ?3 WHERE application_id = ?1"
 )
 
+# What pushes carry beside the headers of every push.
+_SET_CALLBACK_HEADERS = portable(
+    "UPDATE application SET callback_header_names = ?2, callback_headers_sealed = ?3 WHERE application_id = ?1"
+)
+
 # What packages are signed for.
 _SET_VERIFICATION_KEY = portable("UPDATE application SET verification_key = ?2 WHERE application_id = ?1")
 
 _SIGNING_COLUMNS = (
     "SELECT application_id, signing_secret_sealed, former_signing_secret_sealed, former_signing_secret_ends_at,"
     " callback_ca, client_certificate, client_key_sealed, signing_key_sealed, former_signing_key_sealed,"
-    " former_signing_key_ends_at FROM application"
+    " former_signing_key_ends_at, callback_headers_sealed FROM application"
 )
 
 # What the pushes of a batch of applications are signed with, and whom they trust and come as.
@@ -150,6 +155,8 @@ class SigningRow:
     former_key_sealed: bytes
     """Empty for none."""
     former_key_ends_at: datetime | None
+    headers_sealed: bytes
+    """Empty for none."""
 
 
 def _application(row: Row) -> Application:
@@ -166,6 +173,7 @@ def _application(row: Row) -> Application:
         signing_overlap_ends_at=from_optional_column(row[9]),
         signing_public_key=row[10],
         signing_key_overlap_ends_at=from_optional_column(row[11]),
+        callback_headers=tuple(row[12].split()),
     )
 
 
@@ -262,6 +270,13 @@ async def set_client_certificate(tx: Transaction, application_id: ApplicationId,
     await tx.execute(_SET_CLIENT_CERTIFICATE, application_id, chain, key_sealed)
 
 
+async def set_callback_headers(
+    tx: Transaction, application_id: ApplicationId, names: Sequence[str], sealed: bytes
+) -> None:
+    """Replace the headers that pushes carry beside those of every push; none, and nothing sealed, for no such ones."""
+    await tx.execute(_SET_CALLBACK_HEADERS, application_id, " ".join(names), sealed)
+
+
 async def set_verification_key(tx: Transaction, application_id: ApplicationId, pem: str) -> None:
     """Replace the key of packages; empty for none."""
     await tx.execute(_SET_VERIFICATION_KEY, application_id, pem)
@@ -281,6 +296,7 @@ async def signing(tx: Transaction, application_ids: Sequence[ApplicationId]) -> 
             key_sealed=bytes(row[7] or b""),
             former_key_sealed=bytes(row[8] or b""),
             former_key_ends_at=from_optional_column(row[9]),
+            headers_sealed=bytes(row[10] or b""),
         )
         for row in await tx.fetch(_SIGNING, list(application_ids))
     ]

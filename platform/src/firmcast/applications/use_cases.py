@@ -1,14 +1,15 @@
 """What an operator does with an application, and what others learn of it; its logins are in `logins.py`.
 
-What must be read back in clear is sealed: the signing secrets and keys, and the key of the client certificate.
+What must be read back in clear is sealed: the signing secrets and keys, the key of the client certificate, and the
+values of headers.
 """
 
 import base64
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from firmcast.applications import certificates, signing_keys, store
+from firmcast.applications import callback_headers, certificates, signing_keys, store
 from firmcast.applications.logins import hash_of
 from firmcast.applications.model import (
     Application,
@@ -225,6 +226,32 @@ async def remove_client_certificate(tx: Transaction, application_id: Application
     return await find(tx, application_id)
 
 
+async def set_callback_headers(
+    tx: Transaction, application_id: ApplicationId, headers: Mapping[str, str], sealer: Sealer
+) -> Application:
+    """Have pushes to the application carry these headers too, in place of any before them.
+
+    Raises:
+        InvalidValueError: one of them cannot be sent, or is not the operator's to set.
+        NotFoundError: there is no such application.
+    """
+    checked = callback_headers.checked(headers)
+    await store.set_callback_headers(tx, application_id, list(checked), callback_headers.sealed(checked, sealer))
+    tx.announce(APPLICATIONS_CHANGED, [application_id])
+    return await find(tx, application_id)
+
+
+async def remove_callback_headers(tx: Transaction, application_id: ApplicationId) -> Application:
+    """Have pushes to the application carry the headers of every push alone.
+
+    Raises:
+        NotFoundError: there is no such application.
+    """
+    await store.set_callback_headers(tx, application_id, (), b"")
+    tx.announce(APPLICATIONS_CHANGED, [application_id])
+    return await find(tx, application_id)
+
+
 async def set_verification_key(tx: Transaction, application_id: ApplicationId, pem: str) -> Application:
     """Have the signatures of the application's packages checked with this public key; empty for not at all.
 
@@ -271,6 +298,7 @@ def _identity(row: store.SigningRow, sealer: Sealer) -> SigningIdentity:
         callback_ca=row.callback_ca,
         client_certificate=row.client_certificate,
         client_key=sealer.open(row.client_key_sealed, _CLIENT_KEY_PURPOSE).decode() if row.client_key_sealed else "",
+        headers=callback_headers.opened(row.headers_sealed, sealer),
     )
 
 

@@ -1,5 +1,6 @@
-"""`firmcast app callback-ca`, `client-certificate`, `signing-key` and `verification-key`: who trusts whom, by what."""
+"""`firmcast app callback-ca`, `callback-headers`, `client-certificate`, `signing-key`, `verification-key`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,6 +69,24 @@ def verification_key(
         _change(connect(url, authority, admin_token, data), application, "verification-key", body, as_json=as_json)
 
 
+def callback_headers(
+    application: Application,
+    file: Annotated[
+        Path | None, typer.Argument(help="File of lines such as `authorization: Bearer …`.", exists=True)
+    ] = None,
+    remove: Remove = False,
+    url: Url = "",
+    authority: Authority = None,
+    admin_token: AdminToken = "",
+    data: DataFolder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Send these headers too in pushes to an application; their values are not shown again."""
+    with told_plainly():
+        body = {"headers": _headers(read_text(_one(file, remove=remove)))} if not remove else None
+        _change(connect(url, authority, admin_token, data), application, "callback-headers", body, as_json=as_json)
+
+
 def signing_key(
     application: Application,
     overlap: Overlap = None,
@@ -95,7 +114,18 @@ def _one(file: Path | None, *, remove: bool) -> Path:
     return file
 
 
-def _change(connection: Any, application: str, what: str, body: dict[str, str] | None, *, as_json: bool) -> None:
+def _headers(text: str) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for line in filter(str.strip, text.splitlines()):
+        name, colon, value = line.partition(":")
+        if not colon or name.strip().lower() in map(str.lower, headers):
+            message = "each line must be `name: value`, with another name each"
+            raise CommandError(message)
+        headers[name.strip()] = value.strip()
+    return headers
+
+
+def _change(connection: Any, application: str, what: str, body: Mapping[str, object] | None, *, as_json: bool) -> None:
     path = f"/v1/applications/{quoted(application)}/{what}"
     with connection.management() as client:
         said = client.call("DELETE" if body is None else "PUT", path, json_body=body)

@@ -4,7 +4,7 @@ It goes to the same addresses, trusts and presents the same certificates, and ca
 says that it is a test. It is sent once, whatever comes of it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from firmcast.applications import use_cases as applications
@@ -29,6 +29,7 @@ class TestedCallback:
     url: str
     trust: Trust
     signer: Signer
+    headers: tuple[str, ...] = field(repr=False)
 
 
 async def look_up(
@@ -49,14 +50,13 @@ async def look_up(
     else:
         url = target
     identity = (await applications.signing_secrets(tx, [application_id], sealer))[application_id]
-    trust, signer = prepare(identity)
-    return TestedCallback(application_id=application_id, url=url, trust=trust, signer=signer)
+    trust, signer, headers = prepare(identity)
+    return TestedCallback(application_id=application_id, url=url, trust=trust, signer=signer, headers=headers)
 
 
 def request(tested: TestedCallback, message_id: MessageId, now: datetime) -> OutgoingRequest:
     """Return the push that tries a callback."""
     body = encode_callback_test(tested.application_id)
     signature = tested.signer.sign(message_id, now, body)
-    return OutgoingRequest(
-        url=tested.url, headers=callback_test_headers(message_id, now, signature), body=body, trust=tested.trust
-    )
+    headers = [*callback_test_headers(message_id, now, signature), *tested.headers]
+    return OutgoingRequest(url=tested.url, headers=headers, body=body, trust=tested.trust)

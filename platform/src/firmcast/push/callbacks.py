@@ -1,7 +1,7 @@
 """Where each subscription is called, whom that trusts and how it is signed: a copy in memory of what the store says."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from firmcast.applications import use_cases as applications
 from firmcast.applications.model import SigningIdentity
@@ -25,6 +25,9 @@ class Callback:
     url: str
     trust: Trust
     signer: Signer
+    headers: tuple[str, ...] = field(default=(), repr=False)
+    """Lines that its pushes carry beside those of every push."""
+
     state: SubscriptionState
     policy: DeliveryPolicy
     generation: int
@@ -68,20 +71,23 @@ async def _callbacks(tx: Transaction, found: Sequence[Subscription], sealer: Sea
     }
 
 
-def _callback(subscription: Subscription, standing: Standing, trust: Trust, signer: Signer) -> Callback:
+def _callback(
+    subscription: Subscription, standing: Standing, trust: Trust, signer: Signer, headers: tuple[str, ...]
+) -> Callback:
     return Callback(
         application_id=subscription.application_id,
         url=subscription.callback_url,
         trust=trust,
         signer=signer,
+        headers=headers,
         state=standing.state(subscription.generation),
         policy=standing.policy,
         generation=subscription.generation,
     )
 
 
-def prepare(identity: SigningIdentity) -> tuple[Trust, Signer]:
-    """Return what the attempts to one application have in common."""
+def prepare(identity: SigningIdentity) -> tuple[Trust, Signer, tuple[str, ...]]:
+    """Return what the attempts to one application have in common, header lines of its own last."""
     trust = Trust(
         authorities=identity.callback_ca.encode(),
         client_certificate=identity.client_certificate.encode(),
@@ -89,4 +95,5 @@ def prepare(identity: SigningIdentity) -> tuple[Trust, Signer]:
     )
     keys = [SigningKey(key=parse_secret(known.secret), ends_at=known.ends_at) for known in identity.secrets]
     private_keys = [SigningKey(key=known.seed, ends_at=known.ends_at) for known in identity.keys]
-    return trust, Signer(keys, private_keys)
+    headers = tuple(f"{name}: {value}" for name, value in identity.headers.items())
+    return trust, Signer(keys, private_keys), headers

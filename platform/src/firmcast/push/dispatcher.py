@@ -277,7 +277,7 @@ class Dispatcher:
                 self._spawn(self._discard(subscription_id))
                 continue
             self._callbacks[subscription_id] = now
-            if before is not None and before.trust != now.trust:
+            if before is not None and (before.trust, before.headers) != (now.trust, now.headers):
                 trusted_anew.append(subscription_id)
             if before is not None and before.generation != now.generation:
                 wanted_anew.append(subscription_id)
@@ -370,6 +370,7 @@ class Dispatcher:
             attempt=sendable.attempt,
             signature=callback.signer.sign(delivery.message_id, attempted_at, delivery.body),
         )
+        headers += callback.headers
         self._sending += 1
         self._groups.attempt_begins(sendable.group_id)
         self._sender.start(

@@ -28,6 +28,7 @@ async def test_an_application_shows_its_secrets_once(world):
         "client_certificate": None,
         "verification_key": "",
         "secret_overlap_ends_at": None,
+        "callback_headers": [],
         "signing_public_key": "",
         "signing_overlap_ends_at": None,
         "signing_key_overlap_ends_at": None,
@@ -160,6 +161,52 @@ async def test_an_overlap_that_cannot_be(world, caller, one, body):
     for which in ("secret", "signing-secret", "signing-key"):
         answer = await world.manage("POST", f"{one}/{which}", body)
         assert (answer.status_code, answer.json()["error_code"]) == (400, "invalid_request")
+
+
+async def test_callback_headers_are_shown_by_name_only(world, caller, one):
+    headers = {"X-Tenant": "meters", "Authorization": "Bearer secret-of-the-gateway"}
+    answer = await world.manage("PUT", f"{one}/callback-headers", {"headers": headers})
+    assert (answer.status_code, answer.json()["callback_headers"]) == (200, ["authorization", "x-tenant"])
+    assert "secret-of-the-gateway" not in answer.text + (await world.manage("GET", one)).text
+    identity = (await world.database.read(use_cases.signing_secrets, [caller.application_id], world.sealer))[
+        caller.application_id
+    ]
+    assert identity.headers == {"authorization": "Bearer secret-of-the-gateway", "x-tenant": "meters"}
+    assert "secret-of-the-gateway" not in repr(identity)
+
+    async def kept(tx):
+        return str(await tx.fetch(portable("SELECT * FROM application")))
+
+    assert "secret-of-the-gateway" not in await world.database.read(kept)
+    fewer = await world.manage("PUT", f"{one}/callback-headers", {"headers": {"x-tenant": "water"}})
+    assert fewer.json()["callback_headers"] == ["x-tenant"]
+    assert (await world.manage("DELETE", f"{one}/callback-headers")).json()["callback_headers"] == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"host": "other.example"},
+        {"Content-Length": "0"},
+        {"Webhook-Id": "evt_1"},
+        {"x-a": "b\r\nx-evil: 1"},
+        {"x-a\r\nx-evil": "1"},
+        {"x-a": ""},
+        {"X-A": "1", "x-a": "2"},
+        {f"x-{number}": "1" for number in range(9)},
+    ],
+)
+async def test_headers_that_no_push_may_carry(world, caller, one, headers):
+    answer = await world.manage("PUT", f"{one}/callback-headers", {"headers": headers})
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "invalid_value")
+    assert (await world.manage("GET", one)).json()["callback_headers"] == []
+
+
+@pytest.mark.parametrize("body", [{}, {"headers": []}, {"headers": {"x": []}}, {"headers": None}, b"["])
+async def test_headers_that_are_none(world, caller, one, body):
+    answer = await world.manage("PUT", f"{one}/callback-headers", body)
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "invalid_request")
 
 
 @pytest.fixture

@@ -204,6 +204,16 @@ async def remove_callback_ca(made):
     return await made.manage("DELETE", f"{made.one}/callback-ca")
 
 
+async def set_callback_headers(made):
+    body = {"headers": {"authorization": "Bearer of-the-gateway"}}
+    return await made.manage("PUT", f"{made.one}/callback-headers", body)
+
+
+async def remove_callback_headers(made):
+    await set_callback_headers(made)
+    return await made.manage("DELETE", f"{made.one}/callback-headers")
+
+
 async def set_client_certificate(made):
     files = make_certificate(made.folder / "client", ["localhost"], made.world.clock.now())
     body = {"certificate": files.certificate.read_text(), "key": files.key.read_text()}
@@ -332,6 +342,8 @@ CHANGES = {
     ("DELETE", f"{ONE}/signing-key"): (remove_signing_key, "application.remove_signing_key"),
     ("PUT", f"{ONE}/callback-ca"): (set_callback_ca, "application.set_callback_ca"),
     ("DELETE", f"{ONE}/callback-ca"): (remove_callback_ca, "application.remove_callback_ca"),
+    ("PUT", f"{ONE}/callback-headers"): (set_callback_headers, "application.set_callback_headers"),
+    ("DELETE", f"{ONE}/callback-headers"): (remove_callback_headers, "application.remove_callback_headers"),
     ("PUT", f"{ONE}/client-certificate"): (set_client_certificate, "application.set_client_certificate"),
     ("DELETE", f"{ONE}/client-certificate"): (remove_client_certificate, "application.remove_client_certificate"),
     ("PUT", f"{ONE}/verification-key"): (set_verification_key, "application.set_verification_key"),
@@ -390,7 +402,9 @@ async def test_no_secret_gets_into_the_audit(world, caller, tmp_path):
         said = (await make(made)).json()
         shown += [said[name] for name in ("secret", "signing_secret", "token") if name in said]
     await set_client_certificate(made)
+    await set_callback_headers(made)
     assert len(shown) == 5
+    shown.append("of-the-gateway")
     text = (await world.manage("GET", "/v1/audit?page_size=1000")).text
     assert "application.set_client_certificate" in text
     assert all(secret not in text for secret in shown)

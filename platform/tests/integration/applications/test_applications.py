@@ -88,6 +88,8 @@ async def test_unknown_applications_are_not_found(database, sealer):
         database.write(use_cases.rotate_signing_secret, nobody, sealer, NOW, OVERLAP),
         database.write(use_cases.rotate_signing_key, nobody, sealer, NOW, OVERLAP),
         database.write(use_cases.remove_signing_key, nobody),
+        database.write(use_cases.set_callback_headers, nobody, {"x-tenant": "meters"}, sealer),
+        database.write(use_cases.remove_callback_headers, nobody),
         database.write(use_cases.set_callback_ca, nobody, ""),
         database.write(use_cases.set_verification_key, nobody, ""),
         database.write(use_cases.remove_client_certificate, nobody),

@@ -39,7 +39,7 @@ async def test_packages_are_uploaded_signed_shown_and_deleted(shell, tmp_path):
     assert "WM1" in (await shell.run("firmware", "list"))[0]
 
 
-async def test_applications_from_their_beginning_to_their_end(shell, platform):
+async def test_applications_from_their_beginning_to_their_end(shell, platform, tmp_path):
     app_id = shell.variables["FIRMCAST_APP_ID"]
     assert (await shell.asked("app", "rename", app_id, "other"))["name"] == "other"
     assert (await shell.asked("app", "freeze", app_id))["frozen"] is True
@@ -50,6 +50,11 @@ async def test_applications_from_their_beginning_to_their_end(shell, platform):
     await shell.run("device", "list", status=1)
     shell.variables["FIRMCAST_APP_SECRET"] = secret
     assert await shell.asked("device", "list") == []
+    headers = tmp_path / "headers"
+    headers.write_text("Authorization: Bearer of: the gateway\n\nx-tenant:meters\n")
+    said = await shell.asked("app", "callback-headers", app_id, str(headers))
+    assert said["callback_headers"] == ["authorization", "x-tenant"]
+    assert (await shell.asked("app", "callback-headers", app_id, "--remove"))["callback_headers"] == []
     pair = await shell.asked("app", "signing-key", app_id)
     assert (await shell.asked("app", "show", app_id))["signing_public_key"] == pair["signing_public_key"]
     assert (await shell.asked("app", "signing-key", app_id, "--remove"))["signing_public_key"] == ""

@@ -120,3 +120,44 @@ async def test_pushes_are_signed_with_a_key_from_when_there_is_one(world, callba
     await world.database.write(applications.remove_signing_key, one)
     received = await push_until()
     assert Webhook(world.signing_secret).verify(received.body, received.headers)
+
+
+async def test_headers_of_the_operator_are_carried_from_when_there_are_some(world, callback) -> None:
+    async def push_until(token: str | None):
+        """Push until this is carried: an attempt may be on its way when it changes."""
+        while True:
+            await world.happen("d1")
+            await world.settled()
+            if callback.requests[-1].headers.get("authorization") == token:
+                return callback.requests[-1]
+
+    one = world.application_id
+    await world.dispatch()
+    await world.subscribe(callback.url())
+    await push_until(None)
+    for token in ("Bearer first", "Bearer second"):
+        headers = {"Authorization": token, "x-tenant": "meters"}
+        await world.database.write(applications.set_callback_headers, one, headers, world.sealer)
+        received = await push_until(token)
+        assert received.headers["x-tenant"] == "meters"
+        assert Webhook(world.signing_secret).verify(received.body, received.headers)
+    await world.database.write(applications.remove_callback_headers, one)
+    assert "x-tenant" not in (await push_until(None)).headers
+
+
+async def test_a_header_given_later_mends_a_callback(world, callback) -> None:
+    async def script(request, writer: asyncio.StreamWriter) -> bool:
+        known = request.headers.get("authorization") == "Bearer known"
+        writer.write(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % (200 if known else 401))
+        return True
+
+    callback.script = script
+    await world.dispatch()
+    await world.subscribe(callback.url())
+    await world.happen("d1", "d2", "d3")
+    while not await world.attempts():
+        await asyncio.sleep(0.01)
+    headers = {"authorization": "Bearer known"}
+    await world.database.write(applications.set_callback_headers, world.application_id, headers, world.sealer)
+    await world.settled()
+    assert callback.lanes() == {"d1": [1], "d2": [1], "d3": [1]}

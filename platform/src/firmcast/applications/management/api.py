@@ -185,6 +185,17 @@ def _trust_endpoints(calls: "_TrustCalls") -> list[Endpoint]:
             summary="Present no certificate in pushes to an application",
         ),
         put(
+            path=f"{_ONE}/callback-headers",
+            handler=calls.set_callback_headers,
+            summary="Send these headers too in pushes to an application",
+            body=bodies.CallbackHeadersRequest,
+        ),
+        delete(
+            path=f"{_ONE}/callback-headers",
+            handler=calls.remove_callback_headers,
+            summary="Send no headers but those of every push",
+        ),
+        put(
             path=f"{_ONE}/verification-key",
             handler=calls.set_verification_key,
             summary="Check the signatures of an application's packages with this public key",
@@ -386,6 +397,19 @@ class _TrustCalls:
         actor, one = await self._calls.admit(request), _identifier(request)
         change: Change = partial(use_cases.remove_client_certificate, application_id=one)
         return await self._calls.change(actor, "application.remove_client_certificate", one, change)
+
+    async def set_callback_headers(self, request: Request) -> Response:
+        actor = await self._calls.admit(request)
+        said, one = await _said(bodies.CallbackHeadersRequest, request), _identifier(request)
+        change: Change = partial(
+            use_cases.set_callback_headers, application_id=one, headers=said.headers, sealer=self._sealer
+        )
+        return await self._calls.change(actor, "application.set_callback_headers", one, change)
+
+    async def remove_callback_headers(self, request: Request) -> Response:
+        actor, one = await self._calls.admit(request), _identifier(request)
+        change: Change = partial(use_cases.remove_callback_headers, application_id=one)
+        return await self._calls.change(actor, "application.remove_callback_headers", one, change)
 
     async def set_verification_key(self, request: Request) -> Response:
         actor = await self._calls.admit(request)

@@ -57,6 +57,16 @@ class VerificationKeyRequest(msgspec.Struct, frozen=True, kw_only=True):
     verification_key: FilledPem
 
 
+class CallbackHeadersRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The body that says which headers pushes carry beside those of every push: values by name, 1 to 8 of them.
+
+    Names are tokens of up to 64 characters; those of the connection, of the body and of pushes are refused. Values are
+    up to 2048 visible ASCII characters, with blanks inside; they are kept sealed, and never shown again.
+    """
+
+    headers: dict[str, str]
+
+
 class CertificateAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What is shown of a client certificate."""
 
@@ -77,6 +87,8 @@ class ApplicationAnswer(msgspec.Struct, frozen=True, kw_only=True):
     callback_ca: str
     client_certificate: CertificateAnswer | None
     verification_key: str
+    callback_headers: tuple[str, ...]
+    """The names of the headers that pushes carry beside those of every push; their values are not shown."""
     signing_public_key: str
     """`whpk_` and base64: pushes carry a signature of this key too; empty for none."""
     secret_overlap_ends_at: datetime | None
@@ -147,6 +159,7 @@ def shown(application: Application, now: datetime) -> ApplicationAnswer:
             subject=described.subject, not_after=described.not_after, fingerprint=described.fingerprint
         ),
         verification_key=application.verification_key,
+        callback_headers=application.callback_headers,
         signing_public_key=application.signing_public_key,
         secret_overlap_ends_at=_ahead(application.secret_overlap_ends_at, now),
         signing_overlap_ends_at=_ahead(application.signing_overlap_ends_at, now),
