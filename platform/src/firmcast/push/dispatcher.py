@@ -226,7 +226,7 @@ class Dispatcher:
 
     def _on_applications_changed(self, application_ids: Sequence[ApplicationId]) -> None:
         self._changed_applications |= set(application_ids)
-        self._spawn(self._refresh())
+        self._on_subscriptions_changed(self._subscriptions_of(application_ids))
 
     # ------------------------------------------------------------------ subscriptions and their groups
 
@@ -261,13 +261,15 @@ class Dispatcher:
     async def _refresh(self) -> None:
         """Learn where changed subscriptions are called now; the next attempt of each goes there."""
         async with self._refreshing:
-            # Which subscriptions a changed application has is known here only, where none is being read.
+            # All that a changed application has is known here only, where none of it is being read.
             applications, self._changed_applications = self._changed_applications, set()
-            of_changed = {key for key, callback in self._callbacks.items() if callback.application_id in applications}
-            changed, self._changed = self._changed | of_changed, set()
+            changed, self._changed = self._changed.union(self._subscriptions_of(applications)), set()
             if changed:
                 self._learn(changed, await self._database.read(callbacks_of, changed, self._sealer))
         self._pump_soon()
+
+    def _subscriptions_of(self, application_ids: Collection[ApplicationId]) -> list[SubscriptionId]:
+        return [key for key, callback in self._callbacks.items() if callback.application_id in application_ids]
 
     def _learn(self, changed: set[SubscriptionId], found: Mapping[SubscriptionId, Callback]) -> None:
         trusted_anew, wanted_anew = [], []
