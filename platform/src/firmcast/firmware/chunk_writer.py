@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 
 from firmcast.clock import Clock
 from firmcast.db.port import Database, Reader, Transaction
-from firmcast.errors import NotFoundError
 from firmcast.firmware import chunk_store as store
 from firmcast.firmware import upload_use_cases as uploads
 from firmcast.firmware.chunk_store import CHUNK_BYTES
@@ -64,12 +63,12 @@ async def refuse(tx: Transaction, upload_id: UploadId) -> None:
     """Say why a content is no longer his who writes to it.
 
     Raises:
-        NotFoundError: the upload was ended, or has become a package.
-        OffsetError: somebody else goes on with it.
+        NotFoundError: the upload was ended.
+        OffsetError: somebody else goes on with it, or has made a package of it.
     """
     upload = await uploads.find(tx, upload_id)
     if upload.package_id is not None:
-        raise NotFoundError("upload", upload_id)
+        raise OffsetError(upload.received, "the upload is complete")
     raise OffsetError(upload.received, f"somebody else goes on with the upload, at {upload.received}")
 
 

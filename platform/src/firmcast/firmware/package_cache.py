@@ -22,6 +22,7 @@ import structlog
 from firmcast.clock import Clock
 from firmcast.firmware.files import path_in
 from firmcast.firmware.package_files import OpenPackage, PackageUnreadableError, open_checked
+from firmcast.firmware.partial_files import write_all
 from firmcast.ids import new_hex
 
 _log = structlog.get_logger()
@@ -98,7 +99,7 @@ class PackageCache:
         with _incoming(self._incoming / new_hex()) as (file, path):
             async for chunk in fetch():
                 found.update(chunk)
-                await asyncio.to_thread(_write, file, chunk)
+                await asyncio.to_thread(write_all, file, chunk)
             if found.hexdigest() != digest or file.tell() != size:
                 message = f"the package's bytes: those in the database are not those that were uploaded ({digest})"
                 raise PackageUnreadableError(message)
@@ -148,12 +149,6 @@ def _remove_unfinished(folder: Path) -> None:
         with suppress(OSError), FileIO(path, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
-
-
-def _write(file: FileIO, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[file.write(rest) :]
 
 
 def _name(source: Path, target: Path) -> None:

@@ -63,7 +63,7 @@ class GrowingFile:
         """Bytes that were written, synced or not."""
 
     async def append(self, data: bytes) -> None:
-        await finished(_write, self._file, data)
+        await finished(write_all, self._file, data)
         self.size += len(data)
 
     async def count(self, now: datetime) -> int:
@@ -120,7 +120,8 @@ def _open_at(path: Path, offset: int) -> FileIO:
     return file
 
 
-def _write(file: FileIO, data: bytes) -> None:
+def write_all(file: FileIO, data: bytes) -> None:
+    """Write all bytes; a raw file may take a part of them at a time."""
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest) :]

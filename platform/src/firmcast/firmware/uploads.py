@@ -123,9 +123,22 @@ class Uploads:
                 raise OffsetError(upload.received, f"{upload.size - upload.received} bytes are missing")
             try:
                 return await self._become_package(turn, upload, note)
+            except OffsetError:
+                return await self._package_made_elsewhere(upload_id)
             except (InvalidValueError, NotFoundError):
                 await self._files.release(lambda tx: use_cases.forget(tx, upload_id))
                 raise
+
+    async def _package_made_elsewhere(self, upload_id: UploadId) -> FirmwarePackage:
+        """Return the package that another node has made of an upload while it was being completed here.
+
+        Raises:
+            OffsetError: there somebody goes on with it.
+        """
+        upload = await self._database.read(use_cases.find, upload_id)
+        if upload.package_id is None:
+            raise OffsetError(upload.received, f"somebody else goes on with the upload, at {upload.received}")
+        return await self._database.read(use_cases.package_of, upload)
 
     async def delete(self, upload_id: UploadId, note: Note) -> None:
         """End an upload; what it may have become stays.

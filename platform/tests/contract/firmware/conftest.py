@@ -55,10 +55,11 @@ class Shop:
         return self._make_node(self.database, self.clock, self.nodes, **cache)
 
     def uploads(self, node=None):
+        files = node or self.node
         return Uploads(
-            database=self.database,
+            database=files._database,
             clock=self.clock,
-            files=node or self.node,
+            files=files,
             limits=LIMITS,
             verification_key=no_key,
         )

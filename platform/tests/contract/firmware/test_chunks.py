@@ -7,7 +7,7 @@ import pytest
 
 from firmcast.db.statement import portable
 from firmcast.errors import NotFoundError, StoreError
-from firmcast.firmware import package_cache
+from firmcast.firmware import chunk_uploads, package_cache
 from firmcast.firmware.package_files import OffsetError, PackageUnreadableError
 
 CHUNK = 1 << 18
@@ -113,14 +113,14 @@ async def test_a_package_that_is_larger_than_the_cache_is_served(shop):
 async def test_a_full_disk_takes_what_is_not_in_use(shop, monkeypatch):
     first, second = await shop.add(shop.image(1000)), await shop.add(shop.image(1000, seed=b"other"))
     await shop.content(first)
-    real = package_cache._write
+    real = package_cache.write_all
 
     def full(file, data):
         if shop.cache.path_of(first.digest).exists():
             raise OSError(errno.ENOSPC, "No space left on device")
         real(file, data)
 
-    monkeypatch.setattr(package_cache, "_write", full)
+    monkeypatch.setattr(package_cache, "write_all", full)
     assert await shop.content(second) == shop.image(1000, seed=b"other")
 
 
@@ -130,7 +130,7 @@ async def test_a_disk_that_stays_full_is_told_as_such(shop, monkeypatch):
     def full(_file, _data):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(package_cache, "_write", full)
+    monkeypatch.setattr(package_cache, "write_all", full)
     with pytest.raises(PackageUnreadableError, match="No space left"):
         await shop.content(package)
     assert [path for path in shop.root.rglob("*") if path.is_file()] == []
@@ -205,6 +205,24 @@ async def test_two_nodes_complete_an_upload_and_one_package_comes_of_it(shop):
     packages = [await node.complete(upload_id, shop.note) for node in nodes]
     assert len({package.package_id for package in packages}) == 1
     assert await shop.content(packages[0]) == shop.image(2 * CHUNK)
+    assert await shop.kept() == 1
+
+
+async def test_who_completes_an_upload_while_another_node_does_gets_its_package(shop, monkeypatch):
+    here, there = shop.uploads(shop.node), shop.uploads(shop.new_node())
+    upload_id = await shop.begin(2 * CHUNK)
+    await here.append(upload_id, 0, shop.pieces(shop.image(2 * CHUNK)))
+    real, made = chunk_uploads.ChunkTurn.digest, []
+
+    async def slow(turn, size):
+        found = await real(turn, size)
+        if not made:
+            made.append(None)
+            made.append(await there.complete(upload_id, shop.note))
+        return found
+
+    monkeypatch.setattr(chunk_uploads.ChunkTurn, "digest", slow)
+    assert await here.complete(upload_id, shop.note) == made[1]
     assert await shop.kept() == 1
 
 
