@@ -3,8 +3,14 @@
 import asyncio
 import json
 import os
+import secrets
 import sys
 from pathlib import Path
+
+from firmcast.simulator.device import DeviceSpec
+from firmcast.simulator.fleet import Fleet
+from firmcast.simulator.profile import PROFILES
+from firmcast.simulator.timing import QUICK
 
 COMMAND = str(Path(sys.executable).with_name("firmcast"))
 
@@ -104,11 +110,6 @@ async def test_listen_prints_what_arrives(world):
         "from now on"
         in (await run("push", "subscribe", f"https://127.0.0.1:{port}/v1.0.0/messageReceiver", **shell))[0]
     )
-    from firmcast.simulator.device import DeviceSpec
-    from firmcast.simulator.fleet import Fleet
-    from firmcast.simulator.profile import PROFILES
-    from firmcast.simulator.timing import QUICK
-
     await world.prepare(["one"], os.urandom(5_000), version="2.0.0")
     device = DeviceSpec(endpoint_name="one", profile=PROFILES["pull"])
     async with Fleet(server=("127.0.0.1", world.served.coap_port), devices=[device], timing=QUICK) as fleet:
@@ -138,3 +139,60 @@ async def test_a_port_that_is_taken_is_said_in_one_line(served, tmp_path):
     _, errors = await run("serve", "--data", tmp_path / "third", "--port", served.port, "--coap-port", "0", status=1)
     assert f"cannot listen on 127.0.0.1:{served.port}" in errors
     await run("serve", "--port", "99999", status=2)
+
+
+def arrivals(pushes):
+    """Every arrival, copies included, by device."""
+    found = {}
+    for push in pushes:
+        found.setdefault(push.device_id, []).append(push.sequence)
+    return found
+
+
+def is_replay(push):
+    return push.headers.get("firmcast-replay") == "true"
+
+
+async def test_a_replay_survives_a_kill_and_a_second_one_is_cancelled(world):
+    await world.prepare(["one", "two"], secrets.token_bytes(5_000), version="2.0.0")
+    devices = [DeviceSpec(endpoint_name=name, profile=PROFILES["pull"]) for name in world.device_ids]
+    async with Fleet(server=("127.0.0.1", world.served.coap_port), devices=devices, timing=QUICK) as fleet:
+        await fleet.registered()
+        await world.create_task()
+        await world.callback.until(lambda: set(world.callback.results()) == set(world.device_ids.values()))
+    told = arrivals(world.callback.accepted)
+    bodies = {push.headers["webhook-id"]: push.raw for push in world.callback.accepted}
+    assert sum(len(numbers) for numbers in told.values()) == 10
+    world.callback.accepted.clear()
+
+    shell = {"FIRMCAST_DATA": str(world.served.data)}
+    ordered = await asked("push", "replay", "--app", world.credentials["application_id"], "--rate", 4, **shell)
+    assert (ordered["state"], ordered["rate"], len(ordered["subscription_ids"])) == ("running", 4, 2)
+    await world.callback.until(lambda: len(world.callback.accepted) >= 3)
+    await world.served.kill()
+    at_kill = len(world.callback.accepted)
+    await world.served.start()
+    while (now := await asked("push", "replays", ordered["replay_id"], **shell))["state"] == "running":
+        pass
+    assert (now["state"], now["queued"], now["incomplete"]) == ("finished", 10, False)
+    assert all(is_replay(push) for push in world.callback.accepted)
+    assert {push.headers["webhook-id"]: push.raw for push in world.callback.accepted} == bodies
+    assert world.callback.first_arrivals() == told
+    assert len(world.callback.accepted) - 10 <= at_kill, "only what was on its way or unwritten comes twice"
+
+    again = await asked("push", "replay", "--app", world.credentials["application_id"], "--rate", 1, **shell)
+    said, _ = await run("push", "cancel-replay", again["replay_id"], **shell)
+    assert "cancelled" in said
+    sent = len(world.callback.accepted)
+    (latest, first) = await asked("push", "replays", **shell)
+    assert ((latest["state"], latest["outstanding"]), first["state"]) == (("cancelled", 0), "finished")
+    # The next one runs, so the one before it is over: nothing more of it came.
+    last = await asked(
+        "push", "replay", "--app", world.credentials["application_id"], "--device", next(iter(told)), **shell
+    )
+    while (await asked("push", "replays", last["replay_id"], **shell))["state"] != "finished":
+        pass
+    assert len(world.callback.accepted) - sent == 5
+    _, errors = await run("push", "cancel-replay", last["replay_id"], status=1, **shell)
+    assert "finished" in errors
+    assert "waiting" not in (await run("push", "replays", **shell))[0]
