@@ -62,11 +62,14 @@ class Delivery:
     """What the store remembers of failed attempts, when it was read from there."""
 
     replay: int = 0
-    """0 for what was not delivered yet, RESENT for what a person sends again, else the number of its replay."""
+    """0 for what is told live, RESENT for what a person sends again, else the number of its replay."""
 
 
 RESENT: Final = -1
-"""Stands for the number of a replay where a person had one delivery made once more."""
+"""Stands for the number of a replay where a person had a delivery made once more, or a dead letter.
+
+It keeps its place before the live events behind it: they are newer, and it may be the first of them to arrive.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -192,7 +192,7 @@ async def resend(tx: Transaction, event_id: EventId, subscription_id: Subscripti
     letter = await store.take_dead_letter(tx, event_id, subscription_id)
     if letter is None and await store.attempted_device(tx, event_id, subscription_id) is None:
         raise NotFoundError("delivery", f"{event_id} to {subscription_id}")
-    await _again(tx, subscription_id, [event_id], replay=RESENT if letter is None else 0)
+    await _again(tx, subscription_id, [event_id])
 
 
 async def resend_dead_letters(
@@ -214,7 +214,7 @@ async def resend_dead_letters(
     for event_id in event_ids:
         await store.take_dead_letter(tx, event_id, subscription_id)
         await _unblock(tx, event_id, subscription_id)
-    await _again(tx, subscription_id, event_ids, replay=0)
+    await _again(tx, subscription_id, event_ids)
     return len(event_ids), event_ids[-1] if event_ids else None
 
 
@@ -267,16 +267,14 @@ async def attempts(tx: Transaction, wanted: DeliveryFilter, page: Page) -> tuple
     return await listing_store.attempts(tx, wanted, page)
 
 
-async def _again(
-    tx: Transaction, subscription_id: SubscriptionId, event_ids: Sequence[EventId], *, replay: int
-) -> None:
+async def _again(tx: Transaction, subscription_id: SubscriptionId, event_ids: Sequence[EventId]) -> None:
     await _require(tx, subscription_id)
     stored = await events.bodies(tx, event_ids)
     for event_id in event_ids:
         if event_id not in stored:
             raise NotFoundError("event", str(event_id))
-    deliveries = [delivery_of(stored[event_id], subscription_id, replay=replay) for event_id in event_ids]
-    await store.insert_again(tx, deliveries, replay=replay)
+    deliveries = [delivery_of(stored[event_id], subscription_id, replay=RESENT) for event_id in event_ids]
+    await store.insert_again(tx, deliveries, replay=RESENT)
     tx.announce(DELIVERIES_AGAIN, deliveries)
 
 

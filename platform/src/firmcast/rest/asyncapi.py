@@ -47,7 +47,10 @@ _HEADERS: Final[MappingProxyType[str, tuple[str, Schema]]] = MappingProxyType(
             "`true` when the edge was not seen on the device but follows from what was; absent otherwise.",
             {"type": "string", "const": "true"},
         ),
-        names.REPLAY: ("The delivery repeats history on request; absent otherwise.", {"type": "string"}),
+        names.REPLAY: (
+            "`true` when somebody asked for it again: it may be older than what arrived before; absent otherwise.",
+            {"type": "string"},
+        ),
     }
 )
 _ALWAYS: Final = (names.WEBHOOK_ID, names.SEQUENCE, names.ATTEMPT, names.OCCURRED_AT)

@@ -28,5 +28,5 @@ SEQUENCE: Final = (
 ATTEMPT: Final = "firmcast-attempt"  # 1 for the first try of this delivery
 SYNTHESISED: Final = "firmcast-synthesised"  # "true" when the edge was not observed on the device; absent otherwise
 OCCURRED_AT: Final = "firmcast-occurred-at"  # RFC 3339, UTC, when the event happened
-REPLAY: Final = "firmcast-replay"  # reserved: the delivery repeats history on request
+REPLAY: Final = "firmcast-replay"  # "true" when somebody asked for it again; it may be older than what arrived before
 TEST: Final = "firmcast-test"  # "true" on a push that an operator asked for to try a callback: nothing has happened
