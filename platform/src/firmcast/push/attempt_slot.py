@@ -228,7 +228,8 @@ class AttemptSlot:
             return FailureKind.CONNECT  # 502, 503, 504: it did not reach the receiver
         if code == pycurl.E_COULDNT_RESOLVE_PROXY:
             return FailureKind.PROXY
-        if code in {pycurl.E_COULDNT_CONNECT, pycurl.E_OPERATION_TIMEDOUT} and not answered:
+        asked = self.handle.getinfo(pycurl.REQUEST_SIZE) > 0  # a tunnel that was there before answers nothing
+        if code in {pycurl.E_COULDNT_CONNECT, pycurl.E_OPERATION_TIMEDOUT} and not answered and not asked:
             connected = self.handle.getinfo(pycurl.CONNECT_TIME) > 0
             return FailureKind.CONNECT_TIMEOUT if connected else FailureKind.PROXY
         return None

@@ -244,6 +244,27 @@ async def test_a_proxy_that_does_not_get_through_in_time(through, proxy) -> None
     assert (answer.status, answer.failure) == (None, FailureKind.CONNECT_TIMEOUT)
 
 
+@pytest.mark.parametrize("before", [0, 1, 2])
+async def test_a_receiver_that_hangs_at_the_end_of_a_tunnel_is_the_receivers_fault(proxy, callback, before) -> None:
+    async def script(_request, writer: asyncio.StreamWriter) -> bool:
+        if len(callback.requests) > before:
+            await asyncio.Event().wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        return True
+
+    callback.script = script
+    limits = SenderLimits(attempt_timeout=timedelta(seconds=1))
+    sender = HttpSender(rules=LOOPBACK, limits=limits, proxy=parse_proxy(proxy.url(), []))
+    try:
+        for _ in range(before):
+            assert (await sender.send(post(f"http://app.example:{callback.port}/"))).status == 200
+        answer = await sender.send(post(f"http://app.example:{callback.port}/"))
+    finally:
+        sender.close()
+    assert (answer.status, answer.failure) == (None, FailureKind.TIMEOUT)
+    assert len(proxy.asked) == 1
+
+
 async def test_the_environment_takes_nothing_past_the_proxy(through, proxy, callback, monkeypatch) -> None:
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "*")
