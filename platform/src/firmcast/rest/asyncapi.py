@@ -34,8 +34,8 @@ _HEADERS: Final[MappingProxyType[str, tuple[str, Schema]]] = MappingProxyType(
             {"type": "string", "pattern": r"^\d+$"},
         ),
         names.WEBHOOK_SIGNATURE: (
-            "`v1,` and base64; several divided by blanks while a secret is being changed. On signed pushes.",
-            {"type": "string", "pattern": r"^v1,\S+( v1,\S+)*$"},
+            "`v1,` and base64 for a secret, `v1a,` and base64 for a key; divided by blanks. On signed pushes.",
+            {"type": "string", "pattern": r"^v1a?,\S+( v1a?,\S+)*$"},
         ),
         names.SEQUENCE: (
             "Number of the event within its device; it grows, and leaves out what was not subscribed to.",

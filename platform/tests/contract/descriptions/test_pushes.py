@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from firmcast.push.envelope import attempt_headers
-from firmcast.push.signing import Signer
+from firmcast.push.signing import Signer, SigningKey
 from firmcast.rest.asyncapi import asyncapi_document
 from firmcast_sdk.wire.notifications import decode, encode
 
@@ -71,9 +71,10 @@ def test_trap_2_a_push_says_that_it_is_json():
 
 
 @pytest.mark.parametrize("keys", [[], [b"k" * 32], [b"k" * 32, b"old" * 11]])
+@pytest.mark.parametrize("private_keys", [[], [SigningKey(key=b"p" * 32)]])
 @pytest.mark.parametrize("synthesised", [False, True])
-def test_the_headers_of_an_attempt_are_as_described(keys, synthesised):
-    signature = Signer(keys).sign("msg_1", MOMENT, b"{}") if keys else None
+def test_the_headers_of_an_attempt_are_as_described(keys, private_keys, synthesised):
+    signature = Signer(keys, private_keys).sign("msg_1", MOMENT, b"{}") if keys else None
     lines = attempt_headers(
         message_id="msg_1",
         sequence=7,

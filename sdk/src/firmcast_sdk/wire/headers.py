@@ -20,7 +20,7 @@ IDEMPOTENCY_KEY: Final = "idempotency-key"  # ours: 1-128 printable ASCII; the s
 
 WEBHOOK_ID: Final = "webhook-id"  # the event's id, the same over retries and replays
 WEBHOOK_TIMESTAMP: Final = "webhook-timestamp"  # Unix seconds of this attempt
-WEBHOOK_SIGNATURE: Final = "webhook-signature"  # v1,<base64>, several divided by blanks
+WEBHOOK_SIGNATURE: Final = "webhook-signature"  # v1,<base64> and v1a,<base64>, divided by blanks
 
 SEQUENCE: Final = (
     "firmcast-sequence"  # number of the event within its device, from 1; grows, counts what others subscribe to
