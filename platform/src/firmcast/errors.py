@@ -9,6 +9,7 @@ FirmcastError
 ├── StoreError                the store could not do its work
 │   ├── StoreFullError        no space is left; nothing was written
 │   ├── StoreInUseError       another process holds the store
+│   ├── StoreUnreachableError the database does not answer; it may again
 │   └── StoreBrokenError      a commit or a sync failed; the process must end
 └── StartError                the settings do not allow the platform to start
 """
@@ -58,6 +59,10 @@ class StoreFullError(StoreError):
 
 class StoreInUseError(StoreError):
     """Another process holds the store."""
+
+
+class StoreUnreachableError(StoreError):
+    """The database did not answer in time; nothing was written, and the same may be asked again."""
 
 
 class StoreBrokenError(StoreError):

@@ -22,7 +22,7 @@ from firmcast.db.postgres_transaction import Connection, ConnectionLostError, ru
 from firmcast.db.postgres_writer import Isolation, PostgresWriter, Sharing
 from firmcast.db.sharing import SharedChannel, SharedChannels
 from firmcast.db.standing import postgres_standing, require_current
-from firmcast.errors import StartError, StoreError
+from firmcast.errors import StartError, StoreError, StoreUnreachableError
 from firmcast.ids import NodeId, new_node_id
 
 Parameters = ParamSpec("Parameters")
@@ -166,9 +166,9 @@ class PostgresDatabase:
             ):
                 result, _announced = await run_use_case(connection, lambda tx: use_case(tx, *args, **kwargs))
         except ConnectionLostError as error:
-            raise StoreError(str(error)) from error
+            raise StoreUnreachableError(str(error)) from error
         except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
-            raise StoreError(str(error) or type(error).__name__) from error
+            raise StoreUnreachableError(str(error) or type(error).__name__) from error
         return result
 
     def listen(self, channel: Channel, listener: Listener) -> None:

@@ -44,9 +44,10 @@ SELECT a.node_id, a.number, a.channel, a.items
 FROM present LEFT JOIN unnest($2::text[], $3::bigint[]) AS known (node_id, number) ON known.node_id = present.node_id
 CROSS JOIN LATERAL (
     SELECT * FROM announcement a
-    WHERE a.node_id = present.node_id AND a.number > coalesce(known.number, 0) ORDER BY a.number
+    WHERE a.node_id = present.node_id AND a.number > coalesce(known.number, 0)
+    AND (a.node_id <> $1 OR a.channel = ANY($4::text[])) ORDER BY a.number
 ) a
-WHERE present.node_id IS NOT NULL AND present.node_id <> $1 ORDER BY a.node_id, a.number"""
+WHERE present.node_id IS NOT NULL ORDER BY a.node_id, a.number"""
 
 # What every node that is alive has read long ago; the last of a node stays, since it tells where to read on.
 _PRUNE: Final = (
@@ -155,13 +156,14 @@ class PostgresMail:
         await connection.execute("SELECT pg_notify($1, $2)", _WAKE, self._node_id)
 
     async def _read(self, connection: Connection) -> None:
-        rows = await connection.fetch(_NEWS, self._node_id, list(self._known), list(self._known.values()))
+        known = list(self._known), list(self._known.values())
+        rows = await connection.fetch(_NEWS, self._node_id, *known, self._channels.heard_at_home)
         if not rows:
             return
         told: dict[str, list[tuple[Channel, Sequence[object]]]] = defaultdict(list)
         gap = False
         for node_id, number, channel, items in rows:
-            gap = gap or number != self._known.get(node_id, 0) + 1
+            gap = gap or (number != self._known.get(node_id, 0) + 1 and node_id != self._node_id)
             self._known[node_id] = number
             read = self._channels.read(channel, items)
             if read is not None:

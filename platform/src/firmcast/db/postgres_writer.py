@@ -30,7 +30,7 @@ from firmcast.db.postgres_transaction import (
     translated,
 )
 from firmcast.db.sharing import SharedChannels
-from firmcast.errors import StoreError, StoreFullError
+from firmcast.errors import StoreError, StoreFullError, StoreUnreachableError
 from firmcast.ids import NodeId
 
 _WRITES_LIMIT: Final = 200
@@ -261,7 +261,7 @@ class PostgresWriter:
         late = [write for write in group if write.waits_until < now]
         if late:
             group[:] = [write for write in group if write.waits_until >= now]
-            _refuse(late, "the database did not take it in time")
+            _refuse(late, "the database did not take it in time", StoreUnreachableError)
 
     def _tell(self, group: Sequence[_Write], announced: Announcements) -> None:
         # Listeners hear before the write returns.

@@ -21,6 +21,9 @@ class SharedChannel:
     heard_as: Channel | None = None
     """Where the listeners of other nodes hear it; None for the same channel."""
 
+    heard_at_home: bool = False
+    """Whether the node that announces hears it there too, in one order with what the others announce."""
+
     told: Callable[[Sequence[Any]], Sequence[Any]] = _as_they_are
     """Makes what JSON can hold of the items."""
 
@@ -37,6 +40,11 @@ class SharedChannels:
     def __bool__(self) -> bool:
         """Say whether there is any."""
         return bool(self._channels)
+
+    @property
+    def heard_at_home(self) -> list[str]:
+        """The channels of which a node reads its own announcements too."""
+        return [shared.channel for shared in self._channels.values() if shared.heard_at_home]
 
     def texts(self, announced: Sequence[tuple[Channel, Sequence[object]]]) -> list[tuple[Channel, str]]:
         """Return what the other nodes are to be told of one commit."""

@@ -16,6 +16,8 @@ NEWS = Channel("news")
 LOCAL = Channel("local")
 TIMES = Channel("times")
 HEARD_TIMES = Channel("times of others")
+ROWS = Channel("rows")
+HEARD_ROWS = Channel("rows of all")
 SHARED = [
     SharedChannel(channel=NEWS),
     SharedChannel(
@@ -24,6 +26,7 @@ SHARED = [
         told=lambda items: [item.isoformat() for item in items],
         heard=lambda items: [datetime.fromisoformat(item) for item in items],
     ),
+    SharedChannel(channel=ROWS, heard_as=HEARD_ROWS, heard_at_home=True),
 ]
 INSERT = portable("INSERT INTO note (number) VALUES (?1)")
 MOMENT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
@@ -102,6 +105,18 @@ async def test_items_have_a_form_for_other_nodes(new_node: Nodes) -> None:
     await one.write(announce, TIMES, MOMENT)
     assert await elsewhere.until(1) == [MOMENT] == at_home
     assert wrong == []
+
+
+async def test_a_node_reads_its_own_announcements_in_one_order_with_the_others(new_node: Nodes) -> None:
+    one, two = await new_node(), await new_node()
+    together = [Heard(node, HEARD_ROWS) for node in (one, two)]
+    for number in range(10):
+        await (one, two)[number % 2].write(announce, ROWS, number)
+        await one.write(announce, NEWS, "not read at home")
+        await one.catch_up()
+        assert together[0] == list(range(number + 1)), "what was committed before is always there"
+    assert await together[1].until(10) == list(range(10))
+    assert not one.missed.is_set()
 
 
 async def test_who_has_caught_up_knows_of_every_commit_before(new_node: Nodes) -> None:
