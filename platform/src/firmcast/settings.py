@@ -5,11 +5,18 @@ Every field can be set by an environment variable, `FIRMCAST_` and the path of t
 """
 
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 
 def _seconds(given: object) -> object:
@@ -22,6 +29,24 @@ def _seconds(given: object) -> object:
 
 Duration = Annotated[timedelta, BeforeValidator(_seconds)]
 PositiveDuration = Annotated[Duration, Field(gt=timedelta(0))]
+
+
+class Role(StrEnum):
+    """What a node does."""
+
+    REST = "rest"
+    GATEWAY = "gateway"
+    PUSHER = "pusher"
+
+
+def _words(given: object) -> object:
+    """Take names with commas between them: the environment knows text only."""
+    if isinstance(given, str):
+        return [word for word in given.strip("[]").replace('"', "").replace(",", " ").split() if word]
+    return given
+
+
+Roles = Annotated[frozenset[Role], NoDecode, BeforeValidator(_words), Field(min_length=1)]
 
 
 class _Part(BaseModel):
@@ -163,6 +188,15 @@ class MetricsSettings(_Part):
     )
 
 
+class NodeSettings(_Part):
+    """Of one node of several that share a PostgreSQL database."""
+
+    name: str = Field(default="", description="for people; empty for the host's name and the number of the process")
+    lease_life: PositiveDuration = Field(
+        default=timedelta(seconds=5), description="a node that is not heard of for so long is given up by the others"
+    )
+
+
 class FirmwareSettings(_Part):
     """Packages."""
 
@@ -199,6 +233,14 @@ class Settings(BaseSettings):
         default=True,
         description="bring the store to this release when it is served; else `firmcast db migrate` does, or no start",
     )
+    roles: Roles = Field(
+        default=frozenset(Role),
+        description="what this node does, such as `rest,pusher`; less than all of it needs a database_url",
+    )
+    sealing_key_file: Path | None = Field(
+        default=None,
+        description="32 bytes that seal stored secrets, the same on all nodes; made in the folder if unset",
+    )
     admin_token: SecretStr | None = Field(
         default=None, description="opens /v1; without it one is made and kept in the folder"
     )
@@ -209,6 +251,7 @@ class Settings(BaseSettings):
     push: PushSettings = PushSettings()
     firmware: FirmwareSettings = FirmwareSettings()
     metrics: MetricsSettings = MetricsSettings()
+    nodes: NodeSettings = NodeSettings()
 
 
 def load_settings(file: Path | None = None) -> Settings:

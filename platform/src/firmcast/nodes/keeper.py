@@ -17,8 +17,9 @@ from firmcast.db.port import Transaction
 from firmcast.errors import StoreError
 from firmcast.ids import new_node_id
 from firmcast.nodes import use_cases
-from firmcast.nodes.model import Epoch, Node, Role, Share
+from firmcast.nodes.model import Epoch, Node, Share
 from firmcast.nodes.sharing_out import plan
+from firmcast.settings import Role
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -113,6 +114,11 @@ class Keeper:
         if self._clock.monotonic() >= self._good_until:
             return None
         return self._held.get(share)
+
+    @property
+    def shares_held(self) -> int:
+        """How many shares are ours now."""
+        return len(self._held) if self.is_alive else 0
 
     @property
     def is_alive(self) -> bool:

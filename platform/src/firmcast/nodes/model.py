@@ -2,24 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, NewType
 
 from firmcast.ids import PARTITIONS, NodeId, Partition
+from firmcast.settings import Role
 
 Share = NewType("Share", str)
 """Names what one node does and no other: a partition of the devices, or a duty."""
 
 Epoch = NewType("Epoch", int)
 """Counts the hands that a share went through; whoever writes for it must know the present one."""
-
-
-class Role(StrEnum):
-    """What a node does."""
-
-    REST = "rest"
-    GATEWAY = "gateway"
-    PUSHER = "pusher"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

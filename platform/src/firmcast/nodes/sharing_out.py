@@ -7,7 +7,8 @@ So any number of nodes that see the same come to the same even state, and none e
 from dataclasses import dataclass
 
 from firmcast.ids import PARTITIONS, NodeId
-from firmcast.nodes.model import DUTIES, PARTITION_SHARES, Role, Share, Standing
+from firmcast.nodes.model import DUTIES, PARTITION_SHARES, Share, Standing
+from firmcast.settings import Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

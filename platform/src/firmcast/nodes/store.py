@@ -7,7 +7,8 @@ from typing import Final
 from firmcast.db.port import Transaction
 from firmcast.db.statement import Statement
 from firmcast.ids import NodeId
-from firmcast.nodes.model import Epoch, Lease, Node, Role, Share
+from firmcast.nodes.model import Epoch, Lease, Node, Share
+from firmcast.settings import Role
 
 
 def _postgres(sql: str) -> Statement:

@@ -107,6 +107,10 @@ class CallbackGroups:
         group = self._begun.get(group_id)
         return frozenset() if group is None else group.subscription_ids
 
+    def all_begun(self) -> list[GroupId]:
+        """Return the groups that have begun and have not ended."""
+        return list(self._begun)
+
     def begun_of(self, application_ids: Collection[ApplicationId]) -> list[GroupId]:
         """Return the groups of applications that have begun, in the order in which they did."""
         return [it.group_id for it in self._begun.values() if it.place.application_id in application_ids]

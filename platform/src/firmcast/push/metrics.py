@@ -50,6 +50,10 @@ class PushMetrics:
             "firmcast_push_subscriptions_stalled",
             "Subscriptions whose oldest event nobody tries, and nothing explains it; 0 unless something is broken",
         )
+        self.refused = metrics.count(
+            "firmcast_push_refused_outcomes",
+            "Outcomes of attempts that could not be written, because the partition was another node's by then",
+        )
         self.in_flight = metrics.gauge("firmcast_push_in_flight", "Attempts under way")
         self.unwritten = metrics.gauge("firmcast_push_unwritten", "Attempts that ended and are not yet in the store")
         self.queued = metrics.gauge("firmcast_push_queued", "Deliveries in memory, those under way included")

@@ -4,9 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, NewType, Protocol
 
-from firmcast.ids import ApplicationId, DeviceId, EventId, MessageId, SubscriptionId
+from firmcast.ids import ApplicationId, DeviceId, EventId, MessageId, Partition, SubscriptionId, partition_of
+from firmcast.nodes.model import Epoch
 from firmcast.push.answer import Answer
 from firmcast.push.retry import DeadReason, FailureReason, Verdict
+
+ALONE: Final = Epoch(0)
+"""The epoch of a process that shares its store with nobody."""
+
+Claim = tuple[Partition, Epoch]
+"""A partition, and the epoch under which it is, or was, ours."""
 
 GroupId = NewType("GroupId", int)
 """Names a callback group: subscriptions of one application that are called at one URL."""
@@ -86,6 +93,13 @@ class Settlement:
     answer: Answer
     verdict: Verdict
     settled_at: datetime
+    epoch: Epoch = ALONE
+    """Under which the device's partition was ours when the attempt began."""
+
+    @property
+    def claim(self) -> Claim:
+        """What the settlement may be written for."""
+        return partition_of(self.delivery.device_id), self.epoch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

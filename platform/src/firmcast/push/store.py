@@ -4,7 +4,7 @@ What is written of every delivery goes in one statement for a whole batch, its r
 works through them without taking turns with the event loop for each row.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -13,7 +13,7 @@ import msgspec
 from firmcast.db.columns import from_column, to_column
 from firmcast.db.port import Row, Transaction
 from firmcast.db.statement import differing, portable
-from firmcast.ids import DeviceId, EventId, SubscriptionId, partition_of
+from firmcast.ids import DeviceId, EventId, Partition, SubscriptionId, partition_of
 from firmcast.push.model import DeliveryKey, Discarded, Settlement, Trouble
 
 # Events are to be delivered to subscriptions: [[event, subscription, device, sequence, partition], …].
@@ -84,6 +84,30 @@ SELECT_BACKLOG: Final = portable(
     " FROM delivery d LEFT JOIN lane l ON l.subscription_id = d.subscription_id AND l.device_id = d.device_id"
     " AND l.event_id = d.event_id"
     " WHERE d.subscription_id = ?1 AND d.event_id > ?2 ORDER BY d.event_id LIMIT ?3"
+)
+
+# The same for a node that has some partitions only: it passes the others' rows by.
+SELECT_BACKLOG_OF_PARTITIONS: Final = differing(
+    sqlite="SELECT d.event_id, d.device_id, d.sequence, d.replay, l.attempts, l.first_attempted_at, l.next_attempt_at,"
+    " l.blocked"
+    " FROM delivery d LEFT JOIN lane l ON l.subscription_id = d.subscription_id AND l.device_id = d.device_id"
+    " AND l.event_id = d.event_id"
+    " WHERE d.subscription_id = ?1 AND d.event_id > ?2 AND d.partition IN (SELECT value FROM json_each(?4))"
+    " ORDER BY d.event_id LIMIT ?3",
+    postgres="SELECT d.event_id, d.device_id, d.sequence, d.replay, l.attempts, l.first_attempted_at,"
+    " l.next_attempt_at, l.blocked"
+    " FROM delivery d LEFT JOIN lane l ON l.subscription_id = d.subscription_id AND l.device_id = d.device_id"
+    " AND l.event_id = d.event_id"
+    " WHERE d.subscription_id = ?1 AND d.event_id > ?2 AND d.partition = ANY(?4::bigint[])"
+    " ORDER BY d.event_id LIMIT ?3",
+)
+
+# What another node has just written, for the node that delivers it.
+SELECT_DELIVERIES_OF: Final = differing(
+    sqlite="SELECT event_id, subscription_id, replay FROM delivery WHERE event_id IN (SELECT value FROM json_each(?1))"
+    " AND partition IN (SELECT value FROM json_each(?2)) ORDER BY event_id, subscription_id",
+    postgres="SELECT event_id, subscription_id, replay FROM delivery WHERE event_id = ANY(?1::bigint[])"
+    " AND partition = ANY(?2::bigint[]) ORDER BY event_id, subscription_id",
 )
 
 # A lane waits, or stands; only while its delivery is there, so that nothing is left of a deleted subscription.
@@ -216,11 +240,29 @@ async def oldest(tx: Transaction) -> list[tuple[SubscriptionId, EventId, DeviceI
 
 
 async def backlog(
-    tx: Transaction, subscription_id: SubscriptionId, after: EventId, limit: int
+    tx: Transaction,
+    subscription_id: SubscriptionId,
+    after: EventId,
+    limit: int,
+    partitions: Collection[Partition] | None = None,
 ) -> list[tuple[EventId, DeviceId, int, int, Trouble | None]]:
-    """Return (event, device, sequence, replay, trouble) of the deliveries after an event, the oldest first."""
-    rows = await tx.fetch(SELECT_BACKLOG, subscription_id, after, limit)
+    """Return (event, device, sequence, replay, trouble) of the deliveries after an event, the oldest first.
+
+    Of some partitions, or of all when none are named.
+    """
+    if partitions is None:
+        rows = await tx.fetch(SELECT_BACKLOG, subscription_id, after, limit)
+    else:
+        rows = await tx.fetch(SELECT_BACKLOG_OF_PARTITIONS, subscription_id, after, limit, sorted(partitions))
     return [(EventId(row[0]), DeviceId(row[1]), row[2], row[3], _trouble(row)) for row in rows]
+
+
+async def deliveries_of(
+    tx: Transaction, event_ids: Sequence[EventId], partitions: Collection[Partition]
+) -> list[tuple[EventId, SubscriptionId, int, Trouble | None]]:
+    """Return (event, subscription, replay, no trouble) of these events' deliveries that are of these partitions."""
+    rows = await tx.fetch(SELECT_DELIVERIES_OF, list(event_ids), sorted(partitions))
+    return [(EventId(row[0]), SubscriptionId(row[1]), row[2], None) for row in rows]
 
 
 def _trouble(row: Row) -> Trouble | None:

@@ -1,7 +1,7 @@
 """What others may ask of push. Each of these runs in the caller's transaction; none commits."""
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Final, assert_never
@@ -12,11 +12,12 @@ from firmcast.errors import NotFoundError, StoreError
 from firmcast.events import use_cases as events
 from firmcast.events.log import Written
 from firmcast.events.model import StoredEvent, stored_form, type_of
-from firmcast.ids import DeviceId, EventId, SubscriptionId
+from firmcast.ids import DeviceId, EventId, Partition, SubscriptionId
 from firmcast.push import listing_store, standing_store, store
 from firmcast.push.model import (
     RESENT,
     Attempt,
+    Claim,
     DeadLetter,
     Delivery,
     DeliveryFilter,
@@ -37,6 +38,9 @@ DELIVERIES_AGAIN: Final = Channel("deliveries_again")
 
 LANES_UNBLOCKED: Final = Channel("lanes_unblocked")
 """Announced with (subscription, device) of each lane that stood, and has been decided about."""
+
+StillHeld = Callable[[Transaction, Collection[Claim]], Awaitable[frozenset[Claim]]]
+"""Says, within a write, which claims are still good; they stay so until it is committed."""
 
 _RESENT_AT_ONCE = 500
 _PURGED_AT_ONCE = 5_000
@@ -61,8 +65,19 @@ async def fan_out(tx: Transaction, new_events: Sequence[Written]) -> None:
     tx.announce(NEW_DELIVERIES, deliveries)
 
 
-async def record_settlements(tx: Transaction, settlements: Sequence[Settlement]) -> None:
-    """Write what became of a batch of attempts."""
+async def record_settlements(
+    tx: Transaction, settlements: Sequence[Settlement], still_held: StillHeld | None = None
+) -> int:
+    """Write what became of a batch of attempts, but for those whose partition has changed hands since they began.
+
+    Returns:
+        How many were refused for that.
+    """
+    refused = 0
+    if still_held is not None:
+        held = await still_held(tx, {item.claim for item in settlements})
+        ours = [item for item in settlements if item.claim in held]
+        refused, settlements = len(settlements) - len(ours), ours
     delivered: list[Settlement] = []
     dead: list[tuple[Settlement, str, str]] = []
     blocked: list[tuple[Settlement, str, str]] = []
@@ -94,6 +109,7 @@ async def record_settlements(tx: Transaction, settlements: Sequence[Settlement])
     await store.delete_lanes(tx, [item for item in ended if item.retried])
     # Last, since the next event of a lane may have failed already; one of an ended delivery finds nothing to wait for.
     await store.upsert_lanes(tx, waiting)
+    return refused
 
 
 def trouble_of(item: Settlement, verdict: RetryAt | Blocked) -> Trouble:
@@ -142,9 +158,15 @@ async def hasten(tx: Transaction, due_at: datetime) -> None:
 
 
 async def load(
-    tx: Transaction, subscription_ids: Iterable[SubscriptionId], after: EventId, limit: int
+    tx: Transaction,
+    subscription_ids: Iterable[SubscriptionId],
+    after: EventId,
+    limit: int,
+    partitions: Collection[Partition] | None = None,
 ) -> list[Delivery]:
     """Return the next part of the backlog that subscriptions have together, in the order of the log.
+
+    Of some partitions, or of all when none are named.
 
     Raises:
         StoreError: the log has lost an event that is still to be delivered.
@@ -153,11 +175,28 @@ async def load(
     parts = [
         [
             (event_id, subscription_id, replay, trouble)
-            for event_id, _, _, replay, trouble in await store.backlog(tx, subscription_id, after, limit)
+            for event_id, _, _, replay, trouble in await store.backlog(tx, subscription_id, after, limit, partitions)
         ]
         for subscription_id in sorted(subscription_ids)
     ]
     rows = list(islice(heapq.merge(*parts, key=lambda row: row[:2]), limit))
+    return await _with_bodies(tx, rows)
+
+
+async def deliveries_of(
+    tx: Transaction, event_ids: Sequence[EventId], partitions: Collection[Partition]
+) -> list[Delivery]:
+    """Return the deliveries of these events that are still to be made, of these partitions, in the order of the log.
+
+    Raises:
+        StoreError: as `load` does.
+    """
+    return await _with_bodies(tx, await store.deliveries_of(tx, event_ids, partitions))
+
+
+async def _with_bodies(
+    tx: Transaction, rows: Sequence[tuple[EventId, SubscriptionId, int, Trouble | None]]
+) -> list[Delivery]:
     stored = await events.bodies(tx, [event_id for event_id, *_ in rows])
     lost = [event_id for event_id, *_ in rows if event_id not in stored]
     if lost:

@@ -12,7 +12,8 @@ from firmcast.db.postgres import PostgresDatabase
 from firmcast.ids import NodeId
 from firmcast.nodes import use_cases
 from firmcast.nodes.keeper import Keeper
-from firmcast.nodes.model import DUTIES, PARTITION_SHARES, Epoch, Role, Share
+from firmcast.nodes.model import DUTIES, PARTITION_SHARES, Epoch, Share
+from firmcast.settings import Role
 
 LIFE = timedelta(seconds=2)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -511,7 +511,7 @@ async def test_a_store_that_fails_is_not_survived_in_silence(world, callback, mo
     async def failing_write(*_arguments: object) -> None:
         raise StoreBrokenError("no sync")
 
-    monkeypatch.setattr(world.database, "write", failing_write)
+    monkeypatch.setattr(world.database, "write_apart", failing_write)
     release.set()
     await asyncio.wait_for(dispatcher.broken.wait(), 10)
 

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmcast.ids import PARTITIONS, NodeId
-from firmcast.nodes.model import DUTIES, PARTITION_SHARES, Epoch, Lease, Node, Role, Share, Standing
+from firmcast.nodes.model import DUTIES, PARTITION_SHARES, Epoch, Lease, Node, Share, Standing
 from firmcast.nodes.sharing_out import plan
+from firmcast.settings import Role
 
 EVERYTHING = frozenset(Role)
 NOBODY = Standing(nodes={}, leases={})
