@@ -38,6 +38,8 @@ def shown(value: object) -> str:
             return f"`{to_jsonable_python(value)}`"
         case tuple():
             return f"`{json.dumps(to_jsonable_python(value))}`"
+        case frozenset():
+            return f"`{','.join(sorted(value))}`"
         case _:
             return f"`{value}`"
 

@@ -17,19 +17,27 @@ import structlog
 
 from firmcast.application_deletion import ApplicationDeletion
 from firmcast.clock import Clock, SystemClock
+from firmcast.db.installation import noted_key_check
 from firmcast.db.port import Database
-from firmcast.db.sqlite import STORE_FILE, SqliteDatabase
+from firmcast.db.postgres import PostgresDatabase
 from firmcast.devices.activation_watch import ActivationWatch
 from firmcast.errors import FirmcastError, StartError
 from firmcast.events.log import EventLog
 from firmcast.events.watch import LogWatch
 from firmcast.feed.event_feed import EventFeed
+from firmcast.firmware.chunks import FirmwareChunks
 from firmcast.firmware.files import FOLDER, FirmwareFiles
+from firmcast.firmware.package_cache import PackageCache
 from firmcast.firmware.package_files import PackageFiles
 from firmcast.firmware.uploads import UploadSweeper
 from firmcast.gateway.server import Gateway
-from firmcast.http_api import HttpParts, endpoints
+from firmcast.http_api import HttpParts, endpoints, endpoints_of_every_node
+from firmcast.nodes import metrics as nodes_metrics
+from firmcast.nodes.duty import Duty, Worker
+from firmcast.nodes.keeper import Keeper
+from firmcast.nodes.model import HOUSEKEEPING, REPLAYS, UPGRADES
 from firmcast.platform_metrics import PlatformMetrics
+from firmcast.platform_store import open_store
 from firmcast.private_files import read_or_create
 from firmcast.push.backlog_watch import BacklogWatch
 from firmcast.push.configuration import destination_rules, most_waiting, proxy_of, sender_limits
@@ -37,6 +45,8 @@ from firmcast.push.destination import parse_callback_url
 from firmcast.push.dispatcher import Dispatcher
 from firmcast.push.envelope import encode_event
 from firmcast.push.http_sender import HttpSender
+from firmcast.push.ownership import Ownership
+from firmcast.push.pusher import Pusher
 from firmcast.push.replay.runner import ReplayRunner
 from firmcast.push.use_cases import fan_out
 from firmcast.rest import health
@@ -46,13 +56,14 @@ from firmcast.rest.metrics import CountedApplication
 from firmcast.rest.metrics import endpoints as metrics_endpoints
 from firmcast.rest.server import HttpsServer
 from firmcast.sealing import Sealer, load_or_create_key
-from firmcast.settings import Settings
+from firmcast.settings import Role, Settings
 from firmcast.upgrades.engine import UpgradeEngine
 from firmcast.upgrades.limits import Limits, limits_of
 
 _log = structlog.get_logger()
 
 _KEY_FILE = "sealing-key"
+_KEY_CHECK = "key check"
 _ADMIN_TOKEN_FILE = "admin-token"  # noqa: S105 -- a file's name
 _SENDABLE = re.compile(r"[!-~]{1,4096}")
 _DRAIN_SECONDS = 10.0
@@ -63,22 +74,22 @@ class Running:
     """Where a started platform is reached."""
 
     url: str
-    coap: str
-    metrics: str = ""
-    """Where metrics are told without a token; empty for nowhere."""
+    coap: str | None
+    """None where no device is listened to."""
+    metrics: str | None = None
+    """Where metrics are told without a token; None for nowhere."""
     authority: Path | None = None
     """PEM file of the authority that it made; None when the operator brought a certificate."""
 
     def as_dict(self) -> dict[str, str]:
         """Return the same as words, for logs and for `running.json`."""
-        told = {"url": self.url, "coap": self.coap}
-        if self.metrics:
-            told["metrics"] = self.metrics
-        return {**told, "authority": str(self.authority.absolute())} if self.authority else told
+        authority = None if self.authority is None else str(self.authority.absolute())
+        told = {"url": self.url, "coap": self.coap, "metrics": self.metrics, "authority": authority}
+        return {name: word for name, word in told.items() if word is not None}
 
 
 class Platform:
-    """The whole platform in one process, on one embedded store."""
+    """The whole platform in one process, or those of its roles that this node has."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.settings = settings
@@ -86,14 +97,15 @@ class Platform:
         self.broken = asyncio.Event()
         """Set when the store can no longer be trusted: the process must end and start anew."""
         self.database: Database
-        self.gateway: Gateway
+        self.keeper: Keeper | None = None
+        """Of a node that shares its store with others."""
+        self.gateway: Gateway | None = None
+        self.pusher: Pusher | None = None
         self.metrics = PlatformMetrics(clock)
         self.admin_token = ""
         self._server: HttpsServer
         self._metrics_server: HttpsServer | None = None
-        self._dispatcher: Dispatcher
-        self._backlog: BacklogWatch
-        self._sender: HttpSender
+        self._backlog: BacklogWatch | None = None
         self._authority: Path | None = None
         self._parts = AsyncExitStack()
 
@@ -120,39 +132,115 @@ class Platform:
     @property
     def running(self) -> Running:
         """Where it is reached."""
-        host, port = self.gateway.address
+        coap = None
+        if self.gateway is not None:
+            host, port = self.gateway.address
+            coap = f"coap://{host}:{port}"
         return Running(
             url=self._server.url,
-            coap=f"coap://{host}:{port}",
-            metrics=f"{self._metrics_server.url}/metrics" if self._metrics_server else "",
+            coap=coap,
+            metrics=f"{self._metrics_server.url}/metrics" if self._metrics_server else None,
             authority=self._authority,
         )
 
     async def _start(self) -> None:
-        folder = self.settings.data
+        settings = self.settings
+        if settings.database_url is None and settings.roles != frozenset(Role):
+            message = "a node that does less than all of it needs a database_url: an SQLite store has one node"
+            raise StartError(message)
+        folder = settings.data
         # What devices and applications tell is nobody else's on this machine.
         await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
-        database = await SqliteDatabase.open(
-            folder / STORE_FILE,
-            self.clock.now(),
-            metrics=self.metrics.store,
-            migrates=self.settings.migrate_at_start,
-        )
+        database, self.keeper = await open_store(settings, self.clock, self.metrics.store)
         self._parts.push_async_callback(database.close)
         self.database = database
         self._watch(database.broken)
-        sealer = Sealer(await asyncio.to_thread(load_or_create_key, folder / _KEY_FILE))
+        sealer = await self._sealer(database)
         self.admin_token = await asyncio.to_thread(_admin_token, self.settings)
-        files = FirmwareFiles(folder / FOLDER, database)
-        sweeper = UploadSweeper(
+        files = await asyncio.to_thread(self._files, database)
+        if self.keeper is not None:
+            nodes_metrics.show(self.keeper, self.metrics.all)
+            await self.keeper.start()
+            self._parts.push_async_callback(self.keeper.stop)
+        log = EventLog(encode=encode_event, projections=[fan_out])
+        limits = limits_of(self.settings.upgrades)
+        uploads = UploadSweeper(
             database=database, clock=self.clock, files=files, life=self.settings.firmware.upload_life
         )
-        sweeper.start()
-        self._parts.push_async_callback(sweeper.stop)
-        log = EventLog(encode=encode_event, projections=[fan_out])
-        await self._start_push(database, sealer)
-        limits = limits_of(self.settings.upgrades)
-        engine = UpgradeEngine(database=database, log=log, clock=self.clock, limits=limits)
+        await self._begin(Duty(HOUSEKEEPING, [uploads], self.keeper))
+        if Role.PUSHER in self.settings.roles:
+            await self._start_push(database, sealer)
+        if Role.GATEWAY in self.settings.roles:
+            await self._start_gateway(database, log, limits, files)
+        self._resume_deletions(files)
+        watch = LogWatch(database=database)
+        feed = EventFeed(database=database, watch=watch)
+        await self._start_http(self._http(sealer, files, log, limits, feed))
+        await watch.start()
+        await self._start_metrics()
+        # It ends first, and lets go whoever waits for events: the server's end would wait for him.
+        self._parts.push_async_callback(watch.stop)
+
+    def _files(self, database: Database) -> PackageFiles:
+        folder = self.settings.data
+        if not isinstance(database, PostgresDatabase):
+            return FirmwareFiles(folder / FOLDER, database)
+        cache = PackageCache(folder / "package-cache", self.clock, limit=self.settings.firmware.cache_limit)
+        return FirmwareChunks(database, self.clock, cache)
+
+    async def _begin(self, part: Worker) -> None:
+        await part.start()
+        self._parts.push_async_callback(part.stop)
+
+    async def _sealer(self, database: Database) -> Sealer:
+        path = self.settings.sealing_key_file or self.settings.data / _KEY_FILE
+        sealer = Sealer(await asyncio.to_thread(load_or_create_key, path))
+        noted = await database.write(noted_key_check, sealer.seal(b"", _KEY_CHECK))
+        try:
+            sealer.open(noted, _KEY_CHECK)
+        except StartError:
+            message = f"the secrets in the store were sealed with another key than the one in {path}"
+            raise StartError(message) from None
+        return sealer
+
+    async def _start_push(self, database: Database, sealer: Sealer) -> None:
+        push = self.settings.push
+
+        def make(ownership: Ownership) -> Dispatcher:
+            return Dispatcher(
+                database=database,
+                sender=self._sender(),
+                clock=self.clock,
+                settings=push,
+                sealer=sealer,
+                metrics=self.metrics.push,
+                ownership=ownership,
+            )
+
+        pusher = self.pusher = Pusher(make, self.keeper)
+        await pusher.start()
+        self._parts.push_async_callback(pusher.stop, _DRAIN_SECONDS)
+        self._watch(pusher.broken)
+        if isinstance(database, PostgresDatabase):
+            self._renew_when_missed(database, pusher)
+        self._backlog = BacklogWatch(
+            database=database,
+            clock=self.clock,
+            metrics=self.metrics.push,
+            explains=pusher.explains,
+            limit=push.stall_limit,
+        )
+        self._backlog.start()
+        self._parts.push_async_callback(self._backlog.stop)
+        replays = ReplayRunner(database=database, clock=self.clock, most_waiting=most_waiting(push))
+        await self._begin(Duty(REPLAYS, [replays], self.keeper))
+        self._watch(replays.broken)
+
+    def _sender(self) -> HttpSender:
+        push = self.settings.push
+        return HttpSender(rules=destination_rules(push), limits=sender_limits(push), proxy=proxy_of(push))
+
+    async def _start_gateway(self, database: Database, log: EventLog, limits: Limits, files: PackageFiles) -> None:
         listen = self.settings.gateway
         try:
             self.gateway = await Gateway.start(
@@ -168,49 +256,19 @@ class Platform:
             message = f"cannot listen for devices on {listen.host}:{listen.port}: {error.strerror or error}"
             raise StartError(message) from error
         self._parts.push_async_callback(self.gateway.stop)
-        await engine.start()
-        self._parts.push_async_callback(engine.stop)
+        engine = UpgradeEngine(database=database, log=log, clock=self.clock, limits=limits)
         activations = ActivationWatch(database=database, log=log, clock=self.clock)
-        await activations.start()
-        self._parts.push_async_callback(activations.stop)
-        self._resume_deletions(files)
-        watch = LogWatch(database=database)
-        feed = EventFeed(database=database, watch=watch)
-        await self._start_http(self._http(sealer, files, log, limits, feed))
-        await watch.start()
-        await self._start_metrics()
-        # It ends first, and lets go whoever waits for events: the server's end would wait for him.
-        self._parts.push_async_callback(watch.stop)
+        await self._begin(Duty(UPGRADES, [engine, activations], self.keeper))
 
-    async def _start_push(self, database: Database, sealer: Sealer) -> None:
-        push = self.settings.push
-        sender = self._sender = HttpSender(
-            rules=destination_rules(push), limits=sender_limits(push), proxy=proxy_of(push)
-        )
-        dispatcher = self._dispatcher = Dispatcher(
-            database=database,
-            sender=sender,
-            clock=self.clock,
-            settings=push,
-            sealer=sealer,
-            metrics=self.metrics.push,
-        )
-        await dispatcher.start()
-        self._parts.push_async_callback(dispatcher.stop, _DRAIN_SECONDS)
-        self._watch(dispatcher.broken)
-        self._backlog = BacklogWatch(
-            database=database,
-            clock=self.clock,
-            metrics=self.metrics.push,
-            explains=dispatcher.explains,
-            limit=push.stall_limit,
-        )
-        self._backlog.start()
-        self._parts.push_async_callback(self._backlog.stop)
-        replays = ReplayRunner(database=database, clock=self.clock, most_waiting=most_waiting(push))
-        await replays.start()
-        self._parts.push_async_callback(replays.stop)
-        self._watch(replays.broken)
+    def _renew_when_missed(self, database: PostgresDatabase, pusher: Pusher) -> None:
+        async def renew() -> None:
+            while True:
+                await database.missed.wait()
+                database.missed.clear()
+                await pusher.renew()
+
+        task = asyncio.create_task(renew())
+        self._parts.callback(task.cancel)
 
     def _resume_deletions(self, files: PackageFiles) -> None:
         """Carry on with what an earlier process was deleting; nobody waits for it."""
@@ -236,6 +294,8 @@ class Platform:
         self, sealer: Sealer, files: PackageFiles, log: EventLog, limits: Limits, feed: EventFeed
     ) -> CountedApplication:
         rules = destination_rules(self.settings.push)
+        tests = self._sender()
+        self._parts.callback(tests.close)
         parts = HttpParts(
             database=self.database,
             clock=self.clock,
@@ -247,20 +307,25 @@ class Platform:
             feed=feed,
             admin_token=self.admin_token,
             check_callback=lambda url: rules.check(parse_callback_url(url)),
-            send_callback=self._sender.send,
+            send_callback=tests.send,
             check_readiness=self._readiness,
             metrics=self.metrics.all,
         )
-        calls = endpoints(parts)
+        has_calls = Role.REST in self.settings.roles
+        calls = endpoints(parts) if has_calls else endpoints_of_every_node(parts)
         return CountedApplication(http_application(calls), calls, self.metrics.http)
 
     async def _readiness(self) -> Mapping[str, bool]:
-        return {
-            "store": not self.broken.is_set(),
-            "gateway": self.gateway.is_listening,
-            "pusher": self._dispatcher.is_running,
-            "deliveries": self._backlog.is_moving,
-        }
+        parts = {"store": not self.broken.is_set()}
+        if self.gateway is not None:
+            parts["gateway"] = self.gateway.is_listening
+        if self.pusher is not None:
+            parts["pusher"] = self.pusher.dispatcher.is_running
+        if self._backlog is not None:
+            parts["deliveries"] = self._backlog.is_moving
+        if self.keeper is not None:
+            parts["node"] = self.keeper.is_alive
+        return parts
 
     async def _start_metrics(self) -> None:
         """Tell metrics and health in clear where the operator wants it, to whoever reaches that address."""

@@ -128,6 +128,13 @@ def endpoints(parts: HttpParts) -> list[Endpoint]:
     return calls
 
 
+def endpoints_of_every_node(parts: HttpParts) -> list[Endpoint]:
+    """Return the calls of a node that serves no interface: how it is."""
+    check = administrators_api.token_holder(parts.database, parts.clock)
+    authorise = administrator_authentication(parts.admin_token, check)
+    return [*metrics_api.endpoints(parts.metrics, authorise), *health.endpoints(parts.check_readiness)]
+
+
 def _for_operators(parts: HttpParts, authorise: AuthoriseAdministrator) -> list[Endpoint]:
     """Return the calls that operators alone make, packages and health aside."""
     database, clock = parts.database, parts.clock

@@ -196,6 +196,7 @@ class Demo:
 
     async def _start_devices(self) -> None:
         digest = hashlib.sha256(self._plan.firmware).hexdigest()
+        assert self.platform.gateway is not None, "the demo has all roles"
         fleet = Fleet(
             server=self.platform.gateway.address,
             devices=[

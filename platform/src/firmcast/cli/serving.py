@@ -12,14 +12,16 @@ from pydantic import ValidationError
 from firmcast.app import Platform
 from firmcast.cli.connection import RUNNING_FILE
 from firmcast.cli.failures import fail
-from firmcast.settings import Settings, load_settings
+from firmcast.settings import Role, Settings, load_settings
 
 _log = structlog.get_logger()
 _STOPPED_AT_ONCE = 130
 _STORE_BROKEN = 74  # EX_IOERR of sysexits.h
 
 
-def settings_of(config: Path | None, data: Path | None, port: int | None, coap_port: int | None) -> Settings:
+def settings_of(
+    config: Path | None, data: Path | None, port: int | None, coap_port: int | None, roles: str | None = None
+) -> Settings:
     """Return the settings of the file and the environment, with those of the command line over them; or fail."""
     try:
         settings = load_settings(config)
@@ -32,6 +34,12 @@ def settings_of(config: Path | None, data: Path | None, port: int | None, coap_p
         settings = settings.model_copy(update={"rest": settings.rest.model_copy(update={"port": port})})
     if coap_port is not None:
         settings = settings.model_copy(update={"gateway": settings.gateway.model_copy(update={"port": coap_port})})
+    if roles is not None:
+        try:
+            named = frozenset(Role(word) for word in roles.replace(",", " ").split())
+        except ValueError as error:
+            raise fail(f"the roles are {', '.join(sorted(Role))}: {error}") from None
+        settings = settings.model_copy(update={"roles": named})
     return settings
 
 

@@ -14,6 +14,9 @@ from firmcast.ids import CommandId, DeviceId, DeviceUpgradeId
 DEVICE_COMMANDS = Channel("device_commands")
 """Announced with each new DeviceCommand."""
 
+DEVICES_COMMANDED = Channel("devices_commanded")
+"""Told with the DeviceIds of new commands that another node has given."""
+
 BEFORE_ALL = CommandId(0)
 
 

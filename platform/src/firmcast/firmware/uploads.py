@@ -234,7 +234,7 @@ class UploadSweeper:
         self._life = life
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin, with what is abandoned already."""
         self._task = asyncio.create_task(self._run(), name="upload-sweeper")
 

@@ -29,7 +29,7 @@ from firmcast.coap.parameters import TransmissionParameters
 from firmcast.coap.udp import UdpEndpoint
 from firmcast.db.port import Database
 from firmcast.devices import commands, registrations
-from firmcast.devices.commands import BEFORE_ALL, DEVICE_COMMANDS
+from firmcast.devices.commands import BEFORE_ALL, DEVICE_COMMANDS, DEVICES_COMMANDED
 from firmcast.devices.model import Registration
 from firmcast.events.log import EventLog
 from firmcast.firmware.package_files import PackageFiles
@@ -115,6 +115,7 @@ class Gateway:
         self._downloads = Downloads(self._transfers, block_exponent=settings.block_exponent)
         udp.endpoint.fast_route(self._downloads.route, self._downloads.block_served)
         database.listen(DEVICE_COMMANDS, self._sessions.announced)
+        database.listen(DEVICES_COMMANDED, self._sessions.wake)
 
     @classmethod
     async def start(

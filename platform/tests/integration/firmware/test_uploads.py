@@ -119,7 +119,7 @@ async def test_the_sweeper_removes_what_is_abandoned_when_it_starts(database, tm
     upload = await uploads.begin(APPLICATION, METADATA, Promise(), 10, note)
     await uploads.append(upload.upload_id, 0, sent(b"abc"))
     sweeper = UploadSweeper(database=database, clock=SystemClock(), files=files, life=timedelta(microseconds=1))
-    sweeper.start()
+    await sweeper.start()
     async with asyncio.timeout(10):
         while files.partial.path_of(upload.upload_id).exists():
             await asyncio.sleep(0)

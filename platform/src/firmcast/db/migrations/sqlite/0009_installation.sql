@@ -1,0 +1,8 @@
+-- What an installation knows of itself, whichever of its nodes asks.
+
+-- db -------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE installation (
+    name  TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;

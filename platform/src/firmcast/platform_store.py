@@ -1,0 +1,98 @@
+"""Which store the platform stands on, and with whom: an SQLite file that is its own, or PostgreSQL that nodes share."""
+
+import os
+import socket
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from firmcast.applications.use_cases import APPLICATIONS_CHANGED
+from firmcast.clock import Clock
+from firmcast.db.columns import from_column, to_column
+from firmcast.db.metrics import StoreMetrics
+from firmcast.db.postgres import PostgresDatabase
+from firmcast.db.sharing import SharedChannel
+from firmcast.db.sqlite import STORE_FILE, SqliteDatabase
+from firmcast.devices.activations import ACTIVATIONS_AWAITED
+from firmcast.devices.commands import DEVICE_COMMANDS, DEVICES_COMMANDED
+from firmcast.devices.model import DeviceCommand
+from firmcast.events.log import NEW_EVENTS
+from firmcast.ids import DeviceId, EventId, SubscriptionId
+from firmcast.nodes.keeper import Keeper
+from firmcast.push import arrivals
+from firmcast.push.replay.model import Told
+from firmcast.push.replay.use_cases import DELIVERIES_WITHDRAWN, REPLAYS_CHANGED
+from firmcast.push.use_cases import LANES_UNBLOCKED
+from firmcast.settings import Settings
+from firmcast.subscriptions.use_cases import SUBSCRIPTIONS_CHANGED
+from firmcast.upgrades.use_cases import UPGRADES_CHANGED
+
+
+def _columns(moments: Sequence[datetime]) -> list[int]:
+    return [to_column(moment) for moment in moments]
+
+
+def _moments(columns: Sequence[int]) -> list[datetime]:
+    return [from_column(column) for column in columns]
+
+
+def _device_ids(commands: Sequence[DeviceCommand]) -> list[str]:
+    return sorted({command.device_id for command in commands})
+
+
+def _as_lists(withdrawn: Sequence[Told]) -> list[tuple[int, str, str, int]]:
+    return [(told.event_id, told.subscription_id, told.device_id, told.sequence) for told in withdrawn]
+
+
+def _as_told(lists: Sequence[tuple[int, str, str, int]]) -> list[Told]:
+    return [
+        Told(
+            event_id=EventId(event_id),
+            subscription_id=SubscriptionId(subscription_id),
+            device_id=DeviceId(device_id),
+            sequence=sequence,
+        )
+        for event_id, subscription_id, device_id, sequence in lists
+    ]
+
+
+SHARED: Final = [
+    *arrivals.SHARED,
+    SharedChannel(channel=SUBSCRIPTIONS_CHANGED),
+    SharedChannel(channel=APPLICATIONS_CHANGED),
+    SharedChannel(channel=NEW_EVENTS),
+    SharedChannel(channel=UPGRADES_CHANGED, told=_columns, heard=_moments),
+    SharedChannel(channel=ACTIVATIONS_AWAITED, told=_columns, heard=_moments),
+    SharedChannel(channel=REPLAYS_CHANGED),
+    SharedChannel(channel=LANES_UNBLOCKED),
+    SharedChannel(channel=DELIVERIES_WITHDRAWN, told=_as_lists, heard=_as_told),
+    SharedChannel(channel=DEVICE_COMMANDS, heard_as=DEVICES_COMMANDED, told=_device_ids),
+]
+"""What nodes tell each other."""
+
+
+async def open_store(
+    settings: Settings, clock: Clock, metrics: StoreMetrics | None = None
+) -> tuple[SqliteDatabase | PostgresDatabase, Keeper | None]:
+    """Open the store of the settings; return it with the keeper of this node, who has yet to be started.
+
+    Raises:
+        StartError: it cannot be used.
+        StoreInUseError: another process has it, and it is one that cannot be shared.
+    """
+    if settings.database_url is None:
+        return await SqliteDatabase.open(
+            settings.data / STORE_FILE, clock.now(), metrics=metrics, migrates=settings.migrate_at_start
+        ), None
+    url = settings.database_url.get_secret_value()
+    database = await PostgresDatabase.open(
+        url, clock.now(), shared=SHARED, metrics=metrics, migrates=settings.migrate_at_start
+    )
+    keeper = Keeper(
+        database=database,
+        clock=clock,
+        name=settings.nodes.name or f"{socket.gethostname()}:{os.getpid()}",
+        roles=settings.roles,
+        life=settings.nodes.lease_life,
+    )
+    return database, keeper

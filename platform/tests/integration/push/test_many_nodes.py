@@ -1,0 +1,326 @@
+"""Nodes that deliver from one PostgreSQL: each delivery by one of them, in order, while they come, go and die.
+
+Each node here is a store, a keeper and a pusher of its own on the test's loop; what a killed process leaves behind is
+tried with real processes in the acceptance and fault tests.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+
+from firmcast.applications import use_cases as applications
+from firmcast.clock import SystemClock
+from firmcast.db.postgres import PostgresDatabase
+from firmcast.events.log import EventLog
+from firmcast.events.model import EventType, FirmwareStateChanged, NewEvent
+from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, TaskId, partition_of
+from firmcast.lwm2m.firmware_update import FirmwareUpdateState
+from firmcast.nodes.keeper import Keeper
+from firmcast.platform_store import SHARED
+from firmcast.push.configuration import destination_rules, sender_limits
+from firmcast.push.dispatcher import Dispatcher
+from firmcast.push.envelope import encode_event
+from firmcast.push.http_sender import HttpSender
+from firmcast.push.pusher import Pusher
+from firmcast.push.use_cases import fan_out
+from firmcast.sealing import Sealer
+from firmcast.settings import PushSettings, Role
+from firmcast.subscriptions import use_cases as subscriptions
+
+SETTINGS = PushSettings(allowed_networks=("127.0.0.0/8",), concurrency=64, subscription_concurrency=32)
+SEALER = Sealer(bytes(32))
+LIFE = timedelta(seconds=2)
+DEVICES = 40
+
+
+class Node:
+    """A node that takes events in and delivers."""
+
+    def __init__(self, database: PostgresDatabase, keeper: Keeper, pusher: Pusher) -> None:
+        self.database = database
+        self.keeper = keeper
+        self.pusher = pusher
+        self.log = EventLog(encode=encode_event, projections=[fan_out])
+        self.ended = False
+
+    @classmethod
+    async def start(cls, url: str, name: str) -> "Node":
+        database = await PostgresDatabase.open(url, datetime.now(UTC), shared=SHARED)
+        clock = SystemClock()
+        keeper = Keeper(database=database, clock=clock, name=name, roles=frozenset({Role.PUSHER}), life=LIFE)
+
+        def make(ownership) -> Dispatcher:
+            return Dispatcher(
+                database=database,
+                sender=HttpSender(rules=destination_rules(SETTINGS), limits=sender_limits(SETTINGS)),
+                clock=clock,
+                settings=SETTINGS,
+                sealer=SEALER,
+                ownership=ownership,
+            )
+
+        self = cls(database, keeper, Pusher(make, keeper))
+        await keeper.start()
+        await self.pusher.start()
+        return self
+
+    async def happen(self, application_id: ApplicationId, devices: list[str]) -> None:
+        """Take in one event of each of these devices, in one commit."""
+        new = [
+            NewEvent(
+                application_id=application_id,
+                device_id=DeviceId(device),
+                task_id=TaskId("task"),
+                device_upgrade_id=DeviceUpgradeId(f"upgrade-{device}"),
+                occurred_at=datetime.now(UTC),
+                fact=FirmwareStateChanged(state=FirmwareUpdateState.DOWNLOADING),
+            )
+            for device in devices
+        ]
+        await self.database.write(self.log.append, new)
+
+    async def stop(self) -> None:
+        """End as a process does that was asked to."""
+        self.ended = True
+        await self.pusher.stop(5)
+        await self.keeper.stop()
+        await self.database.close()
+
+    async def vanish(self) -> None:
+        """Do nothing any more, as a killed process: nothing is finished, written or given back."""
+        self.ended = True
+        await self.pusher.dispatcher.abandon()
+        self.keeper._task.cancel()
+        await asyncio.gather(self.keeper._task, return_exceptions=True)
+        await self.database.close()
+
+
+class World:
+    def __init__(self, url: str, callback) -> None:
+        self.url = url
+        self.callback = callback
+        self.nodes: list[Node] = []
+        self.application_id = ApplicationId("")
+        self.expected: Counter[str] = Counter()
+        self._arrived = asyncio.Event()
+        self._answer, callback.script = callback.script, self._answer_and_tell
+
+    async def _answer_and_tell(self, request, writer) -> bool:
+        self._arrived.set()
+        return await self._answer(request, writer)
+
+    async def more(self) -> None:
+        """Wait for the next request."""
+        self._arrived.clear()
+        await self._arrived.wait()
+
+    async def node(self) -> Node:
+        self.nodes.append(await Node.start(self.url, f"node {len(self.nodes)}"))
+        return self.nodes[-1]
+
+    async def begin(self) -> None:
+        node = await self.node()
+        made = await node.database.write(applications.create, "many nodes", SEALER, datetime.now(UTC))
+        self.application_id = made.application_id
+        await node.database.write(
+            subscriptions.subscribe,
+            self.application_id,
+            EventType.FIRMWARE_STATE_CHANGED,
+            self.callback.url(),
+            datetime.now(UTC),
+        )
+
+    async def happen(self, node: Node, devices: list[str]) -> None:
+        await node.happen(self.application_id, devices)
+        self.expected.update(devices)
+
+    async def all_arrived(self) -> None:
+        """Wait until every event has arrived; each lane in order from its first to its last."""
+        async with asyncio.timeout(40):
+            while sum(map(len, self.callback.lanes().values())) < self.expected.total():
+                await self.more()
+        assert self.callback.lanes() == {device: list(range(1, count + 1)) for device, count in self.expected.items()}
+
+    @property
+    def duplicates(self) -> int:
+        return len(self.callback.requests) - self.expected.total()
+
+    async def end(self) -> None:
+        for node in self.nodes:
+            if not node.ended:
+                await node.stop()
+
+
+@pytest.fixture
+async def world(new_postgres_database: Callable[[], Awaitable[str]], callback) -> AsyncIterator[World]:
+    made = World(await new_postgres_database(), callback)
+    await made.begin()
+    yield made
+    await made.end()
+
+
+def devices_of(number: int) -> list[str]:
+    return [f"device-{place}" for place in range(number)]
+
+
+async def test_what_any_node_takes_in_is_delivered_once_by_the_node_that_has_the_device(world: World) -> None:
+    await world.node()
+    await world.node()
+    await settled(world)
+    for number in range(12):
+        await world.happen(world.nodes[number % 3], devices_of(DEVICES))
+    await world.all_arrived()
+    assert world.duplicates == 0
+    assert len({partition_of(DeviceId(device)) for device in world.expected}) > 20, "many partitions had a part in it"
+
+
+async def test_events_of_one_device_that_nodes_take_in_at_once_stay_in_order(world: World) -> None:
+    await world.node()
+    await world.node()
+    await settled(world)
+
+    async def take_in(node: Node) -> None:
+        for _ in range(30):
+            await world.happen(node, devices_of(3))
+
+    await asyncio.gather(*(take_in(node) for node in world.nodes))
+    await world.all_arrived()
+    assert world.duplicates == 0
+
+
+async def test_a_node_that_comes_under_load_takes_its_share_without_a_duplicate(world: World) -> None:
+    async def take_in() -> None:
+        for _ in range(60):
+            await world.happen(world.nodes[0], devices_of(DEVICES))
+
+    load = asyncio.create_task(take_in())
+    await world.node()
+    await world.node()
+    await settled(world)
+    await load
+    await world.all_arrived()
+    assert world.duplicates == 0
+
+
+async def test_a_node_that_ends_under_load_leaves_without_a_duplicate(world: World) -> None:
+    second = await world.node()
+    await settled(world)
+
+    async def take_in() -> None:
+        for _ in range(60):
+            await world.happen(world.nodes[0], devices_of(DEVICES))
+
+    load = asyncio.create_task(take_in())
+    await world.more()
+    await second.stop()
+    await load
+    await world.all_arrived()
+    assert world.duplicates == 0
+
+
+async def test_what_a_node_had_that_vanishes_is_delivered_by_the_others_in_order(world: World) -> None:
+    second = await world.node()
+    await settled(world)
+
+    async def take_in() -> None:
+        for _ in range(40):
+            await world.happen(world.nodes[0], devices_of(DEVICES))
+
+    load = asyncio.create_task(take_in())
+    await world.more()
+    await second.vanish()
+    await load
+    await world.all_arrived()
+    assert world.duplicates <= SETTINGS.concurrency + 1000, "what was under way, and what was not yet written"
+
+
+async def test_a_node_that_was_given_up_while_it_stood_still_writes_nothing_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = world.nodes[0]
+    second = await world.node()
+    await settled(world)
+    await world.happen(first, devices_of(DEVICES))
+    await world.all_arrived()
+    # The second node renews no more and does not notice the time, as a process that was stopped.
+    second.keeper._task.cancel()
+    monkeypatch.setattr(Keeper, "is_alive", property(lambda self: self is second.keeper or self._good_until > 0))
+    held = dict(second.keeper._held)
+    monkeypatch.setattr(second.keeper, "epoch_of", held.get)
+    async with asyncio.timeout(20):
+        while len([share for share in first.keeper._held if share.startswith("partition")]) < 64:
+            await asyncio.sleep(0)
+    for _ in range(5):
+        await world.happen(second, devices_of(DEVICES))  # it is told of them, and sends them: duplicates
+    await world.all_arrived()
+    async with asyncio.timeout(20):
+        while not second.pusher.dispatcher.refused:
+            await asyncio.sleep(0)
+    connection = await asyncpg.connect(world.url)
+    async with asyncio.timeout(20):
+        while await connection.fetchval("SELECT count(*) FROM delivery"):
+            await asyncio.sleep(0)
+    await connection.close()
+    await second.vanish()
+
+
+async def test_a_subscription_that_comes_and_goes_elsewhere_is_known_to_every_node(world: World, new_callback) -> None:
+    await world.node()
+    await settled(world)
+    elsewhere = await new_callback()
+    first, second = world.nodes
+    await second.database.write(
+        subscriptions.subscribe,
+        world.application_id,
+        EventType.FIRMWARE_STATE_CHANGED,
+        elsewhere.url(),
+        datetime.now(UTC),
+    )
+    await first.happen(world.application_id, devices_of(DEVICES))
+    async with asyncio.timeout(20):
+        while len(elsewhere.requests) < DEVICES:
+            await asyncio.sleep(0)
+    assert world.callback.requests == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_nodes_that_come_and_go_at_random_lose_and_overtake_nothing(world: World, seed: int) -> None:
+    chance = random.Random(seed)
+
+    async def take_in() -> None:
+        for _ in range(50):
+            node = chance.choice([node for node in world.nodes if not node.ended])
+            await world.happen(node, chance.sample(devices_of(DEVICES), 20))
+
+    async def come_and_go() -> None:
+        for _ in range(4):
+            await world.more()
+            alive = [node for node in world.nodes[1:] if not node.ended]
+            if len(alive) < 2 or chance.random() < 0.5:
+                await world.node()
+            else:
+                await chance.choice(alive).stop()
+
+    load = asyncio.create_task(take_in())
+    changes = asyncio.create_task(come_and_go())
+    await load
+    await world.all_arrived()
+    changes.cancel()
+    await asyncio.gather(changes, return_exceptions=True)
+
+
+async def settled(world: World) -> None:
+    """Wait until the partitions are shared out evenly."""
+    alive = [node for node in world.nodes if not node.ended]
+    most = -(-64 // len(alive))
+    async with asyncio.timeout(20):
+        while True:
+            counts = [sum(share.startswith("partition") for share in node.keeper._held) for node in alive]
+            if sum(counts) == 64 and max(counts) <= most:
+                return
+            await asyncio.sleep(0.01)
