@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -258,3 +259,24 @@ async def test_what_makes_no_sense_is_said_in_one_line(world: Any, laptop: Lapto
         assert listening.process.returncode == 1, (words, errors)
         assert b"Traceback" not in errors
         assert reason in errors, (words, errors)
+
+
+async def test_the_example_of_the_guide_follows_events(world: Any, tmp_path: Path) -> None:
+    guide = Path(__file__).parents[2] / "docs/how-to/receive-without-an-address.md"
+    (example,) = re.findall(r"```python\n(.*?)```", guide.read_text(), re.DOTALL)
+    environment = {
+        **os.environ,
+        **shell(world),
+        "FIRMCAST_URL": world.served.url,
+        "FIRMCAST_AUTHORITY": str(world.served.data / "tls/authority.pem"),
+    }
+    for name in ("one", "two"):  # the second run goes on after what the first one kept
+        made = await world.client.register_device(name, verify_code=name, timeout_seconds=0)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", example, cwd=tmp_path, env=environment, stdout=asyncio.subprocess.PIPE
+        )
+        async with asyncio.timeout(60):
+            said, _ = await process.communicate()
+        assert process.returncode == 0
+        assert said.decode().startswith(f"{made.device_id} 1 deviceAdded ")
+        assert said.count(b"\n") == 1
