@@ -7,7 +7,7 @@ import pytest
 
 from firmcast.db.statement import portable
 from firmcast.errors import NotFoundError, StoreError
-from firmcast.firmware import chunk_uploads, package_cache
+from firmcast.firmware import chunk_store, chunk_uploads, package_cache
 from firmcast.firmware.package_files import OffsetError, PackageUnreadableError
 
 CHUNK = 1 << 18
@@ -251,3 +251,35 @@ async def test_a_body_that_stopped_arriving_is_given_up_and_its_sender_told(shop
     with pytest.raises(StoreError, match="given up"):
         await shop.node.receive(stopping(), 1 << 24)
     assert await shop.kept() == 0
+
+
+@pytest.mark.parametrize(
+    ("statement", "arguments"),
+    [
+        (chunk_store._CLAIM, ("c", "w", 1)),
+        (chunk_store._TOUCH, ("c", "w", 1)),
+        (chunk_store._PUT, ("c", 1, b"")),
+        (chunk_store._CHUNK, ("c", 1)),
+        (chunk_store._CUT, ("c", 1)),
+        (chunk_store._LAST, ("c",)),
+        (chunk_store._FIND, ("d",)),
+        (chunk_store._NAME, ("c", "w", "d")),
+        (chunk_store._UNNAME, ("d",)),
+        (chunk_store._ABANDON, ("c",)),
+        (chunk_store._ABANDON_STALE, (1,)),
+        (chunk_store._ORPHANS, (10,)),
+        (chunk_store._REMOVE_SOME, ("c", 64)),
+        (chunk_store._REMOVE, ("c",)),
+    ],
+)
+async def test_each_statement_finds_its_rows_by_an_index(shop, statement, arguments):
+    explain = portable(f"EXPLAIN {statement.postgres}")
+
+    async def plan(tx):
+        # The tables are empty here, and would be read through if that were allowed.
+        await tx.execute(portable("SET LOCAL enable_seqscan = off"))
+        return "\n".join(row[0] for row in await tx.fetch(explain, *arguments))
+
+    found = await shop.database.write(plan)
+    assert "Seq Scan on firmware_content" not in found
+    assert "Seq Scan on firmware_chunk" not in found

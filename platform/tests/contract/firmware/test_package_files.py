@@ -190,6 +190,45 @@ async def test_an_upload_goes_on_in_another_process_wherever_it_broke(shop, size
     assert await shop.kept() == 1
 
 
+class CutError(Exception):
+    """The connection broke."""
+
+
+async def cut(pieces):
+    async for piece in pieces:
+        yield piece
+    raise CutError
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_counted_bytes_are_those_that_were_sent_whatever_happens(shop, seed):
+    """Cuts, wrong offsets, restarts and sweeps, followed in a model of one number."""
+    chance = random.Random(seed)
+    content = shop.image(chance.randint(1, 5 * CHUNK), seed=bytes([seed]))
+    upload_id, there, node = await shop.begin(len(content)), 0, shop.node
+    for _ in range(15):
+        uploads = shop.uploads(node)
+        end = min(len(content), there + chance.choice([0, 1, 1000, CHUNK - 1, CHUNK, 2 * CHUNK]))
+        match chance.choice(["send", "send", "cut", "elsewhere", "restart", "sweep"]):
+            case "send":
+                assert (await uploads.append(upload_id, there, shop.pieces(content[there:end]))).received == end
+                there = end
+            case "cut":
+                with pytest.raises(CutError):
+                    await uploads.append(upload_id, there, cut(shop.pieces(content[there:end])))
+                there = end
+            case "elsewhere":
+                with pytest.raises(OffsetError) as refused:
+                    await uploads.append(upload_id, there + chance.choice([-1, 1, CHUNK]), shop.pieces(b"other"))
+                assert refused.value.offset == there
+            case "restart":
+                node = shop.new_node()
+            case "sweep":
+                assert await node.remove_orphans() == 0
+    await shop.uploads(node).append(upload_id, there, shop.pieces(content[there:]))
+    assert await shop.content(await shop.uploads(node).complete(upload_id, shop.note), node) == content
+
+
 async def test_a_piece_begins_where_the_bytes_end(shop):
     upload_id = await shop.begin(1000)
     await shop.uploads().append(upload_id, 0, shop.pieces(shop.image(1000)[:400]))
