@@ -77,8 +77,10 @@ def require_current(standing: Standing) -> None:
         StartError: steps are missing.
     """
     if standing.missing:
-        message = (
-            f"the store is of an older release (schema {standing.applied}; this one needs {standing.target}) and"
-            " migrate_at_start is off: run `firmcast db migrate`"
+        what = (
+            f"the store is of an older release (schema {standing.applied}; this one needs {standing.target})"
+            if standing.applied
+            else "there is no store yet"
         )
+        message = f"{what} and migrate_at_start is off: run `firmcast db migrate`"
         raise StartError(message)

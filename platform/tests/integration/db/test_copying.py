@@ -243,6 +243,20 @@ async def test_a_copy_that_is_killed_leaves_only_its_mark(folder, url, monkeypat
     await copy_store(folder, url)
 
 
+async def test_what_a_killed_platform_had_committed_is_copied(folder, url):
+    """It is in the log beside the store, which nobody has moved into it yet."""
+    killed = folder.with_name("killed")
+    with closing(sqlite3.connect(folder / STORE_FILE)) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("UPDATE device SET name = 'committed' WHERE device_id = 'd2'")
+        connection.commit()
+        shutil.copytree(folder, killed, ignore=shutil.ignore_patterns("*-shm"))
+    assert (killed / f"{STORE_FILE}-wal").stat().st_size
+    await copy_store(killed, url)
+    names = {row[0]: row[4] for row in (await tables_in(url))["device"]}
+    assert names["d2"] == "committed"
+
+
 async def test_only_an_empty_database_is_copied_into(folder, url):
     await copy_store(folder, url)
     before = await tables_in(url)

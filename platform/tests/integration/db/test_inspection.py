@@ -126,6 +126,11 @@ async def test_a_platform_that_may_not_migrate_says_what_to_do(store):
     await (await store.open(migrates=False)).close()
 
 
+async def test_a_platform_that_may_not_migrate_makes_no_store(tmp_path):
+    with pytest.raises(StartError, match=r"there is no store yet.*firmcast db migrate"):
+        await SqliteDatabase.open(tmp_path / STORE_FILE, NOW, migrates=False)
+
+
 async def test_a_sound_store_is_found_sound_while_it_is_served(sound):
     database = await sound.open(migrates=True)
     assert await broken(sound) == {}
