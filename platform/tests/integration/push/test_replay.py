@@ -9,12 +9,16 @@ import pytest
 
 from firmcast.clock import SystemClock
 from firmcast.db.page import Page
+from firmcast.db.postgres import PostgresDatabase
 from firmcast.db.statement import portable
 from firmcast.errors import ConflictError, NotFoundError
 from firmcast.events import use_cases as events
-from firmcast.events.model import EventType, FirmwareUpgradeEnded, Outcome
-from firmcast.ids import DeviceId, EventId, ReplayId, SubscriptionId
+from firmcast.events.log import EventLog
+from firmcast.events.model import EventType, FirmwareStateChanged, FirmwareUpgradeEnded, NewEvent, Outcome
+from firmcast.ids import ApplicationId, DeviceId, EventId, ReplayId, SubscriptionId
+from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 from firmcast.push import use_cases as push
+from firmcast.push.envelope import encode_event
 from firmcast.push.model import DeliveryFilter
 from firmcast.push.replay import use_cases as replays
 from firmcast.push.replay.model import ReplayOrder, ReplayState
@@ -23,6 +27,8 @@ from firmcast.subscriptions import use_cases as subscriptions
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 DEVICES = [f"d{number}" for number in range(8)]
+APPLICATION = ApplicationId("application")
+STATE = FirmwareStateChanged(state=FirmwareUpdateState.DOWNLOADING)
 ENDED = FirmwareUpgradeEnded(
     outcome=Outcome.SUCCEEDED,
     description="",
@@ -444,3 +450,66 @@ async def test_what_is_sent_again_by_a_person_is_marked(world, callback) -> None
     await world.settled()
     marks = [(json.loads(received.body)["deviceId"], is_replay(received)) for received in callback.requests]
     assert sorted(marks) == [("d1", True), ("d2", False), ("d2", True)]
+
+
+async def test_a_lane_that_stands_still_holds_no_replay_up(world, history, callback) -> None:
+    for _ in range(10):
+        await world.happen("stands")
+    (first, *_) = await world.happen("d1", "d2")
+    subscription = await world.subscribe(callback.url())
+    for _ in range(10):
+        await world.happen("stands")
+
+    async def block(tx) -> None:
+        await tx.execute(
+            portable(
+                "INSERT INTO lane (subscription_id, device_id, event_id, attempts, first_attempted_at, next_attempt_at,"
+                " reason, blocked) VALUES (?1, 'stands', ?2, 1, 0, 0, 'refused', 1)"
+            ),
+            subscription,
+            first.event_id + 2,
+        )
+
+    await world.database.write(block)
+    await world.dispatch()
+    await history.run(most_waiting=5)
+    replay_id = await history.order(subscription)
+    while not {"d1", "d2"} <= callback.lanes().keys():
+        await asyncio.sleep(0.01)
+    assert "stands" not in callback.lanes()
+    assert (await history.find(replay_id)).replay.state is ReplayState.OPEN
+
+
+async def test_nodes_that_run_one_replay_at_once_make_each_step_once(new_postgres_database) -> None:
+    url, now = await new_postgres_database(), datetime.now(UTC)
+    nodes = [await PostgresDatabase.open(url, now) for _ in range(3)]
+    try:
+        log = EventLog(encode=encode_event)
+        events_of = [
+            NewEvent(application_id=APPLICATION, device_id=DeviceId(f"d{number % 7}"), occurred_at=now, fact=STATE)
+            for number in range(700)
+        ]
+        await nodes[0].write(log.append, events_of)
+        made = await nodes[0].write(
+            subscriptions.subscribe, APPLICATION, EventType.FIRMWARE_STATE_CHANGED, "http://x", now
+        )
+        order = ReplayOrder(
+            application_id=APPLICATION,
+            subscription_ids=(made.subscription_id,),
+            device_id=None,
+            since=None,
+            until=None,
+            rate=2_000,
+        )
+        replay_id = await nodes[0].write(replays.start, order, now, "test")
+        runners = [ReplayRunner(database=node, clock=SystemClock(), most_waiting=1_000) for node in nodes]
+        for runner in runners:
+            await runner.start()
+        while (found := await nodes[0].read(replays.find, replay_id, 10_000)).replay.queued < 700:
+            await asyncio.sleep(0.01)
+        for runner in runners:
+            await runner.stop()
+        assert (found.replay.queued, found.replay.passed_over, found.outstanding) == (700, 0, 700)
+    finally:
+        for node in nodes:
+            await node.close()

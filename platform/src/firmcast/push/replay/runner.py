@@ -20,8 +20,8 @@ from firmcast.push.replay import use_cases
 
 _log = structlog.get_logger()
 
-_AT_ONCE: Final = 16
-"""Replays that go on side by side; those ordered later wait."""
+_AT_ONCE: Final = 32
+"""Replays that take a step in one turn; the others are the first in the next."""
 
 _STEP_SECONDS: Final = 0.1
 _IDLE_SECONDS: Final = 2.0
@@ -39,6 +39,7 @@ class ReplayRunner:
         self._clock = clock
         self._most_waiting = most_waiting
         self._wake = asyncio.Event()
+        self._last = ReplayId(0)  # whose turn was last
         self._task: asyncio.Task[None] | None = None
         self.broken = asyncio.Event()
         """Set when a mistake of ours has ended it; the process must end."""
@@ -81,11 +82,13 @@ class ReplayRunner:
                 await self._wake.wait()
 
     async def _step_all(self) -> bool:
-        """Take each replay a step further; return whether there is any."""
-        replay_ids = await self._database.read(use_cases.running, _AT_ONCE)
-        for replay_id in replay_ids:
+        """Take each replay a step further, in turn; return whether there is any."""
+        found = await self._database.read(use_cases.running)
+        turn = [each for each in found if each > self._last] + [each for each in found if each <= self._last]
+        for replay_id in turn[:_AT_ONCE]:
+            self._last = replay_id
             look = partial(use_cases.next_step, replay_id=replay_id, now=self._clock.now())
             step = await self._database.read(look, most_waiting=self._most_waiting)
             if step is not None:
                 await self._database.write(use_cases.make_step, step, self._clock.now())
-        return bool(replay_ids)
+        return bool(found)

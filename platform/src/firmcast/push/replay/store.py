@@ -13,6 +13,9 @@ from firmcast.db.statement import portable
 from firmcast.ids import ApplicationId, DeviceId, EventId, ReplayId, SubscriptionId
 from firmcast.push.replay.model import Replay, ReplayOrder, ReplayState, Told
 
+_COUNTED_AMONG: Final = 5
+"""So many times what is counted at the most is looked at: the rest may be of lanes that stand still."""
+
 _COLUMNS: Final = (
     "replay_id, application_id, subscription_ids, device_id, since, until, rate, created_at, created_by, last,"
     " state, cursor, queued, passed_over, incomplete, paid_until, ended_at"
@@ -67,9 +70,12 @@ COUNT_OUTSTANDING: Final = portable(
     "SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE replay = ?1 AND replay > 0 LIMIT ?2) outstanding"
 )
 
-# How many a subscription waits for, whatever they are of; counted no further than asked for.
+# How many a subscription waits for, whatever they are of, but for lanes that stand still and so need no memory; counted
+# no further than ?2, among ?3 at the most.
 COUNT_WAITING: Final = portable(
-    "SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE subscription_id = ?1 LIMIT ?2) waiting"
+    "SELECT COUNT(*) FROM (SELECT 1 FROM (SELECT device_id FROM delivery WHERE subscription_id = ?1 LIMIT ?3) d"
+    " WHERE NOT EXISTS (SELECT 1 FROM lane l WHERE l.subscription_id = ?1 AND l.device_id = d.device_id"
+    " AND l.blocked = 1) LIMIT ?2) waiting"
 )
 
 # A replay is cancelled: what it has not delivered is not to be delivered.
@@ -109,9 +115,9 @@ async def find(tx: Transaction, replay_id: ReplayId) -> Replay | None:
     return None if row is None else _replay(row)
 
 
-async def running(tx: Transaction, limit: int) -> list[ReplayId]:
+async def running(tx: Transaction) -> list[ReplayId]:
     """Return the replays whose turn it is, the oldest first."""
-    return sorted(ReplayId(row[0]) for row in await tx.fetch(SELECT_RUNNING))[:limit]
+    return sorted(ReplayId(row[0]) for row in await tx.fetch(SELECT_RUNNING))
 
 
 async def waits(tx: Transaction, replay: Replay) -> bool:
@@ -146,7 +152,8 @@ async def outstanding(tx: Transaction, replay_id: ReplayId, most: int) -> int:
 
 async def most_waiting(tx: Transaction, subscription_ids: Sequence[SubscriptionId], most: int) -> int:
     """Return how many deliveries wait for the subscription with the most, `most` for that many and more."""
-    counts = [await tx.fetch_row(COUNT_WAITING, subscription_id, most) for subscription_id in subscription_ids]
+    among = _COUNTED_AMONG * most
+    counts = [await tx.fetch_row(COUNT_WAITING, subscription_id, most, among) for subscription_id in subscription_ids]
     return max((int(row[0]) for row in counts if row is not None), default=0)
 
 

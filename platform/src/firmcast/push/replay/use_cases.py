@@ -95,9 +95,9 @@ def _reaches_back(order: ReplayOrder, began_at: datetime) -> bool:
     return order.since is None or order.since < began_at
 
 
-async def running(tx: Transaction, limit: int) -> list[ReplayId]:
+async def running(tx: Transaction) -> list[ReplayId]:
     """Return the replays whose turn it is, the oldest first: one of each application."""
-    return await store.running(tx, limit)
+    return await store.running(tx)
 
 
 async def next_step(tx: Transaction, replay_id: ReplayId, now: datetime, most_waiting: int) -> Step | None:
