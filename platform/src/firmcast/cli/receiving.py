@@ -84,6 +84,6 @@ def accepting_receiver(secrets: list[str]) -> Receiver:
 def _line(body: Mapping[str, Any], headers: Mapping[str, str]) -> str:
     when = headers.get("firmcast-occurred-at", "-")
     what = body.get("stepDesc") or body.get("swUpgradeState") or body.get("status") or body.get("swUpgradeResult") or ""
-    mark = " (synthesised)" if headers.get("firmcast-synthesised") == "true" else ""
+    marks = "".join(f" ({mark})" for mark in ("synthesised", "replay") if headers.get(f"firmcast-{mark}") == "true")
     sequence = headers.get("firmcast-sequence", "?")
-    return f"{when}  {body['deviceId']}  {sequence:>4}  {body['notifyType']}  {what}{mark}"
+    return f"{when}  {body['deviceId']}  {sequence:>4}  {body['notifyType']}  {what}{marks}"
