@@ -20,6 +20,7 @@ from h2.settings import SettingCodes
 from firmcast.push.answer import FailureKind
 from firmcast.push.destination import DestinationRules
 from firmcast.push.http_sender import HttpSender, OutgoingRequest, SenderLimits
+from firmcast.push.proxy import Proxy
 from firmcast.push.trust import Trust
 
 LOOPBACK = DestinationRules(allowed_networks=(ip_network("127.0.0.0/8"),))
@@ -269,6 +270,33 @@ async def test_an_endless_answer_is_cut_off(sender, h2_callback, post) -> None:
     assert (answer.status, answer.snippet) == (200, b"z" * 1024)
     h2_callback.script = answer_200
     assert (await sender.send(post())).status == 200
+
+
+async def test_it_is_spoken_through_a_tunnel_too(h2_callback, post) -> None:
+    asked: list[bytes] = []
+
+    async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            sink.write(data)
+        sink.close()
+
+    async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        there, away = await asyncio.open_connection("127.0.0.1", int(asked[-1].split(b" ")[1].rpartition(b":")[2]))
+        writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+        await asyncio.gather(pump(reader, away), pump(there, writer))
+
+    server = await asyncio.start_server(tunnel, "127.0.0.1", 0)
+    proxy = Proxy(address=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    sender = HttpSender(rules=LOOPBACK, limits=SenderLimits(), proxy=proxy)
+    assert (await sender.send(post())).status == 200
+    answers = await asyncio.gather(*(sender.send(post()) for _ in range(8)))
+    assert {answer.status for answer in answers} == {200}
+    sender.close()
+    while asyncio.all_tasks() != {asyncio.current_task()}:  # until the tunnel has seen its ends
+        await asyncio.sleep(0)
+    server.close()
+    assert (len(asked), len(h2_callback.sessions)) == (1, 1)
 
 
 async def test_switched_off_it_is_not_spoken(tls_callback, tls_context: ssl.SSLContext, authority) -> None:
