@@ -62,6 +62,11 @@ INSERT_EVENTS: Final = differing(
     " convert_to(row ->> 11, 'UTF8') FROM json_array_elements(?1::json) row",
 )
 
+# The latest events of a device.
+SELECT_LATEST_OF_DEVICE: Final = portable(
+    "SELECT event_id FROM event WHERE device_id = ?1 ORDER BY sequence DESC LIMIT ?2"
+)
+
 # What is sent of events: for the pusher, by position.
 SELECT_STORED: Final = differing(
     sqlite="SELECT event_id, message_id, device_id, sequence, application_id, event_type, occurred_at, synthesised,"
@@ -97,10 +102,12 @@ SELECT_WRITERS: Final = differing(
     " AND relation = 'event_stream'::regclass AND mode = 'RowExclusiveLock'",
 )
 
-# What comes next for an application, with what it is filtered by; the body is read only of what is wanted.
+# What comes next for an application, with what it is filtered by; the body is read only of what is wanted. It is spelt
+# as a range, since with an equality PostgreSQL may prefer to walk the whole log in its order, past all others' events.
 SELECT_OF_APPLICATION: Final = portable(
-    "SELECT event_id, event_type, device_id FROM event WHERE application_id = ?1 AND event_id > ?2 AND event_id <= ?3"
-    " ORDER BY event_id LIMIT ?4"
+    "SELECT event_id, event_type, device_id FROM event"
+    " WHERE (application_id, event_id) > (?1, ?2) AND (application_id, event_id) <= (?1, ?3)"
+    " ORDER BY application_id, event_id LIMIT ?4"
 )
 
 # Who has something new in a part of the log.
@@ -122,7 +129,7 @@ UPSERT_FORGOTTEN: Final = differing(
 # What an application's events after a position are, for whoever looks for some of them.
 SELECT_HEADINGS: Final = portable(
     "SELECT event_id, application_id, device_id, sequence, event_type, occurred_at FROM event"
-    " WHERE application_id = ?1 AND event_id > ?2 ORDER BY event_id LIMIT ?3"
+    " WHERE (application_id, event_id) > (?1, ?2) AND application_id <= ?1 ORDER BY application_id, event_id LIMIT ?3"
 )
 
 # The same of one device, after one of its numbers.
@@ -209,6 +216,11 @@ async def stored(tx: Transaction, event_ids: Sequence[EventId]) -> list[StoredEv
         )
         for row in await tx.fetch(SELECT_STORED, list(event_ids))
     ]
+
+
+async def latest_of_device(tx: Transaction, device_id: DeviceId, limit: int) -> list[EventId]:
+    """Return the device's latest events, the last first."""
+    return [EventId(row[0]) for row in await tx.fetch(SELECT_LATEST_OF_DEVICE, device_id, limit)]
 
 
 async def times(tx: Transaction, event_ids: Sequence[EventId]) -> dict[EventId, datetime]:

@@ -24,6 +24,11 @@ async def bodies(tx: Transaction, event_ids: Sequence[EventId]) -> dict[EventId,
     return {event.event_id: event for event in await store.stored(tx, event_ids)}
 
 
+async def latest_of_device(tx: Transaction, device_id: DeviceId, limit: int) -> list[EventId]:
+    """Return the device's latest events, the last first."""
+    return await store.latest_of_device(tx, device_id, limit)
+
+
 async def times(tx: Transaction, event_ids: Sequence[EventId]) -> dict[EventId, datetime]:
     """Return when these events happened; those that are not in the log are absent."""
     return await store.times(tx, event_ids)

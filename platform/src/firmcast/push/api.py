@@ -1,7 +1,8 @@
 """What an administrator sees of push, what he has sent again, and how he tries a callback.
 
 `/v1/deliveries`, `/v1/dead-letters` and `/v1/attempts` take `subscription_id`, `device_id` and `event_id` as filters,
-and `page` and `page_size` (100, at most 1000); `/v1/callback-tests` sends one push that nothing keeps.
+and `page_size` (100, at most 1000), with `after` to go on from page to page, or `page` for one of the first;
+`/v1/callback-tests` sends one push that nothing keeps.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,7 +22,7 @@ from firmcast.db.port import Database, Transaction
 from firmcast.errors import InvalidValueError
 from firmcast.events.model import EventType
 from firmcast.ids import ApplicationId, DeviceId, EventId, MessageId, SubscriptionId, new_hex
-from firmcast.push import callback_test, use_cases
+from firmcast.push import callback_test, cursors, use_cases
 from firmcast.push.answer import Answer as CallbackAnswer
 from firmcast.push.http_sender import OutgoingRequest
 from firmcast.push.model import Attempt, DeadLetter, DeliveryFilter, PendingDelivery
@@ -43,6 +44,7 @@ SendCallback = Callable[[OutgoingRequest], Awaitable[CallbackAnswer]]
 
 _PAGE_SIZE = 100
 _LARGEST_PAGE_SIZE = 1000
+_FARTHEST = 10_000
 _LARGEST_EVENT_ID = (1 << 63) - 1
 _BODY_LIMIT = 1 << 14
 
@@ -53,6 +55,8 @@ class DeliveryQuery(msgspec.Struct, frozen=True, kw_only=True):
     subscription_id: Short = ""
     device_id: Short = ""
     event_id: int | None = None
+    after: Short = ""
+    """Where the page before ended: its `next`."""
     page: int | None = None
     page_size: int | None = None
 
@@ -133,6 +137,9 @@ class DeliveryList(msgspec.Struct, frozen=True, kw_only=True):
     page: int
     page_size: int
     total: int
+    """On all pages; more than 100000 are not counted."""
+    next: str | None
+    """What to give as `after` for the page behind this one; null on the last."""
 
 
 class DeadLetterList(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +149,9 @@ class DeadLetterList(msgspec.Struct, frozen=True, kw_only=True):
     page: int
     page_size: int
     total: int
+    """On all pages; more than 100000 are not counted."""
+    next: str | None
+    """What to give as `after` for the page behind this one; null on the last."""
 
 
 class AttemptList(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,6 +161,9 @@ class AttemptList(msgspec.Struct, frozen=True, kw_only=True):
     page: int
     page_size: int
     total: int
+    """On all pages; more than 100000 are not counted."""
+    next: str | None
+    """What to give as `after` for the page behind this one; null on the last."""
 
 
 class ResentAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,7 +214,9 @@ _MANAGED: Final = partial(Endpoint, tag="push", interface=Interface.MANAGEMENT, 
 
 
 def _list_endpoints(calls: "_ListCalls") -> list[Endpoint]:
-    read = partial(_MANAGED, method="GET", scope=Scope.PUSH_READ, query=DeliveryQuery, errors=(INVALID_REQUEST,))
+    read = partial(
+        _MANAGED, method="GET", scope=Scope.PUSH_READ, query=DeliveryQuery, errors=(INVALID_REQUEST, INVALID_VALUE)
+    )
     return [
         read(
             path="/v1/deliveries",
@@ -264,24 +279,36 @@ class _ListCalls:
         self._authorise = authorise_administrator
 
     async def deliveries(self, request: Request) -> Response:
-        wanted, page = await self._read(request)
-        found, total = await self._database.read(use_cases.pending, wanted, Page(page.offset, page.size))
-        shown = tuple(_shown_delivery(item) for item in found)
-        return plain_answer(DeliveryList(deliveries=shown, page=page.number, page_size=page.size, total=total))
+        wanted, page, after = await self._read(request)
+        part = Page(page.offset, page.size + 1)
+        found, total = await self._database.read(use_cases.pending, wanted, part, cursors.position(after))
+        shown = tuple(_shown_delivery(item) for item in found[: page.size])
+        further = cursors.after_position(found, page.size)
+        return plain_answer(
+            DeliveryList(deliveries=shown, page=page.number, page_size=page.size, total=total, next=further)
+        )
 
     async def dead_letters(self, request: Request) -> Response:
-        wanted, page = await self._read(request)
-        found, total = await self._database.read(use_cases.dead_letters, wanted, Page(page.offset, page.size))
-        shown = tuple(_shown_letter(item) for item in found)
-        return plain_answer(DeadLetterList(dead_letters=shown, page=page.number, page_size=page.size, total=total))
+        wanted, page, after = await self._read(request)
+        part = Page(page.offset, page.size + 1)
+        found, total = await self._database.read(use_cases.dead_letters, wanted, part, cursors.position(after))
+        shown = tuple(_shown_letter(item) for item in found[: page.size])
+        further = cursors.after_position(found, page.size)
+        return plain_answer(
+            DeadLetterList(dead_letters=shown, page=page.number, page_size=page.size, total=total, next=further)
+        )
 
     async def attempts(self, request: Request) -> Response:
-        wanted, page = await self._read(request)
-        found, total = await self._database.read(use_cases.attempts, wanted, Page(page.offset, page.size))
-        shown = tuple(_shown_attempt(item) for item in found)
-        return plain_answer(AttemptList(attempts=shown, page=page.number, page_size=page.size, total=total))
+        wanted, page, after = await self._read(request)
+        part = Page(page.offset, page.size + 1)
+        found, total = await self._database.read(use_cases.attempts, wanted, part, cursors.attempt(after))
+        shown = tuple(_shown_attempt(item) for item in found[: page.size])
+        further = cursors.before_attempt(found, page.size)
+        return plain_answer(
+            AttemptList(attempts=shown, page=page.number, page_size=page.size, total=total, next=further)
+        )
 
-    async def _read(self, request: Request) -> tuple[DeliveryFilter, RequestedPage]:
+    async def _read(self, request: Request) -> tuple[DeliveryFilter, RequestedPage, str]:
         await self._authorise(request, Scope.PUSH_READ)
         said = decode_parameters(DeliveryQuery, request)
         page = requested_page(
@@ -291,12 +318,14 @@ class _ListCalls:
             largest_size=_LARGEST_PAGE_SIZE,
             beyond=wire.PAGE_BEYOND_LIMIT,
         )
+        if page.offset > _FARTHEST:
+            raise InvalidValueError("page", f"beyond {_FARTHEST} rows go on with `after`, from page to page")
         wanted = DeliveryFilter(
             subscription_id=SubscriptionId(said.subscription_id) if said.subscription_id else None,
             device_id=DeviceId(said.device_id) if said.device_id else None,
             event_id=_event_id(said.event_id),
         )
-        return wanted, page
+        return wanted, page, said.after
 
 
 class _ResendCalls:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, NewType, Protocol
+from typing import Final, NewType, Protocol, TypeVar
 
 from firmcast.ids import ApplicationId, DeviceId, EventId, MessageId, Partition, SubscriptionId, partition_of
 from firmcast.nodes.model import Epoch
@@ -176,6 +176,21 @@ class Discarded:
     dead_letters: int
     more: bool
     """True when there may be more to remove."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """A place in a list of deliveries or dead letters that is in the order of the log."""
+
+    event_id: EventId
+    subscription_id: SubscriptionId
+    """Empty for before all of the event."""
+
+
+ListedT = TypeVar("ListedT")
+
+Listed = tuple[list[ListedT], int]
+"""A page of a list, and how many rows there are on all pages, as far as they are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,10 @@
 
 What is written of every delivery goes in one statement for a whole batch, its rows in one JSON text: the store then
 works through them without taking turns with the event loop for each row.
+
+What is read of one subscription in order is spelt for PostgreSQL as a range of (subscription, event). With an equality
+it may prefer to walk the whole table in the order of events, which the limit makes look short: among a million rows of
+a callback that is down, in search of a few of another's.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -78,12 +82,18 @@ SELECT_OLDEST: Final = portable(
 )
 
 # The next part of a subscription's backlog, with what is known of failed attempts.
-SELECT_BACKLOG: Final = portable(
-    "SELECT d.event_id, d.device_id, d.sequence, d.replay, l.attempts, l.first_attempted_at, l.next_attempt_at,"
+SELECT_BACKLOG: Final = differing(
+    sqlite="SELECT d.event_id, d.device_id, d.sequence, d.replay, l.attempts, l.first_attempted_at, l.next_attempt_at,"
     " l.blocked"
     " FROM delivery d LEFT JOIN lane l ON l.subscription_id = d.subscription_id AND l.device_id = d.device_id"
     " AND l.event_id = d.event_id"
-    " WHERE d.subscription_id = ?1 AND d.event_id > ?2 ORDER BY d.event_id LIMIT ?3"
+    " WHERE d.subscription_id = ?1 AND d.event_id > ?2 ORDER BY d.event_id LIMIT ?3",
+    postgres="SELECT d.event_id, d.device_id, d.sequence, d.replay, l.attempts, l.first_attempted_at,"
+    " l.next_attempt_at, l.blocked"
+    " FROM delivery d LEFT JOIN lane l ON l.subscription_id = d.subscription_id AND l.device_id = d.device_id"
+    " AND l.event_id = d.event_id"
+    " WHERE (d.subscription_id, d.event_id) > (?1, ?2) AND d.subscription_id <= ?1"
+    " ORDER BY d.subscription_id, d.event_id LIMIT ?3",
 )
 
 # The same for a node that has some partitions only: it passes the others' rows by.
@@ -98,8 +108,8 @@ SELECT_BACKLOG_OF_PARTITIONS: Final = differing(
     " l.next_attempt_at, l.blocked"
     " FROM delivery d LEFT JOIN lane l ON l.subscription_id = d.subscription_id AND l.device_id = d.device_id"
     " AND l.event_id = d.event_id"
-    " WHERE d.subscription_id = ?1 AND d.event_id > ?2 AND d.partition = ANY(?4::bigint[])"
-    " ORDER BY d.event_id LIMIT ?3",
+    " WHERE (d.subscription_id, d.event_id) > (?1, ?2) AND d.subscription_id <= ?1"
+    " AND d.partition = ANY(?4::bigint[]) ORDER BY d.subscription_id, d.event_id LIMIT ?3",
 )
 
 # What another node has just written, for the node that delivers it.
@@ -181,8 +191,10 @@ DELETE_DEAD_LETTERS: Final = differing(
 )
 
 # The next dead letters of a subscription, to send them again; or of one of its lanes.
-SELECT_DEAD_AFTER: Final = portable(
-    "SELECT event_id FROM dead_letter WHERE subscription_id = ?1 AND event_id > ?2 ORDER BY event_id LIMIT ?3"
+SELECT_DEAD_AFTER: Final = differing(
+    sqlite="SELECT event_id FROM dead_letter WHERE subscription_id = ?1 AND event_id > ?2 ORDER BY event_id LIMIT ?3",
+    postgres="SELECT event_id FROM dead_letter WHERE (subscription_id, event_id) > (?1, ?2) AND subscription_id <= ?1"
+    " ORDER BY subscription_id, event_id LIMIT ?3",
 )
 
 SELECT_DEAD_OF_LANE: Final = portable(
@@ -193,11 +205,11 @@ SELECT_DEAD_OF_LANE: Final = portable(
 # What a deleted subscription leaves behind goes a part at a time.
 PURGE_DELIVERIES: Final = portable(
     "DELETE FROM delivery WHERE (event_id, subscription_id) IN (SELECT event_id, subscription_id FROM delivery"
-    " WHERE subscription_id = ?1 ORDER BY event_id LIMIT ?2)"
+    " WHERE subscription_id >= ?1 AND subscription_id <= ?1 ORDER BY subscription_id, event_id LIMIT ?2)"
 )
 PURGE_DEAD_LETTERS: Final = portable(
     "DELETE FROM dead_letter WHERE (event_id, subscription_id) IN (SELECT event_id, subscription_id FROM dead_letter"
-    " WHERE subscription_id = ?1 ORDER BY event_id LIMIT ?2)"
+    " WHERE subscription_id >= ?1 AND subscription_id <= ?1 ORDER BY subscription_id, event_id LIMIT ?2)"
 )
 PURGE_LANES: Final = portable("DELETE FROM lane WHERE subscription_id = ?1")
 

@@ -22,8 +22,10 @@ from firmcast.push.model import (
     Delivery,
     DeliveryFilter,
     Discarded,
+    Listed,
     OldestUndelivered,
     PendingDelivery,
+    Position,
     Settlement,
     Trouble,
 )
@@ -291,19 +293,23 @@ async def discard_dead_letters(
     return event_ids
 
 
-async def pending(tx: Transaction, wanted: DeliveryFilter, page: Page) -> tuple[list[PendingDelivery], int]:
-    """Return a page of the deliveries still to be made, the oldest first, and how many there are."""
-    return await listing_store.pending(tx, wanted, page)
+async def pending(
+    tx: Transaction, wanted: DeliveryFilter, page: Page, after: Position | None = None
+) -> Listed[PendingDelivery]:
+    """Return a page of the deliveries still to be made, the oldest first, and how many there are, as far as counted."""
+    return await listing_store.pending(tx, wanted, page, after)
 
 
-async def dead_letters(tx: Transaction, wanted: DeliveryFilter, page: Page) -> tuple[list[DeadLetter], int]:
-    """Return a page of what was given up, the oldest first, and how many there are."""
-    return await listing_store.dead_letters(tx, wanted, page)
+async def dead_letters(
+    tx: Transaction, wanted: DeliveryFilter, page: Page, after: Position | None = None
+) -> Listed[DeadLetter]:
+    """Return a page of what was given up, the oldest first, and how many there are, as far as counted."""
+    return await listing_store.dead_letters(tx, wanted, page, after)
 
 
-async def attempts(tx: Transaction, wanted: DeliveryFilter, page: Page) -> tuple[list[Attempt], int]:
-    """Return a page of the log of attempts, the latest first, and how many there are."""
-    return await listing_store.attempts(tx, wanted, page)
+async def attempts(tx: Transaction, wanted: DeliveryFilter, page: Page, before: int | None = None) -> Listed[Attempt]:
+    """Return a page of the log of attempts, the latest first, and how many there are, as far as counted."""
+    return await listing_store.attempts(tx, wanted, page, before)
 
 
 async def _again(tx: Transaction, subscription_id: SubscriptionId, event_ids: Sequence[EventId]) -> None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from firmcast.events.model import EventType
 from firmcast.ids import EventId
 from firmcast.push import api, use_cases
 
@@ -126,6 +127,69 @@ async def test_more_dead_letters_than_one_transaction_moves(
 async def test_what_cannot_be_sent_again(client, path: str, body: object, status: int, code: str) -> None:
     answer = await client.post(path, json=body)
     assert (answer.status_code, answer.json()["error_code"]) == (status, code)
+
+
+async def every(client, path: str, key: str, query: str = "") -> list[dict]:
+    """Read a list to its end, page by page."""
+    found, after = [], ""
+    while True:
+        page = (await client.get(f"{path}?page_size=3&after={after}{query}")).json()
+        assert len(page[key]) <= 3
+        found += page[key]
+        if page["next"] is None:
+            return found
+        assert len(page[key]) == 3
+        after = page["next"]
+
+
+async def test_lists_are_read_page_by_page_each_row_once(world, client, callback) -> None:
+    callback.script = answering(FAULT)
+    world.settings = world.settings.model_copy(update={"age_limit": timedelta(0)})
+    dispatcher = await world.dispatch()
+    other = await world.subscribe(callback.url("/other"), EventType.FIRMWARE_UPGRADE_ENDED)
+    mine = await world.subscribe(callback.url())
+    for device in ("a", "b", "a", "c", "a", "b", "a"):
+        await world.happen(device)
+    while len(await world.dead()) < 7:
+        await asyncio.sleep(0.01)
+    await dispatcher.stop(1)
+    world.dispatchers.remove(dispatcher)
+    for device in ("a", "b", "a", "c"):
+        await world.happen(device)
+    for query, letters, waiting in (
+        ("", [1, 2, 3, 4, 5, 6, 7], [8, 9, 10, 11]),
+        (f"&subscription_id={mine}", [1, 2, 3, 4, 5, 6, 7], [8, 9, 10, 11]),
+        (f"&subscription_id={other}", [], []),
+        ("&device_id=a", [1, 3, 5, 7], [8, 10]),
+        (f"&device_id=a&subscription_id={mine}", [1, 3, 5, 7], [8, 10]),
+        (f"&device_id=a&subscription_id={other}", [], []),
+        ("&device_id=a&event_id=3", [3], []),
+        ("&event_id=8", [], [8]),
+        ("&device_id=b&event_id=3", [], []),
+    ):
+        dead = await every(client, "/v1/dead-letters", "dead_letters", query)
+        assert [item["event_id"] for item in dead] == letters, query
+        found = await every(client, "/v1/deliveries", "deliveries", query)
+        assert [item["event_id"] for item in found] == waiting, query
+        tried = await every(client, "/v1/attempts", "attempts", query)
+        assert sorted(item["event_id"] for item in tried) == letters, query
+        numbers = [item["attempt_id"] for item in tried]
+        assert numbers == sorted(numbers, reverse=True)
+        totals = [(await client.get(f"/v1/{path}?{query[1:]}")).json()["total"] for path in ("attempts", "deliveries")]
+        assert totals == [len(letters), len(waiting)]
+
+
+@pytest.mark.parametrize("after", ["x", "-1", "1e3", "9" * 30, "1--"])
+async def test_a_position_that_no_page_named_is_refused_or_harmless(client, after: str) -> None:
+    for path in ("attempts", "deliveries", "dead-letters"):
+        answer = await client.get(f"/v1/{path}?after={after}")
+        assert answer.status_code in (200, 400)
+        assert answer.status_code == 400 or after == "1--"
+
+
+async def test_a_far_page_is_reached_by_going_on(client) -> None:
+    answer = await client.get("/v1/attempts?page=101&page_size=100")
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "invalid_value")
 
 
 @pytest.mark.parametrize("query", ["page=-1", "page_size=0", "page_size=1001", "event_id=x", "page=99999999999"])

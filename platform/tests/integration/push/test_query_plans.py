@@ -1,52 +1,353 @@
-"""The statements of the hot path find their rows by an index, however large the tables are."""
+"""Every hot statement finds its rows by the index that is named here, on both stores, however large the tables are.
+
+The tables are filled as a busy day would: PostgreSQL walks through a small table whatever its indexes, so it is asked
+about large ones, with nothing forbidden to it.
+"""
+
+import json
 
 import pytest
 
-from firmcast.push import store
+from firmcast.db.statement import Statement, differing, portable
+from firmcast.devices.store import commands
+from firmcast.events import store as events
+from firmcast.push import listing_store as listing
+from firmcast.push import store as push
+from firmcast.subscriptions import store as subscriptions
 
-pytestmark = pytest.mark.only_sqlite
+EVENTS, SUBSCRIPTIONS, DEVICES = 30_000, 30, 3_000
+PAIRS = '[[1, "s1"], [2, "s2"]]'
+ONE = [101, 102]
+ATTEMPT = (1, "s1", "d1", 1, 1, 1, 200, "", "", "", b"")
 
-
-async def plan(tx, statement, arguments):
-    rows = tx._connection.execute(f"EXPLAIN QUERY PLAN {statement.sqlite}", arguments).fetchall()
-    return " | ".join(row[3] for row in rows)
-
-
-@pytest.mark.parametrize(
-    ("statement", "arguments"),
-    [
-        (store.DELETE_DELIVERIES, ('[[1, "s"]]',)),
-        (store.SELECT_DELIVERY, (1, "s")),
-        (store.SELECT_BACKLOG, ("s", 0, 100)),
-        (store.UPSERT_LANE, (1, "s", 1, 1, 1, "r", 0)),
-        (store.UNBLOCK_LANE, (1, "s")),
-        (store.FORGET_TROUBLES, ("s",)),
-        (store.DELETE_LANE, ("s", "d")),
-        (store.SELECT_ATTEMPTED, (1, "s")),
-        (store.INSERT_DEAD_LETTER, (1, "s", 1, "r", "f", 1)),
-        (store.DELETE_DEAD_LETTER, (1, "s")),
-        (store.SELECT_DEAD_AFTER, ("s", 0, 100)),
-        (store.PURGE_DELIVERIES, ("s", 100)),
-        (store.PURGE_DEAD_LETTERS, ("s", 100)),
-        (store.PURGE_LANES, ("s",)),
-    ],
-)
-async def test_it_searches_and_never_scans(database, statement, arguments) -> None:
-    found = await database.read(plan, statement, arguments)
-    assert "SCAN delivery" not in found
-    assert "SCAN lane" not in found
-    assert "SCAN attempt" not in found
-    assert "SCAN dead_letter" not in found
-    assert "SEARCH" in found
-    assert "TEMP B-TREE" not in found
+TABLES = {
+    "event": "event_id, message_id, device_id, sequence, application_id, task_id, device_upgrade_id, event_type,"
+    " occurred_at, synthesised, fact, body",
+    "delivery": "event_id, subscription_id, device_id, sequence, partition",
+    "attempt": "event_id, subscription_id, device_id, number, attempted_at, duration, status, failure, detail, address,"
+    " answer",
+    "dead_letter": "event_id, subscription_id, device_id, sequence, attempts, reason, failure, died_at",
+    "lane": "subscription_id, device_id, event_id, attempts, first_attempted_at, next_attempt_at, reason",
+    "subscription": "subscription_id, application_id, event_type, callback_url, created_at",
+    "event_stream": "device_id, last_sequence",
+    "device_command": "device_id, device_upgrade_id, kind, transfer_token, created_at",
+}
 
 
-async def test_a_backlog_is_read_through_its_own_index(database) -> None:
-    found = await database.read(plan, store.SELECT_BACKLOG, ("s", 0, 100))
-    assert "INDEX delivery_by_subscription (subscription_id=? AND event_id>?)" in found
+def rows_of(table: str) -> list[tuple[object, ...]]:
+    """Return what a table is filled with."""
+    numbers = range(1, EVENTS + 1)
+    device = [f"d{number % DEVICES}" for number in range(EVENTS + 1)]
+    subscription = [f"s{number % SUBSCRIPTIONS}" for number in range(EVENTS + 1)]
+    match table:
+        case "event":
+            return [
+                (n, f"m{n}", device[n], n // DEVICES, f"a{n % 10}", "t", "u", "x", n, 0, b"{}", b"b" * 200)
+                for n in numbers
+            ]
+        case "delivery":
+            return [(n, subscription[n], device[n], n // DEVICES, n % 64) for n in numbers]
+        case "attempt":
+            return [(n, subscription[n], device[n], 1, n, 1, 200, "", "", "::1", b"") for n in numbers]
+        case "dead_letter":
+            return [(n, subscription[n], device[n], n // DEVICES, 1, "expired", "timeout", n) for n in numbers]
+        case "lane":
+            return [(f"s{n % SUBSCRIPTIONS}", f"d{n // SUBSCRIPTIONS}", n, 1, n, n, "timeout") for n in numbers]
+        case "subscription":
+            return [(f"s{n}", f"a{n // 5}", f"x{n % 5}", f"http://a{n}/", n) for n in range(5_000)]
+        case "event_stream":
+            return [(f"d{n}", 1) for n in numbers]
+        case _:
+            return [(f"d{n}", f"u{n}", "update", f"t{n}", n) for n in numbers]
 
 
-async def test_the_subscriptions_are_found_by_skipping_from_one_to_the_next(database) -> None:
-    found = await database.read(plan, store.SELECT_SUBSCRIPTIONS, ())
-    assert "SEARCH d USING COVERING INDEX delivery_by_subscription (subscription_id>?)" in found
-    assert "SCAN d " not in found
+HOT: dict[str, tuple[Statement, tuple[object, ...], str, str]] = {
+    # name: the statement, arguments, the index of SQLite, the index of PostgreSQL
+    "push.DELETE_DELIVERIES": (push.DELETE_DELIVERIES, (PAIRS,), "PRIMARY KEY", "delivery_pkey"),
+    "push.SELECT_DELIVERY": (
+        push.SELECT_DELIVERY,
+        (1, "s1"),
+        "PRIMARY KEY",
+        "delivery_pkey or delivery_by_subscription",
+    ),
+    "push.SELECT_SUBSCRIPTIONS": (
+        push.SELECT_SUBSCRIPTIONS,
+        (),
+        "delivery_by_subscription",
+        "delivery_by_subscription",
+    ),
+    "push.SELECT_OLDEST": (push.SELECT_OLDEST, (), "delivery_by_subscription", "delivery_by_subscription"),
+    "push.SELECT_BACKLOG": (
+        push.SELECT_BACKLOG,
+        ("s1", 5, 100),
+        "delivery_by_subscription",
+        "delivery_by_subscription",
+    ),
+    "push.SELECT_BACKLOG_OF_PARTITIONS": (
+        push.SELECT_BACKLOG_OF_PARTITIONS,
+        ("s1", 5, 10, list(range(32))),
+        "delivery_by_subscription",
+        "delivery_by_subscription",
+    ),
+    "push.SELECT_DELIVERIES_OF": (push.SELECT_DELIVERIES_OF, (ONE, [1, 2, 3]), "PRIMARY KEY", "delivery_pkey"),
+    "push.UPSERT_LANE": (
+        push.UPSERT_LANE,
+        (1, "s1", 1, 1, 1, "r", 0),
+        "PRIMARY KEY",
+        "delivery_pkey or delivery_by_subscription",
+    ),
+    "push.DELETE_LANE": (push.DELETE_LANE, ("s1", "d1"), "PRIMARY KEY", "lane_pkey"),
+    "push.SELECT_ATTEMPTED": (push.SELECT_ATTEMPTED, (1, "s1"), "attempt_by_event", "attempt_by_event"),
+    "push.INSERT_DEAD_LETTER": (
+        push.INSERT_DEAD_LETTER,
+        (1, "s1", 1, "r", "f", 1),
+        "PRIMARY KEY",
+        "delivery_pkey or delivery_by_subscription",
+    ),
+    "push.DELETE_DEAD_LETTER": (
+        push.DELETE_DEAD_LETTER,
+        (1, "s1"),
+        "PRIMARY KEY",
+        "dead_letter_pkey or dead_letter_by_subscription",
+    ),
+    "push.DELETE_DEAD_LETTERS": (push.DELETE_DEAD_LETTERS, (PAIRS,), "PRIMARY KEY", "dead_letter_pkey"),
+    "push.SELECT_DEAD_AFTER": (push.SELECT_DEAD_AFTER, ("s1", 5, 100), "dead_letter_by_", "dead_letter_by_"),
+    "push.SELECT_DEAD_OF_LANE": (
+        push.SELECT_DEAD_OF_LANE,
+        ("s1", 5, 100, "d1"),
+        "dead_letter_by_lane",
+        "dead_letter_by_lane",
+    ),
+    "push.PURGE_DELIVERIES": (
+        push.PURGE_DELIVERIES,
+        ("s1", 50),
+        "delivery_by_subscription",
+        "delivery_by_subscription",
+    ),
+    "push.PURGE_DEAD_LETTERS": (push.PURGE_DEAD_LETTERS, ("s1", 50), "dead_letter_by_", "dead_letter_by_"),
+    "push.UNBLOCK_LANE": (push.UNBLOCK_LANE, (1, "s1"), "PRIMARY KEY", "lane_pkey"),
+    "push.FORGET_TROUBLES": (push.FORGET_TROUBLES, ("s1",), "PRIMARY KEY", "lane_pkey"),
+    "push.PURGE_LANES": (push.PURGE_LANES, ("s1",), "PRIMARY KEY", "lane_pkey"),
+    "listing.SELECT_PENDING": (listing.SELECT_PENDING, (5, "s1", 100, 0), "PRIMARY KEY", "delivery_pkey"),
+    "listing.SELECT_PENDING_OF_SUBSCRIPTION": (
+        listing.SELECT_PENDING_OF_SUBSCRIPTION,
+        ("s1", 5, 100, 0),
+        "delivery_by_subscription",
+        "delivery_by_subscription",
+    ),
+    "listing.COUNT_PENDING_OF_SUBSCRIPTION": (
+        listing.COUNT_PENDING_OF_SUBSCRIPTION,
+        (100, "s1"),
+        "delivery_by_subscription",
+        "delivery_by_subscription",
+    ),
+    "listing.SELECT_PENDING_OF_EVENTS": (
+        listing.SELECT_PENDING_OF_EVENTS,
+        (0, "", 100, 0, ONE, "s1"),
+        "PRIMARY KEY",
+        "delivery_pkey or delivery_by_subscription",
+    ),
+    "listing.COUNT_PENDING_OF_EVENTS": (
+        listing.COUNT_PENDING_OF_EVENTS,
+        (100, ONE, None),
+        "PRIMARY KEY",
+        "delivery_pkey",
+    ),
+    "listing.SELECT_DEAD": (listing.SELECT_DEAD, (5, "s1", 100, 0), "PRIMARY KEY", "dead_letter_pkey"),
+    "listing.SELECT_DEAD_OF_SUBSCRIPTION": (
+        listing.SELECT_DEAD_OF_SUBSCRIPTION,
+        ("s1", 5, 100, 0),
+        "dead_letter_by_",
+        "dead_letter_by_",
+    ),
+    "listing.COUNT_DEAD_OF_SUBSCRIPTION": (
+        listing.COUNT_DEAD_OF_SUBSCRIPTION,
+        (100, "s1"),
+        "dead_letter_by_",
+        "dead_letter_by_",
+    ),
+    "listing.SELECT_DEAD_OF_EVENTS": (
+        listing.SELECT_DEAD_OF_EVENTS,
+        (0, "", 100, 0, ONE, None),
+        "PRIMARY KEY",
+        "dead_letter_pkey or dead_letter_by_subscription",
+    ),
+    "listing.COUNT_DEAD_OF_EVENTS": (
+        listing.COUNT_DEAD_OF_EVENTS,
+        (100, ONE, None),
+        "PRIMARY KEY",
+        "dead_letter_pkey",
+    ),
+    "listing.SELECT_ATTEMPTS": (listing.SELECT_ATTEMPTS, (1 << 62, 100, 0), "PRIMARY KEY", "attempt_pkey"),
+    "listing.SELECT_ATTEMPTS_OF_SUBSCRIPTION": (
+        listing.SELECT_ATTEMPTS_OF_SUBSCRIPTION,
+        (1 << 62, 100, 0, "s1"),
+        "attempt_by_subscription",
+        "attempt_by_subscription",
+    ),
+    "listing.COUNT_ATTEMPTS_OF_SUBSCRIPTION": (
+        listing.COUNT_ATTEMPTS_OF_SUBSCRIPTION,
+        (100, "s1"),
+        "attempt_by_subscription",
+        "attempt_by_subscription",
+    ),
+    "listing.SELECT_ATTEMPTS_OF_EVENTS": (
+        listing.SELECT_ATTEMPTS_OF_EVENTS,
+        (1 << 62, 100, 0, ONE, None),
+        "attempt_by_event",
+        "attempt_by_event",
+    ),
+    "listing.COUNT_ATTEMPTS_OF_EVENTS": (
+        listing.COUNT_ATTEMPTS_OF_EVENTS,
+        (100, ONE, None),
+        "attempt_by_event",
+        "attempt_by_event",
+    ),
+    "events.SELECT_LATEST_OF_DEVICE": (events.SELECT_LATEST_OF_DEVICE, ("d1", 9), "event_by_device", "event_by_device"),
+    "events.SELECT_STORED": (events.SELECT_STORED, (ONE,), "PRIMARY KEY", "event_pkey"),
+    "events.SELECT_TIMES": (events.SELECT_TIMES, (ONE,), "PRIMARY KEY", "event_pkey"),
+    "events.SELECT_OF_DEVICE": (events.SELECT_OF_DEVICE, ("d1", 0, 9), "event_by_device", "event_by_device"),
+    "events.SELECT_OF_APPLICATION": (
+        events.SELECT_OF_APPLICATION,
+        ("a1", 5, EVENTS, 100),
+        "event_by_application",
+        "event_by_application",
+    ),
+    "events.SELECT_APPLICATIONS": (
+        events.SELECT_APPLICATIONS,
+        (EVENTS - 9, EVENTS),
+        "PRIMARY KEY or event_by_application",
+        "event_pkey",
+    ),
+    "events.SELECT_HEADINGS": (
+        events.SELECT_HEADINGS,
+        ("a1", 5, 100),
+        "event_by_application",
+        "event_by_application",
+    ),
+    "events.SELECT_HEADINGS_OF_DEVICE": (
+        events.SELECT_HEADINGS_OF_DEVICE,
+        ("d1", 0, 9),
+        "event_by_device",
+        "event_by_device",
+    ),
+    "events.SELECT_AT": (events.SELECT_AT, (5,), "PRIMARY KEY", "event_pkey"),
+    "events.SELECT_LAST": (events.SELECT_LAST, (), "SCAN event", "event_pkey"),  # from its end, as far as the limit
+    "events.SELECT_SEQUENCES": (events.SELECT_SEQUENCES, ("d1",), "event_by_device", "event_by_device"),
+    "subscriptions.OF_APPLICATIONS": (
+        subscriptions._OF_APPLICATIONS,
+        (["a1", "a2"],),
+        "(application_id=?",
+        "subscription_application_id_event_type_key",
+    ),
+    "subscriptions.BY_IDS": (subscriptions._BY_IDS, (["s1", "s2"],), "PRIMARY KEY", "subscription_pkey"),
+    "commands.OF_DEVICES": (
+        commands._OF_DEVICES,
+        (["d1", "d2"],),
+        "device_command_by_device",
+        "device_command_by_device",
+    ),
+    "commands.OF_UPGRADES": (
+        commands._OF_UPGRADES,
+        (["u1", "u2"],),
+        "(device_upgrade_id=?)",
+        "device_command_device_upgrade_id_key",
+    ),
+}
+
+SORTED = {
+    "listing.SELECT_PENDING_OF_EVENTS",
+    "listing.SELECT_DEAD_OF_EVENTS",
+    "listing.SELECT_ATTEMPTS_OF_EVENTS",
+    "events.SELECT_STORED",
+    "push.SELECT_DELIVERIES_OF",
+    "events.SELECT_APPLICATIONS",
+    "events.SELECT_OF_DEVICE",
+    "events.SELECT_HEADINGS_OF_DEVICE",
+    "commands.OF_DEVICES",
+    "commands.OF_UPGRADES",
+}
+"""What is about given events, or given devices, may sort the few rows that it finds of them."""
+
+NOT_HOT = {
+    "push.INSERT_DELIVERIES": "writes only",
+    "push.INSERT_AGAIN": "writes only",
+    "push.INSERT_FAILED_ATTEMPT": "writes only",
+    "push.INSERT_DELIVERED_ATTEMPTS": "writes only",
+    "push.HASTEN_LANES": "once at a start, over the lanes in trouble",
+    "events.TAKE_SEQUENCES": "writes by the primary key",
+    "events.TAKE_POSITIONS": "reads no table but the one row of the sequence",
+    "events.INSERT_EVENTS": "writes only",
+    "events.SELECT_LAST_POSITION": "reads no table but the one row of the sequence",
+    "events.SELECT_WRITERS": "reads what PostgreSQL has in memory",
+    "events.SELECT_FORGOTTEN": "a table of one row",
+    "events.UPSERT_FORGOTTEN": "a table of one row",
+    "listing.COUNT_PENDING": "any rows will do, up to a bound",
+    "listing.COUNT_DEAD": "any rows will do, up to a bound",
+    "listing.COUNT_ATTEMPTS": "any rows will do, up to a bound",
+}
+"""Statements that need no index, and why."""
+
+
+@pytest.fixture
+async def filled(database):
+    async def fill(tx) -> None:
+        for table, columns in TABLES.items():
+            places = ", ".join(f"?{number}" for number in range(1, columns.count(",") + 2))
+            rows = rows_of(table)
+            await tx.execute_many(portable(f"INSERT INTO {table} ({columns}) VALUES ({places})"), rows)
+        for table in TABLES:
+            await tx.execute(portable(f"ANALYZE {table}"))
+
+    await database.write(fill)
+    yield database
+    # Another test must not be told what there is no more.
+    await database.write(forget, database)
+
+
+async def forget(tx, _database) -> None:
+    for table in TABLES:
+        await tx.execute(portable(f"DELETE FROM {table}"))
+        await tx.execute(portable(f"ANALYZE {table}"))
+
+
+async def plan(tx, statement: Statement, arguments: tuple[object, ...]) -> list[str]:
+    explain = differing(
+        sqlite=f"EXPLAIN QUERY PLAN {statement.sqlite}", postgres=f"EXPLAIN (COSTS FALSE) {statement.postgres}"
+    )
+    return [str(row[-1]) for row in await tx.fetch(explain, *arguments)]
+
+
+def faults(steps: list[str], index: str, *, may_sort: bool = False) -> list[str]:
+    """Return what is wrong with a plan that should use an index."""
+    found = [] if any(name in step for step in steps for name in index.split(" or ")) else [f"not by {index}"]
+    for step in steps:
+        walks = step.split()[0] == "SCAN" and step.split()[1] in TABLES and step != index and "USING" not in step
+        if walks or any(f"Seq Scan on {table}" in step for table in TABLES):
+            found.append("walks")
+        if not may_sort and ("TEMP B-TREE" in step or step.strip(" ->").startswith("Sort")):
+            found.append("sorts")
+    return found
+
+
+async def test_every_hot_statement_uses_its_index(filled) -> None:
+    is_sqlite = type(filled).__name__ == "SqliteDatabase"
+    wrong = {}
+    for name, (statement, arguments, sqlite, postgres) in HOT.items():
+        steps = await filled.write(plan, statement, arguments)
+        index = sqlite if is_sqlite else postgres
+        if found := faults(steps, index, may_sort=name in SORTED):
+            wrong[name] = (found, steps)
+    assert not wrong, json.dumps(wrong, indent=1)
+
+
+async def test_a_statement_without_an_index_is_noticed(filled) -> None:
+    steps = await filled.write(plan, portable("SELECT 1 FROM event WHERE task_id = 'x'"), ())
+    assert faults(steps, "event_by_device") == ["not by event_by_device", "walks"]
+
+
+@pytest.mark.parametrize(("prefix", "module"), [("push", push), ("listing", listing), ("events", events)])
+def test_every_statement_is_named_here(prefix: str, module) -> None:
+    statements = {f"{prefix}.{name}" for name, value in vars(module).items() if isinstance(value, Statement)}
+    known = {name for name in (*HOT, *NOT_HOT) if name.startswith(f"{prefix}.")}
+    assert statements == known, "name the index of a new statement in HOT, or say in NOT_HOT why it needs none"
