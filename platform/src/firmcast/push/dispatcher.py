@@ -12,7 +12,6 @@ and the process is to end, since what it would go on with is unknown; the next o
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -41,10 +40,11 @@ from firmcast.push.model import Delivery, Settlement
 from firmcast.push.ownership import Ownership, SoleOwner
 from firmcast.push.replay.model import Told
 from firmcast.push.replay.use_cases import DELIVERIES_WITHDRAWN
-from firmcast.push.retry import Delivered, FailureReason, RetryAt, RetryPolicy, WhenGivenUp, decide
+from firmcast.push.retry import Delivered, FailureReason, RetryAt, decide
 from firmcast.push.roster import Roster
 from firmcast.push.settlement_writer import SettlementWriter
 from firmcast.push.spill import LoadRequest
+from firmcast.push.standing import rules_for
 from firmcast.push.steady_time import SteadyTime
 from firmcast.sealing import Sealer
 from firmcast.settings import PushSettings
@@ -372,15 +372,19 @@ class Dispatcher:
         now = self._moment
         if now is None:
             now = self._moment = self._time.now()  # the same for all that have ended in this turn of the loop
+        callback = self._roster.callbacks.get(sendable.row.subscription_id)
+        own = None if callback is None else callback.policy
         verdict = decide(
             attempt=sendable.attempt,
             first_attempted_at=sendable.first_attempted_at,
             answer=answer,
-            policy=self._rules(sendable.row),
+            policy=rules_for(own, self._policy, again=sendable.row.replay != 0),
             now=now,
             jitter=self._draw(),
         )
         self._lanes.settle(sendable, verdict, now)
+        if isinstance(verdict, RetryAt) and verdict.holds_callback:
+            self._roster.note_hold(sendable.row.subscription_id, verdict.at)
         self._metrics.settled(verdict, sendable.row.occurred_at, now, answer.duration)
         if not isinstance(verdict, RetryAt) or verdict.reason is not FailureReason.LOCAL:
             self._writer.add(
@@ -400,14 +404,6 @@ class Dispatcher:
             log_failure(sendable, answer, verdict)
         self._roster.answered(sendable.group_id, sendable.row.device_id, attempted_at, answer)
         self._pump_soon()
-
-    def _rules(self, delivery: Delivery) -> RetryPolicy:
-        """Return the rules of a delivery's own subscription; history that is told again never blocks its lane."""
-        callback = self._roster.callbacks.get(delivery.subscription_id)
-        rules = self._policy if callback is None else callback.policy.over(self._policy)
-        if delivery.replay and rules.when_given_up is WhenGivenUp.BLOCK:
-            return replace(rules, when_given_up=WhenGivenUp.SKIP)
-        return rules
 
     # ------------------------------------------------------------------ inside
 

@@ -229,6 +229,12 @@ class Lanes(Generic[DeliveryT]):
         self._join_turn(group)
         self._note_hunger(group)
 
+    def hold(self, group_id: GroupId, until: datetime) -> None:
+        """Send nothing to a group before a time that its receiver has named."""
+        group = self._group(group_id)
+        if group.breaker.hold(until):
+            self._opened(group)
+
     def hasten(self, group_id: GroupId, now: datetime) -> None:
         """Try what waits at once, as when the callback has moved."""
         group = self._group(group_id)

@@ -18,9 +18,10 @@ from firmcast.db.port import Database
 from firmcast.ids import ApplicationId, DeviceId, SubscriptionId
 from firmcast.push import standings, use_cases
 from firmcast.push.answer import Answer
-from firmcast.push.callback_groups import CallbackGroups
+from firmcast.push.callback_groups import CallbackGroup, CallbackGroups
 from firmcast.push.callbacks import Callback, all_callbacks, callbacks_of
 from firmcast.push.gone_watch import GoneWatches
+from firmcast.push.holds import Holds
 from firmcast.push.lanes import Lanes
 from firmcast.push.model import Delivery, GroupId
 from firmcast.push.steady_time import SteadyTime
@@ -56,6 +57,7 @@ class Roster:
         self._changed: set[SubscriptionId] = set()  # to be read again
         self._changed_applications: set[ApplicationId] = set()  # whose subscriptions are to be read again
         self._gone = GoneWatches()
+        self._holds = Holds()
         self._unsettled: dict[SubscriptionId, ApplicationId] = {}  # of the changed, those that hold back
         self._refreshing = asyncio.Lock()
 
@@ -69,6 +71,10 @@ class Roster:
             # In this order: a subscription that has deliveries and then is unknown was deleted, and is not just new.
             left_over = await patiently(lambda: self._database.read(use_cases.subscriptions_with_deliveries))
             self.callbacks = await patiently(lambda: self._database.read(all_callbacks, self._sealer))
+            for subscription_id, until in (
+                await patiently(lambda: self._database.read(use_cases.held, self._clock.now()))
+            ).items():
+                self.note_hold(subscription_id, until)
             early = begin()
             self._begin_with({*left_over, *(delivery.subscription_id for delivery in early)})
             self.hold_back_for_strangers(early)
@@ -97,6 +103,17 @@ class Roster:
             _log.warning("push.callback_gone", subscription_ids=sorted(generations))
             self._spawn(self._disable(generations))
 
+    def note_hold(self, subscription_id: SubscriptionId, until: datetime) -> None:
+        """Remember that a receiver wants to be left alone, also when other groups are called there."""
+        callback = self.callbacks.get(subscription_id)
+        if callback is not None and callback.place is not None:
+            self._holds.note(callback.place, until, self._time.now())
+
+    def _hold(self, group: CallbackGroup) -> None:
+        until = self._holds.until(group.place, self._time.now())
+        if until is not None:
+            self._lanes.hold(group.group_id, until)
+
     async def _disable(self, generations: Mapping[SubscriptionId, int]) -> None:
         await patiently(lambda: self._database.write(standings.disable, generations, self._clock.now()))
 
@@ -107,6 +124,7 @@ class Roster:
             # Early ones may be older than others that are in the backlog: all are read from the store, in order.
             if not group.subscription_ids.isdisjoint(behind):
                 self._lanes.add_backlog(group.group_id)
+                self._hold(group)
 
     def _hold_back_for_changes(self, subscription_ids: Iterable[SubscriptionId]) -> None:
         known = self.callbacks.keys() & set(subscription_ids)
@@ -171,6 +189,7 @@ class Roster:
         for group in self.groups.begin():
             self._lanes.add_backlog(group.group_id)
             self._lanes.hasten(group.group_id, self._time.now())
+            self._hold(group)
             if group.place.application_id in held:
                 self._lanes.pause(group.group_id)
 

@@ -46,6 +46,17 @@ class DeliveryPolicy:
 _NOTHING_SET = DeliveryPolicy()
 
 
+def rules_for(own: DeliveryPolicy | None, usual: RetryPolicy, *, again: bool) -> RetryPolicy:
+    """Return the rules of a delivery by the policy of its own subscription, if that is still known.
+
+    What is told `again`, as history or at somebody's wish, never blocks its lane.
+    """
+    rules = usual if own is None else own.over(usual)
+    if again and rules.when_given_up is WhenGivenUp.BLOCK:
+        return replace(rules, when_given_up=WhenGivenUp.SKIP)
+    return rules
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """What is kept of a subscription that is not served in the usual way."""

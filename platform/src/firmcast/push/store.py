@@ -146,6 +146,12 @@ FORGET_TROUBLES: Final = portable("DELETE FROM lane WHERE subscription_id = ?1 A
 # After a start nothing waits long, except where the receiver named a time.
 HASTEN_LANES: Final = portable("UPDATE lane SET next_attempt_at = ?1 WHERE next_attempt_at > ?1 AND reason <> ?2")
 
+# Until when receivers have asked to be left alone; asked once, at a start.
+SELECT_HELD: Final = portable(
+    "SELECT subscription_id, MAX(next_attempt_at) FROM lane WHERE reason = ?1 AND next_attempt_at > ?2 AND blocked = 0"
+    " GROUP BY subscription_id"
+)
+
 # The log of attempts that failed.
 INSERT_FAILED_ATTEMPT: Final = portable(
     "INSERT INTO attempt (event_id, subscription_id, device_id, number, attempted_at, duration, status, failure,"
@@ -333,6 +339,12 @@ async def forget_troubles(tx: Transaction, subscription_id: SubscriptionId) -> N
 async def hasten_lanes(tx: Transaction, due_at: datetime, *, except_reason: str) -> None:
     """Let no lane wait longer than `due_at`, but for one reason."""
     await tx.execute(HASTEN_LANES, to_column(due_at), except_reason)
+
+
+async def held(tx: Transaction, reason: str, now: datetime) -> dict[SubscriptionId, datetime]:
+    """Return the latest time after now that lanes of a subscription wait for, for one reason."""
+    rows = await tx.fetch(SELECT_HELD, reason, to_column(now))
+    return {SubscriptionId(row[0]): from_column(row[1]) for row in rows}
 
 
 async def insert_delivered_attempts(tx: Transaction, delivered: Sequence[Settlement]) -> None:

@@ -159,6 +159,11 @@ async def hasten(tx: Transaction, due_at: datetime) -> None:
     await store.hasten_lanes(tx, due_at, except_reason=FailureReason.THROTTLED.value)
 
 
+async def held(tx: Transaction, now: datetime) -> dict[SubscriptionId, datetime]:
+    """Return the subscriptions whose receiver asked to be left alone, and until when."""
+    return await store.held(tx, FailureReason.THROTTLED.value, now)
+
+
 async def load(
     tx: Transaction,
     subscription_ids: Iterable[SubscriptionId],

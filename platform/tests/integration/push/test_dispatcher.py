@@ -5,6 +5,7 @@ import json
 import socket
 import ssl
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -294,6 +295,40 @@ async def test_a_receiver_that_asks_for_time_gets_it(world, callback) -> None:
     await world.settled()
     assert times[1] - times[0] >= 0.99
     assert callback.requests[1].headers["firmcast-attempt"] == "1", "the throttle window spends no attempt"
+    assert callback.lanes() == {"d0": [1, 2]} | {device: [1] for device in DEVICES[1:]}
+
+
+@pytest.mark.parametrize("change", ["restart", "another_type"])
+@pytest.mark.parametrize("as_date", [False, True])
+async def test_a_receiver_that_asks_for_time_gets_it_whatever_happens(
+    world, callback, change: str, as_date: bool
+) -> None:
+    """Neither a restart nor a subscription that joins its group makes the platform forget what it was asked for."""
+    named = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3)
+    asked_for = f"Retry-After: {format_datetime(named, usegmt=True) if as_date else 3}"
+    refused = asyncio.Event()
+
+    async def script(_received, writer: asyncio.StreamWriter) -> bool:
+        writer.write(OK if refused.is_set() else status(503, asked_for))
+        refused.set()
+        return True
+
+    callback.script = script
+    dispatcher = await world.dispatch()
+    await world.subscribe(callback.url())
+    await world.happen("d0")
+    while not await world.attempts():
+        await asyncio.sleep(0.01)
+    if change == "restart":
+        world.kill(dispatcher)
+        await world.dispatch()
+    else:
+        await world.subscribe(callback.url(), EventType.FIRMWARE_UPGRADE_ENDED)
+    await world.happen(*DEVICES)
+    await world.settled()
+    first, second = (await world.attempts())[:2]
+    assert second.attempted_at >= (named if as_date else first.attempted_at + timedelta(seconds=2.99))
+    assert [attempt.number for attempt in await world.attempts()] == [1] * 10
     assert callback.lanes() == {"d0": [1, 2]} | {device: [1] for device in DEVICES[1:]}
 
 

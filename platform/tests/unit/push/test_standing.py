@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmcast.push.retry import RetryPolicy, WhenGivenUp
-from firmcast.push.standing import DeliveryPolicy, Standing, SubscriptionState
+from firmcast.push.standing import DeliveryPolicy, Standing, SubscriptionState, rules_for
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -42,3 +42,11 @@ def test_what_is_not_set_is_as_usual(
     assert rules.age_limit == (usual.age_limit if age_limit is None else age_limit)
     assert rules.when_given_up is (when_given_up or WhenGivenUp.SKIP)
     assert (rules.unacceptable_attempts, rules.jitter_portion) == (5, usual.jitter_portion)
+
+
+@given(st.sampled_from(WhenGivenUp), st.none() | st.sampled_from(WhenGivenUp), st.booleans())
+def test_what_is_told_again_never_blocks(usually: WhenGivenUp, own: WhenGivenUp | None, again: bool) -> None:
+    usual = RetryPolicy(when_given_up=usually)
+    policy = None if own is None else DeliveryPolicy(when_given_up=own)
+    expected = WhenGivenUp.SKIP if again else own or usually
+    assert rules_for(policy, usual, again=again).when_given_up is expected
