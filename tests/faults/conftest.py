@@ -4,6 +4,8 @@
 that take the better part of an hour. What one of them saw is printed at its end.
 """
 
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,3 +111,16 @@ async def engine(store: dict[str, str], new_engine: NewEngine) -> Engine:
     made = new_engine(store)
     await made.start()
     return made
+
+
+@pytest.fixture
+def failing_library(tmp_path: Path) -> dict[str, str]:
+    """Return an environment with a library between the process and the disk, which can be told to fail."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    library, syncs = tmp_path / "failing_disk.so", tmp_path / "syncs"
+    source = Path(__file__).with_name("failing_disk.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+    syncs.touch()
+    return {"LD_PRELOAD": str(library), "FAULTS_SYNCS": str(syncs)}

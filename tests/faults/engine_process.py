@@ -297,6 +297,18 @@ class Tap:
             writer = self._platform.database._writer
             writer._connection = UnsyncedConnection(writer._connection)
 
+    async def die_in_checkpoint(self, writes: int) -> None:
+        """Move the log of the store into it at the next commit, and end in one of the writes that this takes."""
+        checkpoints = self._platform.database._writer._checkpoints
+        move = checkpoints.after
+
+        def moved(changes: int) -> None:
+            checkpoints._due = 1
+            ctypes.CDLL(None).faults_kill_in_write(writes)
+            move(changes)
+
+        checkpoints.after = moved
+
     async def health(self) -> dict[str, Any]:
         folder = self._platform.settings.data
         log = folder / "firmcast.db-wal"

@@ -1,7 +1,6 @@
 """Faults 4, 5 and 17: the disk fails, the disk is full, the store has another owner. All of them are SQLite's."""
 
 import asyncio
-import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -26,18 +25,12 @@ def assert_sound(engine: Engine) -> None:
 
 
 @pytest.fixture(params=["a library that fails it", "a failpoint"])
-def failing_disk(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+def failing_disk(request: pytest.FixtureRequest) -> dict[str, str]:
     """Return an environment in which syncing can be made to fail: really, where there is a compiler."""
     if request.param == "a failpoint":
         return {}
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no C compiler")
-    library, syncs = tmp_path / "failing_disk.so", tmp_path / "syncs"
-    source = Path(__file__).with_name("failing_disk.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
-    syncs.touch()
-    return {"LD_PRELOAD": str(library), "FAULTS_SYNCS": str(syncs)}
+    library: dict[str, str] = request.getfixturevalue("failing_library")
+    return library
 
 
 async def test_a_sync_that_fails_ends_the_process_and_is_not_tried_again(
