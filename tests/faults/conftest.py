@@ -4,9 +4,11 @@
 that take the better part of an hour. What one of them saw is printed at its end.
 """
 
+import asyncio
+import math
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +20,7 @@ from tests.postgres_server import new_postgres_store, postgres
 __all__ = ["postgres"]
 
 Number = TypeVar("Number", int, float)
+PARTITIONS = 64
 SEEN = pytest.StashKey[list[str]]()
 
 
@@ -94,7 +97,7 @@ async def new_engine(tmp_path: Path) -> AsyncIterator[NewEngine]:
     """Makes engines, not yet started, that end with the test."""
     made: list[Engine] = []
 
-    def make(environment: dict[str, str], folder: Path | None = None) -> Engine:
+    def make(environment: Mapping[str, str], folder: Path | None = None) -> Engine:
         engine = Engine(folder or tmp_path / "node", environment)
         made.append(engine)
         return engine
@@ -124,3 +127,31 @@ def failing_library(tmp_path: Path) -> dict[str, str]:
     subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
     syncs.touch()
     return {"LD_PRELOAD": str(library), "FAULTS_SYNCS": str(syncs)}
+
+
+@pytest.fixture
+async def nodes(tmp_path: Path, postgres: str, new_engine: NewEngine) -> list[Engine]:
+    """Three nodes that share a database, all of which run and have a part of the work."""
+    shared = {
+        **await new_postgres_store(postgres),
+        "FIRMCAST_SEALING_KEY_FILE": str(tmp_path / "sealing-key"),
+    }
+    made = [new_engine({**shared, "FIRMCAST_NODES__NAME": name}, tmp_path / name) for name in ("one", "two", "three")]
+    for engine in made:
+        await engine.start()
+    await shared_out(made)
+    return made
+
+
+async def shared_out(engines: Sequence[Engine]) -> None:
+    """Wait until every node knows of all the others and has its part of the partitions."""
+    for engine in engines:
+        while not await has_its_part(engine, len(engines)):
+            await asyncio.sleep(0.1)
+
+
+async def has_its_part(engine: Engine, nodes: int) -> bool:
+    """Say whether a node has the least that may be left to one of so many."""
+    told = await engine.ask("metrics")
+    least = PARTITIONS - (nodes - 1) * math.ceil(PARTITIONS / nodes)
+    return told["firmcast_node_alive"] == nodes and told["firmcast_node_shares"] >= least

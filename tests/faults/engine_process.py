@@ -17,14 +17,16 @@ import signal
 import sqlite3
 import struct
 import sys
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import uvloop
 
-from firmcast import app
 from firmcast.app import Platform
 from firmcast.applications import use_cases as applications
 from firmcast.cli import serving
@@ -124,7 +126,7 @@ class Failpoint:
     def __init__(self) -> None:
         self.use_case = ""
         self.point = ""
-        self._committing = False
+        self._committing: set[object] = set()  # who has run it and is about to commit
 
     def arm(self, use_case: str, point: str) -> None:
         self.use_case, self.point = use_case, point
@@ -134,16 +136,16 @@ class Failpoint:
         if self.use_case and name.endswith(self.use_case):
             if self.point == "before commit":
                 os.kill(os.getpid(), signal.SIGKILL)
-            self._committing = True
+            self._committing.add(writer())
 
     def committed(self) -> None:
         """Take note of a commit that nobody has been told of."""
-        if self._committing:
+        if writer() in self._committing:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def watch(self, gauge: Gauge) -> None:
-        for store in (SqliteDatabase, PostgresDatabase):
-            self._watch_writes(store, gauge)
+        for store, name in product((SqliteDatabase, PostgresDatabase), ("write", "write_apart")):
+            self._watch_writes(store, name, gauge)
         commit = SqliteWriter._commit
 
         def commit_sqlite(writer: SqliteWriter, group: Any) -> Any:
@@ -154,14 +156,15 @@ class Failpoint:
         SqliteWriter._commit = commit_sqlite  # type: ignore[method-assign]
         commit_to_postgres = PostgresWriter._commit
 
-        async def commit_postgres(writer: PostgresWriter, *given: Any) -> None:
-            await commit_to_postgres(writer, *given)
+        async def commit_postgres(writer: PostgresWriter, *given: Any) -> Any:
+            result = await commit_to_postgres(writer, *given)
             self.committed()
+            return result
 
         PostgresWriter._commit = commit_postgres  # type: ignore[method-assign]
 
-    def _watch_writes(self, store: Any, gauge: Gauge) -> None:
-        write = store.write
+    def _watch_writes(self, store: Any, name: str, gauge: Gauge) -> None:
+        write = getattr(store, name)
 
         async def watched(database: Any, use_case: Any, /, *args: Any, **kwargs: Any) -> Any:
             async def run(tx: Any, *args: Any, **kwargs: Any) -> Any:
@@ -174,7 +177,15 @@ class Failpoint:
                 gauge.add(-len(args[0]))
             return result
 
-        store.write = watched
+        setattr(store, name, watched)
+
+
+def writer() -> object:
+    """Return who runs use cases here and commits them: a task of the loop, or the writing thread."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return threading.get_ident()
 
 
 class UnsyncedConnection:
@@ -202,7 +213,9 @@ class Tap:
         self._clock = clock
         self._failpoint = failpoint
         self._log = EventLog(encode=encode_event, projections=[push.fan_out])
-        self._sealer = Sealer(load_or_create_key(platform.settings.data / "sealing-key"))
+        self._sealer = Sealer(
+            load_or_create_key(platform.settings.sealing_key_file or platform.settings.data / "sealing-key")
+        )
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -289,6 +302,12 @@ class Tap:
     async def arm(self, use_case: str, point: str) -> None:
         self._failpoint.arm(use_case, point)
 
+    async def metrics(self) -> dict[str, Any]:
+        """Return the metrics that are single numbers, by name."""
+        lines = (await self._platform.metrics.all.exposition()).decode().splitlines()
+        parts = [line.split(" ") for line in lines if line and not line.startswith("#")]
+        return {name: float(value) for name, value, *_ in parts if "{" not in name}
+
     async def fail_syncs(self) -> None:
         """Let no file be synced from here on: by the library that was loaded before all others, or at the commit."""
         if os.environ.get("LD_PRELOAD"):
@@ -325,18 +344,18 @@ def say(answer: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def opener(url: str) -> Any:
-    """Return what stands for the embedded store: the database at `url`."""
+def deafen() -> None:
+    """Hear no notification of the database, as behind a pooler that keeps sessions for a transaction only."""
 
-    class Opener:
-        @staticmethod
-        async def open(_path: Path, now: datetime, **given: Any) -> PostgresDatabase:
-            return await PostgresDatabase.open(url, now, **given)
+    async def ignore(*_given: Any) -> None:
+        """Ask for nothing."""
 
-    return Opener
+    asyncpg.Connection.add_listener = ignore  # type: ignore[method-assign]
 
 
 def main() -> None:
+    if os.environ.get("FAULTS_DEAF"):
+        deafen()
     folder, gauge = Path(sys.argv[1]), Gauge(Path(sys.argv[2]))
     failpoint = Failpoint()
     gauge.watch()
@@ -350,8 +369,6 @@ def main() -> None:
             platform._tap = asyncio.create_task(Tap(platform, clock, failpoint).run())
             return platform
 
-    if url := os.environ.pop("FIRMCAST_DATABASE_URL", ""):
-        app.SqliteDatabase = opener(url)  # type: ignore[misc]
     serving.Platform = TappedPlatform  # type: ignore[misc]
     configure(LogFormat.JSON, "info")
     settings = serving.settings_of(None, folder, 0, 0)

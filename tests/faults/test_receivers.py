@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
@@ -33,6 +34,17 @@ async def steady_load(engine: Engine, application: Application, devices: list[st
         await asyncio.sleep(0.005)
 
 
+def typical_p99(arrivals: Sequence[Arrival]) -> float:
+    """Return the median of the 99th percentiles of the latency in each second.
+
+    A percentile of all would be the machine's worst moment, whoever made it.
+    """
+    seconds: defaultdict[int, list[float]] = defaultdict(list)
+    for arrival in arrivals:
+        seconds[int(arrival.received_at)].append(arrival.latency)
+    return percentile([percentile(latencies, 0.99) for latencies in seconds.values()], 0.5)
+
+
 @pytest.mark.takes_long
 async def test_a_device_that_is_refused_waits_alone(
     engine: Engine, receiver: Receiver, scale: Scale, tell: Callable[[str], None]
@@ -51,8 +63,8 @@ async def test_a_device_that_is_refused_waits_alone(
     judge(arrivals, await engine.log(), WANTED, engine.acknowledged).assert_none()
     refused = [it for it in arrivals[before:during] if it.device == "device-0"]
     assert len({it.sequence for it in refused}) == 1, "behind the head of a lane nothing leaves"
-    baseline = percentile([it.latency for it in arrivals[:before]], 0.99)
-    others = percentile([it.latency for it in arrivals[before:during] if it.device != "device-0"], 0.99)
+    baseline = typical_p99(arrivals[:before])
+    others = typical_p99([it for it in arrivals[before:during] if it.device != "device-0"])
     tell(f"p99 of the others {others * 1000:.1f} ms, {baseline * 1000:.1f} ms before")
     assert others < 2 * max(baseline, LEAST_LATENCY)
 
