@@ -11,9 +11,12 @@ from firmcast.metrics import CONTENT_TYPE, Metrics
 from firmcast.rest.authentication import AuthoriseAdministrator
 from firmcast.rest.authentication import Scope as Allowed
 from firmcast.rest.endpoints import Answer, Endpoint, Interface, Proof
+from firmcast_sdk.wire.feed import FEED_PATH, STREAM_PATH
 
 _NOT_FOUND: Final = "none"
 _MOST_ROUTES: Final = 2000
+_WAITING: Final = frozenset({FEED_PATH, STREAM_PATH, "/v1/applications/{application_id}/events"})
+"""What takes as long as nothing happens says nothing of how quick the platform is."""
 
 
 class HttpMetrics:
@@ -31,7 +34,8 @@ class HttpMetrics:
             most=_MOST_ROUTES,
         )
         self.seconds = metrics.histogram(
-            "firmcast_http_request_seconds", "From a request's head until the end of its answer"
+            "firmcast_http_request_seconds",
+            "From a request's head until the end of its answer, but of those that wait for events",
         )
         self.under_way = metrics.gauge("firmcast_http_requests_under_way", "Requests that are being answered")
 
@@ -69,7 +73,8 @@ class CountedApplication:
             path = self._paths.get(scope.get("endpoint"), _NOT_FOUND)
             method = scope["method"] if path != _NOT_FOUND else _NOT_FOUND
             metrics.requests.of(method, path, str(status)).value += 1
-            metrics.seconds.observe(metrics.monotonic() - began)
+            if path not in _WAITING:
+                metrics.seconds.observe(metrics.monotonic() - began)
 
 
 def endpoints(metrics: Metrics, authorise: AuthoriseAdministrator | None) -> list[Endpoint]:

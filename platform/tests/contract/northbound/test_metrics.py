@@ -70,3 +70,12 @@ async def test_a_guesser_makes_no_labels(counted) -> None:
     found = await requests(metrics)
     assert found["none", "none", "404"] == 100
     assert len(found) <= 2
+
+
+async def test_who_waits_for_events_does_not_make_the_platform_look_slow(counted, caller) -> None:
+    world, metrics = counted
+    assert (await world.call("GET", "/v1/events", headers=caller.headers)).status_code == 200
+    assert ("GET", "/v1/events", "200") in await requests(metrics)
+    assert b"firmcast_http_request_seconds_count 0" in await metrics.exposition()
+    await world.call("GET", "/v1/health")
+    assert b"firmcast_http_request_seconds_count 1" in await metrics.exposition()

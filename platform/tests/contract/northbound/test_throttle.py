@@ -14,7 +14,7 @@ DEVICES = "/iocm/app/dm/v1.4.0/devices?pageNo=0"
 
 @pytest.fixture
 def rest_settings():
-    return RestSettings(throttle_calls=3, throttle_period=timedelta(seconds=60))
+    return RestSettings(throttle_calls=3, throttle_period=timedelta(seconds=60), feed_calls=5)
 
 
 def form(caller, secret=None):
@@ -68,3 +68,14 @@ async def test_what_is_refused_for_another_reason_counts_too(world, caller):
     for _ in range(2):
         assert (await caller.call("GET", "/iodm/northbound/v1.5.0/operations/o")).status_code == 404
     assert (await caller.call("GET", "/iodm/northbound/v1.5.0/operations/o")).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/events/stream"])
+async def test_reading_events_has_a_limit_of_its_own_and_leaves_the_other_calls(world, caller, refused, path):
+    assert [(await caller.call("GET", path)).status_code for _ in range(5)] == [200] * 5
+    refused(await caller.call("GET", path), 403, "1010009", "app throttle exceed.")
+    assert [(await caller.call("GET", DEVICES)).status_code for _ in range(2)] == [200, 200]
+    refused(await caller.call("GET", DEVICES), 403, "1010009", "app throttle exceed.")
+    assert (await (await world.login("other")).call("GET", path)).status_code == 200
+    world.clock.pass_time(seconds=60)
+    assert (await caller.call("GET", path)).status_code == 200
