@@ -18,7 +18,7 @@ from firmcast.clock import SystemClock
 from firmcast.db.postgres import PostgresDatabase
 from firmcast.events.log import EventLog
 from firmcast.events.model import EventType, FirmwareStateChanged, NewEvent
-from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, TaskId, partition_of
+from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, ReplayId, TaskId, partition_of
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 from firmcast.nodes.keeper import Keeper
 from firmcast.platform_store import SHARED
@@ -27,6 +27,9 @@ from firmcast.push.dispatcher import Dispatcher
 from firmcast.push.envelope import encode_event
 from firmcast.push.http_sender import HttpSender
 from firmcast.push.pusher import Pusher
+from firmcast.push.replay import use_cases as replays
+from firmcast.push.replay.model import ReplayOrder, ReplayState
+from firmcast.push.replay.runner import ReplayRunner
 from firmcast.push.use_cases import fan_out
 from firmcast.sealing import Sealer
 from firmcast.settings import PushSettings, Role
@@ -312,6 +315,76 @@ async def test_nodes_that_come_and_go_at_random_lose_and_overtake_nothing(world:
     await world.all_arrived()
     changes.cancel()
     await asyncio.gather(changes, return_exceptions=True)
+
+
+async def order_replay(world: World, node: Node) -> ReplayId:
+    """Have everything told again that happened until now."""
+    found, _ = await node.database.read(subscriptions.listed, world.application_id)
+    order = ReplayOrder(
+        application_id=world.application_id,
+        subscription_ids=tuple(one.subscription_id for one in found),
+        device_id=None,
+        since=None,
+        until=None,
+        rate=10_000,
+    )
+    return await node.database.write(replays.start, order, datetime.now(UTC), "test")
+
+
+async def test_a_replay_that_one_node_runs_is_delivered_by_each_devices_own(world: World) -> None:
+    await world.node()
+    third = await world.node()
+    await settled(world)
+    for _ in range(5):
+        await world.happen(world.nodes[0], devices_of(DEVICES))
+    await world.all_arrived()
+    runner = ReplayRunner(database=third.database, clock=SystemClock(), most_waiting=100)
+    await runner.start()
+    replay_id = await order_replay(world, world.nodes[1])
+    for _ in range(5):
+        await world.happen(world.nodes[0], devices_of(DEVICES))
+    async with asyncio.timeout(40):
+        while (found := await third.database.read(replays.find, replay_id, 1_000)).replay.state is ReplayState.OPEN:
+            await asyncio.sleep(0.01)
+    await runner.stop()
+    await world.all_arrived()
+    again = [request for request in world.callback.requests if request.headers.get("firmcast-replay") == "true"]
+    assert found.replay.queued == len(again) == world.duplicates == 5 * DEVICES
+
+
+async def test_a_replay_that_is_cancelled_anywhere_is_sent_by_no_node_any_more(world: World, callback) -> None:
+    await world.node()
+    third = await world.node()
+    await settled(world)
+    for _ in range(20):
+        await world.happen(world.nodes[0], devices_of(DEVICES))
+    await world.all_arrived()
+    release = asyncio.Event()
+
+    async def script(_request, writer: asyncio.StreamWriter) -> bool:
+        await release.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        return True
+
+    callback.script = script
+    runner = ReplayRunner(database=third.database, clock=SystemClock(), most_waiting=200)
+    await runner.start()
+    replay_id = await order_replay(world, world.nodes[1])
+    async with asyncio.timeout(40):
+        while (await third.database.read(replays.find, replay_id, 1_000)).outstanding < 200:
+            await asyncio.sleep(0.01)
+        while world.duplicates < DEVICES:
+            await asyncio.sleep(0.01)
+    await world.nodes[1].database.write(replays.cancel, replay_id, datetime.now(UTC))
+    for node in world.nodes:
+        await node.database.catch_up()
+    under_way = sum(node.pusher.dispatcher.in_flight for node in world.nodes)
+    release.set()
+    async with asyncio.timeout(40):
+        while sum(node.pusher.dispatcher._lanes.queued for node in world.nodes):
+            await asyncio.sleep(0.01)
+    await runner.stop()
+    assert world.duplicates == under_way == DEVICES
 
 
 async def settled(world: World) -> None:

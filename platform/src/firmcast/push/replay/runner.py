@@ -53,8 +53,10 @@ class ReplayRunner:
     async def stop(self) -> None:
         """Stop after the step that is under way; the next process goes on behind it."""
         if self._task is not None:
+            self._database.unlisten(use_cases.REPLAYS_CHANGED, self._on_changed)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
