@@ -4,9 +4,13 @@ Usage: python -m bench [--quick] [--only WORD]
 """
 
 import argparse
+import logging
+from functools import partial
 from pathlib import Path
 
-from bench import coap_bench, push_bench, task_bench
+import structlog
+
+from bench import coap_bench, push_bench, push_shapes, task_bench
 from bench.rows import Row, show, write
 
 _OUTPUT = Path("build/bench.json")
@@ -16,12 +20,17 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a fifth of the time for each figure")
-    parser.add_argument("--only", default="", help="run the suites whose name has this in it: coap, push, upgrades")
+    parser.add_argument(
+        "--only", default="", help="run the suites whose name has this in it: coap, push, shapes, upgrades"
+    )
     chosen = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     seconds = 1.0 if chosen.quick else 5.0
     rows: list[Row] = []
     remarks: list[str] = []
-    for name, suite in (("coap", coap_bench.run), ("push", push_bench.run), ("upgrades", task_bench.run)):
+    shapes = partial(push_shapes.run, backlog=20_000 if chosen.quick else 1_000_000)
+    suites = {"coap": coap_bench.run, "push": push_bench.run, "shapes": shapes, "upgrades": task_bench.run}
+    for name, suite in suites.items():
         if chosen.only in name:
             found, left_out = suite(seconds)
             rows += found
