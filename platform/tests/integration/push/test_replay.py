@@ -20,6 +20,7 @@ from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 from firmcast.push import use_cases as push
 from firmcast.push.envelope import encode_event
 from firmcast.push.model import DeliveryFilter
+from firmcast.push.replay import runner as runner_module
 from firmcast.push.replay import use_cases as replays
 from firmcast.push.replay.model import ReplayOrder, ReplayState
 from firmcast.push.replay.runner import ReplayRunner
@@ -236,6 +237,7 @@ async def test_who_comes_next_goes_on_where_the_last_one_ended(world, history, c
             await asyncio.sleep(0.01)
         assert runner._task is not None
         runner._task.cancel()
+        history.runners.remove(runner)
         world.kill(dispatcher)
         dispatcher = await world.dispatch()
     await history.run()
@@ -243,6 +245,19 @@ async def test_who_comes_next_goes_on_where_the_last_one_ended(world, history, c
     assert (found.replay.queued, found.replay.passed_over) == (200, 0)
     assert callback.lanes() == {device: list(range(1, 26)) for device in DEVICES}
     assert all(is_replay(received) for received in callback.requests)
+
+
+async def test_a_step_follows_at_once_on_one_that_found_nothing(world, history, callback, monkeypatch) -> None:
+    monkeypatch.setattr(replays, "_LOOKED_AT", 2)
+    monkeypatch.setattr(runner_module, "_STEP_SECONDS", 3600.0)
+    await world.happen(*(["d1"] * 16), fact=ENDED)
+    await world.happen("d1")
+    subscription = await world.subscribe(callback.url())
+    await world.dispatch()
+    await history.order(subscription)
+    await history.run()
+    while callback.lanes() != {"d1": [17]}:
+        await asyncio.sleep(0.01)
 
 
 async def test_two_runners_make_each_step_once_and_keep_one_pace(world, history, callback) -> None:

@@ -23,6 +23,9 @@ _log = structlog.get_logger()
 _AT_ONCE: Final = 32
 """Replays that take a step in one turn; the others are the first in the next."""
 
+_MOST_STEPS: Final = 10
+"""Steps of one replay in a turn, while they find nothing that is wanted, or all that one step may make."""
+
 _STEP_SECONDS: Final = 0.1
 _IDLE_SECONDS: Final = 2.0
 """How long it may take until a replay is noticed that another node was asked for."""
@@ -84,13 +87,20 @@ class ReplayRunner:
                 await self._wake.wait()
 
     async def _step_all(self) -> bool:
-        """Take each replay a step further, in turn; return whether there is any."""
+        """Take each replay further, in turn; return whether there is any."""
         found = await self._database.read(use_cases.running)
         turn = [each for each in found if each > self._last] + [each for each in found if each <= self._last]
         for replay_id in turn[:_AT_ONCE]:
             self._last = replay_id
-            look = partial(use_cases.next_step, replay_id=replay_id, now=self._clock.now())
-            step = await self._database.read(look, most_waiting=self._most_waiting)
-            if step is not None:
-                await self._database.write(use_cases.make_step, step, self._clock.now())
+            for _ in range(_MOST_STEPS):
+                if not await self._step(replay_id):
+                    break
         return bool(found)
+
+    async def _step(self, replay_id: ReplayId) -> bool:
+        """Take a replay a step further; return whether the next one may follow at once."""
+        look = partial(use_cases.next_step, replay_id=replay_id, now=self._clock.now())
+        step = await self._database.read(look, most_waiting=self._most_waiting)
+        if step is None or not await self._database.write(use_cases.make_step, step, self._clock.now()):
+            return False
+        return not step.told or len(step.told) >= use_cases.MOST_AT_ONCE

@@ -34,7 +34,7 @@ DELIVERIES_WITHDRAWN: Final = Channel("deliveries_withdrawn")
 _LOOKED_AT: Final = 2_000
 """Events of the log that one step looks at: of a replay that wants few, many are passed over."""
 
-_MOST_AT_ONCE: Final = 500
+MOST_AT_ONCE: Final = 500
 """Deliveries that one step makes, so that what waits behind its transaction does not wait long."""
 
 
@@ -113,7 +113,7 @@ async def next_step(tx: Transaction, replay_id: ReplayId, now: datetime, most_wa
         return _last_step(replay) if done else None
     wanted = _by_type(await _subscriptions_of(tx, replay))
     room = most_waiting - await store.most_waiting(tx, replay.order.subscription_ids, most_waiting)
-    most = min(room, allowance(replay.paid_until, now, replay.order.rate), _MOST_AT_ONCE)
+    most = min(room, allowance(replay.paid_until, now, replay.order.rate), MOST_AT_ONCE)
     if not wanted:
         return _last_step(replay)
     if most <= 0:
