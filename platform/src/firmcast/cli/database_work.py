@@ -12,9 +12,9 @@ from firmcast.db.consistency import RULES, Rule, breaches
 from firmcast.db.inspection import Inspection, PostgresInspection, SqliteInspection, lasting_connection
 from firmcast.db.migrate import migrations_of
 from firmcast.db.postgres_migrate import migrate as migrate_postgres
+from firmcast.db.schema_level import SchemaLevel, level_of, postgres_level, sqlite_level
 from firmcast.db.sqlite import STORE_FILE, SqliteDatabase
 from firmcast.db.sqlite_connection import reading_connection
-from firmcast.db.standing import Standing, postgres_standing, sqlite_standing, standing_of
 from firmcast.errors import StoreError
 from firmcast.firmware.files import FOLDER
 from firmcast.firmware.soundness import BytesInDatabase, BytesInFolder, damaged_packages, short_uploads
@@ -32,13 +32,13 @@ async def migrate_store(settings: Settings, *, dry_run: bool) -> dict[str, Any]:
     now = SystemClock().now()
     if settings.database_url is None:
         path = settings.data / STORE_FILE
-        before = _sqlite_standing(path)
+        before = _sqlite_level(path)
         if not dry_run:
             await (await SqliteDatabase.open(path, now)).close()
     else:
         connection = await lasting_connection(settings.database_url.get_secret_value())
         try:
-            before = await postgres_standing(connection, migrations_of("postgres"))
+            before = await postgres_level(connection, migrations_of("postgres"))
             if not dry_run:
                 await migrate_postgres(connection, migrations_of("postgres"), now)
         finally:
@@ -51,12 +51,12 @@ async def migrate_store(settings: Settings, *, dry_run: bool) -> dict[str, Any]:
     }
 
 
-def _sqlite_standing(path: Path) -> Standing:
+def _sqlite_level(path: Path) -> SchemaLevel:
     if not path.exists():
-        return standing_of({}, migrations_of("sqlite"))
+        return level_of({}, migrations_of("sqlite"))
     try:
         with closing(reading_connection(path)) as connection:
-            return sqlite_standing(connection, migrations_of("sqlite"))
+            return sqlite_level(connection, migrations_of("sqlite"))
     except sqlite3.Error as error:
         message = f"the store {path} cannot be opened: {error}"
         raise CommandError(message) from error
@@ -78,13 +78,13 @@ async def check_store(settings: Settings, *, skip_bytes: bool) -> dict[str, Any]
 async def _check(store: Inspection, folder: Path | None, *, skip_bytes: bool) -> dict[str, Any]:
     findings: list[dict[str, Any]] = []
     try:
-        standing = await store.standing()
+        level = await store.level()
         findings.append(
-            _finding("the store is of this release", [f"{name} is to be applied" for name in standing.missing])
+            _finding("the store is of this release", [f"{name} is to be applied" for name in level.missing])
         )
         damages = await store.damages()
         findings.append(_finding("the store's own check finds nothing", damages))
-        if not standing.missing and not damages:
+        if not level.missing and not damages:
             findings.append(_finding("tables, columns and indexes are as expected", await store.differences()))
             findings += [_finding(rule.name, await _breaches(store, rule)) for rule in RULES]
             if not skip_bytes:
@@ -93,7 +93,7 @@ async def _check(store: Inspection, folder: Path | None, *, skip_bytes: bool) ->
         await store.close()
     return {
         "store": store.kind,
-        "schema": standing.applied,
+        "schema": level.applied,
         "sound": all(finding["result"] != "broken" for finding in findings),
         "findings": findings,
     }

@@ -23,8 +23,8 @@ from firmcast.db.migrate import migrations_of
 from firmcast.db.port import Row, Transaction
 from firmcast.db.postgres_migrate import migrate
 from firmcast.db.postgres_transaction import Connection
+from firmcast.db.schema_level import COPY_MARK, sqlite_level
 from firmcast.db.sqlite_connection import reading_connection
-from firmcast.db.standing import COPY_MARK, sqlite_standing
 from firmcast.db.store_lock import StoreLock
 from firmcast.errors import StartError, StoreError
 from firmcast.ids import DeviceId, partition_of
@@ -94,7 +94,7 @@ class Source:
         try:
             self._connection = reading_connection(path)
             self._connection.execute("BEGIN")
-            standing = sqlite_standing(self._connection, migrations_of("sqlite"))
+            level = sqlite_level(self._connection, migrations_of("sqlite"))
         except sqlite3.Error as error:
             self._lock.release()
             message = f"the store {path} cannot be opened: {error}"
@@ -102,7 +102,7 @@ class Source:
         except BaseException:
             self._lock.release()
             raise
-        if standing.missing:
+        if level.missing:
             self.close()
             message = "the store is of an older release: run `firmcast db migrate` on it first"
             raise StartError(message)

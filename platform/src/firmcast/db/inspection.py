@@ -14,8 +14,8 @@ from firmcast.db.expected_schema import postgres_differences, sqlite_differences
 from firmcast.db.migrate import migrations_of
 from firmcast.db.port import Reader, Transaction
 from firmcast.db.postgres_transaction import Connection
+from firmcast.db.schema_level import SchemaLevel, postgres_level, sqlite_level
 from firmcast.db.sqlite_connection import reading_connection
-from firmcast.db.standing import Standing, postgres_standing, sqlite_standing
 from firmcast.errors import StartError, StoreError
 
 Parameters = ParamSpec("Parameters")
@@ -33,7 +33,7 @@ class Inspection(Reader, Protocol):
         """What kind of store it is, in a word."""
         ...
 
-    async def standing(self) -> Standing:
+    async def level(self) -> SchemaLevel:
         """Return how far it has been brought.
 
         Raises:
@@ -72,8 +72,8 @@ class SqliteInspection:
             message = f"the store {path} cannot be opened: {error}"
             raise StartError(message) from error
 
-    async def standing(self) -> Standing:
-        return sqlite_standing(self._connection, migrations_of("sqlite"))
+    async def level(self) -> SchemaLevel:
+        return sqlite_level(self._connection, migrations_of("sqlite"))
 
     async def differences(self) -> list[str] | None:
         return sqlite_differences(self._connection, migrations_of("sqlite"))
@@ -128,8 +128,8 @@ class PostgresInspection:
         """
         return cls(await lasting_connection(url))
 
-    async def standing(self) -> Standing:
-        return await postgres_standing(self._connection, migrations_of("postgres"))
+    async def level(self) -> SchemaLevel:
+        return await postgres_level(self._connection, migrations_of("postgres"))
 
     async def differences(self) -> list[str] | None:
         try:

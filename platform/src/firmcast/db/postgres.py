@@ -20,8 +20,8 @@ from firmcast.db.postgres_mail import PostgresMail
 from firmcast.db.postgres_migrate import migrate
 from firmcast.db.postgres_transaction import Connection, ConnectionLostError, run_use_case
 from firmcast.db.postgres_writer import Isolation, PostgresWriter, Sharing
+from firmcast.db.schema_level import postgres_level, require_current
 from firmcast.db.sharing import SharedChannel, SharedChannels
-from firmcast.db.standing import postgres_standing, require_current
 from firmcast.errors import StartError, StoreError, StoreUnreachableError
 from firmcast.ids import NodeId, new_node_id
 
@@ -94,7 +94,7 @@ class PostgresDatabase:
                 if migrates:
                     await migrate(connection, migrations_of("postgres"), now)
                 else:
-                    require_current(await postgres_standing(connection, migrations_of("postgres")))
+                    require_current(await postgres_level(connection, migrations_of("postgres")))
             finally:
                 await connection.close()
             readers = await asyncpg.create_pool(

@@ -9,7 +9,7 @@ import asyncpg
 from firmcast.db.columns import to_column
 from firmcast.db.migrate import Migration, missing_steps
 from firmcast.db.postgres_transaction import Connection
-from firmcast.db.standing import refuse_unfinished_copy
+from firmcast.db.schema_level import refuse_unfinished_copy
 from firmcast.errors import StartError
 
 _LOCK: Final = 0x6669726D

@@ -12,10 +12,10 @@ from firmcast.db.announcements import Announcements
 from firmcast.db.metrics import StoreMetrics
 from firmcast.db.migrate import migrate, migrations_of
 from firmcast.db.port import Channel, Listener, Transaction
+from firmcast.db.schema_level import require_current, sqlite_level
 from firmcast.db.sqlite_connection import reading_connection, writing_connection
 from firmcast.db.sqlite_reader import SqliteReaders
 from firmcast.db.sqlite_writer import SqliteWriter
-from firmcast.db.standing import require_current, sqlite_standing
 from firmcast.db.store_folder import make_store_file, make_store_folder, sync_folder
 from firmcast.db.store_lock import StoreLock
 
@@ -111,7 +111,7 @@ class _Opened:
             if migrates:
                 migrate(self.writing, migrations_of("sqlite"), now)
             else:
-                require_current(sqlite_standing(self.writing, migrations_of("sqlite")))
+                require_current(sqlite_level(self.writing, migrations_of("sqlite")))
             sync_folder(path.parent)
             self.reading: list[sqlite3.Connection] = []
             for _ in range(_READERS):

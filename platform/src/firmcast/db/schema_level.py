@@ -14,7 +14,7 @@ COPY_MARK: Final = "copy_under_way"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class SchemaLevel:
     """What was applied to a store, and what was not yet."""
 
     applied: int
@@ -28,33 +28,33 @@ class Standing:
         return self.applied + len(self.missing)
 
 
-def standing_of(applied: Mapping[int, str], migrations: Sequence[Migration]) -> Standing:
+def level_of(applied: Mapping[int, str], migrations: Sequence[Migration]) -> SchemaLevel:
     """Return how far a store is that has steps of these numbers and digests.
 
     Raises:
         StartError: the store is of a later release, or an applied step has another text than ours.
     """
     missing = missing_steps(applied, migrations)
-    return Standing(applied=max(applied, default=0), missing=tuple(step.name for step in missing))
+    return SchemaLevel(applied=max(applied, default=0), missing=tuple(step.name for step in missing))
 
 
-def sqlite_standing(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> Standing:
-    """Return how far the store behind a connection is; nothing is written. Raises as `standing_of` does."""
+def sqlite_level(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> SchemaLevel:
+    """Return how far the store behind a connection is; nothing is written. Raises as `level_of` does."""
     made = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_version'").fetchone()
     rows = connection.execute("SELECT number, digest FROM schema_version").fetchall() if made else []
-    return standing_of(dict(rows), migrations)
+    return level_of(dict(rows), migrations)
 
 
-async def postgres_standing(connection: Connection, migrations: Sequence[Migration]) -> Standing:
+async def postgres_level(connection: Connection, migrations: Sequence[Migration]) -> SchemaLevel:
     """Return how far the store behind a connection is; nothing is written.
 
     Raises:
-        StartError: see `standing_of`; or a copy into the database was begun and never finished.
+        StartError: see `level_of`; or a copy into the database was begun and never finished.
     """
     await refuse_unfinished_copy(connection)
     made = await connection.fetchval("SELECT to_regclass('schema_version')::text")
     rows = await connection.fetch("SELECT number, digest FROM schema_version") if made else []
-    return standing_of({row[0]: row[1] for row in rows}, migrations)
+    return level_of({row[0]: row[1] for row in rows}, migrations)
 
 
 async def refuse_unfinished_copy(connection: Connection) -> None:
@@ -70,16 +70,16 @@ async def refuse_unfinished_copy(connection: Connection) -> None:
         raise StartError(message)
 
 
-def require_current(standing: Standing) -> None:
+def require_current(level: SchemaLevel) -> None:
     """Let nobody work on a store of another release.
 
     Raises:
         StartError: steps are missing.
     """
-    if standing.missing:
+    if level.missing:
         what = (
-            f"the store is of an older release (schema {standing.applied}; this one needs {standing.target})"
-            if standing.applied
+            f"the store is of an older release (schema {level.applied}; this one needs {level.target})"
+            if level.applied
             else "there is no store yet"
         )
         message = f"{what} and migrate_at_start is off: run `firmcast db migrate`"
