@@ -22,7 +22,7 @@ from firmcast.nodes.keeper import Keeper
 from firmcast.push import arrivals
 from firmcast.push.replay.model import Told
 from firmcast.push.replay.use_cases import DELIVERIES_WITHDRAWN, REPLAYS_CHANGED
-from firmcast.push.use_cases import LANES_UNBLOCKED
+from firmcast.push.use_cases import CALLBACKS_HELD, LANES_UNBLOCKED
 from firmcast.settings import Settings
 from firmcast.subscriptions.use_cases import SUBSCRIPTIONS_CHANGED
 from firmcast.upgrades.use_cases import UPGRADES_CHANGED
@@ -65,6 +65,7 @@ SHARED: Final = [
     SharedChannel(channel=ACTIVATIONS_AWAITED, told=_columns, heard=_moments),
     SharedChannel(channel=REPLAYS_CHANGED),
     SharedChannel(channel=LANES_UNBLOCKED),
+    SharedChannel(channel=CALLBACKS_HELD),
     SharedChannel(channel=DELIVERIES_WITHDRAWN, told=_as_lists, heard=_as_told),
     SharedChannel(channel=DEVICE_COMMANDS, heard_as=DEVICES_COMMANDED, told=_device_ids),
 ]

@@ -93,16 +93,17 @@ class Dispatcher:
             draw=draw,
             group_of=lambda delivery: self._roster.groups.group_of(delivery.subscription_id),
         )
+        self._ownership = ownership or SoleOwner()
         self._roster = Roster(
             database=database,
             sealer=sealer,
             clock=clock,
             time=self._time,
             lanes=self._lanes,
+            shared=self._ownership.is_shared,
             spawn=self._spawn,
             pump_soon=self._pump_soon,
         )
-        self._ownership = ownership or SoleOwner()
         self._arrivals: Arrivals | None = None
         self._writer = SettlementWriter(self._write)
         self._leaving = LeavingPartitions(in_flight_devices=self._lanes.in_flight_devices, written=self._writer.written)
@@ -139,6 +140,7 @@ class Dispatcher:
             self._listen(use_cases.NEW_DELIVERIES, self._arrivals.wrote)
             self._listen(use_cases.DELIVERIES_AGAIN, self._arrivals.wrote)
             self._listen(ELSEWHERE, self._arrivals.announced)
+            self._listen(use_cases.CALLBACKS_HELD, self._roster.on_held)
         else:
             self._listen(use_cases.NEW_DELIVERIES, self._offer)
             self._listen(use_cases.DELIVERIES_AGAIN, self._offer_late)

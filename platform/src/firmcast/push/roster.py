@@ -7,12 +7,13 @@ still to be told is kept.
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
 from firmcast.clock import Clock
+from firmcast.db.columns import from_column
 from firmcast.db.patience import patiently
 from firmcast.db.port import Database
 from firmcast.ids import ApplicationId, DeviceId, SubscriptionId
@@ -28,6 +29,7 @@ from firmcast.push.steady_time import SteadyTime
 from firmcast.sealing import Sealer
 
 _log = structlog.get_logger()
+_NEWS = timedelta(seconds=1)
 
 
 class Roster:
@@ -41,15 +43,17 @@ class Roster:
         clock: Clock,
         time: SteadyTime,
         lanes: Lanes[Delivery],
+        shared: bool,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         pump_soon: Callable[[], None],
     ) -> None:
-        """Start without subscriptions; `open` reads them."""
+        """Start without subscriptions; `open` reads them. `shared` when other nodes deliver from the same store."""
         self._database = database
         self._sealer = sealer
         self._clock = clock
         self._time = time
         self._lanes = lanes
+        self._shared = shared
         self._spawn = spawn
         self._pump_soon = pump_soon
         self.groups = CallbackGroups()
@@ -71,10 +75,10 @@ class Roster:
             # In this order: a subscription that has deliveries and then is unknown was deleted, and is not just new.
             left_over = await patiently(lambda: self._database.read(use_cases.subscriptions_with_deliveries))
             self.callbacks = await patiently(lambda: self._database.read(all_callbacks, self._sealer))
-            for subscription_id, until in (
-                await patiently(lambda: self._database.read(use_cases.held, self._clock.now()))
-            ).items():
-                self.note_hold(subscription_id, until)
+            held = await patiently(lambda: self._database.read(use_cases.held, self._clock.now()))
+            for subscription_id in held.keys() & self.callbacks.keys():
+                if (place := self.callbacks[subscription_id].place) is not None:
+                    self._holds.note(place, held[subscription_id], self._time.now())
             early = begin()
             self._begin_with({*left_over, *(delivery.subscription_id for delivery in early)})
             self.hold_back_for_strangers(early)
@@ -104,10 +108,30 @@ class Roster:
             self._spawn(self._disable(generations))
 
     def note_hold(self, subscription_id: SubscriptionId, until: datetime) -> None:
-        """Remember that a receiver wants to be left alone, also when other groups are called there."""
-        callback = self.callbacks.get(subscription_id)
-        if callback is not None and callback.place is not None:
-            self._holds.note(callback.place, until, self._time.now())
+        """Remember that a receiver wants to be left alone, also when other groups are called there, and tell others."""
+        callback, now = self.callbacks.get(subscription_id), self._time.now()
+        if callback is None or callback.place is None:
+            return
+        known = self._holds.until(callback.place, now)
+        self._holds.note(callback.place, until, now)
+        # Of those under way each hears a little later time: that is not worth a commit.
+        if self._shared and (known is None or until - known > _NEWS):
+            self._spawn(self._tell_hold(subscription_id, until))
+
+    def on_held(self, held: Sequence[tuple[SubscriptionId, int]]) -> None:
+        """Leave receivers alone that asked any node for it."""
+        for subscription_id, column in held:
+            callback, until, now = self.callbacks.get(subscription_id), from_column(column), self._time.now()
+            if callback is None or callback.place is None or until <= now:
+                continue
+            self._holds.note(callback.place, until, now)
+            group_id = self.groups.group_of(subscription_id)
+            if group_id is not None:
+                self._lanes.hold(group_id, until)
+        self._pump_soon()
+
+    async def _tell_hold(self, subscription_id: SubscriptionId, until: datetime) -> None:
+        await patiently(lambda: self._database.write(use_cases.tell_hold, subscription_id, until))
 
     def _hold(self, group: CallbackGroup) -> None:
         until = self._holds.until(group.place, self._time.now())

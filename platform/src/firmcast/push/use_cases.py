@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Final, assert_never
 
+from firmcast.db.columns import to_column
 from firmcast.db.page import Page
 from firmcast.db.port import Channel, Transaction
 from firmcast.errors import NotFoundError, StoreError
@@ -43,6 +44,9 @@ LANES_UNBLOCKED: Final = Channel("lanes_unblocked")
 
 StillHeld = Callable[[Transaction, Collection[Claim]], Awaitable[frozenset[Claim]]]
 """Says, within a write, which claims are still good; they stay so until it is committed."""
+
+CALLBACKS_HELD: Final = Channel("callbacks_held")
+"""Announced with (subscription, stored time) where a receiver asked one node to be left alone until then."""
 
 _RESENT_AT_ONCE = 500
 _PURGED_AT_ONCE = 5_000
@@ -162,6 +166,11 @@ async def hasten(tx: Transaction, due_at: datetime) -> None:
 async def held(tx: Transaction, now: datetime) -> dict[SubscriptionId, datetime]:
     """Return the subscriptions whose receiver asked to be left alone, and until when."""
     return await store.held(tx, FailureReason.THROTTLED.value, now)
+
+
+async def tell_hold(tx: Transaction, subscription_id: SubscriptionId, until: datetime) -> None:
+    """Let every node know that a receiver asked to be left alone."""
+    tx.announce(CALLBACKS_HELD, [(subscription_id, to_column(until))])
 
 
 async def load(

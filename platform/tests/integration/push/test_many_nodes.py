@@ -22,6 +22,7 @@ from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, ReplayId, Tas
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 from firmcast.nodes.keeper import Keeper
 from firmcast.platform_store import SHARED
+from firmcast.push import standings
 from firmcast.push.configuration import destination_rules, sender_limits
 from firmcast.push.dispatcher import Dispatcher
 from firmcast.push.envelope import encode_event
@@ -30,7 +31,7 @@ from firmcast.push.pusher import Pusher
 from firmcast.push.replay import use_cases as replays
 from firmcast.push.replay.model import ReplayOrder, ReplayState
 from firmcast.push.replay.runner import ReplayRunner
-from firmcast.push.use_cases import fan_out
+from firmcast.push.use_cases import CALLBACKS_HELD, fan_out
 from firmcast.sealing import Sealer
 from firmcast.settings import PushSettings, Role
 from firmcast.subscriptions import use_cases as subscriptions
@@ -397,3 +398,49 @@ async def settled(world: World) -> None:
             if sum(counts) == 64 and max(counts) <= most:
                 return
             await asyncio.sleep(0.01)
+
+
+async def test_a_receiver_that_asks_one_node_for_time_gets_it_from_all(world: World) -> None:
+    second = await world.node()
+    await settled(world)
+    loop = asyncio.get_running_loop()
+    refused_at, arrived_at = [], []
+
+    async def script(_request, writer) -> bool:
+        (arrived_at if refused_at else refused_at).append(loop.time())
+        head = "200 OK" if arrived_at else "429 Too Many Requests\r\nRetry-After: 3"
+        writer.write(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode())
+        return True
+
+    world._answer = script
+    first = world.nodes[0]
+    heard = {node: asyncio.Event() for node in (first, second)}
+    for node, event in heard.items():
+        node.database.listen(CALLBACKS_HELD, lambda _held, event=event: event.set())
+    await world.happen(second, ["device-0"])
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(event.wait() for event in heard.values()))
+    for node in heard:
+        await world.happen(node, devices_of(DEVICES))
+    await world.all_arrived()
+    assert len(refused_at) == 1
+    assert min(arrived_at) - refused_at[0] >= 2.99
+
+
+async def test_what_an_operator_does_at_one_node_holds_at_all(world: World) -> None:
+    first, second = world.nodes[0], await world.node()
+    await settled(world)
+    ((subscription,), _) = await first.database.read(subscriptions.listed, world.application_id)
+    subscription_id = subscription.subscription_id
+    await second.database.write(standings.pause, subscription_id, datetime.now(UTC))
+    async with asyncio.timeout(20):
+        while any(node.pusher.dispatcher._roster.groups.group_of(subscription_id) for node in world.nodes):
+            await asyncio.sleep(0.01)
+    for node in world.nodes:
+        await world.happen(node, devices_of(DEVICES))
+    for node in world.nodes:
+        await node.database.catch_up()
+    assert world.callback.requests == []
+    await first.database.write(standings.resume, subscription_id)
+    await world.all_arrived()
+    assert world.duplicates == 0
