@@ -346,6 +346,16 @@ class World:
         entries, _ = await self.database.read(push.attempts, DeliveryFilter(), Page())
         return entries[::-1]
 
+    async def tell_another(self, callback: Callback) -> None:
+        """Have another application told something: by then whatever may be sent to ours has been."""
+        other = await self.database.write(applications.create, "other", self.sealer, datetime.now(UTC))
+        ours, self.application_id = self.application_id, other.application_id
+        told = DeliveryFilter(subscription_id=await self.subscribe(callback.url("/other")))
+        await self.happen("bystander")
+        while (await self.database.read(push.pending, told, Page()))[1]:
+            await asyncio.sleep(0.01)
+        self.application_id = ours
+
     async def settled(self) -> None:
         """Wait until nothing is left to be delivered; the test's own time limit bounds it."""
         while await self.pending():

@@ -77,18 +77,6 @@ async def landed(world) -> None:
     await dispatcher._writer.written()
 
 
-async def on_with_another(world, callback) -> None:
-    """Have another application told something: by then whatever may be sent has been."""
-    other = await world.database.write(applications.create, "other", world.sealer, datetime.now(UTC))
-    ours, world.application_id = world.application_id, other.application_id
-    before = len(callback.requests)
-    await world.subscribe(callback.url())
-    await world.happen("bystander")
-    while len(callback.requests) == before:
-        await asyncio.sleep(0.01)
-    world.application_id = ours
-
-
 async def test_delete(world, callback, flow) -> None:
     subscription = await world.subscribe(callback.url())
     under_way = await flow.begin(world, callback)
@@ -123,7 +111,7 @@ async def test_pause_and_resume(world, callback, new_callback, flow) -> None:
     await world.database.write(standings.pause, subscription, datetime.now(UTC))
     flow.released.set()
     await landed(world)
-    await on_with_another(world, await new_callback())
+    await world.tell_another(await new_callback())
     assert (len(callback.requests), await world.pending()) == (under_way, QUEUED - under_way)
     flow.released.clear()
     await world.database.write(standings.resume, subscription)

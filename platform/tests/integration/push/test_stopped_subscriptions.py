@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from firmcast.applications import use_cases as applications
 from firmcast.db.page import Page
 from firmcast.db.statement import portable
 from firmcast.events.model import EventType, FirmwareUpgradeEnded, Outcome
@@ -57,7 +56,9 @@ async def until(world, subscription: SubscriptionId, state: SubscriptionState) -
 
 
 @pytest.mark.parametrize("restart", [False, True])
-async def test_a_paused_subscription_gathers_and_goes_on_with_the_first(world, callback, restart: bool) -> None:
+async def test_a_paused_subscription_gathers_and_goes_on_with_the_first(
+    world, callback, new_callback, restart: bool
+) -> None:
     dispatcher = await world.dispatch()
     subscription = await world.subscribe(callback.url())
     await world.happen(*DEVICES)
@@ -68,25 +69,12 @@ async def test_a_paused_subscription_gathers_and_goes_on_with_the_first(world, c
     if restart:
         world.kill(dispatcher)
         await world.dispatch()
-    await on_with_another(world, callback)
+    await world.tell_another(await new_callback())
     assert (len(callback.requests), await pending_of(world, subscription)) == (8, 24)
     await world.database.write(standings.resume, subscription)
     await world.settled()
     assert callback.lanes() == {device: [1, 2, 3, 4] for device in DEVICES}
     assert len(callback.requests) == 32
-
-
-async def on_with_another(world, callback) -> None:
-    """Have another application told something: by then whatever is not stopped has been sent."""
-    other = await world.database.write(applications.create, "other", world.sealer, datetime.now(UTC))
-    ours, world.application_id = world.application_id, other.application_id
-    marker = await world.subscribe(callback.url("/marker"))
-    await world.happen("marker")
-    while await pending_of(world, marker):
-        await asyncio.sleep(0.01)
-    await world.database.write(subscriptions.remove, world.application_id, [marker])
-    callback.requests[:] = [it for it in callback.requests if "/marker" not in it.line]
-    world.application_id = ours
 
 
 async def test_of_two_at_one_callback_the_other_goes_on(world, callback) -> None:
@@ -105,8 +93,8 @@ async def test_of_two_at_one_callback_the_other_goes_on(world, callback) -> None
     assert callback.lanes() == {device: [2, 1, 3] for device in DEVICES}, "what was held comes first from then on"
 
 
-async def test_a_callback_that_is_gone_is_called_no_more_and_keeps_its_backlog(world, callback) -> None:
-    callback.script = answering(lambda received: 200 if "/marker" in received.line else 410)
+async def test_a_callback_that_is_gone_is_called_no_more_and_keeps_its_backlog(world, callback, new_callback) -> None:
+    callback.script = answering(lambda _received: 410)
     dispatcher = await world.dispatch()
     states = await world.subscribe(callback.url())
     results = await world.subscribe(callback.url(), RESULTS)
@@ -117,7 +105,7 @@ async def test_a_callback_that_is_gone_is_called_no_more_and_keeps_its_backlog(w
     while dispatcher.in_flight:
         await asyncio.sleep(0.01)
     asked = len(callback.requests)
-    await on_with_another(world, callback)
+    await world.tell_another(await new_callback())
     assert len(callback.requests) == asked <= len(DEVICES)
     assert (await world.dead(), await world.pending()) == ([], 16)
 
@@ -151,13 +139,13 @@ async def test_who_subscribes_again_is_called_again_for_all_that_he_has_there(
         assert sorted(arrived) == [1, 2]
 
 
-async def test_a_pause_of_an_operator_outlasts_what_the_application_does(world, callback) -> None:
+async def test_a_pause_of_an_operator_outlasts_what_the_application_does(world, callback, new_callback) -> None:
     await world.dispatch()
     subscription = await world.subscribe(callback.url())
     await pause(world, subscription)
     await world.subscribe(callback.url())
     await world.happen("d1")
-    await on_with_another(world, callback)
+    await world.tell_another(await new_callback())
     assert (await state_of(world, subscription), await world.pending()) == (SubscriptionState.PAUSED, 1)
 
 
