@@ -136,7 +136,11 @@ class PushSettings(_Part):
     )
     connect_timeout: Duration = Field(default=timedelta(seconds=5), description="of the connection, TLS included")
     concurrency: int = Field(default=512, ge=1, description="attempts under way at one time")
-    subscription_concurrency: int = Field(default=64, ge=1, description="the same for one subscription")
+    subscription_concurrency: int = Field(
+        default=256,
+        ge=1,
+        description="the same for one callback at most; how many it bears is found out, from 16 on",
+    )
     retry_delays: tuple[PositiveDuration, ...] = Field(
         default=tuple(timedelta(seconds=each) for each in (1, 2, 5, 15, 60, 120, 300, 600, 1800)),
         min_length=1,

@@ -1,8 +1,8 @@
 """A callback that fails as a whole is asked one question at a time until it answers; then it is loaded slowly.
 
-Closed: as many attempts as the window allows. Open: none. Probing: one, the probe. A success closes it with a small
-window, which each further success widens. So a dead callback costs one timer and one attempt at a time, however many
-lanes wait behind it, and one that comes back is not knocked over by its own backlog.
+Closed: as many attempts as its concurrency allows. Open: none. Probing: one, the probe. A success closes it, and the
+concurrency begins small again. So a dead callback costs one timer and one attempt at a time, however many lanes wait
+behind it, and one that comes back is not knocked over by its own backlog.
 """
 
 from collections.abc import Callable
@@ -44,15 +44,12 @@ class BreakerPolicy:
     jitter_portion: float = 0.25
     """The portion (0 to 1) of each such wait that is drawn at random."""
 
-    start_window: int = 2
-    """Attempts in flight at most just after it closed; each success adds one."""
-
-    window: int = 256
-    """Attempts in flight at most for one callback."""
+    recovery: int = 16
+    """So many deliveries after it closed a callback counts as well; until then `failures` open it, of any lanes."""
 
 
 class Breaker:
-    """The breaker of one callback; told of every outcome, it says how much may be in flight."""
+    """The breaker of one callback; told of every outcome, it says whether anything may be sent."""
 
     __slots__ = (
         "_draw",
@@ -61,19 +58,19 @@ class Breaker:
         "_held_until",
         "_policy",
         "_probes",
+        "_recovery_left",
         "probe_at",
         "state",
-        "window",
     )
 
     def __init__(self, policy: BreakerPolicy, draw: Callable[[], float]) -> None:
-        """Start closed and wide open; `draw` gives a number from 0 to 1 at each call."""
+        """Start closed; `draw` gives a number from 0 to 1 at each call."""
         self._policy = policy
         self._draw = draw
         self.state = BreakerState.CLOSED
-        self.window = policy.window
         self.probe_at: datetime | None = None
         self._probes = 0
+        self._recovery_left = 0
         self._failures = 0
         self._failing_lanes: set[DeviceId] = set()
         self._held_until: datetime | None = None
@@ -84,8 +81,8 @@ class Breaker:
             if self._failures or self._failing_lanes:
                 self._failures = 0
                 self._failing_lanes.clear()
-            if self.window < self._policy.window:
-                self.window += 1
+            if self._recovery_left:
+                self._recovery_left -= 1
             return False
         if self._held_until is not None and now < self._held_until:
             return False  # a straggler's success does not undo what the receiver asked for
@@ -93,9 +90,18 @@ class Breaker:
         return True
 
     def failed(
-        self, device_id: DeviceId, reason: FailureReason, now: datetime, *, probe: bool, no_lane_is_well: bool
+        self,
+        device_id: DeviceId,
+        reason: FailureReason,
+        now: datetime,
+        *,
+        probe: bool,
+        no_lane_is_well: Callable[[], bool],
     ) -> bool:
-        """Take note of a failed attempt; return True when it opened the breaker, or keeps it open after a probe."""
+        """Take note of a failed attempt; return True when it opened the breaker, or keeps it open after a probe.
+
+        `no_lane_is_well` says whether every lane is in trouble; it is asked only when that matters.
+        """
         if reason is FailureReason.LOCAL:
             if probe:
                 self._open(now)
@@ -107,7 +113,7 @@ class Breaker:
         self._failing_lanes.add(device_id)
         if concerns_callback(reason):
             self._failures += 1
-        if self._should_open(no_lane_is_well=no_lane_is_well):
+        if self._should_open(no_lane_is_well):
             self._open(now)
             return True
         return False
@@ -133,13 +139,12 @@ class Breaker:
         self.state = BreakerState.PROBING
         self.probe_at = None
 
-    def _should_open(self, *, no_lane_is_well: bool) -> bool:
+    def _should_open(self, no_lane_is_well: Callable[[], bool]) -> bool:
         if len(self._failing_lanes) >= self._policy.failing_lanes:
             return True
         if self._failures < self._policy.failures:
             return False
-        recovering = self.window < self._policy.window
-        return recovering or no_lane_is_well or len(self._failing_lanes) >= self._policy.failures
+        return self._recovery_left > 0 or len(self._failing_lanes) >= self._policy.failures or no_lane_is_well()
 
     def _open(self, now: datetime) -> None:
         delays = self._policy.probe_delays
@@ -154,7 +159,7 @@ class Breaker:
     def _close(self) -> None:
         self.state = BreakerState.CLOSED
         self.probe_at = None
-        self.window = min(self._policy.start_window, self._policy.window)
+        self._recovery_left = self._policy.recovery
         self._probes = 0
         self._failures = 0
         self._failing_lanes.clear()

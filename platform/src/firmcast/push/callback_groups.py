@@ -111,6 +111,14 @@ class CallbackGroups:
         """Return the groups that have begun and have not ended."""
         return list(self._begun)
 
+    def application_of(self, group_id: GroupId) -> ApplicationId:
+        """Return whose a group is that has begun.
+
+        Raises:
+            KeyError: it has not begun, or has ended.
+        """
+        return self._begun[group_id].place.application_id
+
     def begun_of(self, application_ids: Collection[ApplicationId]) -> list[GroupId]:
         """Return the groups of applications that have begun, in the order in which they did."""
         return [it.group_id for it in self._begun.values() if it.place.application_id in application_ids]

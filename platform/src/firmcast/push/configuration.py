@@ -5,6 +5,7 @@ from ipaddress import IPv6Network, ip_network
 
 from firmcast.errors import StartError
 from firmcast.push.breaker import BreakerPolicy
+from firmcast.push.concurrency import ConcurrencyPolicy
 from firmcast.push.destination import DestinationRules
 from firmcast.push.http_sender import SenderLimits
 from firmcast.push.lanes import LaneLimits
@@ -14,6 +15,7 @@ from firmcast.settings import PushSettings
 
 _PROBE_SECONDS = (1, 2, 5, 10)
 _RESERVED_SHARE = 10
+_TRIALS_SHARE = 4
 _TOTAL_ROWS = 50_000
 
 
@@ -66,6 +68,7 @@ def lane_limits(settings: PushSettings) -> LaneLimits:
     return LaneLimits(
         in_flight=settings.concurrency,
         reserved=settings.concurrency // _RESERVED_SHARE,
+        trials=max(1, settings.concurrency // _TRIALS_SHARE),
         window_rows=settings.window,
         total_rows=max(_TOTAL_ROWS, settings.window),
         load_rows=min(1_000, settings.window),
@@ -76,7 +79,12 @@ def breaker_policy(settings: PushSettings) -> BreakerPolicy:
     """Return when a callback counts as down, and how it is probed: soon at first, then at the operator's interval."""
     longest = settings.probe_interval
     soon = tuple(delay for seconds in _PROBE_SECONDS if (delay := timedelta(seconds=seconds)) < longest)
-    return BreakerPolicy(probe_delays=(*soon, longest), window=settings.subscription_concurrency)
+    return BreakerPolicy(probe_delays=(*soon, longest))
+
+
+def concurrency_policy(settings: PushSettings) -> ConcurrencyPolicy:
+    """Return how many attempts one callback is tried with at one time."""
+    return ConcurrencyPolicy(most=settings.subscription_concurrency)
 
 
 def retry_policy(settings: PushSettings) -> RetryPolicy:

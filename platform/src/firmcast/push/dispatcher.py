@@ -22,7 +22,7 @@ from firmcast.applications.use_cases import APPLICATIONS_CHANGED
 from firmcast.clock import Clock
 from firmcast.db.patience import patiently
 from firmcast.db.port import Channel, Database
-from firmcast.ids import DeviceId, Partition, SubscriptionId, partition_of
+from firmcast.ids import ApplicationId, DeviceId, Partition, SubscriptionId, partition_of
 from firmcast.metrics import Metrics
 from firmcast.nodes.model import Epoch
 from firmcast.push import use_cases
@@ -30,13 +30,13 @@ from firmcast.push.answer import Answer
 from firmcast.push.arrivals import ELSEWHERE, Arrivals
 from firmcast.push.attempt_log import log_failure
 from firmcast.push.census import Census, has_reason_to_rest, take_census
-from firmcast.push.configuration import breaker_policy, lane_limits, retry_policy
+from firmcast.push.configuration import breaker_policy, concurrency_policy, lane_limits, retry_policy
 from firmcast.push.envelope import attempt_headers
 from firmcast.push.http_sender import HttpSender, OutgoingRequest
 from firmcast.push.lanes import Lanes, Sendable
 from firmcast.push.leaving import LeavingPartitions, OnFinished
 from firmcast.push.metrics import PushMetrics
-from firmcast.push.model import Delivery, Settlement
+from firmcast.push.model import Delivery, GroupId, Settlement
 from firmcast.push.ownership import Ownership, SoleOwner
 from firmcast.push.replay.model import Told
 from firmcast.push.replay.use_cases import DELIVERIES_WITHDRAWN
@@ -91,7 +91,9 @@ class Dispatcher:
             limits=lane_limits(settings),
             breaker_policy=breaker_policy(settings),
             draw=draw,
+            concurrency_policy=concurrency_policy(settings),
             group_of=lambda delivery: self._roster.groups.group_of(delivery.subscription_id),
+            application_of=self._application_of,
         )
         self._ownership = ownership or SoleOwner()
         self._roster = Roster(
@@ -408,6 +410,9 @@ class Dispatcher:
         self._pump_soon()
 
     # ------------------------------------------------------------------ inside
+
+    def _application_of(self, group_id: GroupId) -> ApplicationId:
+        return self._roster.groups.application_of(group_id)
 
     async def _write(self, settlements: Sequence[Settlement]) -> None:
         still_held = self._ownership.still_held if self._ownership.is_shared else None

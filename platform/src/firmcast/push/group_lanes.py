@@ -13,12 +13,16 @@ from datetime import datetime
 from enum import Enum
 from typing import Generic
 
-from firmcast.ids import DeviceId, EventId
+from firmcast.ids import ApplicationId, DeviceId, EventId
 from firmcast.push.breaker import Breaker, BreakerState
+from firmcast.push.concurrency import Concurrency
 from firmcast.push.lane import DeliveryT, Lane, LaneState, is_replay
 from firmcast.push.model import GroupId, Trouble
 from firmcast.push.spill import LoadRequest, Spill
 from firmcast.push.timers import Timers
+
+_REPLAYS_PORTION = 4
+"""Of a group's attempts in flight one in so many may be a replay, so that live events find a place at once."""
 
 
 class Offered(Enum):
@@ -39,30 +43,51 @@ class GroupLanes(Generic[DeliveryT]):
         "_blocked",
         "_ready",
         "_ready_replays",
+        "_replays_flying",
         "_spill",
         "_timers",
+        "among_idle",
+        "application_id",
         "breaker",
+        "concurrency",
+        "ended",
         "flying",
         "group_id",
+        "held",
         "highest",
-        "in_turn",
         "lanes",
         "paused",
         "queued",
+        "suspect",
         "window_rows",
     )
 
-    def __init__(self, group_id: GroupId, breaker: Breaker, timers: Timers[DeliveryT], *, window_rows: int) -> None:
+    def __init__(
+        self,
+        group_id: GroupId,
+        application_id: ApplicationId,
+        *,
+        breaker: Breaker,
+        concurrency: Concurrency,
+        timers: Timers[DeliveryT],
+        window_rows: int,
+    ) -> None:
         """Start empty; `window_rows` is how many rows may be in memory."""
         self.group_id = group_id
+        self.application_id = application_id
         self.breaker = breaker
+        self.concurrency = concurrency
         self.window_rows = window_rows
         self.lanes: dict[DeviceId, Lane[DeliveryT]] = {}
         self.highest = EventId(0)  # of all rows ever queued
         self.queued = 0
         self.flying: set[Lane[DeliveryT]] = set()  # whose heads are on their way
-        self.in_turn = False
         self.paused = False
+        self.ended = False
+        self.suspect = False  # it failed as a whole, or kept us waiting, and has not answered since
+        self.held = False  # it waits until fewer suspects are tried
+        self.among_idle = False  # kept by Turns
+        self._replays_flying = 0
         self._blocked: dict[DeviceId, EventId] = {}  # lanes that stand still, and where they are read on
         self._ready: deque[Lane[DeliveryT]] = deque()
         self._ready_replays: deque[Lane[DeliveryT]] = deque()  # with a replay at their head: they leave last
@@ -160,14 +185,23 @@ class GroupLanes(Generic[DeliveryT]):
             return None
         if self.breaker.state is not BreakerState.CLOSED:
             return self._probe_lane(now)
-        if self.in_flight >= self.breaker.window:
-            return None
-        for ready in (self._ready, self._ready_replays):
-            while ready:
-                lane = ready.popleft()
-                if lane.state is LaneState.READY:
-                    self._depart(lane)
-                    return lane
+        window = int(self.concurrency.window)
+        if self.in_flight < window and (lane := self._first_ready(self._ready)) is not None:
+            return lane
+        replays = max(1, window // _REPLAYS_PORTION)
+        if self.in_flight < window and self._replays_flying < replays:
+            lane = self._first_ready(self._ready_replays)
+            if lane is not None:
+                return lane
+        self.concurrency.used_up = bool(self._ready or self._ready_replays)
+        return None
+
+    def _first_ready(self, ready: deque[Lane[DeliveryT]]) -> Lane[DeliveryT] | None:
+        while ready:
+            lane = ready.popleft()
+            if lane.state is LaneState.READY:
+                self._depart(lane)
+                return lane
         return None
 
     def _probe_lane(self, now: datetime) -> Lane[DeliveryT] | None:
@@ -186,6 +220,11 @@ class GroupLanes(Generic[DeliveryT]):
     def _depart(self, lane: Lane[DeliveryT]) -> None:
         lane.state = LaneState.IN_FLIGHT
         self.flying.add(lane)
+        self._replays_flying += is_replay(lane.head)
+
+    def _return(self, lane: Lane[DeliveryT]) -> None:
+        self.flying.discard(lane)
+        self._replays_flying -= is_replay(lane.head)
 
     def complete(self, lane: Lane[DeliveryT]) -> None:
         """Let go of a head that was delivered or given up."""
@@ -201,7 +240,7 @@ class GroupLanes(Generic[DeliveryT]):
                 self._block(lane.device_id, lane.head.event_id)
             self._let_go_of_head(lane)
             return
-        self.flying.discard(lane)
+        self._return(lane)
         lane.fail(trouble)
         if lane.state is LaneState.READY:
             self._make_ready(lane)
@@ -209,7 +248,7 @@ class GroupLanes(Generic[DeliveryT]):
             self._timers.add_lane(trouble.due_at, self, lane)
 
     def _let_go_of_head(self, lane: Lane[DeliveryT]) -> None:
-        self.flying.discard(lane)
+        self._return(lane)
         self.queued -= 1
         if lane.advance():
             self._make_ready(lane)
@@ -232,7 +271,7 @@ class GroupLanes(Generic[DeliveryT]):
 
     def is_waiting(self, lane: Lane[DeliveryT], version: int) -> bool:
         """Say whether a timer still means something."""
-        return lane.version == version and lane.state is LaneState.WAITING
+        return not self.ended and lane.version == version and lane.state is LaneState.WAITING
 
     def wake(self, lane: Lane[DeliveryT]) -> None:
         """Make a waiting lane ready."""

@@ -3,7 +3,8 @@
 * Of a lane (callback group and device) at most one delivery is in flight; the next one leaves when it is settled.
 * A lane whose head failed waits for its time; the others go on.
 * Replays go behind what is live, in their lane and in their group.
-* Groups take turns; each has a breaker and a window of attempts in flight, and all together have one.
+* Applications take turns, and in each its groups; a group has a breaker and as many attempts in flight as it bears.
+* Groups that do not answer have few of all places for attempts together, however many they are.
 * What does not fit into memory is left in the store and asked for later (`needs_rows`).
 
 The driver offers rows in the order of their commits, oldest first, and answers a LoadRequest with a read that sees
@@ -17,14 +18,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, assert_never
 
-from firmcast.ids import DeviceId, EventId
+from firmcast.ids import ApplicationId, DeviceId, EventId
 from firmcast.push.breaker import Breaker, BreakerPolicy, BreakerState
+from firmcast.push.concurrency import Concurrency, ConcurrencyPolicy, casts_doubt
 from firmcast.push.group_lanes import GroupLanes, Offered
 from firmcast.push.lane import DeliveryT, Lane
 from firmcast.push.model import GroupId, Trouble
 from firmcast.push.retry import Blocked, Dead, Delivered, FailureReason, RetryAt, Verdict
 from firmcast.push.spill import LoadRequest
 from firmcast.push.timers import Timers
+from firmcast.push.turns import Turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,10 @@ class LaneLimits:
     """Attempts in flight of all groups together."""
 
     reserved: int = 51
-    """So many of them are kept for groups that have none in flight."""
+    """So many of them are kept for groups that have none in flight, when their application has no more than others."""
+
+    trials: int = 128
+    """So many of them at most are for groups that are suspect: they failed as a whole, and have not answered since."""
 
     window_rows: int = 2_000
     """Rows in memory of one group."""
@@ -60,12 +66,16 @@ class Sendable(Generic[DeliveryT]):
     attempt: int
     """Number of this attempt, from 1."""
 
+    sent_at: datetime
     first_attempted_at: datetime
     retried: bool
     """True when an earlier attempt left something to remember, spent or not."""
 
     probe: bool
     """True when this attempt decides whether its group is tried at all."""
+
+    trial: bool
+    """True when its group was suspect."""
 
 
 class Lanes(Generic[DeliveryT]):
@@ -76,28 +86,35 @@ class Lanes(Generic[DeliveryT]):
         *,
         limits: LaneLimits,
         breaker_policy: BreakerPolicy,
+        concurrency_policy: ConcurrencyPolicy,
         draw: Callable[[], float],
         group_of: Callable[[DeliveryT], GroupId | None],
+        application_of: Callable[[GroupId], ApplicationId],
     ) -> None:
         """Start empty.
 
         Args:
             limits: how much may be in flight and in memory.
             breaker_policy: when a breaker opens and how it closes.
+            concurrency_policy: how many attempts of a group may be in flight.
             draw: gives a number from 0 to 1 at each call and is the only source of chance.
             group_of: tells the group of a row that is offered; None leaves the row in the store, since its group has
                 yet to begin, and will do so with `add_backlog`.
+            application_of: tells whose a group is that has begun.
         """
         self._group_of = group_of
+        self._application_of = application_of
         self._limits = limits
         self._breaker_policy = breaker_policy
+        self._concurrency_policy = concurrency_policy
         self._draw = draw
         self._groups: dict[GroupId, GroupLanes[DeliveryT]] = {}
         self._dropped: dict[GroupId, set[DeviceId]] = {}  # what groups that ended still have in flight
-        self._turn: deque[GroupLanes[DeliveryT]] = deque()
+        self._turns: Turns[DeliveryT] = Turns()
+        self._held: deque[GroupLanes[DeliveryT]] = deque()  # suspects that wait for their trial
         self._hungry: dict[GroupId, None] = {}  # an ordered set
         self._timers: Timers[DeliveryT] = Timers()
-        self._in_flight = 0
+        self._trials = 0
         self._queued = 0
 
     # ------------------------------------------------------------------ what the driver tells
@@ -185,6 +202,7 @@ class Lanes(Generic[DeliveryT]):
         Raises:
             ValueError: when it is not in flight.
         """
+        self._trials -= sendable.trial
         group = self._groups.get(sendable.group_id)
         if group is None:
             self._settle_dropped(sendable)
@@ -192,13 +210,12 @@ class Lanes(Generic[DeliveryT]):
         lane = group.lanes.get(sendable.row.device_id)
         if lane is None or not lane.is_in_flight(sendable.row):
             raise ValueError("the delivery is not in flight")
-        self._in_flight -= 1
+        self._turns.returned(group)
         match verdict:
             case Delivered():
                 group.complete(lane)
                 self._queued -= 1
-                if group.breaker.succeeded(now):
-                    group.recover()
+                self._note_success(group, now)
             case RetryAt():
                 self._put_back(group, lane, sendable, verdict, now)
             case Dead():
@@ -254,9 +271,9 @@ class Lanes(Generic[DeliveryT]):
         group = self._groups.pop(group_id, None)
         if group is None:
             return
-        self._in_flight -= group.in_flight
+        self._turns.end(group)
         self._queued -= group.queued
-        group.paused = True  # whoever still holds it gets nothing out of it
+        group.ended = True
         self._hungry.pop(group_id, None)
         if group.flying:
             self._dropped[group_id] = {lane.device_id for lane in group.flying}
@@ -267,21 +284,18 @@ class Lanes(Generic[DeliveryT]):
         """Return what is to be sent now; all of it counts as in flight from here on."""
         self._fire_timers(now)
         taken: list[Sendable[DeliveryT]] = []
-        held_back: list[GroupLanes[DeliveryT]] = []
-        unreserved = self._limits.in_flight - self._limits.reserved
-        while self._turn and self._in_flight < self._limits.in_flight:
-            group = self._turn.popleft()
-            if group.in_flight and self._in_flight >= unreserved:
-                held_back.append(group)
-                continue
-            lane = group.next_lane(now)
-            if lane is None:
-                group.in_turn = False
-                continue
-            self._in_flight += 1
-            taken.append(_sendable(group, lane, now))
-            self._turn.append(group)
-        self._turn.extendleft(reversed(held_back))
+        self._take_trials(now, taken)
+        turns, unreserved = self._turns, self._limits.in_flight - self._limits.reserved
+        while turns.in_flight < self._limits.in_flight:
+            is_scarce = turns.in_flight >= unreserved
+            group = turns.first_idle() if is_scarce else turns.first()
+            if group is None:
+                break
+            if group.suspect:
+                self._hold(group)
+            elif not self._take_next(group, now, taken):
+                turns.leave(group)
+        self._take_trials(now, taken)
         return taken
 
     def needs_rows(self) -> list[LoadRequest]:
@@ -322,7 +336,7 @@ class Lanes(Generic[DeliveryT]):
 
     @property
     def in_flight(self) -> int:
-        return self._in_flight
+        return self._turns.in_flight
 
     @property
     def groups(self) -> Mapping[GroupId, GroupLanes[DeliveryT]]:
@@ -341,11 +355,14 @@ class Lanes(Generic[DeliveryT]):
         if group is None:
             group = GroupLanes(
                 group_id,
-                Breaker(self._breaker_policy, self._draw),
-                self._timers,
+                self._application_of(group_id),
+                breaker=Breaker(self._breaker_policy, self._draw),
+                concurrency=Concurrency(self._concurrency_policy),
+                timers=self._timers,
                 window_rows=self._limits.window_rows,
             )
             self._groups[group_id] = group
+            self._turns.enter(group)
         return group
 
     @contextmanager
@@ -381,6 +398,13 @@ class Lanes(Generic[DeliveryT]):
         else:
             self._note_failure(group, sendable, verdict.reason, now)
 
+    def _note_success(self, group: GroupLanes[DeliveryT], now: datetime) -> None:
+        group.suspect = False
+        group.concurrency.succeeded()
+        if group.breaker.succeeded(now):
+            group.concurrency.restart()
+            group.recover()
+
     def _note_failure(
         self,
         group: GroupLanes[DeliveryT],
@@ -388,12 +412,14 @@ class Lanes(Generic[DeliveryT]):
         reason: FailureReason,
         now: datetime,
     ) -> None:
+        group.concurrency.failed(reason, sendable.sent_at, now)
+        group.suspect |= casts_doubt(reason)
         opened = group.breaker.failed(
             sendable.row.device_id,
             reason,
             now,
             probe=sendable.probe,
-            no_lane_is_well=group.no_lane_is_well(),
+            no_lane_is_well=group.no_lane_is_well,
         )
         if opened:
             self._opened(group)
@@ -426,9 +452,38 @@ class Lanes(Generic[DeliveryT]):
             self._join_turn(timer.group)
 
     def _join_turn(self, group: GroupLanes[DeliveryT]) -> None:
-        if not group.in_turn and group.queued:
-            group.in_turn = True
-            self._turn.append(group)
+        if group.queued and not group.ended:
+            self._turns.join(group)
+
+    def _hold(self, group: GroupLanes[DeliveryT]) -> None:
+        """Let a suspect wait for its trial."""
+        self._turns.leave(group)
+        if not group.held:
+            group.held = True
+            self._held.append(group)
+
+    def _take_trials(self, now: datetime, taken: list[Sendable[DeliveryT]]) -> None:
+        """Try suspects, each in its turn."""
+        unreserved = self._limits.in_flight - self._limits.reserved
+        while self._held and self._trials < self._limits.trials and self._turns.in_flight < unreserved:
+            group = self._held.popleft()
+            group.held = False
+            if group.ended:
+                continue
+            if not group.suspect:
+                self._join_turn(group)
+            elif self._take_next(group, now, taken):
+                self._trials += 1
+                self._hold(group)
+
+    def _take_next(self, group: GroupLanes[DeliveryT], now: datetime, taken: list[Sendable[DeliveryT]]) -> bool:
+        """Take the next delivery of a group; False when it has none to be sent now."""
+        lane = group.next_lane(now)
+        if lane is None:
+            return False
+        self._turns.departed(group)
+        taken.append(_sendable(group, lane, now))
+        return True
 
     def _note_hunger(self, group: GroupLanes[DeliveryT]) -> None:
         if group.is_hungry():
@@ -441,7 +496,9 @@ def _sendable(group: GroupLanes[DeliveryT], lane: Lane[DeliveryT], now: datetime
         row=lane.head,
         group_id=group.group_id,
         attempt=1 if trouble is None else trouble.attempts + 1,
+        sent_at=now,
         first_attempted_at=now if trouble is None else trouble.first_attempted_at,
         retried=trouble is not None,
         probe=group.breaker.state is BreakerState.PROBING,
+        trial=group.suspect,
     )

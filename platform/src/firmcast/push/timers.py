@@ -28,7 +28,7 @@ class Timer(Generic[DeliveryT]):
         if self.lane is not None:
             return self.group.is_waiting(self.lane, self.version)
         breaker = self.group.breaker
-        return breaker.state is BreakerState.OPEN and breaker.probe_at == self.due_at
+        return not self.group.ended and breaker.state is BreakerState.OPEN and breaker.probe_at == self.due_at
 
 
 class Timers(Generic[DeliveryT]):

@@ -18,6 +18,7 @@ from firmcast.events.model import EventType, FirmwareUpgradeEnded, Outcome
 from firmcast.ids import SubscriptionId
 from firmcast.push import use_cases as push
 from firmcast.push.callbacks import callbacks_of
+from firmcast.push.concurrency import ConcurrencyPolicy
 from firmcast.push.model import DeliveryFilter
 from firmcast.push.retry import DeadReason, FailureReason
 from firmcast.subscriptions import use_cases as subscriptions
@@ -178,7 +179,7 @@ async def test_a_dead_receiver_delays_nobody_else(world, callback, new_callback)
     while (await world.database.read(push.pending, DeliveryFilter(subscription_id=subscription), Page()))[1]:
         await asyncio.sleep(0.01)
     assert callback.lanes() == {device: [1, 2, 3, 4, 5] for device in DEVICES}
-    assert len(hanging.requests) == world.settings.subscription_concurrency
+    assert len(hanging.requests) == ConcurrencyPolicy().start
 
 
 async def test_after_a_kill_everything_arrives_at_least_once_and_in_order(world, callback) -> None:

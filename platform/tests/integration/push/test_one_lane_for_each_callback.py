@@ -13,6 +13,7 @@ from firmcast.db.page import Page
 from firmcast.events.model import EventType, FirmwareUpgradeEnded, Outcome
 from firmcast.push import use_cases as push
 from firmcast.push.callbacks import callbacks_of
+from firmcast.push.concurrency import ConcurrencyPolicy
 from firmcast.push.model import DeliveryFilter
 from firmcast.push.retry import FailureReason
 from firmcast.subscriptions import use_cases as subscriptions
@@ -133,7 +134,7 @@ async def test_two_urls_stay_apart_and_a_black_hole_delays_its_own_only(world, c
         await asyncio.sleep(0.01)
     assert callback.lanes() == {device: [5, 10, 15] for device in MANY}
     assert all(sequences == [1] for sequences in hanging.lanes().values())
-    assert len(hanging.requests) == min(len(MANY), world.settings.subscription_concurrency)
+    assert len(hanging.requests) == min(len(MANY), ConcurrencyPolicy().start)
 
 
 async def test_a_subscription_that_joins_later_takes_its_place_in_the_order(world, callback) -> None:

@@ -18,6 +18,7 @@ from firmcast.events.model import EventType, FirmwareStateChanged, FirmwareUpgra
 from firmcast.ids import ApplicationId, DeviceId, EventId, ReplayId, SubscriptionId
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 from firmcast.push import use_cases as push
+from firmcast.push.concurrency import ConcurrencyPolicy
 from firmcast.push.envelope import encode_event
 from firmcast.push.model import DeliveryFilter
 from firmcast.push.replay import runner as runner_module
@@ -26,6 +27,7 @@ from firmcast.push.replay.model import ReplayOrder, ReplayState
 from firmcast.push.replay.runner import ReplayRunner
 from firmcast.subscriptions import use_cases as subscriptions
 
+REPLAYED_AT_ONCE = ConcurrencyPolicy().start // 4
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 DEVICES = [f"d{number}" for number in range(8)]
 APPLICATION = ApplicationId("application")
@@ -292,7 +294,7 @@ async def test_a_receiver_that_does_not_keep_up_is_not_swamped(world, history, c
     dispatcher = await world.dispatch()
     await history.run(most_waiting=30)
     replay_id = await history.order(subscription)
-    while len(callback.requests) < 8:
+    while len(callback.requests) < REPLAYED_AT_ONCE:
         await asyncio.sleep(0.01)
     for _ in range(20):
         assert await world.pending() <= 30
@@ -318,15 +320,15 @@ async def test_what_is_cancelled_stops(world, history, callback) -> None:
     dispatcher = await world.dispatch()
     await history.run(most_waiting=100)
     replay_id = await history.order(subscription)
-    while len(callback.requests) < 8 or await world.pending() < 100:
+    while len(callback.requests) < REPLAYED_AT_ONCE or await world.pending() < 100:
         await asyncio.sleep(0.01)
     (live, *_) = await world.happen(*DEVICES)
     await history.cancel(replay_id)
     assert await world.pending() == 8, "what is live stays"
-    assert dispatcher._lanes.queued == 16, "and of the replay, what is on its way this very moment"
+    assert dispatcher._lanes.queued == 8 + REPLAYED_AT_ONCE, "and of the replay, what is on its way this very moment"
     release.set()
     await world.settled()
-    assert len(callback.requests) == 16
+    assert len(callback.requests) == 8 + REPLAYED_AT_ONCE
     assert lanes(received for received in callback.requests if not is_replay(received)) == {
         device: [live.sequence] for device in DEVICES
     }

@@ -7,7 +7,7 @@ from firmcast.push.breaker import Breaker, BreakerPolicy, BreakerState
 from firmcast.push.retry import FailureReason
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
-POLICY = BreakerPolicy(failures=3, failing_lanes=6, window=8, start_window=2)
+POLICY = BreakerPolicy(failures=3, failing_lanes=6, recovery=4)
 
 
 def breaker() -> Breaker:
@@ -16,7 +16,7 @@ def breaker() -> Breaker:
 
 def fail(it: Breaker, lane: int, reason: FailureReason, *, probe: bool = False, no_lane_is_well: bool = False) -> bool:
     device = DeviceId(str(lane))
-    return it.failed(device, reason, NOW, probe=probe, no_lane_is_well=no_lane_is_well)
+    return it.failed(device, reason, NOW, probe=probe, no_lane_is_well=lambda: no_lane_is_well)
 
 
 def opened() -> Breaker:
@@ -79,16 +79,17 @@ def test_stragglers_change_nothing_while_it_is_open() -> None:
     assert it.probe_at == before
 
 
-def test_a_success_closes_it_with_a_small_window_that_grows() -> None:
+def test_one_that_has_just_come_back_is_trusted_less() -> None:
     it = opened()
     it.begin_probe()
     assert it.succeeded(NOW)
     assert it.state is BreakerState.CLOSED
-    windows = []
-    for _ in range(8):
-        windows.append(it.window)
+    assert [fail(it, 1, FailureReason.CONNECT) for _ in range(3)] == [False, False, True]
+    it.begin_probe()
+    it.succeeded(NOW)
+    for _ in range(4):
         assert not it.succeeded(NOW)
-    assert windows == [2, 3, 4, 5, 6, 7, 8, 8]
+    assert not any(fail(it, 1, FailureReason.CONNECT) for _ in range(20))
 
 
 def test_a_hold_is_kept_even_over_a_success_and_a_failed_probe() -> None:

@@ -15,6 +15,7 @@ import pytest
 from firmcast.ids import ApplicationId, DeviceId, EventId, SubscriptionId
 from firmcast.push.breaker import BreakerPolicy
 from firmcast.push.callback_groups import CallbackGroups, Place
+from firmcast.push.concurrency import ConcurrencyPolicy
 from firmcast.push.lanes import LaneLimits, Lanes, Sendable
 from firmcast.push.model import Trouble
 from firmcast.push.retry import Delivered, FailureReason, RetryAt
@@ -133,7 +134,9 @@ class World:
                 open_rows=2,
                 load_rows=chance.randint(1, 6),
             ),
-            breaker_policy=BreakerPolicy(failures=3, failing_lanes=4, window=chance.randint(1, 6), start_window=1),
+            breaker_policy=BreakerPolicy(failures=3, failing_lanes=4),
+            concurrency_policy=ConcurrencyPolicy(least=1, start=chance.randint(1, 6), restart=1, most=6),
+            application_of=self.groups.application_of,
             draw=chance.random,
             group_of=lambda row: self.groups.group_of(row.subscription_id),
         )

@@ -1,13 +1,15 @@
 """The scheduler by example: order, isolation, fairness, memory, recovery."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 import pytest
 
-from firmcast.ids import DeviceId, EventId
+from firmcast.ids import ApplicationId, DeviceId, EventId
 from firmcast.push.breaker import BreakerPolicy, BreakerState
+from firmcast.push.concurrency import ConcurrencyPolicy
 from firmcast.push.lanes import LaneLimits, Lanes, Sendable
 from firmcast.push.model import GroupId, Trouble
 from firmcast.push.retry import Blocked, Dead, DeadReason, Delivered, FailureReason, RetryAt
@@ -39,9 +41,20 @@ def row(event: int, device: str = "d", group: GroupId = GROUP, trouble: Trouble 
 LIMITS = LaneLimits(in_flight=100, reserved=10, window_rows=50, total_rows=200, open_rows=4, load_rows=20)
 
 
-def lanes(limits: LaneLimits = LIMITS, breaker: BreakerPolicy | None = None) -> Lanes[Row]:
-    policy = BreakerPolicy(window=80) if breaker is None else breaker
-    return Lanes(limits=limits, breaker_policy=policy, draw=lambda: 0.0, group_of=lambda row: row.group_id)
+def lanes(
+    limits: LaneLimits = LIMITS,
+    breaker: BreakerPolicy | None = None,
+    window: int = 80,
+    applications: Mapping[GroupId, str] = MappingProxyType({}),
+) -> Lanes[Row]:
+    return Lanes(
+        limits=limits,
+        breaker_policy=breaker or BreakerPolicy(),
+        concurrency_policy=ConcurrencyPolicy(start=window, most=window),
+        draw=lambda: 0.0,
+        group_of=lambda row: row.group_id,
+        application_of=lambda group_id: ApplicationId(applications.get(group_id, f"of {group_id}")),
+    )
 
 
 def events(sendables: Sequence[Sendable[Row]]) -> list[int]:
@@ -114,8 +127,41 @@ def test_groups_take_turns() -> None:
     assert events(it.take(NOW)) == [1, 30, 2, 31, 3, 4]
 
 
+def test_applications_share_places_alike_however_many_callbacks_they_have() -> None:
+    owners = {GroupId(number): "many" for number in range(1, 1001)} | {GroupId(2000): "one"}
+    it = lanes(replace(LIMITS, in_flight=100, reserved=10, window_rows=2_000, total_rows=5_000), applications=owners)
+    it.offer([row(number, "d", GroupId(number)) for number in range(1, 1001)], NOW)
+    it.offer([row(2000 + number, f"d{number}", GroupId(2000)) for number in range(1000)], NOW)
+    taken = it.take(NOW)
+    sent = dict.fromkeys(("many", "one"), 0)
+    event = 10_000
+    for _ in range(400):
+        for sendable in taken[:7]:
+            sent[owners[sendable.group_id]] += 1
+            it.settle(sendable, Delivered(), NOW)
+            event += 1
+            it.offer([row(event, f"d{event}", sendable.group_id)], NOW)
+        taken = taken[7:] + it.take(NOW)
+    assert sum(sent.values()) == 2800
+    assert abs(sent["many"] - sent["one"]) < 280
+
+
+def test_a_slow_application_does_not_hold_the_places_that_a_fast_one_wants() -> None:
+    it = lanes(replace(LIMITS, in_flight=40, reserved=4), window=40)
+    it.offer([row(number, f"d{number}", GROUP) for number in range(1, 41)], NOW)
+    slow = it.take(NOW)
+    assert len(slow) == 36
+    it.offer([row(number, f"d{number}", OTHER) for number in range(100, 140)], NOW)
+    held = [it.take(NOW)]
+    for sendable in slow[:18]:
+        it.settle(sendable, Delivered(), NOW)
+        held.append(it.take(NOW))
+    assert {sendable.group_id for taken in held for sendable in taken} == {OTHER}
+    assert sum(len(taken) for taken in held) == 18
+
+
 def test_one_group_fills_its_window_only() -> None:
-    it = lanes(breaker=BreakerPolicy(window=3))
+    it = lanes(window=3)
     it.offer([row(event, f"d{event}") for event in range(1, 11)], NOW)
     assert events(it.take(NOW)) == [1, 2, 3]
 
@@ -184,6 +230,29 @@ def test_a_dead_callback_costs_one_probe_at_a_time_and_few_rows() -> None:
     assert len(probes) >= 5
 
 
+def test_those_that_do_not_answer_have_a_part_of_the_places_together() -> None:
+    it = lanes(replace(LIMITS, in_flight=20, reserved=2, trials=3), BreakerPolicy(failures=2, failing_lanes=2))
+    dead = [GroupId(number) for number in range(10, 30)]
+    now = NOW
+    for group in dead:
+        it.offer([row(1, "d", group), row(2, "e", group)], now)
+        for sendable in it.take(now):
+            it.settle(sendable, again(now + SECOND, FailureReason.TIMEOUT), now)
+    tried = set()
+    for _ in range(20):
+        now += 60 * SECOND
+        probes = it.take(now)
+        assert 1 <= len(probes) <= 3
+        tried |= {sendable.group_id for sendable in probes}
+        it.offer([row(100, "x")], now)
+        (live,) = it.take(now)
+        for sendable in probes:
+            it.settle(sendable, again(now + SECOND, FailureReason.TIMEOUT), now)
+        it.settle(live, Delivered(), now)
+        it.drop_group(GROUP)
+    assert tried == set(dead), "each in its turn"
+
+
 def test_when_a_callback_is_back_everything_is_due_and_the_window_grows() -> None:
     it = lanes(replace(LIMITS, open_rows=40, in_flight=1000))
     it.offer([row(event, f"d{event}") for event in range(1, 41)], NOW)
@@ -242,7 +311,7 @@ def test_a_receiver_that_names_a_time_is_left_alone_until_then() -> None:
 
 
 def test_a_dead_group_takes_nothing_from_a_healthy_one() -> None:
-    it = lanes(replace(LIMITS, in_flight=20, reserved=5), BreakerPolicy(window=20))
+    it = lanes(replace(LIMITS, in_flight=20, reserved=5), window=20)
     it.offer([row(event, f"d{event}", GROUP) for event in range(1, 41)], NOW)
     assert len(it.take(NOW)) == 15
     sent = 0
@@ -436,7 +505,9 @@ def test_a_row_without_a_group_is_left_in_the_store_until_its_group_begins() -> 
     it: Lanes[Row] = Lanes(
         limits=LIMITS,
         breaker_policy=BreakerPolicy(),
+        concurrency_policy=ConcurrencyPolicy(),
         draw=lambda: 0.0,
+        application_of=lambda _: ApplicationId("one"),
         group_of=lambda row: row.group_id if row.group_id in begun else None,
     )
     it.offer([row(1)], NOW)
@@ -494,15 +565,19 @@ def test_a_live_event_that_came_while_a_replay_was_on_its_way_does_not_wait_for_
     assert (retried.row.event_id, retried.attempt) == (1, 2)
 
 
-def test_live_lanes_go_before_those_that_replay() -> None:
-    it = lanes(breaker=BreakerPolicy(window=2))
+def test_live_lanes_go_before_those_that_replay_and_find_most_places_free() -> None:
+    it = lanes(window=8)
     it.offer_late([replayed(event, f"d{event}") for event in range(1, 10)], NOW)
     first, second = it.take(NOW)
-    it.offer([row(20, "live")], NOW)
+    it.offer([row(event, f"live{event}") for event in range(20, 27)], NOW)
+    live = it.take(NOW)
+    assert events(live) == [20, 21, 22, 23, 24, 25]
     it.settle(first, Delivered(), NOW)
-    assert events(it.take(NOW)) == [20]
+    assert events(it.take(NOW)) == [26]
     it.settle(second, Delivered(), NOW)
     assert events(it.take(NOW)) == [3]
+    it.settle(live[0], Delivered(), NOW)
+    assert events(it.take(NOW)) == [4]
 
 
 def test_what_is_withdrawn_does_not_leave_and_what_is_on_its_way_is_not_tried_again() -> None:
@@ -528,7 +603,7 @@ def test_what_is_replayed_anew_while_its_withdrawn_copy_is_on_its_way_is_not_los
 
 
 def test_a_window_that_is_cut_keeps_the_trouble_with_its_event() -> None:
-    it = lanes(replace(LIMITS, open_rows=1), BreakerPolicy(failures=1, failing_lanes=1, window=80))
+    it = lanes(replace(LIMITS, open_rows=1), BreakerPolicy(failures=1, failing_lanes=1))
     it.offer_late([replayed(1), replayed(2)], NOW)
     it.offer([row(7), row(8), row(9)], NOW)
     (live,) = it.take(NOW)

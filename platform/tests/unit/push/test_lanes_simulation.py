@@ -17,8 +17,9 @@ from random import Random
 
 import pytest
 
-from firmcast.ids import DeviceId, EventId
+from firmcast.ids import ApplicationId, DeviceId, EventId
 from firmcast.push.breaker import BreakerPolicy
+from firmcast.push.concurrency import ConcurrencyPolicy
 from firmcast.push.lanes import LaneLimits, Lanes, Sendable
 from firmcast.push.model import GroupId, Trouble
 from firmcast.push.retry import Blocked, Dead, DeadReason, Delivered, FailureReason, RetryAt, Verdict
@@ -75,6 +76,7 @@ class World:
         self.limits = LaneLimits(
             in_flight=chance.randint(2, 6),
             reserved=chance.randint(0, 1),
+            trials=chance.randint(1, 3),
             window_rows=window_rows,
             total_rows=chance.choice([window_rows, 3 * window_rows]),
             least_rows=1,
@@ -98,11 +100,14 @@ class World:
 
     def fresh_lanes(self) -> Lanes[Row]:
         failures = self.chance.randint(1, 4)
-        policy = BreakerPolicy(
-            failures=failures, failing_lanes=failures + 1, window=self.chance.randint(1, 4), start_window=1
-        )
+        most = self.chance.randint(1, 4)
         return Lanes(
-            limits=self.limits, breaker_policy=policy, draw=self.chance.random, group_of=lambda row: row.group_id
+            limits=self.limits,
+            breaker_policy=BreakerPolicy(failures=failures, failing_lanes=failures + 1, recovery=3),
+            concurrency_policy=ConcurrencyPolicy(least=1, start=self.chance.randint(1, most), restart=1, most=most),
+            draw=self.chance.random,
+            group_of=lambda row: row.group_id,
+            application_of=lambda group_id: ApplicationId("even" if group_id % 2 == 0 else "odd"),
         )
 
     # ---- rows come

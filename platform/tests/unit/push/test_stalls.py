@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from firmcast.ids import DeviceId, EventId, SubscriptionId
+from firmcast.ids import ApplicationId, DeviceId, EventId, SubscriptionId
 from firmcast.push.backlog_watch import Stalls
 from firmcast.push.breaker import BreakerPolicy
 from firmcast.push.census import has_reason_to_rest, take_census
+from firmcast.push.concurrency import ConcurrencyPolicy
 from firmcast.push.lanes import LaneLimits, Lanes
 from firmcast.push.model import GroupId, OldestUndelivered, Trouble
 from firmcast.push.retry import FailureReason, RetryAt
@@ -81,7 +82,9 @@ def row(event: int, device: str, group: GroupId = GROUP) -> Row:
 def lanes() -> Lanes[Row]:
     return Lanes(
         limits=LaneLimits(in_flight=100, reserved=10, window_rows=50, total_rows=200, open_rows=50, load_rows=20),
-        breaker_policy=BreakerPolicy(window=80),
+        breaker_policy=BreakerPolicy(),
+        concurrency_policy=ConcurrencyPolicy(),
+        application_of=lambda _: ApplicationId("one"),
         draw=lambda: 0.0,
         group_of=lambda row: row.group_id,
     )
