@@ -89,7 +89,6 @@ class Lane(Generic[DeliveryT]):
             if position == 0:
                 self.unwanted = False
             return False
-        self.highest = max(self.highest, row.event_id)
         self._place(row)
         return True
 

@@ -71,7 +71,6 @@ class Spill(Generic[DeliveryT]):
         """Take note of a row that a read under way may have passed by."""
         if self.request is None:
             return
-        self.settled.discard(row.event_id)
         if self._has_room(room):
             self.late[row.event_id] = row
         else:

@@ -2,7 +2,7 @@
 
 import heapq
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Generic
 
@@ -13,15 +13,18 @@ if TYPE_CHECKING:
     from firmcast.push.group_lanes import GroupLanes
 
 
-@dataclass(order=True, slots=True)
+_COMPACTED_FROM = 1_024
+"""Entries; a heap that is smaller is not worth looking through."""
+
+
+@dataclass(slots=True)
 class Timer(Generic[DeliveryT]):
     """A wait of one lane, or of a group's breaker when there is no lane."""
 
     due_at: datetime
-    number: int
-    group: "GroupLanes[DeliveryT]" = field(compare=False)
-    lane: Lane[DeliveryT] | None = field(compare=False)
-    version: int = field(compare=False)
+    group: "GroupLanes[DeliveryT]"
+    lane: Lane[DeliveryT] | None
+    version: int
 
     def is_live(self) -> bool:
         """Say whether what was waited for still waits."""
@@ -34,10 +37,11 @@ class Timer(Generic[DeliveryT]):
 class Timers(Generic[DeliveryT]):
     """The heap of waits."""
 
-    __slots__ = ("_heap", "_numbers")
+    __slots__ = ("_compacted_at", "_heap", "_numbers")
 
     def __init__(self) -> None:
-        self._heap: list[Timer[DeliveryT]] = []
+        self._heap: list[tuple[datetime, int, Timer[DeliveryT]]] = []
+        self._compacted_at = _COMPACTED_FROM
         self._numbers = itertools.count()
 
     def __len__(self) -> int:
@@ -45,24 +49,30 @@ class Timers(Generic[DeliveryT]):
 
     def add_lane(self, due_at: datetime, group: "GroupLanes[DeliveryT]", lane: Lane[DeliveryT]) -> None:
         """Wait for a troubled lane."""
-        timer = Timer(due_at, next(self._numbers), group, lane, lane.version)
-        heapq.heappush(self._heap, timer)
+        self._add(Timer(due_at, group, lane, lane.version))
 
     def add_probe(self, due_at: datetime, group: "GroupLanes[DeliveryT]") -> None:
         """Wait for the next probe of a group."""
-        heapq.heappush(self._heap, Timer(due_at, next(self._numbers), group, None, 0))
+        self._add(Timer(due_at, group, None, 0))
 
     def next_due(self) -> datetime | None:
         """Return when the first live timer is due."""
-        while self._heap and not self._heap[0].is_live():
+        while self._heap and not self._heap[0][2].is_live():
             heapq.heappop(self._heap)
-        return self._heap[0].due_at if self._heap else None
+        return self._heap[0][0] if self._heap else None
 
     def pop_due(self, now: datetime) -> list[Timer[DeliveryT]]:
         """Remove and return the live timers whose time has come, in order of their time."""
         due = []
-        while self._heap and self._heap[0].due_at <= now:
-            timer = heapq.heappop(self._heap)
+        while self._heap and self._heap[0][0] <= now:
+            _, _, timer = heapq.heappop(self._heap)
             if timer.is_live():
                 due.append(timer)
         return due
+
+    def _add(self, timer: Timer[DeliveryT]) -> None:
+        heapq.heappush(self._heap, (timer.due_at, next(self._numbers), timer))
+        if len(self._heap) > self._compacted_at:  # most may be of waits that have ended early, and are far off
+            self._heap = [entry for entry in self._heap if entry[2].is_live()]
+            heapq.heapify(self._heap)
+            self._compacted_at = max(_COMPACTED_FROM, 2 * len(self._heap))

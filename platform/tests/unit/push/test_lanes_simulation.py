@@ -83,6 +83,7 @@ class World:
             open_rows=chance.randint(1, 3),
             load_rows=chance.randint(1, 6),
         )
+        self.most = chance.randint(1, 4)
         self.failing = chance.choice([0.05, 0.3, 0.7])
         self.shared = seed % 2 == 1
         self.now = START
@@ -100,7 +101,7 @@ class World:
 
     def fresh_lanes(self) -> Lanes[Row]:
         failures = self.chance.randint(1, 4)
-        most = self.chance.randint(1, 4)
+        most = self.chance.randint(1, self.most)
         return Lanes(
             limits=self.limits,
             breaker_policy=BreakerPolicy(failures=failures, failing_lanes=failures + 1, recovery=3),
@@ -399,6 +400,9 @@ class Oracle:
     def check_bounds(self, node: Node) -> None:
         limits, dropped = self.world.limits, self.world.dropped
         flying = [sendable for sendable, _ in node.flying if sendable.row.group_id not in dropped]
+        assert all(
+            sum(1 for sendable in flying if sendable.group_id == group) <= self.world.most for group in GROUPS
+        ), "more of one callback than it bears"
         assert len(flying) == node.lanes.in_flight <= limits.in_flight
         assert node.lanes.queued <= 3 * (limits.window_rows + limits.in_flight + 2 * limits.open_rows)
 
