@@ -8,7 +8,7 @@ from firmcast.push.breaker import BreakerPolicy
 from firmcast.push.concurrency import ConcurrencyPolicy
 from firmcast.push.destination import DestinationRules
 from firmcast.push.http_sender import SenderLimits
-from firmcast.push.lanes import LaneLimits
+from firmcast.push.lane_limits import LaneLimits
 from firmcast.push.proxy import Proxy, parse_proxy
 from firmcast.push.retry import RetryPolicy, WhenGivenUp
 from firmcast.settings import PushSettings

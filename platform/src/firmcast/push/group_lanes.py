@@ -4,7 +4,8 @@ While rows are left behind ("spilled"), `cursor` divides them: every undelivered
 after it is in the store. New rows are then not queued, since they would overtake; reading on from the cursor finds
 them. The cursor can go back, when rows before it were missed: what is in memory then stays there and is recognised.
 
-Of a blocked lane only the place of its first row is in memory.
+Of a blocked lane only the place of its first row is in memory. When all that is in memory waits for its time while
+others are in the store, the lanes that wait are parked: they give their room up, and are read again when it is time.
 """
 
 from collections import deque
@@ -14,6 +15,7 @@ from enum import Enum
 from typing import Generic
 
 from firmcast.ids import ApplicationId, DeviceId, EventId
+from firmcast.push.absent import AbsentLanes
 from firmcast.push.breaker import Breaker, BreakerState
 from firmcast.push.concurrency import Concurrency
 from firmcast.push.lane import DeliveryT, Lane, LaneState, is_replay
@@ -40,12 +42,12 @@ class GroupLanes(Generic[DeliveryT]):
     """The lanes of one group that are in memory, its breaker, and what it has left in the store."""
 
     __slots__ = (
-        "_blocked",
         "_ready",
         "_ready_replays",
         "_replays_flying",
         "_spill",
         "_timers",
+        "absent",
         "among_idle",
         "application_id",
         "breaker",
@@ -88,7 +90,7 @@ class GroupLanes(Generic[DeliveryT]):
         self.held = False  # it waits until fewer suspects are tried
         self.among_idle = False  # kept by Turns
         self._replays_flying = 0
-        self._blocked: dict[DeviceId, EventId] = {}  # lanes that stand still, and where they are read on
+        self.absent = AbsentLanes()
         self._ready: deque[Lane[DeliveryT]] = deque()
         self._ready_replays: deque[Lane[DeliveryT]] = deque()  # with a replay at their head: they leave last
         self._spill: Spill[DeliveryT] | None = None
@@ -236,7 +238,7 @@ class GroupLanes(Generic[DeliveryT]):
     def put_back(self, lane: Lane[DeliveryT], trouble: Trouble) -> None:
         """Let a head wait that was not delivered; while the breaker is open it needs no timer of its own."""
         if lane.unwanted:
-            if lane.device_id in self._blocked:
+            if self.absent.is_blocked(lane.device_id):
                 self._block(lane.device_id, lane.head.event_id)
             self._let_go_of_head(lane)
             return
@@ -288,6 +290,7 @@ class GroupLanes(Generic[DeliveryT]):
         self._ready_replays.clear()
         for lane in sorted(ready, key=lambda lane: lane.head.event_id):
             self._make_ready(lane)
+        self.return_parked(None)
         if self._spill is not None:
             self._spill.amnesty = True
 
@@ -298,13 +301,13 @@ class GroupLanes(Generic[DeliveryT]):
 
     def block_head(self, lane: Lane[DeliveryT]) -> None:
         """Let a lane stand still that has its head on its way: nothing of it is sent until `unblock`."""
-        if not lane.unwanted or lane.device_id in self._blocked:
+        if not lane.unwanted or self.absent.is_blocked(lane.device_id):
             self._block(lane.device_id, lane.head.event_id)
         self._let_go_of_head(lane)
 
     def unblock(self, device_id: DeviceId) -> None:
         """Let a lane go on from the first row that it has in the store."""
-        position = self._blocked.pop(device_id, None)
+        position = self.absent.unblock(device_id)
         if position is not None:
             self.read_again(EventId(position - 1))
         elif self._spill is not None:
@@ -315,18 +318,49 @@ class GroupLanes(Generic[DeliveryT]):
         for lane in list(self.lanes.values()):
             if not is_mine(lane.device_id):
                 self._drop_resting(lane)
-        self._blocked = {device_id: at for device_id, at in self._blocked.items() if is_mine(device_id)}
+        self.absent.keep_only(is_mine)
         if self._spill is not None:
             self._spill.start_over(self._spill.cursor)  # a read under way may show their rows
 
     def _block(self, device_id: DeviceId, event_id: EventId) -> None:
         """Keep nothing of a lane but where it is read on."""
         lane = self.lanes.get(device_id)
-        first = event_id
         if lane is not None:
-            first = min((first, *(row.event_id for row in self._resting_rows(lane))))
+            event_id = min((event_id, *(row.event_id for row in self._resting_rows(lane))))
             self._drop_resting(lane)
-        self._blocked[device_id] = min(first, self._blocked.get(device_id, first))
+        self.absent.block(device_id, event_id)
+
+    # ------------------------------------------------------------------ lanes that wait in the store
+
+    def is_stuck(self) -> bool:
+        """Say whether what waits for its time keeps out what the store still has."""
+        spill = self._spill
+        if self.paused or self.flying or spill is None or spill.request is not None or not self.queued:
+            return False
+        return self.breaker.state is BreakerState.CLOSED and not self.is_hungry()
+
+    def park_waiting(self, now: datetime) -> None:
+        """Leave the lanes that wait to the store, and come back to them when it is time."""
+        for lane in [lane for lane in self.lanes.values() if lane.state is LaneState.WAITING]:
+            trouble = lane.trouble
+            assert trouble is not None
+            position = min(row.event_id for row in lane.rows)
+            self.absent.park(lane.device_id, position, trouble.due_at, behind_replay=is_replay(lane.head))
+            self._drop_resting(lane)
+        self._plan_return(now)
+
+    def return_parked(self, now: datetime | None) -> None:
+        """Read again the parked lanes whose time has come, or all of them."""
+        position = self.absent.take_back(now)
+        if position is not None:
+            self.read_again(EventId(position - 1))
+        if now is not None:
+            self._plan_return(now)
+
+    def _plan_return(self, now: datetime) -> None:
+        return_at = self.absent.plan_return(now)
+        if return_at is not None:
+            self._timers.add_return(return_at, self)
 
     def _drop_resting(self, lane: Lane[DeliveryT]) -> None:
         """Leave all of a lane to the store; a head on its way ends, and is not put back."""
@@ -373,8 +407,12 @@ class GroupLanes(Generic[DeliveryT]):
     def _take_in(self, row: DeliveryT, now: datetime, *, amnesty: bool = False) -> bool:
         """Put a row where its number says; False when it is there, or its lane stands still."""
         self.highest = max(self.highest, row.event_id)
-        if row.device_id in self._blocked or (row.trouble is not None and row.trouble.blocked):
+        if row.trouble is not None and row.trouble.blocked:
             self._block(row.device_id, row.event_id)
+            return False
+        if row.device_id in self.absent:
+            if self.absent.note_row(row.device_id, row.event_id, now, is_live=not is_replay(row)):
+                self._plan_return(now)
             return False
         lane = self.lanes.get(row.device_id)
         if lane is None:

@@ -23,38 +23,12 @@ from firmcast.push.breaker import Breaker, BreakerPolicy, BreakerState
 from firmcast.push.concurrency import Concurrency, ConcurrencyPolicy, casts_doubt
 from firmcast.push.group_lanes import GroupLanes, Offered
 from firmcast.push.lane import DeliveryT, Lane
+from firmcast.push.lane_limits import LaneLimits
 from firmcast.push.model import GroupId, Trouble
 from firmcast.push.retry import Blocked, Dead, Delivered, FailureReason, RetryAt, Verdict
 from firmcast.push.spill import LoadRequest
 from firmcast.push.timers import Timers
 from firmcast.push.turns import Turns
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaneLimits:
-    """How much may be in flight and in memory."""
-
-    in_flight: int = 512
-    """Attempts in flight of all groups together."""
-
-    reserved: int = 51
-    """So many of them are kept for groups that have none in flight, when their application has no more than others."""
-
-    trials: int = 128
-    """So many of them at most are for groups that are suspect: they failed as a whole, and have not answered since."""
-
-    window_rows: int = 2_000
-    """Rows in memory of one group."""
-
-    total_rows: int = 50_000
-    """Rows in memory of all groups; one that has none may still have `least_rows`."""
-
-    least_rows: int = 16
-    open_rows: int = 64
-    """Rows kept of a group whose breaker is open."""
-
-    load_rows: int = 1_000
-    """Rows asked for at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +232,7 @@ class Lanes(Generic[DeliveryT]):
         group.recover()
         group.breaker.hasten(now)
         self._join_turn(group)
+        self._note_hunger(group)
 
     def unblock(self, group_id: GroupId, device_id: DeviceId) -> None:
         """Let a blocked lane go on, once the store no longer says that it is blocked; another one is left alone."""
@@ -447,7 +422,10 @@ class Lanes(Generic[DeliveryT]):
 
     def _fire_timers(self, now: datetime) -> None:
         for timer in self._timers.pop_due(now):
-            if timer.lane is not None:
+            if timer.is_return:
+                timer.group.return_parked(now)
+                self._note_hunger(timer.group)
+            elif timer.lane is not None:
                 timer.group.wake(timer.lane)
             self._join_turn(timer.group)
 
@@ -480,6 +458,10 @@ class Lanes(Generic[DeliveryT]):
         """Take the next delivery of a group; False when it has none to be sent now."""
         lane = group.next_lane(now)
         if lane is None:
+            if group.is_stuck():
+                with self._counting(group):
+                    group.park_waiting(now)
+                self._note_hunger(group)
             return False
         self._turns.departed(group)
         taken.append(_sendable(group, lane, now))

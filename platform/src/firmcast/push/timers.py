@@ -19,17 +19,20 @@ _COMPACTED_FROM = 1_024
 
 @dataclass(slots=True)
 class Timer(Generic[DeliveryT]):
-    """A wait of one lane, or of a group's breaker when there is no lane."""
+    """A wait of one lane, or, without one, of a group's breaker or of its parked lanes."""
 
     due_at: datetime
     group: "GroupLanes[DeliveryT]"
     lane: Lane[DeliveryT] | None
     version: int
+    is_return: bool = False
 
     def is_live(self) -> bool:
         """Say whether what was waited for still waits."""
         if self.lane is not None:
             return self.group.is_waiting(self.lane, self.version)
+        if self.is_return:
+            return not self.group.ended and self.group.absent.return_at == self.due_at
         breaker = self.group.breaker
         return not self.group.ended and breaker.state is BreakerState.OPEN and breaker.probe_at == self.due_at
 
@@ -54,6 +57,10 @@ class Timers(Generic[DeliveryT]):
     def add_probe(self, due_at: datetime, group: "GroupLanes[DeliveryT]") -> None:
         """Wait for the next probe of a group."""
         self._add(Timer(due_at, group, None, 0))
+
+    def add_return(self, due_at: datetime, group: "GroupLanes[DeliveryT]") -> None:
+        """Wait for the parked lanes of a group."""
+        self._add(Timer(due_at, group, None, 0, is_return=True))
 
     def next_due(self) -> datetime | None:
         """Return when the first live timer is due."""

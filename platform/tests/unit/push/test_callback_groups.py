@@ -16,7 +16,8 @@ from firmcast.ids import ApplicationId, DeviceId, EventId, SubscriptionId
 from firmcast.push.breaker import BreakerPolicy
 from firmcast.push.callback_groups import CallbackGroups, Place
 from firmcast.push.concurrency import ConcurrencyPolicy
-from firmcast.push.lanes import LaneLimits, Lanes, Sendable
+from firmcast.push.lane_limits import LaneLimits
+from firmcast.push.lanes import Lanes, Sendable
 from firmcast.push.model import Trouble
 from firmcast.push.retry import Delivered, FailureReason, RetryAt
 from firmcast.push.spill import LoadRequest

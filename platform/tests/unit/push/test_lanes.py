@@ -10,7 +10,8 @@ import pytest
 from firmcast.ids import ApplicationId, DeviceId, EventId
 from firmcast.push.breaker import BreakerPolicy, BreakerState
 from firmcast.push.concurrency import ConcurrencyPolicy
-from firmcast.push.lanes import LaneLimits, Lanes, Sendable
+from firmcast.push.lane_limits import LaneLimits
+from firmcast.push.lanes import Lanes, Sendable
 from firmcast.push.model import GroupId, Trouble
 from firmcast.push.retry import Blocked, Dead, DeadReason, Delivered, FailureReason, RetryAt
 from firmcast.push.spill import LoadRequest
@@ -364,6 +365,35 @@ def test_a_dead_letter_sent_again_takes_its_old_place_in_the_lane() -> None:
             order.append(sendable.row.event_id)
             it.settle(sendable, Delivered(), NOW)
     assert order == [2, 3, 6, 7]
+
+
+def test_lanes_that_wait_do_not_keep_the_others_out_of_memory() -> None:
+    it = lanes(replace(LIMITS, window_rows=4, load_rows=4), BreakerPolicy(failing_lanes=100))
+    far = NOW + timedelta(hours=1)
+    store = {event: row(event, "bad" if event <= 20 else f"d{event}") for event in range(1, 31)}
+    it.offer(store.values(), NOW)
+    (bad,) = it.take(NOW)
+    it.settle(bad, again(far), NOW)
+    store[1] = replace(store[1], trouble=Trouble(attempts=1, first_attempted_at=NOW, due_at=far))
+    sent = []
+
+    def go_on(now: datetime) -> None:
+        for _ in range(40):
+            for request in it.needs_rows():
+                rest = [item for event, item in sorted(store.items()) if event > request.after]
+                it.loaded(request, rest[: request.limit], now)
+            for sendable in it.take(now):
+                sent.append(sendable.row.event_id)
+                del store[sendable.row.event_id]
+                it.settle(sendable, Delivered(), now)
+            assert it.queued <= 4
+
+    go_on(NOW)
+    assert sent == list(range(21, 31))
+    assert it.queued == 0
+    assert it.next_timer() == far
+    go_on(far)
+    assert sent[10:] == list(range(1, 21))
 
 
 BLOCKED = Blocked(reason=DeadReason.UNACCEPTABLE, failure=FailureReason.UNACCEPTABLE)

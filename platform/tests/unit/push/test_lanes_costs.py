@@ -10,7 +10,8 @@ from types import FrameType
 from firmcast.ids import ApplicationId, DeviceId, EventId
 from firmcast.push.breaker import BreakerPolicy, BreakerState
 from firmcast.push.concurrency import ConcurrencyPolicy
-from firmcast.push.lanes import LaneLimits, Lanes
+from firmcast.push.lane_limits import LaneLimits
+from firmcast.push.lanes import Lanes
 from firmcast.push.model import GroupId, Trouble
 from firmcast.push.retry import Delivered, FailureReason, RetryAt
 

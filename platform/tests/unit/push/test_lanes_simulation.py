@@ -20,7 +20,8 @@ import pytest
 from firmcast.ids import ApplicationId, DeviceId, EventId
 from firmcast.push.breaker import BreakerPolicy
 from firmcast.push.concurrency import ConcurrencyPolicy
-from firmcast.push.lanes import LaneLimits, Lanes, Sendable
+from firmcast.push.lane_limits import LaneLimits
+from firmcast.push.lanes import Lanes, Sendable
 from firmcast.push.model import GroupId, Trouble
 from firmcast.push.retry import Blocked, Dead, DeadReason, Delivered, FailureReason, RetryAt, Verdict
 from firmcast.push.spill import LoadRequest

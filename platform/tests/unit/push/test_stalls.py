@@ -10,7 +10,8 @@ from firmcast.push.backlog_watch import Stalls
 from firmcast.push.breaker import BreakerPolicy
 from firmcast.push.census import has_reason_to_rest, take_census
 from firmcast.push.concurrency import ConcurrencyPolicy
-from firmcast.push.lanes import LaneLimits, Lanes
+from firmcast.push.lane_limits import LaneLimits
+from firmcast.push.lanes import Lanes
 from firmcast.push.model import GroupId, OldestUndelivered, Trouble
 from firmcast.push.retry import FailureReason, RetryAt
 
