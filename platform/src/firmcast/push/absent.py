@@ -34,6 +34,16 @@ class AbsentLanes:
     def __contains__(self, device_id: DeviceId) -> bool:
         return device_id in self._blocked or device_id in self._parked
 
+    @property
+    def blocked(self) -> int:
+        """How many stand still until somebody acts."""
+        return len(self._blocked)
+
+    @property
+    def parked(self) -> int:
+        """How many wait for their time."""
+        return len(self._parked)
+
     def is_blocked(self, device_id: DeviceId) -> bool:
         """Say whether a lane stands still until somebody acts."""
         return device_id in self._blocked

@@ -17,7 +17,7 @@ class Census:
     """What was counted."""
 
     lanes: dict[str, int] = field(default_factory=dict)
-    """By state. `blocked` are those that would wait or be sent if the breaker of their callback were closed."""
+    """By state. `blocked` are those that stand still until somebody acts, and those whose callback is down."""
 
     breakers: dict[str, int] = field(default_factory=dict)
 
@@ -29,6 +29,8 @@ def take_census(groups: Iterable[GroupLanes[Any]]) -> Census:
     for group in groups:
         state = group.breaker.state
         breakers[state.value] += 1
+        lanes[_BLOCKED] += group.absent.blocked
+        lanes[LaneState.WAITING.value] += group.absent.parked
         for lane in group.lanes.values():
             blocked = state is not BreakerState.CLOSED and lane.state is not LaneState.IN_FLIGHT
             lanes[_BLOCKED if blocked else lane.state.value] += 1
@@ -38,9 +40,10 @@ def take_census(groups: Iterable[GroupLanes[Any]]) -> Census:
 def has_reason_to_rest(group: GroupLanes[Any], device_id: DeviceId) -> bool:
     """Say whether it is right that a group does not send the event at the head of a device's lane just now.
 
-    It is, while the group is paused, its callback is down or has attempts under way, or the lane waits for its time.
+    It is, while the group is paused, its callback is down or has attempts under way, or the lane waits for its time, or
+    for somebody.
     """
-    if group.paused or group.in_flight or group.breaker.state is not BreakerState.CLOSED:
+    if group.paused or group.in_flight or group.breaker.state is not BreakerState.CLOSED or device_id in group.absent:
         return True
     lane = group.lanes.get(device_id)
     return lane is not None and lane.state is LaneState.WAITING

@@ -13,7 +13,7 @@ from firmcast.push.concurrency import ConcurrencyPolicy
 from firmcast.push.lane_limits import LaneLimits
 from firmcast.push.lanes import Lanes
 from firmcast.push.model import GroupId, OldestUndelivered, Trouble
-from firmcast.push.retry import FailureReason, RetryAt
+from firmcast.push.retry import Blocked, DeadReason, Delivered, FailureReason, RetryAt
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 LIMIT = timedelta(minutes=5)
@@ -115,6 +115,16 @@ def test_lanes_of_a_callback_that_is_down_are_blocked() -> None:
     assert census.lanes == {"ready": 0, "in_flight": 0, "waiting": 0, "blocked": 8}
     assert census.breakers == {"closed": 0, "open": 1, "probing": 0}
     assert has_reason_to_rest(it.groups[OTHER], DeviceId("d1"))
+
+
+def test_a_lane_that_stands_still_is_counted_and_has_its_reason() -> None:
+    it = lanes()
+    it.offer([row(1, "a"), row(2, "b")], NOW)
+    first, second = it.take(NOW)
+    it.settle(first, Blocked(reason=DeadReason.UNACCEPTABLE, failure=FailureReason.UNACCEPTABLE), NOW)
+    it.settle(second, Delivered(), NOW)
+    assert take_census(it.groups.values()).lanes == {"ready": 0, "in_flight": 0, "waiting": 0, "blocked": 1}
+    assert has_reason_to_rest(it.groups[GROUP], DeviceId("a"))
 
 
 def test_a_lane_rests_for_a_reason_or_for_none() -> None:
