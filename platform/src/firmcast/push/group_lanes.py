@@ -262,6 +262,8 @@ class GroupLanes(Generic[DeliveryT]):
         spill = self._spill
         if spill is not None:
             spill.forget(event_id)
+        if self.absent.is_blocked(device_id):
+            self.unblock(device_id)  # perhaps that row was what blocks it; if not, the store says so again
         lane = self.lanes.get(device_id)
         if lane is None or not lane.withdraw(event_id):
             return

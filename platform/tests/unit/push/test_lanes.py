@@ -428,6 +428,18 @@ def test_an_unblocked_lane_goes_on_from_its_first_row() -> None:
     assert it.needs_rows() == []
 
 
+def test_a_lane_goes_on_when_what_blocks_it_is_taken_back() -> None:
+    it = lanes()
+    it.offer_late([replayed(1)], NOW)
+    (head,) = it.take(NOW)
+    it.settle(head, BLOCKED, NOW)
+    it.offer([row(7)], NOW)
+    it.withdraw(GROUP, DeviceId("d"), EventId(1))
+    (request,) = it.needs_rows()
+    it.loaded(request, [row(7)], NOW)
+    assert events(it.take(NOW)) == [7]
+
+
 def test_a_restart_finds_a_lane_blocked_and_fills_no_window_with_it() -> None:
     it = lanes(replace(LIMITS, window_rows=4, load_rows=4))
     it.add_backlog(GROUP)
