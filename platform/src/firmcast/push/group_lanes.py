@@ -161,6 +161,7 @@ class GroupLanes(Generic[DeliveryT]):
         """Take in what a read brought; False when the window was cut back meanwhile and the rows are of no use."""
         spill = self._spill
         if spill is None or spill.request is not request:
+            self._miss(request.after)
             return False
         for row in rows:
             spill.cursor = row.event_id
@@ -178,6 +179,13 @@ class GroupLanes(Generic[DeliveryT]):
             self.highest = max(self.highest, spill.cursor)
         spill.end()
         return True
+
+    def _miss(self, after: EventId) -> None:
+        """Read again what a read has brought in vain; one that is under way still counts, or none would ever."""
+        if self._spill is None:
+            self._spill = Spill(after)
+        else:
+            self._spill.miss(after)
 
     # ------------------------------------------------------------------ heads out
 
@@ -230,6 +238,9 @@ class GroupLanes(Generic[DeliveryT]):
 
     def complete(self, lane: Lane[DeliveryT]) -> None:
         """Let go of a head that was delivered or given up."""
+        if lane.stale:
+            self._drop_stale(lane)
+            return
         spill = self._spill
         if spill is not None and not lane.unwanted:
             spill.note_settled(lane.head.event_id)
@@ -237,6 +248,9 @@ class GroupLanes(Generic[DeliveryT]):
 
     def put_back(self, lane: Lane[DeliveryT], trouble: Trouble) -> None:
         """Let a head wait that was not delivered; while the breaker is open it needs no timer of its own."""
+        if lane.stale:
+            self._drop_stale(lane)
+            return
         if lane.unwanted:
             if self.absent.is_blocked(lane.device_id):
                 self._block(lane.device_id, lane.head.event_id)
@@ -303,6 +317,9 @@ class GroupLanes(Generic[DeliveryT]):
 
     def block_head(self, lane: Lane[DeliveryT]) -> None:
         """Let a lane stand still that has its head on its way: nothing of it is sent until `unblock`."""
+        if lane.stale:
+            self._drop_stale(lane)
+            return
         if not lane.unwanted or self.absent.is_blocked(lane.device_id):
             self._block(lane.device_id, lane.head.event_id)
         self._let_go_of_head(lane)
@@ -319,10 +336,21 @@ class GroupLanes(Generic[DeliveryT]):
         """Drop what rests of devices that are no longer ours; heads on their way are the last of their lanes."""
         for lane in list(self.lanes.values()):
             if not is_mine(lane.device_id):
+                lane.stale = True
                 self._drop_resting(lane)
         self.absent.keep_only(is_mine)
         if self._spill is not None:
             self._spill.start_over(self._spill.cursor)  # a read under way may show their rows
+
+    def _drop_stale(self, lane: Lane[DeliveryT]) -> None:
+        """Let go of a lane that was given away; when it has come back meanwhile, the store says what is left of it."""
+        has_come_back = len(lane.rows) > 1 or not lane.unwanted
+        position = min(row.event_id for row in lane.rows)
+        self._return(lane)
+        lane.state = LaneState.READY
+        self._cut(lane, EventId(-1))
+        if has_come_back:
+            self.read_again(EventId(position - 1))
 
     def _block(self, device_id: DeviceId, event_id: EventId) -> None:
         """Keep nothing of a lane but where it is read on."""

@@ -52,7 +52,18 @@ class LaneState(Enum):
 class Lane(Generic[DeliveryT]):
     """The part of a lane that is in memory: always its oldest undelivered events, without a gap."""
 
-    __slots__ = ("_set_aside", "device_id", "highest", "probes", "rows", "state", "trouble", "unwanted", "version")
+    __slots__ = (
+        "_set_aside",
+        "device_id",
+        "highest",
+        "probes",
+        "rows",
+        "stale",
+        "state",
+        "trouble",
+        "unwanted",
+        "version",
+    )
 
     def __init__(self, first: DeliveryT) -> None:
         """Open the lane with its oldest undelivered event."""
@@ -64,6 +75,7 @@ class Lane(Generic[DeliveryT]):
         self.probes = 0
         self.version = 0  # grows with each wait, so that a timer of an earlier one means nothing
         self.unwanted = False  # the head on its way is not to be tried again, unless it is offered once more
+        self.stale = False  # given away while its head was on its way: what is written of it may be refused
         self._set_aside: tuple[DeliveryT, Trouble] | None = None  # a replay that failed before a live event came
 
     @property

@@ -161,7 +161,11 @@ class Lanes(Generic[DeliveryT]):
             self._note_hunger(group)
 
     def loaded(self, request: LoadRequest, rows: Sequence[DeliveryT], now: datetime) -> None:
-        """Take what the store answered to a request; fewer rows than the limit mean that there are no more."""
+        """Take what the store answered to a request; fewer rows than the limit mean that there are no more.
+
+        Where several nodes write, all that was committed before the read has been offered before, save what it brings:
+        an older row of the same lane may be among it.
+        """
         group = self._groups.get(request.group_id)
         if group is None:
             return
@@ -187,14 +191,15 @@ class Lanes(Generic[DeliveryT]):
         self._turns.returned(group)
         match verdict:
             case Delivered():
+                before = group.queued
                 group.complete(lane)
-                self._queued -= 1
+                self._queued += group.queued - before
                 self._note_success(group, now)
             case RetryAt():
                 self._put_back(group, lane, sendable, verdict, now)
             case Dead():
-                group.complete(lane)
-                self._queued -= 1
+                with self._counting(group):
+                    group.complete(lane)
                 self._note_failure(group, sendable, verdict.failure, now)
             case Blocked():
                 with self._counting(group):

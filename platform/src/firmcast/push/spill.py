@@ -74,8 +74,14 @@ class Spill(Generic[DeliveryT]):
         if self._has_room(room):
             self.late[row.event_id] = row
         else:
-            before = EventId(row.event_id - 1)
-            self.back_to = before if self.back_to is None else min(self.back_to, before)
+            self.miss(EventId(row.event_id - 1))
+
+    def miss(self, after: EventId) -> None:
+        """Read again what comes after an event, when the read under way has been taken in."""
+        if self.request is None:
+            self.cursor = min(self.cursor, after)
+        else:
+            self.back_to = after if self.back_to is None else min(self.back_to, after)
 
     def note_settled(self, event_id: EventId) -> None:
         """Take note that a row is no longer in the store; a read under way may still show it."""

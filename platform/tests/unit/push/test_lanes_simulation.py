@@ -10,7 +10,7 @@ A run is wholly given by its seed. `LANES_SEED=17 pytest …/test_lanes_simulati
 
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -138,8 +138,9 @@ class World:
                 self.store[row.group_id][row.event_id] = row
                 self.owner[row.device_id].unannounced.append(row)
 
-    def announce(self, node: Node) -> None:
-        rows, node.unannounced = node.unannounced, []
+    def announce(self, node: Node, loaded: Collection[Row] = ()) -> None:
+        known = {row.key for row in loaded}
+        rows, node.unannounced = [row for row in node.unannounced if row.key not in known], []
         rows = [row for row in rows if row.group_id not in self.dropped and self.is_served(row.device_id, node)]
         if self.shared:
             node.lanes.offer_late([row for row in rows if row.event_id in self.store[row.group_id]], self.now)
@@ -191,6 +192,12 @@ class World:
             node.reads[position] = (request, self.snapshot(node, request))
             return
         del node.reads[position]
+        self.hand_over_rows(node, request, rows)
+
+    def hand_over_rows(self, node: Node, request: LoadRequest, rows: list[Row]) -> None:
+        """Where transactions overlap, an older row of a lane may have been announced only: it goes first."""
+        if self.shared:
+            self.announce(node, rows)
         node.lanes.loaded(request, rows, self.now)
 
     def snapshot(self, node: Node, request: LoadRequest) -> list[Row]:
@@ -235,10 +242,8 @@ class World:
         row = sendable.row
         node.flying.remove(flight)
         node.lanes.settle(sendable, verdict, self.now)
-        if self.epoch[row.device_id] == epoch:
+        if self.epoch[row.device_id] == epoch:  # else the record is refused
             self.record(sendable, verdict)
-        elif self.is_served(row.device_id, node):
-            node.lanes.read_anew()  # the record was refused, and the device has come back meanwhile
 
     def record(self, sendable: Sendable[Row], verdict: Verdict) -> None:
         row, rows = sendable.row, self.store[sendable.row.group_id]
@@ -365,7 +370,7 @@ class World:
         self.announce(node)
         self.ask(node)
         for request, rows in node.reads:
-            node.lanes.loaded(request, self.snapshot(node, request) if rows is None else rows, self.now)
+            self.hand_over_rows(node, request, self.snapshot(node, request) if rows is None else rows)
         node.reads.clear()
         self.send(node)
         for flight in list(node.flying):
