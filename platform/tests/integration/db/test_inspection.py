@@ -183,6 +183,15 @@ async def test_what_an_application_that_is_being_deleted_leaves_for_the_moment_i
     assert await broken(sound) == {}
 
 
+async def test_an_old_event_that_is_still_needed_among_those_removed_for_their_age_is_no_fault(sound):
+    await sound.change("UPDATE event SET sequence = 5 WHERE event_id = 5")
+    await sound.change("UPDATE delivery SET sequence = 5 WHERE event_id = 5")
+    await sound.change("UPDATE event_stream SET last_sequence = 5 WHERE device_id = 'd1'")
+    assert set(await broken(sound)) == {"the events of each device are numbered without a gap"}
+    await sound.change("INSERT INTO event_forgotten (one, through) VALUES (1, 4)")
+    assert await broken(sound) == {}
+
+
 async def test_bytes_that_rot_are_found(sound):
     await sound.spoil_bytes()
     assert DIGEST in (await broken(sound))["every package has its bytes"][0]
