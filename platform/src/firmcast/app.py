@@ -55,6 +55,7 @@ from firmcast.rest.certificates import load_or_make_certificate
 from firmcast.rest.metrics import CountedApplication
 from firmcast.rest.metrics import endpoints as metrics_endpoints
 from firmcast.rest.server import HttpsServer
+from firmcast.retention import RetentionSweeper
 from firmcast.sealing import Sealer, load_or_create_key
 from firmcast.settings import Role, Settings
 from firmcast.upgrades.engine import UpgradeEngine
@@ -167,7 +168,14 @@ class Platform:
         uploads = UploadSweeper(
             database=database, clock=self.clock, files=files, life=self.settings.firmware.upload_life
         )
-        await self._begin(Duty(HOUSEKEEPING, [uploads], self.keeper))
+        old = RetentionSweeper(
+            database=database,
+            clock=self.clock,
+            settings=settings.retention,
+            removed=self.metrics.removed,
+            give_back=None if isinstance(database, PostgresDatabase) else database.give_back,
+        )
+        await self._begin(Duty(HOUSEKEEPING, [uploads, old], self.keeper))
         if Role.PUSHER in self.settings.roles:
             await self._start_push(database, sealer)
         if Role.GATEWAY in self.settings.roles:

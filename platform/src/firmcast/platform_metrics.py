@@ -17,4 +17,7 @@ class PlatformMetrics:
         self.push = PushMetrics(self.all)
         self.store = StoreMetrics(self.all, clock.monotonic)
         self.gateway = GatewayMetrics(self.all)
+        self.removed = self.all.counts(
+            "firmcast_retention_removed", "Rows that were removed for their age, by what they were", "kind"
+        )
         self.http = HttpMetrics(self.all, clock.monotonic)

@@ -201,6 +201,22 @@ class NodeSettings(_Part):
     )
 
 
+class RetentionSettings(_Part):
+    """How long history is kept. What is older goes in small parts; nothing that is still needed does."""
+
+    attempts: PositiveDuration = Field(default=timedelta(days=7), description="of the log of attempts to deliver")
+    events: PositiveDuration = Field(
+        default=timedelta(days=14),
+        description="of events: for so long they can be replayed; one that is still to be delivered, is a dead letter,"
+        " or is of an upgrade that has not ended stays",
+    )
+    dead_letters: PositiveDuration = Field(
+        default=timedelta(days=90), description="of deliveries that were given up; then they are gone for good"
+    )
+    audit: PositiveDuration = Field(default=timedelta(days=365), description="of the audit")
+    interval: PositiveDuration = Field(default=timedelta(minutes=15), description="between looks for what is too old")
+
+
 class FirmwareSettings(_Part):
     """Packages."""
 
@@ -255,6 +271,7 @@ class Settings(BaseSettings):
     push: PushSettings = PushSettings()
     firmware: FirmwareSettings = FirmwareSettings()
     metrics: MetricsSettings = MetricsSettings()
+    retention: RetentionSettings = RetentionSettings()
     nodes: NodeSettings = NodeSettings()
 
 

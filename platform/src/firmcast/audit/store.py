@@ -1,5 +1,6 @@
-"""The table of audit entries: written once, never changed."""
+"""The table of audit entries: written once, never changed, removed when they are old."""
 
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -33,6 +34,18 @@ LIST_OF_SUBJECT: Final = portable(_COLUMNS + _MATCHES + _ONE_SUBJECT + _PAGE)
 # How many entries those lists have on all pages.
 COUNT: Final = portable("SELECT count(*)" + _MATCHES + _ANY_SUBJECT)
 COUNT_OF_SUBJECT: Final = portable("SELECT count(*)" + _MATCHES + _ONE_SUBJECT)
+
+
+# The oldest entries, as far as they are too old.
+DELETE_OLD: Final = portable(
+    "DELETE FROM audit_entry WHERE entry_id IN (SELECT entry_id FROM audit_entry ORDER BY entry_id LIMIT ?2)"
+    " AND made_at < ?1"
+)
+
+
+async def forget(tx: Transaction, before: datetime, limit: int) -> int:
+    """Remove those of the oldest `limit` entries that are from before a time, and return how many those were."""
+    return await tx.execute(DELETE_OLD, to_column(before), limit)
 
 
 async def insert(tx: Transaction, entry: AuditEntry) -> None:

@@ -29,3 +29,8 @@ async def record(
 async def listed(tx: Transaction, wanted: AuditFilter, page: Page) -> tuple[list[AuditEntry], int]:
     """Return a page of what was changed, the newest first, and how many entries there are on all pages."""
     return await store.listed(tx, wanted, page)
+
+
+async def forget(tx: Transaction, before: datetime, limit: int) -> int:
+    """Remove those of the oldest `limit` entries that are from before a time, and return how many those were."""
+    return await store.forget(tx, before, limit)

@@ -16,6 +16,7 @@ from firmcast.db.schema_level import require_current, sqlite_level
 from firmcast.db.sqlite_connection import reading_connection, writing_connection
 from firmcast.db.sqlite_reader import SqliteReaders
 from firmcast.db.sqlite_writer import SqliteWriter
+from firmcast.db.statement import portable
 from firmcast.db.store_folder import make_store_file, make_store_folder, sync_folder
 from firmcast.db.store_lock import StoreLock
 
@@ -25,6 +26,18 @@ Result = TypeVar("Result")
 STORE_FILE: Final = "firmcast.db"
 """Name of the store in the data folder."""
 _READERS: Final = 2
+
+_INCREMENTAL: Final = 2
+_FREE_PAGES_KEPT: Final = 4_000
+_FREE_SHARE_KEPT: Final = 10
+
+# How much of the file is free, whether it can be given back, how large the file is.
+_FREE_PAGES: Final = portable("PRAGMA freelist_count")
+_VACUUM_MODE: Final = portable("PRAGMA auto_vacuum")
+_ALL_PAGES: Final = portable("PRAGMA page_count")
+
+# A part of the free pages goes back to the disk: 4 MiB.
+_VACUUM_SOME: Final = portable("PRAGMA incremental_vacuum(1000)")
 
 
 class SqliteDatabase:
@@ -87,6 +100,13 @@ class SqliteDatabase:
     def unlisten(self, channel: Channel, listener: Listener) -> None:
         self._listeners.unlisten(channel, listener)
 
+    async def give_back(self) -> bool:
+        """Give a part of the pages that are free back to the disk, where they are many; return whether there are more.
+
+        Free pages are used again, so some are left. A store that an early release made has no means to give any back.
+        """
+        return bool(await self._writer.submit(_give_back))
+
     async def catch_up(self) -> None:
         """Return at once: here nobody else writes, and what was written is told before the write returns."""
 
@@ -132,3 +152,11 @@ def _bytes_of(file: Path) -> int:
         return file.stat().st_size
     except OSError:
         return 0
+
+
+async def _give_back(tx: Transaction) -> bool:
+    free, mode, pages = [(await tx.fetch(statement))[0][0] for statement in (_FREE_PAGES, _VACUUM_MODE, _ALL_PAGES)]
+    if mode != _INCREMENTAL or free <= max(_FREE_PAGES_KEPT, pages // _FREE_SHARE_KEPT):
+        return False
+    await tx.fetch(_VACUUM_SOME)
+    return True

@@ -170,6 +170,15 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EventAge:
+    """How old an event is, and which upgrade it is part of."""
+
+    event_id: EventId
+    occurred_at: datetime
+    device_upgrade_id: DeviceUpgradeId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEvent:
     """What is sent of an event: the bytes, frozen when it was written, and what stands beside them in headers."""
 

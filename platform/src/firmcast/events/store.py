@@ -17,6 +17,7 @@ from firmcast.events.model import (
     DeviceDeleted,
     DeviceInfoChanged,
     Event,
+    EventAge,
     EventHeading,
     EventType,
     Fact,
@@ -73,6 +74,17 @@ SELECT_STORED: Final = differing(
     " body FROM event WHERE event_id IN (SELECT value FROM json_each(?1)) ORDER BY event_id",
     postgres="SELECT event_id, message_id, device_id, sequence, application_id, event_type, occurred_at, synthesised,"
     " body FROM event WHERE event_id = ANY(?1::bigint[]) ORDER BY event_id",
+)
+
+# The age of the next events in the log, and which upgrade each is of; for whoever removes old ones.
+SELECT_AGES: Final = portable(
+    "SELECT event_id, occurred_at, device_upgrade_id FROM event WHERE event_id > ?1 ORDER BY event_id LIMIT ?2"
+)
+
+# They are old, and nobody needs them.
+DELETE_EVENTS: Final = differing(
+    sqlite="DELETE FROM event WHERE event_id IN (SELECT value FROM json_each(?1))",
+    postgres="DELETE FROM event WHERE event_id = ANY(?1::bigint[])",
 )
 
 # When events happened.
@@ -221,6 +233,23 @@ async def stored(tx: Transaction, event_ids: Sequence[EventId]) -> list[StoredEv
 async def latest_of_device(tx: Transaction, device_id: DeviceId, limit: int) -> list[EventId]:
     """Return the device's latest events, the last first."""
     return [EventId(row[0]) for row in await tx.fetch(SELECT_LATEST_OF_DEVICE, device_id, limit)]
+
+
+async def ages(tx: Transaction, after: EventId, limit: int) -> list[EventAge]:
+    """Return how old the next events after a position are."""
+    return [
+        EventAge(
+            event_id=EventId(row[0]),
+            occurred_at=from_column(row[1]),
+            device_upgrade_id=DeviceUpgradeId(row[2]) if row[2] else None,
+        )
+        for row in await tx.fetch(SELECT_AGES, after, limit)
+    ]
+
+
+async def remove(tx: Transaction, event_ids: Sequence[EventId]) -> None:
+    """Remove events from the log."""
+    await tx.execute(DELETE_EVENTS, list(event_ids))
 
 
 async def times(tx: Transaction, event_ids: Sequence[EventId]) -> dict[EventId, datetime]:

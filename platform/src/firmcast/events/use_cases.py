@@ -7,7 +7,7 @@ from typing import Final
 from firmcast.db.port import Transaction
 from firmcast.events import store
 from firmcast.events.horizon import Observation
-from firmcast.events.model import Event, EventFilter, EventHeading, StoredEvent, Stretch
+from firmcast.events.model import Event, EventAge, EventFilter, EventHeading, StoredEvent, Stretch
 from firmcast.ids import ApplicationId, DeviceId, EventId
 
 BEFORE_ALL: Final = EventId(0)
@@ -27,6 +27,16 @@ async def bodies(tx: Transaction, event_ids: Sequence[EventId]) -> dict[EventId,
 async def latest_of_device(tx: Transaction, device_id: DeviceId, limit: int) -> list[EventId]:
     """Return the device's latest events, the last first."""
     return await store.latest_of_device(tx, device_id, limit)
+
+
+async def ages(tx: Transaction, after: EventId, limit: int) -> list[EventAge]:
+    """Return how old the next events after a position are, in the order of the log."""
+    return await store.ages(tx, after, limit)
+
+
+async def remove(tx: Transaction, event_ids: Sequence[EventId]) -> None:
+    """Remove events that are old and that nobody needs; the numbers of their devices go on where they were."""
+    await store.remove(tx, event_ids)
 
 
 async def times(tx: Transaction, event_ids: Sequence[EventId]) -> dict[EventId, datetime]:

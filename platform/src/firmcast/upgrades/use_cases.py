@@ -15,7 +15,7 @@ from firmcast.devices import use_cases as devices
 from firmcast.errors import NotFoundError
 from firmcast.events.log import EventLog
 from firmcast.firmware import use_cases as firmware
-from firmcast.ids import ApplicationId, CommandId, DeviceId, PackageId, TaskId
+from firmcast.ids import ApplicationId, CommandId, DeviceId, DeviceUpgradeId, PackageId, TaskId
 from firmcast.upgrades.changes import UPGRADES_CHANGED, Changes
 from firmcast.upgrades.creation import create_task, created_before
 from firmcast.upgrades.limits import Limits
@@ -184,3 +184,8 @@ def _versions(reports: Sequence[DeviceReport]) -> dict[DeviceId, str]:
         if isinstance(resources, ResourcesReported) and resources.firmware_version is not None:
             versions[report.device_id] = resources.firmware_version
     return versions
+
+
+async def not_ended(tx: Transaction, device_upgrade_ids: Sequence[DeviceUpgradeId]) -> set[DeviceUpgradeId]:
+    """Return which of these device upgrades have not ended; one that is not known has."""
+    return await store.not_ended(tx, device_upgrade_ids)

@@ -12,6 +12,7 @@ from firmcast.db.statement import Statement, differing, portable
 from firmcast.devices.store import commands
 from firmcast.events import store as events
 from firmcast.push import listing_store as listing
+from firmcast.push import retention
 from firmcast.push import store as push
 from firmcast.subscriptions import store as subscriptions
 
@@ -204,6 +205,22 @@ HOT: dict[str, tuple[Statement, tuple[object, ...], str, str]] = {
         "attempt_by_event",
     ),
     "events.SELECT_LATEST_OF_DEVICE": (events.SELECT_LATEST_OF_DEVICE, ("d1", 9), "event_by_device", "event_by_device"),
+    "retention.DELETE_ATTEMPTS": (
+        retention.DELETE_ATTEMPTS,
+        (5, 100),
+        "SCAN attempt",  # from its beginning, as far as the limit
+        "attempt_pkey",
+    ),
+    "retention.SELECT_DEATHS": (retention.SELECT_DEATHS, (5, "s1", 100), "PRIMARY KEY", "dead_letter_pkey"),
+    "retention.DELETE_OLD_DEAD_LETTERS": (
+        retention.DELETE_OLD_DEAD_LETTERS,
+        (PAIRS,),
+        "PRIMARY KEY",
+        "dead_letter_pkey or dead_letter_by_",
+    ),
+    "retention.SELECT_NEEDED": (retention.SELECT_NEEDED, (ONE,), "PRIMARY KEY", "delivery_pkey"),
+    "events.SELECT_AGES": (events.SELECT_AGES, (5, 100), "PRIMARY KEY", "event_pkey"),
+    "events.DELETE_EVENTS": (events.DELETE_EVENTS, (ONE,), "PRIMARY KEY", "event_pkey"),
     "events.SELECT_STORED": (events.SELECT_STORED, (ONE,), "PRIMARY KEY", "event_pkey"),
     "events.SELECT_TIMES": (events.SELECT_TIMES, (ONE,), "PRIMARY KEY", "event_pkey"),
     "events.SELECT_OF_DEVICE": (events.SELECT_OF_DEVICE, ("d1", 0, 9), "event_by_device", "event_by_device"),
@@ -260,6 +277,8 @@ SORTED = {
     "listing.SELECT_DEAD_OF_EVENTS",
     "listing.SELECT_ATTEMPTS_OF_EVENTS",
     "events.SELECT_STORED",
+    "retention.DELETE_ATTEMPTS",
+    "retention.SELECT_NEEDED",
     "push.SELECT_DELIVERIES_OF",
     "events.SELECT_APPLICATIONS",
     "events.SELECT_OF_DEVICE",
@@ -346,7 +365,9 @@ async def test_a_statement_without_an_index_is_noticed(filled) -> None:
     assert faults(steps, "event_by_device") == ["not by event_by_device", "walks"]
 
 
-@pytest.mark.parametrize(("prefix", "module"), [("push", push), ("listing", listing), ("events", events)])
+@pytest.mark.parametrize(
+    ("prefix", "module"), [("push", push), ("listing", listing), ("events", events), ("retention", retention)]
+)
 def test_every_statement_is_named_here(prefix: str, module) -> None:
     statements = {f"{prefix}.{name}" for name, value in vars(module).items() if isinstance(value, Statement)}
     known = {name for name in (*HOT, *NOT_HOT) if name.startswith(f"{prefix}.")}

@@ -8,7 +8,7 @@ from firmcast.db.columns import to_column
 from firmcast.db.page import Page
 from firmcast.db.port import Transaction
 from firmcast.db.statement import Statement, differing, portable
-from firmcast.ids import DeviceId, TaskId
+from firmcast.ids import DeviceId, DeviceUpgradeId, TaskId
 from firmcast.upgrades.model import DeviceUpgrade, Tally
 from firmcast.upgrades.rows import changed_row, device_upgrade_of, device_upgrade_row
 
@@ -50,6 +50,14 @@ SELECT_BUSY: Final = differing(
     sqlite="SELECT device_id FROM device_upgrade WHERE phase NOT IN ('scheduled', 'closed')"
     " AND device_id IN (SELECT value FROM json_each(?1))",
     postgres="SELECT device_id FROM device_upgrade WHERE phase NOT IN ('scheduled', 'closed') AND device_id = ANY(?1)",
+)
+
+# Which of these have not ended.
+SELECT_NOT_ENDED: Final = differing(
+    sqlite="SELECT device_upgrade_id FROM device_upgrade"
+    " WHERE device_upgrade_id IN (SELECT value FROM json_each(?1)) AND ended_at IS NULL",
+    postgres="SELECT device_upgrade_id FROM device_upgrade"
+    " WHERE device_upgrade_id = ANY(?1::text[]) AND ended_at IS NULL",
 )
 
 # Everything of a device that has not ended, begun or not: when the device goes.
@@ -134,6 +142,11 @@ async def begun(tx: Transaction, device_ids: Iterable[DeviceId]) -> dict[DeviceI
 async def busy(tx: Transaction, device_ids: Iterable[DeviceId]) -> set[DeviceId]:
     """Return those of these devices that an upgrade is under way with."""
     return {DeviceId(row[0]) for row in await tx.fetch(SELECT_BUSY, sorted(set(device_ids)))}
+
+
+async def not_ended(tx: Transaction, device_upgrade_ids: Sequence[DeviceUpgradeId]) -> set[DeviceUpgradeId]:
+    """Return which of these device upgrades have not ended."""
+    return {DeviceUpgradeId(row[0]) for row in await tx.fetch(SELECT_NOT_ENDED, list(device_upgrade_ids))}
 
 
 async def open_of_device(tx: Transaction, device_id: DeviceId) -> list[DeviceUpgrade]:
