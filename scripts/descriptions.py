@@ -48,6 +48,7 @@ def declared() -> list[Endpoint]:
         send_callback=nothing,
         check_readiness=_ready,
         metrics=Metrics(),
+        require_room=lambda: None,
     )
     return endpoints(parts)
 

@@ -20,6 +20,7 @@ from firmcast.clock import Clock, SystemClock
 from firmcast.db.installation import noted_key_check
 from firmcast.db.port import Database
 from firmcast.db.postgres import PostgresDatabase
+from firmcast.db.room import Room
 from firmcast.devices.activation_watch import ActivationWatch
 from firmcast.errors import FirmcastError, StartError
 from firmcast.events.log import EventLog
@@ -104,6 +105,7 @@ class Platform:
         self.pusher: Pusher | None = None
         self.metrics = PlatformMetrics(clock)
         self.admin_token = ""
+        self._room: Room
         self._server: HttpsServer
         self._metrics_server: HttpsServer | None = None
         self._backlog: BacklogWatch | None = None
@@ -155,6 +157,14 @@ class Platform:
         database, self.keeper = await open_store(settings, self.clock, self.metrics.store)
         self._parts.push_async_callback(database.close)
         self.database = database
+        self._room = Room(
+            folder=folder,
+            # Of the disk of a database that is elsewhere, the database itself tells.
+            floor=0 if isinstance(database, PostgresDatabase) else settings.intake.free_floor,
+            waiting=lambda: database.waiting,
+            most_waiting=settings.intake.waiting_limit,
+            metrics=self.metrics.store,
+        )
         self._watch(database.broken)
         sealer = await self._sealer(database)
         self.admin_token = await asyncio.to_thread(_admin_token, self.settings)
@@ -259,6 +269,7 @@ class Platform:
                 limits=limits,
                 files=files,
                 metrics=self.metrics.gateway,
+                require_room=self._room.require,
             )
         except OSError as error:
             message = f"cannot listen for devices on {listen.host}:{listen.port}: {error.strerror or error}"
@@ -318,6 +329,7 @@ class Platform:
             send_callback=tests.send,
             check_readiness=self._readiness,
             metrics=self.metrics.all,
+            require_room=self._room.require,
         )
         has_calls = Role.REST in self.settings.roles
         calls = endpoints(parts) if has_calls else endpoints_of_every_node(parts)

@@ -8,6 +8,7 @@ FirmcastError
 │   └── NotAllowedError       the caller may not do this
 ├── StoreError                the store could not do its work
 │   ├── StoreFullError        no space is left; nothing was written
+│   ├── StoreBusyError        too many writes wait; nothing was written
 │   ├── StoreInUseError       another process holds the store
 │   ├── StoreUnreachableError the database does not answer; it may again
 │   └── StoreBrokenError      a commit or a sync failed; the process must end
@@ -55,6 +56,10 @@ class StoreError(FirmcastError):
 
 class StoreFullError(StoreError):
     """No space is left; nothing was written."""
+
+
+class StoreBusyError(StoreError):
+    """Too many writes wait already; nothing was written."""
 
 
 class StoreInUseError(StoreError):

@@ -12,6 +12,7 @@ from firmcast.applications.management import api as applications_management_api
 from firmcast.audit import api as audit_api
 from firmcast.clock import Clock
 from firmcast.db.port import Database, Transaction
+from firmcast.db.room import RequireRoom
 from firmcast.devices import api as devices_api
 from firmcast.devices import use_cases as devices
 from firmcast.events.log import EventLog
@@ -37,7 +38,7 @@ from firmcast.rest.authentication import (
     call_limit,
 )
 from firmcast.rest.descriptions import description_endpoints
-from firmcast.rest.endpoints import Endpoint
+from firmcast.rest.endpoints import Endpoint, within_room
 from firmcast.rest.health import CheckReadiness
 from firmcast.sealing import Sealer
 from firmcast.settings import Settings
@@ -68,6 +69,8 @@ class HttpParts:
     """Sends a push that tries a callback."""
     check_readiness: CheckReadiness
     metrics: Metrics
+    require_room: RequireRoom
+    """Raises StoreError while there is no room for new work."""
 
 
 def endpoints(parts: HttpParts) -> list[Endpoint]:
@@ -123,6 +126,7 @@ def endpoints(parts: HttpParts) -> list[Endpoint]:
         ),
         *health.endpoints(parts.check_readiness),
     ]
+    calls = [within_room(call, parts.require_room) for call in calls]
     if rest.publish_descriptions:
         calls += description_endpoints(lambda: calls)
     return calls

@@ -201,6 +201,18 @@ class NodeSettings(_Part):
     )
 
 
+class IntakeSettings(_Part):
+    """When new work is refused, so that work under way can end."""
+
+    free_floor: int = Field(
+        default=256 << 20,
+        ge=0,
+        description="bytes to keep free on the disk of the data folder: with less, no upgrade, device, package or"
+        " registration is taken in; 0 for none",
+    )
+    waiting_limit: int = Field(default=5_000, ge=1, description="writes that may wait for the store, for the same")
+
+
 class RetentionSettings(_Part):
     """How long history is kept. What is older goes in small parts; nothing that is still needed does."""
 
@@ -271,6 +283,7 @@ class Settings(BaseSettings):
     push: PushSettings = PushSettings()
     firmware: FirmwareSettings = FirmwareSettings()
     metrics: MetricsSettings = MetricsSettings()
+    intake: IntakeSettings = IntakeSettings()
     retention: RetentionSettings = RetentionSettings()
     nodes: NodeSettings = NodeSettings()
 

@@ -118,6 +118,11 @@ class PostgresDatabase:
         """How many commits there have been on this node."""
         return self._writer.commits + self._apart.commits + self._urgent.commits
 
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for their turn on this node."""
+        return self._writer.waiting + self._apart.waiting + self._urgent.waiting
+
     async def write(
         self,
         use_case: Callable[Concatenate[Transaction, Parameters], Coroutine[Any, Any, Result]],

@@ -72,6 +72,11 @@ class SqliteDatabase:
         """How many commits there have been."""
         return self._writer.commits
 
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for their turn."""
+        return self._writer.waiting
+
     async def write(
         self,
         use_case: Callable[Concatenate[Transaction, Parameters], Coroutine[Any, Any, Result]],

@@ -29,6 +29,7 @@ from firmcast.lwm2m.errors import RegistrationFormatError
 from firmcast.lwm2m.registration import parse_register, parse_update
 
 PATH: Final = "rd"
+_COME_AGAIN_SECONDS: Final = 60
 _log = structlog.get_logger()
 
 
@@ -45,6 +46,7 @@ class RegistrationInterface:
         expiry: Expiry,
         now: Callable[[], datetime],
         metrics: GatewayMetrics,
+        require_room: Callable[[], None] = lambda: None,
     ) -> None:
         self._udp = udp
         self._live = live
@@ -53,6 +55,7 @@ class RegistrationInterface:
         self._expiry = expiry
         self._now = now
         self._metrics = metrics
+        self._require_room = require_room
 
     def handle(self, request: RequestReceived) -> None:
         """Take in a request to `/rd` or below."""
@@ -87,6 +90,11 @@ class RegistrationInterface:
         except RegistrationFormatError as error:
             self._metrics.malformed.value += 1
             self._refuse(request, Code.BAD_REQUEST, str(error))
+            return
+        try:
+            self._require_room()
+        except StoreError:
+            self._turn_away(request)
             return
         host, port = stored_address(request.peer)
         new = NewRegistration(
@@ -193,10 +201,16 @@ class RegistrationInterface:
         """Tell whether the store took a request; answer the device when it could not."""
         error = answer.exception()
         if error is not None:
-            self._metrics.unwritten.value += 1
-            unwritten = isinstance(error, StoreError)
-            self._udp.respond(request, Code.SERVICE_UNAVAILABLE if unwritten else Code.INTERNAL_SERVER_ERROR)
+            if isinstance(error, StoreError):
+                self._turn_away(request)
+            else:
+                self._udp.respond(request, Code.INTERNAL_SERVER_ERROR)
         return error is None
+
+    def _turn_away(self, request: RequestReceived) -> None:
+        """Have a device come again later: Max-Age of 5.03 says when (RFC 7252, 5.9.3.4)."""
+        self._metrics.unwritten.value += 1
+        self._udp.respond(request, Code.SERVICE_UNAVAILABLE, options=options(max_age=_COME_AGAIN_SECONDS))
 
     def _refuse(self, request: RequestReceived, code: Code, why: str) -> None:
         self._udp.respond(request, code, payload=why.encode())

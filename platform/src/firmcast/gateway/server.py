@@ -28,6 +28,7 @@ from firmcast.coap.events import (
 from firmcast.coap.parameters import TransmissionParameters
 from firmcast.coap.udp import UdpEndpoint
 from firmcast.db.port import Database
+from firmcast.db.room import RequireRoom
 from firmcast.devices import commands, registrations
 from firmcast.devices.commands import BEFORE_ALL, DEVICE_COMMANDS, DEVICES_COMMANDED
 from firmcast.devices.model import Registration
@@ -74,6 +75,7 @@ class Gateway:
         settings: GatewaySettings,
         files: PackageFiles,
         metrics: GatewayMetrics,
+        require_room: RequireRoom,
     ) -> None:
         self._udp = udp
         self._database = database
@@ -107,6 +109,7 @@ class Gateway:
             expiry=self._expiry,
             now=now,
             metrics=metrics,
+            require_room=require_room,
         )
         metrics.live.read = lambda: len(self._live)
         metrics.waiting.read = lambda: len(self._intake)
@@ -128,6 +131,7 @@ class Gateway:
         settings: GatewaySettings,
         files: PackageFiles,
         metrics: GatewayMetrics | None = None,
+        require_room: RequireRoom = lambda: None,
         random: random_module.Random | None = None,
     ) -> "Gateway":
         """Open the socket and go on from the store; packages are read from `files`.
@@ -148,13 +152,9 @@ class Gateway:
             else:
                 gateway.handle(event)
 
+        at = (settings.host, settings.port)
         udp = await UdpEndpoint.open(
-            settings.host,
-            settings.port,
-            on_event=on_event,
-            clock=clock.monotonic,
-            parameters=parameters,
-            random=random,
+            *at, on_event=on_event, clock=clock.monotonic, parameters=parameters, random=random
         )
         try:
             starting = cls(
@@ -166,6 +166,7 @@ class Gateway:
                 settings=settings,
                 files=files,
                 metrics=metrics or GatewayMetrics(Metrics()),
+                require_room=require_room,
             )
             await starting._load()
         except BaseException:

@@ -4,7 +4,7 @@ What a handler may answer and what it may refuse stands beside its path; the tes
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -77,6 +77,8 @@ class Endpoint:
     aliases: tuple[str, ...] = ()
     """Older paths that clients still call; the same in everything else."""
     path_descriptions: dict[str, str] = field(default_factory=dict)
+    takes_room: bool = False
+    """Whether it begins work that must be stored; it is refused while there is no room."""
 
     def routes(self) -> list[Route]:
         """Return the routes of its path and of its aliases."""
@@ -85,3 +87,16 @@ class Endpoint:
 
 OCTETS: Final = "application/octet-stream"
 FORM: Final = "application/x-www-form-urlencoded"
+
+
+def within_room(call: Endpoint, require_room: Callable[[], None]) -> Endpoint:
+    """Return a call that begins nothing while there is no room for it."""
+    if not call.takes_room:
+        return call
+    handler = call.handler
+
+    async def guarded(request: Request) -> Response:
+        require_room()
+        return await handler(request)
+
+    return replace(call, handler=guarded)

@@ -18,6 +18,7 @@ from firmcast.errors import (
     NotAllowedError,
     NotFoundError,
     RefusedError,
+    StoreBusyError,
     StoreFullError,
 )
 from firmcast.rest.answers import JSON
@@ -29,6 +30,8 @@ MANAGEMENT_PREFIX: Final = "/v1/"
 _UPGRADES_PREFIX: Final = "/iodm/"
 _REASON_HEADER: Final = "firmcast-reason"
 _REASON_LIMIT: Final = 256
+_FULL_RETRY_SECONDS: Final = "60"
+_BUSY_RETRY_SECONDS: Final = "2"
 
 PATH_UNKNOWN: Final = ErrorCode(wire.SUBSCRIPTION_NOT_FOUND.code, 404, wire.SUBSCRIPTION_NOT_FOUND.description)
 METHOD_NOT_ALLOWED: Final = ErrorCode(wire.BAD_REQUEST_MESSAGE.code, 405, wire.BAD_REQUEST_MESSAGE.description)
@@ -45,6 +48,7 @@ CONFLICT: Final = ErrorCode("conflict", 409, "The request does not fit the prese
 MANAGEMENT_BODY_TOO_LARGE: Final = ErrorCode(INVALID_REQUEST.code, 413, "The body is too large.")
 MANAGEMENT_INTERNAL_ERROR: Final = ErrorCode("internal_error", 500, "Internal server error.")
 MANAGEMENT_STORE_FULL: Final = ErrorCode("store_full", 503, "No space is left.")
+MANAGEMENT_STORE_BUSY: Final = ErrorCode("store_busy", 503, "Too many writes wait already.")
 """What the management API refuses with; the words are replaced by the reason."""
 
 _log = structlog.get_logger()
@@ -104,7 +108,8 @@ def exception_handlers() -> Mapping[Any, Callable[[Request, Any], Awaitable[Resp
     return {
         HTTPException: _on_http_exception,
         RefusedError: _on_refused,
-        StoreFullError: _on_store_full,
+        StoreFullError: _on_no_room,
+        StoreBusyError: _on_no_room,
         ClientDisconnect: _on_disconnect,
         Exception: _on_unforeseen,
     }
@@ -147,12 +152,13 @@ async def _on_http_exception(request: Request, error: HTTPException) -> Response
     return answer
 
 
-async def _on_store_full(request: Request, error: StoreFullError) -> Response:
+async def _on_no_room(request: Request, error: StoreFullError | StoreBusyError) -> Response:
+    busy = isinstance(error, StoreBusyError)
     if _is_management(request):
-        answer = _answer(MANAGEMENT_STORE_FULL, description=str(error))
+        answer = _answer(MANAGEMENT_STORE_BUSY if busy else MANAGEMENT_STORE_FULL, description=str(error))
     else:
         answer = _answer(UPGRADE_STORE_FULL if _path(request).startswith(_UPGRADES_PREFIX) else STORE_FULL)
-    answer.headers["retry-after"] = "60"
+    answer.headers["retry-after"] = _BUSY_RETRY_SECONDS if busy else _FULL_RETRY_SECONDS
     return answer
 
 

@@ -113,6 +113,7 @@ def _creations(calls: "_TaskCalls") -> list[Endpoint]:
             path=wire_operations.FIRMWARE_UPGRADE_PATH,
             handler=calls.create,
             summary="Create a firmware upgrade task",
+            takes_room=True,
             tag=_TAG,
             description=(
                 "For devices by id, or for groups by name together with deviceType, model and manufacturerName: who is"

@@ -256,7 +256,15 @@ def rest_settings() -> RestSettings:
 
 
 @pytest.fixture
-async def world(database: Database, tmp_path: Path, rest_settings: RestSettings) -> AsyncIterator[World]:
+def room() -> Callable[[], None]:
+    """There is room; a module that tests the lack of it has a fixture of this name."""
+    return lambda: None
+
+
+@pytest.fixture
+async def world(
+    database: Database, tmp_path: Path, rest_settings: RestSettings, room: Callable[[], None]
+) -> AsyncIterator[World]:
     clock = SetClock()
     settings = rest_settings
     sealer = Sealer(hashlib.sha256(b"a key for tests").digest())
@@ -283,6 +291,7 @@ async def world(database: Database, tmp_path: Path, rest_settings: RestSettings)
         send_callback=sender.send,
         check_readiness=ready,
         metrics=Metrics(),
+        require_room=room,
     )
     calls = endpoints(parts)
     yield World(

@@ -15,6 +15,7 @@ from aiocoap.numbers.codes import Code
 from firmcast.clock import SystemClock
 from firmcast.db.port import Channel
 from firmcast.devices import use_cases as devices
+from firmcast.errors import StoreFullError
 from firmcast.events import use_cases as events
 from firmcast.events.log import EventLog
 from firmcast.events.model import FirmwareStateChanged, FirmwareUpgradeEnded
@@ -382,6 +383,7 @@ class World:
         self.database = database
         self.files = FirmwareFiles(tmp_path / "firmware", database)
         self.settings = settings
+        self.has_room = True
         self.clock = SystemClock()
         self.log = EventLog(encode=lambda _event: b"{}", projections=[self._note])
         self.limits = limits_of(
@@ -402,6 +404,11 @@ class World:
     def server(self):
         return self.gateway.address
 
+    def require_room(self) -> None:
+        """Refuse what is new while a test says so."""
+        if not self.has_room:
+            raise StoreFullError("little space is left")
+
     async def start(self) -> None:
         """Start the gateway, on the port that it had before if it ran before."""
         self.gateway = await Gateway.start(
@@ -411,6 +418,7 @@ class World:
             clock=self.clock,
             settings=self.settings,
             files=self.files,
+            require_room=self.require_room,
         )
         self.settings = self.settings.model_copy(update={"port": self.server[1]})
         self.engine = UpgradeEngine(database=self.database, log=self.log, clock=self.clock, limits=self.limits)

@@ -186,6 +186,23 @@ def opening(folder):
     return open_package
 
 
+async def test_without_room_a_device_is_told_when_to_come_again_and_one_under_way_goes_on(world, known, device) -> None:
+    device.on_uri = accept
+    package = await world.add_package(PACKAGE)
+    await device.register()
+    await world.upgrade(package, known)
+    await device.until_seen("PUT", "/5/0/1")
+    world.has_room = False
+    query = f"?ep={device.endpoint_name}&lt=300&lwm2m=1.1&b=U"
+    refused = await device.request(Code.POST, f"/rd{query}", b"</1>,</3>,</5>", content_format=40)
+    assert (refused.code, refused.opt.max_age) == (Code.SERVICE_UNAVAILABLE, 60)
+    assert await device.update() is Code.CHANGED
+    await device.change("/5/0/3", 1)
+    assert await world.until_told(known, "1") == ["1"]
+    world.has_room = True
+    assert await device.register() is Code.CREATED
+
+
 async def test_an_image_is_read_in_place_and_shared(tmp_path) -> None:
     digest = hashlib.sha256(PACKAGE).hexdigest()
     (tmp_path / digest).write_bytes(PACKAGE)

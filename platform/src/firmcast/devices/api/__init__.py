@@ -71,6 +71,7 @@ def _registration_endpoints(calls: CredentialCalls) -> list[Endpoint]:
             path=wire_devices.DEVICE_CREDENTIALS_PATH,
             handler=calls.register,
             summary="Register a device, so that it may come",
+            takes_room=True,
             tag=_TAG,
             query=wire_devices.DeviceAddress,
             body=wire_devices.RegisterDeviceRequest,

@@ -63,6 +63,7 @@ def _taking(calls: "_TakingCalls") -> Endpoint:
         path="/v1/firmware",
         handler=calls.upload,
         summary="Upload a package in one body",
+        takes_room=True,
         tag=_TAG,
         interface=Interface.MANAGEMENT,
         proof=Proof.ADMINISTRATOR,
