@@ -14,6 +14,7 @@ class StoreMetrics:
 
     def __init__(self, metrics: Metrics, monotonic: Callable[[], float]) -> None:
         """Declare them; `monotonic` gives seconds of a clock that never steps back."""
+        self.all = metrics
         self.monotonic = monotonic
         self.commits = metrics.count("firmcast_store_commits", "Commits")
         self.commit_writes = metrics.histogram("firmcast_store_commit_writes", "Writes that shared a commit", _WRITES)

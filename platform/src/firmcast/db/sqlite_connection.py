@@ -30,8 +30,9 @@ def writing_connection(path: Path) -> sqlite3.Connection:
     connection = None
     try:
         connection = _connect(str(path), uri=False)
-        # Heard only while the file is empty: a store that has tables would have to be written anew for it.
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        if not path.stat().st_size:
+            # A store that has tables would have to be written anew for it.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")

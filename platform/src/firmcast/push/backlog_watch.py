@@ -20,11 +20,13 @@ from firmcast.ids import DeviceId, EventId, SubscriptionId
 from firmcast.push import use_cases
 from firmcast.push.metrics import PushMetrics
 from firmcast.push.model import OldestUndelivered
+from firmcast.push.replay import use_cases as replays
 
 Explains = Callable[[SubscriptionId, DeviceId], bool]
 """Says whether it is right that the event at the head of a device's lane is not being sent just now."""
 
 _INTERVAL_SECONDS: Final = 5.0
+_COUNTED: Final = 100_000
 _log = structlog.get_logger()
 
 
@@ -62,6 +64,9 @@ class BacklogWatch:
         self._found: list[OldestUndelivered] = []
         self._stalled: list[SubscriptionId] = []
         self._task: asyncio.Task[None] | None = None
+        self._replays = (0, 0)
+        metrics.replays.read = lambda: self._replays[0]
+        metrics.replayed.read = lambda: self._replays[1]
         metrics.oldest.read = lambda: max(self._ages().values(), default=0.0)
         metrics.oldest_of.read = self._ages
         metrics.behind.read = lambda: len(self._found)
@@ -89,6 +94,7 @@ class BacklogWatch:
             StoreError: the store cannot be read.
         """
         self._found = await self._database.read(use_cases.oldest_undelivered)
+        self._replays = await self._database.read(replays.backlog, _COUNTED)
         before, self._stalled = self._stalled, self._stalls.look(self._found, self._explains, self._clock.now())
         for subscription_id in set(self._stalled).difference(before):
             _log.error("push.stalled", subscription_id=subscription_id)

@@ -54,6 +54,12 @@ class PushMetrics:
             "firmcast_push_refused_outcomes",
             "Outcomes of attempts that could not be written, because the partition was another node's by then",
         )
+        self.replays = metrics.gauge(
+            "firmcast_push_replays_running", "Replays that run, one at a time for each application"
+        )
+        self.replayed = metrics.gauge(
+            "firmcast_push_replay_backlog", "Deliveries of replays that are still to be made, counted up to 100000"
+        )
         self.in_flight = metrics.gauge("firmcast_push_in_flight", "Attempts under way")
         self.unwritten = metrics.gauge("firmcast_push_unwritten", "Attempts that ended and are not yet in the store")
         self.queued = metrics.gauge("firmcast_push_queued", "Deliveries in memory, those under way included")

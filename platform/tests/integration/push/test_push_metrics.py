@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from prometheus_client.parser import text_string_to_metric_families
 
 from firmcast.clock import SystemClock
+from firmcast.db.statement import portable
 from firmcast.metrics import Metrics
 from firmcast.push.backlog_watch import BacklogWatch
 from firmcast.push.metrics import PushMetrics
@@ -117,3 +118,19 @@ async def test_a_receiver_that_fails_is_no_stall(world, callback) -> None:
     await looking.look()
     await looking.look()
     assert looking.is_moving
+
+
+async def test_what_replays_have_yet_to_deliver_is_told(world, callback) -> None:
+    metrics = Metrics()
+    looking = watch(world, PushMetrics(metrics))
+    await world.subscribe(callback.url())
+    await world.happen("a", "b", "c")
+
+    async def as_of_a_replay(tx) -> None:
+        await tx.execute(portable("UPDATE delivery SET replay = 7 WHERE event_id > 1"))
+
+    await world.database.write(as_of_a_replay)
+    await looking.look()
+    found = await told(metrics)
+    assert found["firmcast_push_replay_backlog",] == 2
+    assert found["firmcast_push_replays_running",] == 0

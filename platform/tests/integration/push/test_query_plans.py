@@ -293,6 +293,7 @@ NOT_HOT = {
     "push.INSERT_AGAIN": "writes only",
     "push.INSERT_FAILED_ATTEMPT": "writes only",
     "push.INSERT_DELIVERED_ATTEMPTS": "writes only",
+    "push.SELECT_HELD": "once at a start, over the lanes in trouble",
     "push.HASTEN_LANES": "once at a start, over the lanes in trouble",
     "events.TAKE_SEQUENCES": "writes by the primary key",
     "events.TAKE_POSITIONS": "reads no table but the one row of the sequence",

@@ -36,6 +36,7 @@ async def plan(tx, statement: Statement, arguments: tuple[object, ...]) -> str:
         (store.MOVE_REPLAY, (1, 1, 1, 1, 0, 1), ""),
         (store.END_REPLAY, (1, "finished", 1), ""),
         (store.COUNT_OUTSTANDING, (1, 10), "delivery_by_replay"),
+        (store.COUNT_REPLAYED, (10,), "delivery_by_replay"),
         (store.COUNT_WAITING, ("s", 10, 50), "delivery_by_subscription"),
         (store.WITHDRAW, (1,), "delivery_by_replay"),
         (store.WITHDRAW_LANE, ("s", "d", 1), ""),

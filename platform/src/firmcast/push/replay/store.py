@@ -70,6 +70,9 @@ COUNT_OUTSTANDING: Final = portable(
     "SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE replay = ?1 AND replay > 0 LIMIT ?2) outstanding"
 )
 
+# How many deliveries of all replays are still to be made; counted no further than ?1.
+COUNT_REPLAYED: Final = portable("SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE replay > 0 LIMIT ?1) replayed")
+
 # How many a subscription waits for, whatever they are of, but for lanes that stand still and so need no memory; counted
 # no further than ?2, among ?3 at the most.
 COUNT_WAITING: Final = portable(
@@ -147,6 +150,12 @@ async def end(tx: Transaction, replay_id: ReplayId, state: ReplayState, now: dat
 async def outstanding(tx: Transaction, replay_id: ReplayId, most: int) -> int:
     """Return how many deliveries of a replay are still to be made, `most` for that many and more."""
     row = await tx.fetch_row(COUNT_OUTSTANDING, replay_id, most)
+    return 0 if row is None else int(row[0])
+
+
+async def replayed(tx: Transaction, most: int) -> int:
+    """Return how many deliveries of all replays are still to be made, `most` for that many and more."""
+    row = await tx.fetch_row(COUNT_REPLAYED, most)
     return 0 if row is None else int(row[0])
 
 

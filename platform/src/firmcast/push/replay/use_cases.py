@@ -100,6 +100,11 @@ async def running(tx: Transaction) -> list[ReplayId]:
     return await store.running(tx)
 
 
+async def backlog(tx: Transaction, most: int) -> tuple[int, int]:
+    """Return how many replays run, and how many of their deliveries are still to be made, counted up to `most`."""
+    return len(await store.running(tx)), await store.replayed(tx, most)
+
+
 async def next_step(tx: Transaction, replay_id: ReplayId, now: datetime, most_waiting: int) -> Step | None:
     """Return what a replay does next; None when it may do nothing now.
 
