@@ -29,13 +29,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what takes long, unless faults are asked for."""
+    """Leave out what takes long, unless faults are asked for: of the second store all but the kills."""
     if config.getoption("fault_scale") != "short":
         return
-    left_out = [item for item in items if item.get_closest_marker("takes_long")]
+    here = [item for item in items if item.path.parent == Path(__file__).parent]
+    left_out = [item for item in here if item.get_closest_marker("takes_long") or is_second_store(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
+
+
+def is_second_store(item: pytest.Item) -> bool:
+    """Say whether a test that one store has had already is done to PostgreSQL, and is no kill."""
+    parameters = getattr(item, "callspec", None)
+    return (
+        parameters is not None
+        and parameters.params.get("store") == "postgres"
+        and item.path.name not in {"test_kill.py", "test_crash_points.py"}
+    )
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -10,6 +10,7 @@ written to be faster than any sender, so that what is slow is what is tested.
 | secrets | path, secrets (`whsec_…`) | |
 | behave | path, device (or none), and a Behaviour's fields | |
 | arrivals | since (how many are known already) | arrivals, in the order in which they came |
+| release | | answers all that is held, and holds nothing more |
 | wait | count, path (or none) | when so many have come |
 | numbers | path | in_flight, most_in_flight (since the last time asked), arrivals, connections |
 """
@@ -50,7 +51,9 @@ class Behaviour:
     """The portion of the requests that is treated so; the others are answered with 200."""
 
     how: str = "answer"
-    """`silence` never answers, `reset` breaks the connection off, `drip` sends a byte of a body each second."""
+    """`hold` answers when it is released, `silence` never, `reset` breaks the connection off, `drip` sends one byte of
+    a body each second.
+    """
 
 
 @dataclass(slots=True)
@@ -72,6 +75,7 @@ OK = Behaviour()
 RECORD = Record()
 DRAW = random.Random(1)
 SERVERS: dict[str, asyncio.Server] = {}
+HELD: list["Connection"] = []
 OPEN: defaultdict[str, set["Connection"]] = defaultdict(set)
 
 
@@ -98,6 +102,9 @@ class Connection(asyncio.Protocol):
         OPEN[self._name].discard(self)
         if self._busy:
             RECORD.in_flight[self._path] -= 1
+
+    def let_go(self) -> None:
+        self._answer(OK)
 
     def break_off(self) -> None:
         self._transport.abort()
@@ -130,6 +137,8 @@ class Connection(asyncio.Protocol):
             asyncio.get_running_loop().call_later(SETTLING_SECONDS, count_most, path)
         if behaviour.how == "reset":
             self.break_off()
+        elif behaviour.how == "hold":
+            HELD.append(self)
         elif behaviour.how == "drip":
             self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
             self._drip()
@@ -172,7 +181,7 @@ def note(path: str, device: str, headers: dict[str, str], body: bytes, behaviour
             hashlib.sha256(body).hexdigest()[:16],
             time.time(),
             headers.get("firmcast-occurred-at", ""),
-            behaviour.status if behaviour.how == "answer" else 0,
+            behaviour.status if behaviour.how in {"answer", "hold"} else 0,
             headers.get("firmcast-replay", ""),
             RECORD.in_flight[path],
         ]
@@ -229,6 +238,11 @@ async def obey(command: dict[str, Any], context: ssl.SSLContext | None) -> dict[
             RECORD.secrets[command["path"]] = keys
         case "behave":
             RECORD.behaviours[command["path"], command["device"]] = Behaviour(**command["behaviour"])
+        case "release":
+            RECORD.behaviours = {key: it for key, it in RECORD.behaviours.items() if it.how != "hold"}
+            for connection in HELD:
+                connection.let_go()
+            HELD.clear()
         case "arrivals":
             return {"arrivals": RECORD.arrivals[command["since"] :]}
         case "wait":
