@@ -1,0 +1,99 @@
+"""The one module that reaches below pyOpenSSL: its API has DTLS and cookies, though no pre-shared keys.
+
+The callbacks for them are set through cryptography's binding of OpenSSL, which is not a public interface: `self_test`
+finds out at every start whether it still does what is needed here.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from cryptography.hazmat.bindings.openssl.binding import Binding
+from OpenSSL import SSL
+
+SUITES: Final = b"PSK-AES128-CCM8:PSK-AES128-CCM:PSK-AES128-GCM-SHA256:@SECLEVEL=0"
+"""CCM_8 is what LwM2M requires of every client (RFC 7925 section 4.2); its short tag is below OpenSSL's level 1."""
+
+_DTLS_1_2: Final = 0xFEFD
+_LARGEST_STREAM: Final = 1 << 16
+_binding = Binding()
+_lib: Any = _binding.lib
+_ffi: Any = _binding.ffi
+
+KeyOf = Callable[[bytes], bytes | None]
+"""Returns the key of an identity, None for one that is not known. Called while a handshake is carried on."""
+
+
+def server_context(key_of: KeyOf) -> SSL.Context:
+    """Return what server connections are made of. Without cookies: see `SSL.Context.set_cookie_generate_callback`."""
+    context = _context(SSL.DTLS_SERVER_METHOD)
+    assert SSL.OP_COOKIE_EXCHANGE is not None
+    context.set_options(SSL.OP_COOKIE_EXCHANGE)
+
+    def answer(_ssl: Any, identity: Any, key: Any, longest: int) -> int:
+        # A zero is answered by the alert `unknown_psk_identity` (RFC 4279 section 2).
+        found = key_of(_ffi.string(identity)) or b""
+        if len(found) > longest:
+            return 0
+        _ffi.memmove(key, found, len(found))
+        return len(found)
+
+    callback = _ffi.callback("unsigned int(SSL *, const char *, unsigned char *, unsigned int)", answer, error=0)
+    _lib.SSL_CTX_set_psk_server_callback(_inner(context), callback)
+    return _keeping(context, callback)
+
+
+def client_context(identity: bytes, key: bytes) -> SSL.Context:
+    """Return what connections of one client are made of. Raises ValueError for an identity that cannot be sent."""
+    if not identity or b"\0" in identity:
+        message = "an identity has one byte at least, and none of them is NUL"
+        raise ValueError(message)
+    context = _context(SSL.DTLS_CLIENT_METHOD)
+
+    def answer(_ssl: Any, _hint: Any, own: Any, longest: int, secret: Any, longest_key: int) -> int:
+        if len(identity) >= longest or len(key) > longest_key:
+            return 0
+        _ffi.memmove(own, identity + b"\0", len(identity) + 1)
+        _ffi.memmove(secret, key, len(key))
+        return len(key)
+
+    callback = _ffi.callback(
+        "unsigned int(SSL *, const char *, char *, unsigned int, unsigned char *, unsigned int)", answer, error=0
+    )
+    _lib.SSL_CTX_set_psk_client_callback(_inner(context), callback)
+    return _keeping(context, callback)
+
+
+def connection(context: SSL.Context, largest_datagram: int) -> SSL.Connection:
+    """Return a connection that reads and writes memory."""
+    made = SSL.Connection(context, None)
+    made.set_ciphertext_mtu(largest_datagram)
+    return made
+
+
+def take_written(written: SSL.Connection) -> bytes:
+    """Return what a connection has to send: records, one after another."""
+    try:
+        return written.bio_read(_LARGEST_STREAM)
+    except SSL.WantReadError:
+        return b""
+
+
+def _context(method: int) -> SSL.Context:
+    context = SSL.Context(method)
+    context.set_min_proto_version(_DTLS_1_2)
+    context.set_max_proto_version(_DTLS_1_2)
+    context.set_cipher_list(SUITES)
+    # A resumed session would not say whose it is, and saves a PSK handshake nothing.
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_options(SSL.OP_NO_QUERY_MTU | SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION)
+    return context
+
+
+def _inner(context: SSL.Context) -> Any:
+    return context._context  # noqa: SLF001 -- the one private name that is needed
+
+
+def _keeping(context: SSL.Context, callback: Any) -> SSL.Context:
+    """Let the callback live as long as the context: OpenSSL holds no reference to it."""
+    context.set_app_data(callback)
+    return context

@@ -1,0 +1,169 @@
+"""The client of secure sessions, without I/O: a message to a server that has no session yet begins a handshake."""
+
+from typing import Final
+
+from OpenSSL import SSL
+
+from firmcast.coap.dtls.binding import client_context, connection
+from firmcast.coap.dtls.layer import Deliver, Ended, Transmit
+from firmcast.coap.dtls.parameters import DtlsParameters
+from firmcast.coap.dtls.peers import address_of, secure_peer
+from firmcast.coap.dtls.records import pack_records
+from firmcast.coap.dtls.sessions import SecureSession, SessionEndedError
+from firmcast.coap.events import Peer
+from firmcast.coap.timers import Timed, Timers
+
+_MOST_QUEUED: Final = 16
+
+
+class _Association(Timed):
+    """What there is between the client and one server: a handshake, and then a session."""
+
+    __slots__ = ("client", "queued", "ready", "session")
+
+    def __init__(self, client: "DtlsClient", session: SecureSession) -> None:
+        super().__init__()
+        self.client = client
+        self.session = session
+        self.ready = False
+        self.queued: list[bytes] = []
+
+    def fire(self, now: float) -> None:
+        """Send again what was lost."""
+        self.client.handshake_due(self, now)
+
+
+class DtlsClient:
+    """All sessions of one socket; they have one identity and one key. Raises ValueError for one that cannot be sent."""
+
+    def __init__(
+        self,
+        *,
+        identity: str,
+        key: bytes,
+        deliver: Deliver,
+        transmit: Transmit,
+        ended: Ended,
+        parameters: DtlsParameters | None = None,
+    ) -> None:
+        self._identity = identity
+        self._deliver = deliver
+        self._transmit = transmit
+        self._ended = ended
+        self._parameters = parameters or DtlsParameters()
+        self._context = client_context(identity.encode(), key)
+        self._associations: dict[Peer, _Association] = {}
+        self._timers = Timers()
+
+    def peer(self, address: Peer) -> Peer:
+        """Return the server at a socket address as a peer of this client."""
+        return secure_peer(address, self._identity)
+
+    def send(self, message: bytes, peer: Peer, now: float) -> bool:
+        """Send a message, after a handshake where one is needed; it is lost where too many wait for that."""
+        association = self._associations.get(peer)
+        if association is None:
+            association = self._begin(peer, now)
+        if not association.ready:
+            if len(association.queued) < _MOST_QUEUED:
+                association.queued.append(message)
+            return True
+        try:
+            self._transmit(association.session.write(message), association.session.address)
+        except SessionEndedError:
+            self._end(association, now)
+            return False
+        return True
+
+    def receive(self, datagram: bytes, address: Peer, now: float) -> None:
+        """Take in a datagram. Never raises on its content."""
+        association = self._associations.get(self.peer(address))
+        if association is None or not datagram:
+            return
+        if not association.ready:
+            association.session.connection.bio_write(datagram)
+            self._advance(association, now)
+            return
+        try:
+            messages = association.session.read(datagram)
+        except SessionEndedError:
+            self._end(association, now)
+            return
+        for message in messages:
+            self._deliver(message, association.session.peer, now)
+        self._flush(association)
+
+    def forget(self, peer: Peer, now: float) -> None:
+        """End what there is with a server without a word; the next message begins a handshake."""
+        association = self._associations.pop(peer, None)
+        if association is not None:
+            self._timers.clear(association)
+            self._ended(peer, now)
+
+    def close(self, _now: float) -> None:
+        """End every session, and say so."""
+        for association in self._associations.values():
+            if association.ready:
+                for datagram in pack_records(association.session.close(), self._parameters.largest_datagram):
+                    self._transmit(datagram, association.session.address)
+        self._associations.clear()
+
+    def next_timer(self) -> float | None:
+        """When `handle_timer` is wanted next, or None when nothing waits."""
+        return self._timers.next_due()
+
+    def handle_timer(self, now: float) -> None:
+        """Do everything that is due."""
+        self._timers.run(now)
+
+    def handshake_due(self, association: _Association, now: float) -> None:
+        """Send the last flight again; OpenSSL gives up after some tries."""
+        try:
+            association.session.connection.DTLSv1_handle_timeout()
+        except SSL.Error:
+            self._end(association, now)
+            return
+        self._flush(association)
+        self._wait(association, now)
+
+    def _begin(self, peer: Peer, now: float) -> _Association:
+        address = address_of(peer)
+        opened = connection(self._context, self._parameters.largest_datagram)
+        opened.set_connect_state()
+        association = _Association(self, SecureSession(opened, address, peer, now))
+        self._associations[peer] = association
+        self._advance(association, now)
+        return association
+
+    def _advance(self, association: _Association, now: float) -> None:
+        session = association.session
+        try:
+            session.connection.do_handshake()
+        except SSL.WantReadError:
+            self._flush(association)
+            self._wait(association, now)
+            return
+        except SSL.Error:
+            self._flush(association)
+            self._end(association, now)
+            return
+        self._flush(association)
+        self._timers.clear(association)
+        association.ready = True
+        queued, association.queued = association.queued, []
+        for message in queued:
+            self.send(message, session.peer, now)
+
+    def _flush(self, association: _Association) -> None:
+        session = association.session
+        for datagram in pack_records(session.take_written(), self._parameters.largest_datagram):
+            self._transmit(datagram, session.address)
+
+    def _wait(self, association: _Association, now: float) -> None:
+        pause = association.session.connection.DTLSv1_get_timeout()
+        if pause is not None:
+            self._timers.set(association, now + pause)
+
+    def _end(self, association: _Association, now: float) -> None:
+        if self._associations.get(association.session.peer) is association:
+            self.forget(association.session.peer, now)

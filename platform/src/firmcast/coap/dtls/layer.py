@@ -1,0 +1,39 @@
+"""What stands between a socket and the engine, as both of them see it; server and client are two such."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from firmcast.coap.events import Peer
+
+Deliver = Callable[[bytes, Peer, float], None]
+"""Takes a message, the secure peer that sent it, and now."""
+
+Transmit = Callable[[bytes, Peer], None]
+"""Takes a datagram and the socket address that it goes to."""
+
+Ended = Callable[[Peer, float], None]
+"""Takes the secure peer whose session is over, and now."""
+
+
+class SecureLayer(Protocol):
+    """Datagrams, messages and `now` go in; datagrams and messages come out by callables that it was made with."""
+
+    def receive(self, datagram: bytes, address: Peer, now: float) -> None:
+        """Take in a datagram. Never raises on its content."""
+        ...
+
+    def send(self, message: bytes, peer: Peer, now: float) -> bool:
+        """Send a message; False where this peer cannot be reached."""
+        ...
+
+    def next_timer(self) -> float | None:
+        """When `handle_timer` is wanted next, or None when nothing waits."""
+        ...
+
+    def handle_timer(self, now: float) -> None:
+        """Do everything that is due."""
+        ...
+
+    def close(self, now: float) -> None:
+        """End every session, and say so."""
+        ...

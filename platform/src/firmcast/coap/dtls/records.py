@@ -1,0 +1,89 @@
+"""What can be read of DTLS records without a key: where one ends, and what a handshake message in clear says.
+
+Source: RFC 6347 sections 4.1 (the record header, 13 bytes) and 4.2.2 (the handshake header, 12 bytes), RFC 4279
+section 2 (the identity in ClientKeyExchange). Nothing here raises, whatever the bytes are.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+RECORD_HEADER: Final = 13
+_HANDSHAKE_HEADER: Final = 12
+_HANDSHAKE: Final = 22
+_CLIENT_HELLO: Final = 1
+_CLIENT_KEY_EXCHANGE: Final = 16
+_CLEAR: Final = b"\x00\x00"
+_RANDOM: Final = slice(RECORD_HEADER + _HANDSHAKE_HEADER + 2, RECORD_HEADER + _HANDSHAKE_HEADER + 34)
+
+
+def split_records(stream: bytes) -> list[bytes]:
+    """Return the records that follow each other in `stream`; what is too short for its header is the last of them."""
+    records = []
+    start = 0
+    while start < len(stream):
+        end = start + RECORD_HEADER + int.from_bytes(stream[start + 11 : start + RECORD_HEADER], "big")
+        records.append(stream[start:end])
+        start = end
+    return records
+
+
+def pack_records(stream: bytes, largest: int) -> list[bytes]:
+    """Return datagrams of whole records, each as long as `largest` allows; a longer record goes alone."""
+    datagrams: list[bytes] = []
+    for record in split_records(stream):
+        if datagrams and len(datagrams[-1]) + len(record) <= largest:
+            datagrams[-1] += record
+        else:
+            datagrams.append(record)
+    return datagrams
+
+
+def is_single_record(datagram: bytes) -> bool:
+    """Tell whether a datagram is one whole record and no more."""
+    return len(datagram) == RECORD_HEADER + (datagram[11] << 8 | datagram[12]) if len(datagram) > 12 else False
+
+
+def is_application_data(datagram: bytes) -> bool:
+    """Tell whether a datagram begins with a record of application data."""
+    return datagram[:1] == b"\x17"
+
+
+def is_client_hello(datagram: bytes) -> bool:
+    """Tell whether a datagram begins with a whole ClientHello in clear; it is as long as any that means it."""
+    return (
+        len(datagram) >= _RANDOM.stop
+        and datagram[0] == _HANDSHAKE
+        and datagram[1] == 0xFE
+        and datagram[3:5] == _CLEAR
+        and datagram[RECORD_HEADER] == _CLIENT_HELLO
+    )
+
+
+def client_random(client_hello: bytes) -> bytes:
+    """Return the 32 bytes by which a ClientHello differs from those of other handshakes, and not from its repeats."""
+    return client_hello[_RANDOM]
+
+
+def identity_offered(datagram: bytes) -> bytes | None:
+    """Return the identity of a ClientKeyExchange in clear that the datagram holds whole, None where there is none."""
+    for message_type, body in _clear_messages(datagram):
+        if message_type == _CLIENT_KEY_EXCHANGE and len(body) >= 2:
+            length = int.from_bytes(body[:2], "big")
+            if len(body) >= 2 + length:
+                return body[2 : 2 + length]
+    return None
+
+
+def _clear_messages(datagram: bytes) -> Iterator[tuple[int, bytes]]:
+    for record in split_records(datagram):
+        if len(record) <= RECORD_HEADER or record[0] != _HANDSHAKE or record[3:5] != _CLEAR:
+            continue
+        start = RECORD_HEADER
+        while start + _HANDSHAKE_HEADER <= len(record):
+            header = record[start : start + _HANDSHAKE_HEADER]
+            length = int.from_bytes(header[1:4], "big")
+            offset, fragment = int.from_bytes(header[6:9], "big"), int.from_bytes(header[9:12], "big")
+            start += _HANDSHAKE_HEADER
+            if offset == 0 and fragment == length and start + length <= len(record):
+                yield header[0], record[start : start + length]
+            start += fragment

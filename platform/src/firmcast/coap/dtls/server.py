@@ -1,0 +1,366 @@
+"""The server of secure sessions, without I/O: datagrams and `now` in, datagrams and messages out by two callables.
+
+Nothing is kept of an address until it has returned a cookie; then a handshake, for a bounded time, in a bounded number;
+and only when it ends well a session. The key is looked up before OpenSSL asks for it, since OpenSSL does not wait: the
+identity stands in clear in the message before.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from OpenSSL import SSL
+
+from firmcast.coap.dtls.binding import connection, server_context, take_written
+from firmcast.coap.dtls.cookies import Cookies
+from firmcast.coap.dtls.handshakes import Handshake, HandshakeOwner, Handshakes, KeyState
+from firmcast.coap.dtls.layer import Deliver, Ended, Transmit
+from firmcast.coap.dtls.parameters import DtlsParameters, HandshakeOutcome
+from firmcast.coap.dtls.peers import identity_of, secure_peer
+from firmcast.coap.dtls.records import (
+    client_random,
+    identity_offered,
+    is_application_data,
+    is_client_hello,
+    pack_records,
+)
+from firmcast.coap.dtls.sessions import SecureSession, SessionEndedError
+from firmcast.coap.events import Peer
+from firmcast.coap.timers import Timed, Timers
+
+_LONGEST_IDENTITY: Final = 256
+_log = structlog.get_logger()
+
+
+class _IdleWatch(Timed):
+    """Looks for sessions of which nothing is heard any more."""
+
+    __slots__ = ("_server",)
+
+    def __init__(self, server: "DtlsServer") -> None:
+        super().__init__()
+        self._server = server
+
+    def fire(self, now: float) -> None:
+        """End them."""
+        self._server.end_idle(now)
+
+
+class DtlsServer(HandshakeOwner):
+    """All sessions of one socket. `look_up(identity)` is answered by a call of `key_found`, now or later."""
+
+    def __init__(
+        self,
+        *,
+        deliver: Deliver,
+        transmit: Transmit,
+        ended: Ended,
+        look_up: Callable[[str], None],
+        count: Callable[[HandshakeOutcome], None],
+        parameters: DtlsParameters | None = None,
+    ) -> None:
+        self._deliver = deliver
+        self._transmit = transmit
+        self._ended = ended
+        self._look_up = look_up
+        self._count = count
+        self._parameters = parameters or DtlsParameters()
+        self._cookies = Cookies(self._parameters.cookie_life)
+        self._context = server_context(self._key_of)
+        self._context.set_cookie_generate_callback(lambda _: self._cookies.make(*self._challenged))
+        self._context.set_cookie_verify_callback(lambda _, cookie: self._cookies.is_valid(cookie, *self._challenged))
+        self._challenged: tuple[Peer, float] = ((), 0.0)
+        self._carried_on: Handshake | None = None
+        """Whom OpenSSL calls back about: it does so only while one of our calls runs."""
+        self._listener: SSL.Connection | None = None
+        self._handshakes = Handshakes(self._parameters)
+        self._awaiting: dict[str, list[Handshake]] = {}
+        self._sessions: OrderedDict[Peer, SecureSession] = OrderedDict()
+        self._of_identity: dict[str, OrderedDict[Peer, SecureSession]] = {}
+        self._timers = Timers()
+        self._idle_watch = _IdleWatch(self)
+
+    # What the driver calls.
+
+    def receive(self, datagram: bytes, address: Peer, now: float) -> None:
+        """Take in a datagram. Never raises on its content."""
+        session = self._sessions.get(address)
+        if session is not None and is_application_data(datagram):
+            self._read(session, datagram, now)
+            return
+        handshake = self._handshakes.get(address)
+        if is_client_hello(datagram):
+            if handshake is None or client_random(datagram) != handshake.random:
+                self._challenge(datagram, address, now)
+                return
+        elif not datagram or (handshake is None and session is None):
+            self._count(HandshakeOutcome.STRAY)
+            return
+        if handshake is not None:
+            self._carry_on(handshake, datagram, now)
+        elif session is not None:
+            self._read(session, datagram, now)
+
+    def send(self, message: bytes, peer: Peer, now: float) -> bool:
+        """Send a message; False where there is no session with this peer any more."""
+        identity = identity_of(peer)
+        own = None if identity is None else self._of_identity.get(identity)
+        session = None if own is None else own.get(peer)
+        if session is None:
+            return False
+        try:
+            record = session.write(message)
+        except SessionEndedError:
+            self._end(session, now)
+            return False
+        self._transmit(record, session.address)
+        return True
+
+    def key_found(self, identity: str, key: bytes | None, now: float) -> None:
+        """Go on with the handshakes that wait for the key of `identity`; None where it has none."""
+        for handshake in self._awaiting.pop(identity, ()):
+            if self._handshakes.get(handshake.address) is not handshake:
+                continue
+            handshake.key = key
+            handshake.key_state = KeyState.KNOWN
+            held, handshake.held = handshake.held, []
+            for datagram in held:
+                if self._handshakes.get(handshake.address) is handshake:
+                    self._feed(handshake, datagram, now)
+                else:
+                    self.receive(datagram, handshake.address, now)
+
+    def end_identity(self, identity: str, now: float) -> None:
+        """End the sessions of an identity, and say so to whoever has them."""
+        for session in list(self._of_identity.get(identity, {}).values()):
+            self._close(session, now)
+
+    def close(self, now: float) -> None:
+        """End every session, and say so: a device then need not wait in vain to find out."""
+        for session in list(self._sessions.values()):
+            self._close(session, now)
+
+    def next_timer(self) -> float | None:
+        """When `handle_timer` is wanted next, or None when nothing waits."""
+        return self._timers.next_due()
+
+    def handle_timer(self, now: float) -> None:
+        """Do everything that is due."""
+        self._timers.run(now)
+
+    @property
+    def session_count(self) -> int:
+        """How many sessions there are."""
+        return len(self._sessions)
+
+    @property
+    def half_open_count(self) -> int:
+        """How many handshakes are under way."""
+        return len(self._handshakes)
+
+    # Handshakes.
+
+    def handshake_due(self, handshake: Handshake, now: float) -> None:
+        """Send the last flight of a handshake again, or give it up."""
+        if now >= handshake.deadline:
+            identity = handshake.identity.decode(errors="replace")
+            _log.info("dtls.handshake_stalled", host=handshake.address[0], identity=identity)
+            self._drop(handshake, HandshakeOutcome.STALLED)
+            return
+        try:
+            handshake.connection.DTLSv1_handle_timeout()
+        except SSL.Error:
+            self._drop(handshake, HandshakeOutcome.STALLED)
+            return
+        self._flush(handshake)
+        self._wait(handshake, now)
+
+    def _challenge(self, client_hello: bytes, address: Peer, now: float) -> None:
+        """Answer a hello without a valid cookie by one; begin a handshake with one that has it."""
+        # One connection serves all hellos until one of them turns it into a handshake.
+        listener = self._listener or connection(self._context, self._parameters.largest_datagram)
+        self._listener = None
+        listener.set_accept_state()
+        self._challenged = address, now
+        listener.bio_write(client_hello)
+        try:
+            listener.DTLSv1_listen()
+        except SSL.WantReadError:
+            answer = take_written(listener)
+            if answer and len(answer) <= len(client_hello):
+                self._listener = listener
+                self._transmit(answer, address)
+                self._count(HandshakeOutcome.CHALLENGED)
+            else:
+                self._count(HandshakeOutcome.STRAY)
+        except SSL.Error:
+            self._count(HandshakeOutcome.STRAY)
+        else:
+            self._begin(listener, client_hello, address, now)
+
+    def _begin(self, opened: SSL.Connection, client_hello: bytes, address: Peer, now: float) -> None:
+        former = self._handshakes.get(address)
+        if former is not None:
+            self._drop(former, HandshakeOutcome.REPLACED)
+        crowded_out = self._handshakes.to_give_up_for(address)
+        if crowded_out is not None:
+            self._drop(crowded_out, HandshakeOutcome.CROWDED_OUT)
+        deadline = now + self._parameters.handshake_deadline
+        handshake = Handshake(self, opened, address, client_random(client_hello), deadline)
+        self._handshakes.add(handshake)
+        self._advance(handshake, now)
+
+    def _carry_on(self, handshake: Handshake, datagram: bytes, now: float) -> None:
+        if handshake.key_state is KeyState.AWAITED:
+            if len(handshake.held) < self._parameters.held_datagrams:
+                handshake.held.append(datagram)
+            return
+        offered = identity_offered(datagram) if handshake.key_state is KeyState.UNASKED else None
+        identity = None if offered is None else _readable(offered)
+        if offered is None or identity is None:
+            if offered is not None:
+                handshake.key_state = KeyState.KNOWN
+            self._feed(handshake, datagram, now)
+            return
+        handshake.identity = offered
+        handshake.key_state = KeyState.AWAITED
+        handshake.held.append(datagram)
+        self._awaiting.setdefault(identity, []).append(handshake)
+        if len(self._awaiting[identity]) == 1:
+            self._look_up(identity)
+
+    def _feed(self, handshake: Handshake, datagram: bytes, now: float) -> None:
+        # OpenSSL keeps records that come before their time: so many datagrams bound what it can be made to keep.
+        handshake.taken += 1
+        if handshake.taken > self._parameters.datagrams_of_handshake:
+            return
+        handshake.connection.bio_write(datagram)
+        self._advance(handshake, now)
+
+    def _advance(self, handshake: Handshake, now: float) -> None:
+        self._carried_on = handshake
+        try:
+            handshake.connection.do_handshake()
+        except SSL.WantReadError:
+            self._flush(handshake)
+            self._wait(handshake, now)
+        except SSL.Error:
+            self._flush(handshake)
+            unknown = handshake.key_state is not KeyState.UNASKED and handshake.key is None
+            self._drop(handshake, HandshakeOutcome.UNKNOWN_IDENTITY if unknown else HandshakeOutcome.FAILED)
+        else:
+            self._flush(handshake)
+            self._complete(handshake, now)
+        finally:
+            self._carried_on = None
+
+    def _key_of(self, identity: bytes) -> bytes | None:
+        handshake = self._carried_on
+        return handshake.key if handshake is not None and identity == handshake.identity else None
+
+    def _flush(self, handshake: Handshake) -> None:
+        for datagram in pack_records(take_written(handshake.connection), self._parameters.largest_datagram):
+            self._transmit(datagram, handshake.address)
+
+    def _wait(self, handshake: Handshake, now: float) -> None:
+        pause = handshake.connection.DTLSv1_get_timeout()
+        due = handshake.deadline if pause is None else min(handshake.deadline, now + pause)
+        self._timers.set(handshake, due)
+
+    def _drop(self, handshake: Handshake, outcome: HandshakeOutcome) -> None:
+        self._forget(handshake)
+        self._count(outcome)
+
+    def _forget(self, handshake: Handshake) -> None:
+        self._timers.clear(handshake)
+        self._handshakes.remove(handshake)
+        if handshake.key_state is KeyState.AWAITED:
+            # The look-up may fail to answer: whoever comes next under this identity asks again.
+            waiting = self._awaiting.get(handshake.identity.decode(), [])
+            if handshake in waiting:
+                waiting.remove(handshake)
+            if not waiting:
+                self._awaiting.pop(handshake.identity.decode(), None)
+
+    # Sessions.
+
+    def _complete(self, handshake: Handshake, now: float) -> None:
+        self._forget(handshake)
+        self._count(HandshakeOutcome.COMPLETED)
+        address, identity = handshake.address, handshake.identity.decode()
+        former = self._sessions.get(address)
+        if former is not None:
+            # The device began again: what it remembers of the former session is nothing.
+            self._end(former, now)
+        own = self._of_identity.get(identity, OrderedDict())
+        if len(own) >= self._parameters.sessions_of_identity:
+            self._close(min(own.values(), key=lambda each: each.seen), now)
+        elif len(self._sessions) >= self._parameters.session_limit:
+            self._close(next(iter(self._sessions.values())), now)
+        session = SecureSession(handshake.connection, address, secure_peer(address, identity), now)
+        self._sessions[address] = session
+        self._of_identity.setdefault(identity, OrderedDict())[session.peer] = session
+        if self._idle_watch.due is None:
+            self._timers.set(self._idle_watch, now + self._parameters.idle_limit)
+        try:
+            early = session.buffered()
+        except SessionEndedError:
+            self._end(session, now)
+            return
+        for message in early:
+            self._deliver(message, session.peer, now)
+
+    def _read(self, session: SecureSession, datagram: bytes, now: float) -> None:
+        try:
+            messages = session.read(datagram)
+        except SessionEndedError:
+            self._close(session, now)
+            return
+        if messages:
+            session.seen = now
+            self._sessions.move_to_end(session.address)
+            for message in messages:
+                self._deliver(message, session.peer, now)
+            return
+        records = session.take_written()
+        if records:
+            # The last flight of the handshake was lost, or a renegotiation is refused.
+            for answer in pack_records(records, self._parameters.largest_datagram):
+                self._transmit(answer, session.address)
+
+    def end_idle(self, now: float) -> None:
+        """End the sessions that were silent for too long."""
+        limit = self._parameters.idle_limit
+        while self._sessions:
+            oldest = next(iter(self._sessions.values()))
+            if oldest.seen + limit > now:
+                self._timers.set(self._idle_watch, oldest.seen + limit)
+                return
+            self._close(oldest, now)
+
+    def _close(self, session: SecureSession, now: float) -> None:
+        for datagram in pack_records(session.close(), self._parameters.largest_datagram):
+            self._transmit(datagram, session.address)
+        self._end(session, now)
+
+    def _end(self, session: SecureSession, now: float) -> None:
+        if self._sessions.get(session.address) is not session:
+            return
+        del self._sessions[session.address]
+        identity = session.peer[4]
+        own = self._of_identity[identity]
+        del own[session.peer]
+        if not own:
+            del self._of_identity[identity]
+        self._ended(session.peer, now)
+
+
+def _readable(identity: bytes) -> str | None:
+    """Return an identity as text; None for one that no device has."""
+    if not 0 < len(identity) <= _LONGEST_IDENTITY or b"\0" in identity:
+        return None
+    try:
+        return identity.decode()
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,65 @@
+"""What is read of records without a key."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmcast.coap.dtls.records import (
+    client_random,
+    identity_offered,
+    is_client_hello,
+    is_single_record,
+    pack_records,
+    split_records,
+)
+
+CLIENT_KEY_EXCHANGE = bytes.fromhex("16 fefd 0000 000000000002 0012 10 000006 0002 000000 000006 0004 6e6f6465")
+
+
+def a_record(content: bytes) -> bytes:
+    return b"\x17\xfe\xfd\x00\x01\x00\x00\x00\x00\x00\x07" + len(content).to_bytes(2, "big") + content
+
+
+records = st.binary(max_size=300).map(a_record)
+
+
+@given(st.lists(records, max_size=8))
+def test_records_are_found_where_they_end(written: list[bytes]) -> None:
+    assert split_records(b"".join(written)) == written
+    assert all(is_single_record(record) for record in written)
+    assert is_single_record(b"".join(written)) is (len(written) == 1)
+
+
+@given(st.lists(records, max_size=8), st.integers(13, 700))
+def test_a_datagram_has_whole_records_and_is_no_longer_than_allowed(written: list[bytes], largest: int) -> None:
+    packed = pack_records(b"".join(written), largest)
+    assert b"".join(packed) == b"".join(written)
+    assert all(split_records(datagram)[-1] in written for datagram in packed)
+    assert all(len(datagram) <= largest or datagram in written for datagram in packed)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_can_be_looked_at(noise: bytes) -> None:
+    assert b"".join(split_records(noise)) == noise
+    identity_offered(noise)
+    is_single_record(noise)
+    if is_client_hello(noise):
+        assert len(client_random(noise)) == 32
+
+
+def test_the_identity_of_a_client_key_exchange() -> None:
+    """RFC 4279 section 2, behind the headers of RFC 6347."""
+    assert identity_offered(CLIENT_KEY_EXCHANGE) == b"node"
+
+
+def test_the_identity_is_found_behind_other_records() -> None:
+    assert identity_offered(a_record(b"...") + CLIENT_KEY_EXCHANGE + a_record(b"...")) == b"node"
+
+
+@given(st.integers(0, len(CLIENT_KEY_EXCHANGE) - 1))
+def test_half_a_client_key_exchange_has_no_identity(length: int) -> None:
+    assert identity_offered(CLIENT_KEY_EXCHANGE[:length]) is None
+
+
+def test_an_encrypted_message_has_no_identity() -> None:
+    encrypted = CLIENT_KEY_EXCHANGE[:3] + b"\x00\x01" + CLIENT_KEY_EXCHANGE[5:]
+    assert identity_offered(encrypted) is None

@@ -1,0 +1,314 @@
+"""The server of secure sessions: who gets in, what is kept of the others, and when a session ends."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from firmcast.coap.dtls.parameters import HandshakeOutcome
+from firmcast.coap.dtls.peers import address_of, identity_of, is_secure, secure_peer
+from firmcast.coap.dtls.self_test import check_dtls
+
+HERE = ("192.0.2.9", 40000)
+ELSEWHERE = ("192.0.2.9", 40001)
+SERVER = ("192.0.2.1", 5684)
+WRONG_KEY = bytes(16)
+
+
+def test_the_installed_binding_does_what_is_needed() -> None:
+    check_dtls()
+
+
+@pytest.mark.parametrize("address", [HERE, ("2001:db8::9", 40000, 0, 3)])
+def test_a_secure_peer_is_an_address_and_an_identity(address: tuple) -> None:
+    peer = secure_peer(address, "device-1")
+    assert (is_secure(peer), identity_of(peer), address_of(peer)) == (True, "device-1", address)
+    assert (is_secure(address), identity_of(address), address_of(address)) == (False, None, address)
+
+
+def test_messages_go_both_ways_under_the_identity(network) -> None:
+    client = network.client()
+    network.speak(client, b"hello")
+    peer = secure_peer(HERE, "device-1")
+    assert network.at_server == [(b"hello", peer)]
+    assert network.server.send(b"x" * 1024, peer, network.now)
+    network.run()
+    assert network.at_clients == [(b"x" * 1024, HERE)]
+    assert network.looked_up == ["device-1"]
+    assert network.outcomes == {HandshakeOutcome.CHALLENGED: 1, HandshakeOutcome.COMPLETED: 1}
+    assert (network.server.session_count, network.server.half_open_count) == (1, 0)
+
+
+def test_no_datagram_is_longer_than_allowed(make_network) -> None:
+    network = make_network(largest_datagram=256)
+    network.speak(network.client())
+    assert network.server.session_count == 1
+    assert max(len(datagram) for datagram, _ in network.sent) <= 256
+
+
+def test_nothing_can_be_sent_without_a_session(network) -> None:
+    assert not network.server.send(b"hello", secure_peer(HERE, "device-1"), network.now)
+    network.speak(network.client())
+    assert not network.server.send(b"hello", secure_peer(HERE, "device-2"), network.now)
+    assert not network.server.send(b"hello", HERE, network.now)
+
+
+def test_an_unknown_identity_is_told_so(network) -> None:
+    network.speak(network.client("stranger"))
+    assert network.outcomes[HandshakeOutcome.UNKNOWN_IDENTITY] == 1
+    alert = network.sent[-1][0]
+    assert (alert[0], alert[-1]) == (21, 115)  # RFC 4279 section 6: unknown_psk_identity.
+    assert (network.server.session_count, network.server.half_open_count) == (0, 0)
+
+
+@pytest.mark.parametrize("identity", ["é" * 120, "x" * 257])
+def test_an_identity_is_as_long_as_it_is(network, identity: str) -> None:
+    network.keys[identity] = bytes(range(16))
+    network.speak(network.client(identity))
+    assert network.server.session_count == (1 if len(identity) <= 256 else 0)
+    assert network.server.half_open_count == 0
+
+
+def test_with_a_wrong_key_the_handshake_stalls_until_its_deadline(network) -> None:
+    network.speak(network.client(key=WRONG_KEY))
+    assert network.server.half_open_count == 1
+    network.pass_time(31.0)
+    assert network.server.half_open_count == 0
+    assert network.outcomes[HandshakeOutcome.STALLED] == 1
+    assert network.at_server == []
+    assert network.server.next_timer() is None
+
+
+def test_handshakes_wait_for_their_key(network) -> None:
+    network.answers_look_ups = False
+    network.speak(network.client())
+    network.speak(network.client(address=ELSEWHERE))
+    assert network.looked_up == ["device-1"]
+    assert network.server.session_count == 0
+    network.server.key_found("device-1", network.keys["device-1"], network.now)
+    network.run()
+    assert network.server.session_count == 2
+
+
+def test_a_key_that_comes_too_late_is_asked_for_again(network) -> None:
+    network.answers_look_ups = False
+    network.speak(network.client())
+    network.pass_time(31.0)
+    network.server.key_found("device-1", network.keys["device-1"], network.now)
+    assert (network.server.session_count, network.server.half_open_count) == (0, 0)
+    network.speak(network.client())
+    assert network.looked_up == ["device-1", "device-1"]
+
+
+# From elsewhere, and again.
+
+
+def test_a_device_that_restarts_on_its_port_gets_another_session(network) -> None:
+    network.speak(network.client(), b"one")
+    network.speak(network.client(), b"two")
+    assert [message for message, _ in network.at_server] == [b"one", b"two"]
+    assert network.ended == [secure_peer(HERE, "device-1")]
+    assert network.server.session_count == 1
+
+
+def test_a_session_goes_on_until_the_next_handshake_has_ended(network) -> None:
+    client = network.client()
+    network.speak(client, b"one")
+    # Somebody who hears at the address, as behind the same NAT, though without the key.
+    network.speak(network.client(key=WRONG_KEY))
+    network.clients[HERE] = client
+    network.speak(client, b"two")
+    assert [message for message, _ in network.at_server] == [b"one", b"two"]
+    network.pass_time(31.0)
+    network.speak(client, b"three")
+    assert network.at_server[-1][0] == b"three"
+    assert network.ended == []
+
+
+def test_a_device_behind_a_nat_comes_from_another_port(network) -> None:
+    network.speak(network.client(), b"one")
+    network.speak(network.client(address=ELSEWHERE), b"two")
+    assert [peer for _, peer in network.at_server] == [
+        secure_peer(HERE, "device-1"),
+        secure_peer(ELSEWHERE, "device-1"),
+    ]
+
+
+def test_an_identity_has_a_few_sessions(make_network) -> None:
+    network = make_network(sessions_of_identity=2)
+    for port in (1, 2, 3):
+        network.now += 1
+        network.speak(network.client(address=("192.0.2.9", port)))
+    assert network.ended == [secure_peer(("192.0.2.9", 1), "device-1")]
+
+
+def test_beyond_the_limit_the_session_that_was_silent_longest_ends(make_network) -> None:
+    network = make_network(session_limit=2)
+    network.keys |= {"device-2": b"2" * 16, "device-3": b"3" * 16}
+    first = network.client(address=("192.0.2.9", 1))
+    network.speak(first)
+    network.speak(network.client("device-2", b"2" * 16, ("192.0.2.9", 2)))
+    network.speak(first)
+    network.speak(network.client("device-3", b"3" * 16, ("192.0.2.9", 3)))
+    assert network.ended == [secure_peer(("192.0.2.9", 2), "device-2")]
+
+
+def test_a_silent_session_ends(make_network) -> None:
+    network = make_network(idle_limit=100.0)
+    client = network.client()
+    network.speak(client)
+    network.pass_time(60.0)
+    network.speak(client)
+    network.pass_time(60.0)
+    assert network.ended == []
+    network.pass_time(41.0)
+    assert network.ended == [secure_peer(HERE, "device-1")]
+    assert network.server.session_count == 0
+
+
+def test_an_ended_session_is_told_so_and_a_message_begins_another(network) -> None:
+    client = network.client()
+    network.speak(client, b"one")
+    network.server.end_identity("device-1", network.now)
+    network.run()
+    assert network.server.session_count == 0
+    network.speak(client, b"two")
+    assert [message for message, _ in network.at_server] == [b"one", b"two"]
+
+
+def test_a_client_that_leaves_ends_its_session(network) -> None:
+    client = network.client()
+    network.speak(client)
+    client.close(network.now)
+    network.run()
+    assert network.server.session_count == 0
+
+
+def test_a_server_that_stops_says_so(network) -> None:
+    network.speak(network.client())
+    network.server.close(network.now)
+    network.run()
+    assert network.server.session_count == 0
+    assert network.sent[-1][0][0] == 21
+
+
+# Those who mean no good.
+
+
+def test_spoofed_hellos_leave_nothing_and_gain_nothing(network) -> None:
+    for port in range(1, 2000):
+        network.server.receive(network.hello(("198.51.100.7", port)), ("198.51.100.7", port), network.now)
+    assert (network.server.session_count, network.server.half_open_count) == (0, 0)
+    assert network.server.next_timer() is None
+    assert network.outcomes == {HandshakeOutcome.CHALLENGED: 1999}
+    assert max(len(datagram) for datagram, _ in network.sent) <= len(network.hello(HERE))
+
+
+def test_a_replayed_hello_gains_less_than_three_times_its_length(network) -> None:
+    """Somebody saw a hello with its cookie, and sends it in the name of the address that it came from."""
+    client = network.client()
+    client.send(b"", client.peer(SERVER), network.now)
+    network.server.receive(*network.to_server.pop(), network.now)
+    client.receive(network.sent[-1][0], SERVER, network.now)
+    hello, address = network.to_server.pop()
+    before = len(network.sent)
+    for _ in range(10):
+        network.server.receive(hello, address, network.now)
+    gained = sum(len(datagram) for datagram, _ in network.sent[before:])
+    assert network.server.half_open_count == 1
+    assert 0 < gained <= 3 * len(hello)
+
+
+def test_half_open_handshakes_are_bounded_and_crowd_out_their_own_host_first(make_network) -> None:
+    network = make_network(half_open_limit=20, half_open_of_host=5)
+    network.answers_look_ups = False
+    network.speak(network.client())
+    for port in range(1, 40):
+        network.speak(network.client("flood", WRONG_KEY, ("198.51.100.7", port)))
+    assert network.server.half_open_count == 6
+    network.server.key_found("device-1", network.keys["device-1"], network.now)
+    network.run()
+    assert network.server.session_count == 1
+    for host in range(1, 40):
+        network.speak(network.client("flood", WRONG_KEY, (f"198.51.100.{host}", 7)))
+    assert network.server.half_open_count == 20
+
+
+def test_a_session_is_served_during_a_flood(make_network) -> None:
+    network = make_network(half_open_limit=10)
+    client = network.client()
+    network.speak(client, b"before")
+    for port in range(1, 100):
+        network.speak(network.client("flood", WRONG_KEY, ("198.51.100.7", port)))
+    network.speak(client, b"during")
+    assert network.at_server[-1] == (b"during", secure_peer(HERE, "device-1"))
+
+
+def test_records_of_no_session_are_dropped_and_counted(network) -> None:
+    client = network.client()
+    network.speak(client)
+    client.send(b"again", client.peer(SERVER), network.now)
+    datagram = network.to_server.pop()[0]
+    before = len(network.sent)
+    network.server.receive(datagram, ELSEWHERE, network.now)
+    assert network.outcomes[HandshakeOutcome.STRAY] == 1
+    assert len(network.sent) == before
+
+
+def test_a_record_counts_once(network) -> None:
+    client = network.client()
+    network.speak(client)
+    client.send(b"again", client.peer(SERVER), network.now)
+    datagram = network.to_server.pop()[0]
+    for _ in range(3):
+        network.server.receive(datagram, HERE, network.now)
+    assert [message for message, _ in network.at_server] == [b"hello", b"again"]
+
+
+def _mutilated(genuine: bytes, cuts: list[tuple[int, int]], length: int) -> bytes:
+    changed = bytearray(genuine)
+    for at, value in cuts:
+        if changed:
+            changed[at % len(changed)] = value
+    return bytes(changed[:length])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=6), st.integers(0, 400), st.binary())
+def test_no_datagram_does_harm(make_network: Callable, cuts: list[tuple[int, int]], length: int, noise: bytes) -> None:
+    network = make_network()
+    client = network.client()
+    network.speak(client)
+    genuine = [network.hello(ELSEWHERE), *[datagram for datagram, _ in network.sent]]
+    for address in (HERE, ELSEWHERE):
+        network.server.receive(noise, address, network.now)
+        for datagram in genuine:
+            before = len(network.sent)
+            mutilated = _mutilated(datagram, cuts, length)
+            network.server.receive(mutilated, address, network.now)
+            assert sum(len(each) for each, _ in network.sent[before:]) <= 3 * len(mutilated)
+    assert network.server.half_open_count == 0
+    network.to_clients.clear()
+    network.speak(client, b"still here")
+    assert network.at_server[-1] == (b"still here", secure_peer(HERE, "device-1"))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=6), st.integers(0, 9))
+def test_a_handshake_with_a_mutilated_message_ends_one_way_or_the_other(
+    make_network: Callable, cuts: list[tuple[int, int]], which: int
+) -> None:
+    network = make_network()
+    client = network.client()
+    client.send(b"hello", client.peer(SERVER), network.now)
+    for turn in range(50):
+        if network.to_server:
+            datagram, address = network.to_server.pop(0)
+            mutilated = _mutilated(datagram, cuts, 400) if turn == which else datagram
+            network.server.receive(mutilated, address, network.now)
+        elif network.to_clients:
+            datagram, _ = network.to_clients.pop(0)
+            client.receive(datagram, SERVER, network.now)
+    network.pass_time(31.0)
+    assert network.server.half_open_count == 0
