@@ -1,19 +1,20 @@
-"""The one module of `coap` that touches a socket: it moves datagrams, events and the timer, and decides nothing.
+"""An endpoint on the sockets of the running loop: it moves datagrams, events and the timer, and decides nothing.
 
-The socket is read directly, up to 64 datagrams a turn of the loop: a DatagramProtocol reads one a turn and costs four
-times as much. IP_RECVERR stays off, so an ICMP error reaches nobody's poll and cannot stop the reader, on asyncio and
-uvloop alike.
+There is a socket for those who speak in clear, one for those who speak through secure sessions, or both; behind them
+is one engine.
 """
 
 import asyncio
 import random as random_module
-import socket
 from collections.abc import Callable
 from typing import Any
 
 from firmcast.clock import SystemClock
 from firmcast.coap.block import BlockSink
 from firmcast.coap.codes import Code
+from firmcast.coap.datagram_socket import RECEIVE_BUFFER, DatagramSocket, bind
+from firmcast.coap.dtls.layer import Deliver, Ended, SecureLayer, Transmit
+from firmcast.coap.dtls.peers import is_secure
 from firmcast.coap.endpoint import Endpoint
 from firmcast.coap.events import (
     Event,
@@ -28,10 +29,6 @@ from firmcast.coap.options import Options
 from firmcast.coap.parameters import TransmissionParameters
 from firmcast.coap.static_bodies import StaticBody
 
-_TURN = 64
-_LONGEST_DATAGRAM = 4096
-_MOST_UNSENT = 10_000
-RECEIVE_BUFFER = 4 << 20
 _ENDS = (ResponseReceived, RequestFailed)
 
 
@@ -44,28 +41,27 @@ class RequestFailedError(Exception):
 
 
 class UdpEndpoint:
-    """An Endpoint on a UDP socket of the running loop. Every call but `request` and `observe` is immediate."""
+    """An Endpoint on UDP sockets of the running loop. Every call but `request` and `observe` is immediate."""
 
     def __init__(
         self,
-        sock: socket.socket,
         endpoint: Endpoint,
         *,
         on_event: Callable[[Event], None] | None,
         clock: Callable[[], float],
     ) -> None:
         self.endpoint = endpoint
-        self._socket = sock
+        self._clear: DatagramSocket | None = None
+        self._secure: DatagramSocket | None = None
+        self._layer: SecureLayer | None = None
         self._loop = asyncio.get_running_loop()
         self._on_event = on_event
         self._clock = clock
         self._awaited: dict[tuple[Peer, bytes], asyncio.Future[ResponseReceived]] = {}
-        self._unsent: list[tuple[bytes, Peer]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._flushing = False
         self._closed = False
-        self._loop.add_reader(sock.fileno(), self._read)
 
     @classmethod
     async def open(
@@ -84,43 +80,94 @@ class UdpEndpoint:
 
         `clock` returns monotonic seconds; `random` draws message ids, tokens and waits, and by default is the system's.
         """
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, address = found[0]
-        sock = socket.socket(family, socket.SOCK_DGRAM)
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-            if reuse_port:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            sock.bind(address)
-        except BaseException:
-            sock.close()
-            raise
+        udp = cls.closed(on_event=on_event, clock=clock, parameters=parameters, random=random)
+        await udp.listen(host, port, receive_buffer=receive_buffer, reuse_port=reuse_port)
+        return udp
+
+    @classmethod
+    def closed(
+        cls,
+        *,
+        on_event: Callable[[Event], None] | None = None,
+        clock: Callable[[], float] | None = None,
+        parameters: TransmissionParameters | None = None,
+        random: random_module.Random | None = None,
+    ) -> "UdpEndpoint":
+        """Return one without a socket, for `listen` and `listen_securely`; arguments as in `open`."""
         endpoint = Endpoint(random=random or random_module.SystemRandom(), parameters=parameters)
-        return cls(sock, endpoint, on_event=on_event, clock=clock or SystemClock().monotonic)
+        return cls(endpoint, on_event=on_event, clock=clock or SystemClock().monotonic)
+
+    async def listen(
+        self, host: str, port: int, *, receive_buffer: int = RECEIVE_BUFFER, reuse_port: bool = False
+    ) -> None:
+        """Serve those who speak in clear. Raises OSError when the address cannot be had."""
+        sock = await bind(host, port, receive_buffer=receive_buffer, reuse_port=reuse_port)
+        self._clear = DatagramSocket(
+            sock, receive=self.endpoint.receive, turn_ended=self.flush, refused=self._unreachable, clock=self._clock
+        )
+
+    async def listen_securely(
+        self,
+        host: str,
+        port: int,
+        make: Callable[[Deliver, Transmit, Ended], SecureLayer],
+        *,
+        receive_buffer: int = RECEIVE_BUFFER,
+        reuse_port: bool = False,
+    ) -> None:
+        """Serve those who speak through the sessions of a layer. Raises OSError when the address cannot be had.
+
+        The engine forgets a peer when its session ends: what goes on in the next one is told anew.
+        """
+        sock = await bind(host, port, receive_buffer=receive_buffer, reuse_port=reuse_port)
+
+        def transmit(datagram: bytes, address: Peer) -> None:
+            secure.send(datagram, address)
+
+        layer = make(self.endpoint.receive, transmit, self.endpoint.forget)
+
+        # A peer whose address refuses is left to the deadlines: the address alone does not say who it is.
+        secure = DatagramSocket(
+            sock, receive=layer.receive, turn_ended=self.flush, refused=lambda _: None, clock=self._clock
+        )
+        self._layer, self._secure = layer, secure
 
     @property
     def address(self) -> Peer:
-        """The socket's own address: host and port, and two more fields for IPv6."""
-        bound: Peer = self._socket.getsockname()
-        return bound
+        """Where those who speak in clear are listened to: host and port, and two more fields for IPv6.
+
+        Without such a socket it is that of the secure one.
+        """
+        listening = self._clear or self._secure
+        if listening is None:
+            raise RuntimeError("there is no socket")
+        return listening.address
+
+    @property
+    def secure_address(self) -> Peer | None:
+        """Where secure sessions are listened to; None for nowhere."""
+        return None if self._secure is None else self._secure.address
 
     def now(self) -> float:
         """The time that the endpoint is told."""
         return self._clock()
 
     def close(self) -> None:
-        """Close the socket without a word to anybody; awaited requests fail as CANCELLED. Closing twice is allowed."""
+        """End secure sessions, saying so, and close the sockets; awaited requests fail as CANCELLED.
+
+        Closing twice is allowed.
+        """
         if self._closed:
             return
+        if self._layer is not None:
+            self._layer.close(self._clock())
         self._closed = True
-        self._loop.remove_reader(self._socket.fileno())
-        self._loop.remove_writer(self._socket.fileno())
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._socket.close()
+        for sock in (self._clear, self._secure):
+            if sock is not None:
+                sock.close()
         for future in self._awaited.values():
             if not future.done():
                 future.set_exception(RequestFailedError(FailureReason.CANCELLED))
@@ -257,47 +304,17 @@ class UdpEndpoint:
         if not self._closed:
             self._set_timer()
 
-    def _read(self) -> None:
-        receive_from = self._socket.recvfrom
-        receive = self.endpoint.receive
-        now = self._clock()
-        for _ in range(_TURN):
-            try:
-                datagram, peer = receive_from(_LONGEST_DATAGRAM)
-            except (BlockingIOError, InterruptedError):
-                break
-            except OSError:
-                # An error of an earlier datagram, of whom it is not said; the socket goes on.
-                continue
-            receive(datagram, peer, now)
-        self.flush()
-
     def _send(self, datagram: bytes, peer: Peer) -> None:
-        if self._unsent:
-            self._queue(datagram, peer)
-            return
-        try:
-            self._socket.sendto(datagram, peer)
-        except (BlockingIOError, InterruptedError):
-            self._queue(datagram, peer)
-            self._loop.add_writer(self._socket.fileno(), self._write)
-        except ConnectionRefusedError:
-            # The error belongs to an earlier datagram, perhaps to another peer; retransmission covers this one.
-            return
-        except OSError:
-            self.endpoint.unreachable(peer, self._clock())
+        if is_secure(peer):
+            if self._layer is None or not self._layer.send(datagram, peer, self._clock()):
+                self._unreachable(peer)
+        elif self._clear is None:
+            self._unreachable(peer)
+        else:
+            self._clear.send(datagram, peer)
 
-    def _queue(self, datagram: bytes, peer: Peer) -> None:
-        # Beyond the bound a datagram is lost, as the network might have lost it.
-        if len(self._unsent) < _MOST_UNSENT:
-            self._unsent.append((datagram, peer))
-
-    def _write(self) -> None:
-        self._loop.remove_writer(self._socket.fileno())
-        waiting, self._unsent = self._unsent, []
-        for datagram, peer in waiting:
-            self._send(datagram, peer)
-        self.flush()
+    def _unreachable(self, peer: Peer) -> None:
+        self.endpoint.unreachable(peer, self._clock())
 
     def _tell(self, event: Event) -> None:
         if type(event) in _ENDS:
@@ -317,6 +334,8 @@ class UdpEndpoint:
 
     def _set_timer(self) -> None:
         due = self.endpoint.next_timer()
+        if self._layer is not None:
+            due = _earlier(due, self._layer.next_timer())
         if self._timer is not None:
             if due is not None and self._timer_at <= due:
                 return
@@ -328,8 +347,17 @@ class UdpEndpoint:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self.endpoint.handle_timer(self._clock())
+        now = self._clock()
+        if self._layer is not None:
+            self._layer.handle_timer(now)
+        self.endpoint.handle_timer(now)
         self.flush()
+
+
+def _earlier(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
 
 
 def _settle(future: "asyncio.Future[ResponseReceived]", event: ResponseReceived | RequestFailed) -> None:
