@@ -374,18 +374,20 @@ async def test_a_replay_that_is_cancelled_anywhere_is_sent_by_no_node_any_more(w
     async with asyncio.timeout(40):
         while (await third.database.read(replays.find, replay_id, 1_000)).outstanding < 200:
             await asyncio.sleep(0.01)
-        while world.duplicates < DEVICES:
+        # Every node has something under way; how much at a time, its scheduler decides.
+        while not all(node.pusher.dispatcher.in_flight for node in world.nodes):
             await asyncio.sleep(0.01)
     await world.nodes[1].database.write(replays.cancel, replay_id, datetime.now(UTC))
     for node in world.nodes:
         await node.database.catch_up()
     under_way = sum(node.pusher.dispatcher.in_flight for node in world.nodes)
+    assert under_way < DEVICES
     release.set()
     async with asyncio.timeout(40):
         while sum(node.pusher.dispatcher._lanes.queued for node in world.nodes):
             await asyncio.sleep(0.01)
     await runner.stop()
-    assert world.duplicates == under_way == DEVICES
+    assert world.duplicates == under_way
 
 
 async def settled(world: World) -> None:
