@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+import msgspec
+
 from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, EventId, MessageId, TaskId
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 
@@ -178,8 +180,7 @@ class EventAge:
     device_upgrade_id: DeviceUpgradeId | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredEvent:
+class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
     """What is sent of an event: the bytes, frozen when it was written, and what stands beside them in headers."""
 
     event_id: EventId

@@ -1,7 +1,8 @@
 """An answer tells what one attempt came to; it judges nothing."""
 
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 SNIPPET_BYTES = 1024
 """How much of an answer's body is kept for the log."""
@@ -41,8 +42,7 @@ class FailureKind(Enum):
     """Our own fault (no file descriptor, no memory, shutting down): it says nothing of the receiver."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of one attempt; exactly one of `status` and `failure` is set."""
 
     status: int | None

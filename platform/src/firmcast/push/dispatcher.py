@@ -40,7 +40,7 @@ from firmcast.push.model import Delivery, GroupId, Settlement
 from firmcast.push.ownership import Ownership, SoleOwner
 from firmcast.push.replay.model import Told
 from firmcast.push.replay.use_cases import DELIVERIES_WITHDRAWN
-from firmcast.push.retry import Delivered, FailureReason, RetryAt, decide
+from firmcast.push.retry import DELIVERED, Delivered, FailureReason, RetryAt, Verdict, decide, failure_reason
 from firmcast.push.roster import Roster
 from firmcast.push.settlement_writer import SettlementWriter
 from firmcast.push.spill import LoadRequest
@@ -376,16 +376,8 @@ class Dispatcher:
         now = self._moment
         if now is None:
             now = self._moment = self._time.now()  # the same for all that have ended in this turn of the loop
-        callback = self._roster.callbacks.get(sendable.row.subscription_id)
-        own = None if callback is None else callback.policy
-        verdict = decide(
-            attempt=sendable.attempt,
-            first_attempted_at=sendable.first_attempted_at,
-            answer=answer,
-            policy=rules_for(own, self._policy, again=sendable.row.replay != 0),
-            now=now,
-            jitter=self._draw(),
-        )
+        # Almost every answer is this one, and needs no rules.
+        verdict = DELIVERED if failure_reason(answer) is None else self._verdict_on(sendable, answer, now)
         self._lanes.settle(sendable, verdict, now)
         if isinstance(verdict, RetryAt) and verdict.holds_callback:
             self._roster.note_hold(sendable.row.subscription_id, verdict.at)
@@ -408,6 +400,18 @@ class Dispatcher:
             log_failure(sendable, answer, verdict)
         self._roster.answered(sendable.group_id, sendable.row.device_id, attempted_at, answer)
         self._pump_soon()
+
+    def _verdict_on(self, sendable: Sendable[Delivery], answer: Answer, now: datetime) -> Verdict:
+        callback = self._roster.callbacks.get(sendable.row.subscription_id)
+        own = None if callback is None else callback.policy
+        return decide(
+            attempt=sendable.attempt,
+            first_attempted_at=sendable.first_attempted_at,
+            answer=answer,
+            policy=rules_for(own, self._policy, again=sendable.row.replay != 0),
+            now=now,
+            jitter=self._draw(),
+        )
 
     # ------------------------------------------------------------------ inside
 

@@ -5,6 +5,7 @@ be the only ones that are: so a device that was refused while others were told d
 """
 
 from datetime import datetime
+from typing import Final
 
 from firmcast.ids import DeviceId
 from firmcast.push.answer import Answer
@@ -12,6 +13,9 @@ from firmcast.push.model import GroupId
 from firmcast.push.retry import FailureReason, failure_reason
 
 _MOST_REMEMBERED = 1_000
+
+
+_GONE: Final = 410
 
 
 class GoneWatch:
@@ -53,8 +57,10 @@ class GoneWatches:
 
     def is_gone(self, group_id: GroupId, device_id: DeviceId, answer: Answer, asked_at: datetime) -> bool:
         """Take note of an answer; return whether it makes the callback gone, once."""
-        reason = failure_reason(answer)
         watch = self._watches.get(group_id)
+        if watch is None and answer.status != _GONE:
+            return False
+        reason = failure_reason(answer)
         if reason is not FailureReason.GONE:
             if watch is not None and answer.status is not None:
                 watch.answered(device_id, delivered=reason is None)

@@ -7,10 +7,11 @@ libcurl's threads.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pycurl
 
 from firmcast.push.answer import Answer, FailureKind
@@ -47,16 +48,15 @@ class SenderLimits:
     """Offer HTTP/2 on TLS connections."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutgoingRequest:
+class OutgoingRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One POST."""
 
     url: str
-    headers: list[str] = field(default_factory=list)
+    headers: list[str] = msgspec.field(default_factory=list)
     """Lines of `name: value`; `name:` takes out a header that the library would send."""
 
     body: bytes
-    trust: Trust = field(default_factory=Trust)
+    trust: Trust = msgspec.field(default_factory=Trust)
 
 
 class HttpSender:

@@ -14,9 +14,10 @@ everything settled before the request was handed out.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, assert_never
+
+import msgspec
 
 from firmcast.ids import ApplicationId, DeviceId, EventId
 from firmcast.push.breaker import Breaker, BreakerPolicy, BreakerState
@@ -31,8 +32,7 @@ from firmcast.push.timers import Timers
 from firmcast.push.turns import Turns
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sendable(Generic[DeliveryT]):
+class Sendable(msgspec.Struct, Generic[DeliveryT], frozen=True, kw_only=True):
     """A delivery that is to be sent now."""
 
     row: DeliveryT

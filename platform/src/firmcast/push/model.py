@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, NewType, Protocol, TypeVar
 
+import msgspec
+
 from firmcast.ids import ApplicationId, DeviceId, EventId, MessageId, Partition, SubscriptionId, partition_of
 from firmcast.nodes.model import Epoch
 from firmcast.push.answer import Answer
@@ -19,8 +21,7 @@ GroupId = NewType("GroupId", int)
 """Names a callback group: subscriptions of one application that are called at one URL."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     """What is remembered of a delivery that failed."""
 
     attempts: int
@@ -50,8 +51,7 @@ class DeliveryKey(Protocol):
     def sequence(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """An event on its way to a subscription, with all that is sent of it."""
 
     event_id: EventId
@@ -79,8 +79,7 @@ It keeps its place before the live events behind it: they are newer, and it may 
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt that has ended, and what was decided about its delivery."""
 
     delivery: Delivery

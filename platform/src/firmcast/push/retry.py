@@ -11,7 +11,9 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import assert_never
+from typing import Final, assert_never
+
+import msgspec
 
 from firmcast.push.answer import Answer, FailureKind
 
@@ -124,13 +126,11 @@ class RetryPolicy:
     """The wait after a fault of our own."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivered:
+class Delivered(msgspec.Struct, frozen=True, kw_only=True):
     """The receiver has the event."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryAt:
+class RetryAt(msgspec.Struct, frozen=True, kw_only=True):
     """The delivery stays the head of its lane and is tried again."""
 
     at: datetime
@@ -142,8 +142,7 @@ class RetryAt:
     """True when nothing may be sent to the callback before `at`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dead:
+class Dead(msgspec.Struct, frozen=True, kw_only=True):
     """The delivery is given up; its lane goes on with the next event."""
 
     reason: DeadReason
@@ -162,7 +161,7 @@ class Blocked:
 
 Verdict = Delivered | RetryAt | Dead | Blocked
 
-_DELIVERED = Delivered()
+DELIVERED: Final = Delivered()
 
 _KIND_REASONS: Mapping[FailureKind, FailureReason] = MappingProxyType(
     {
@@ -219,7 +218,7 @@ def decide(
     """
     reason = failure_reason(answer)
     if reason is None:
-        return _DELIVERED
+        return DELIVERED
     if reason in {FailureReason.LOCAL, FailureReason.PROXY}:
         return RetryAt(at=now + policy.local_delay, reason=reason, spends_attempt=False)
     if reason in _OF_THE_BODY and attempt >= policy.unacceptable_attempts:

@@ -100,8 +100,10 @@ class Roster:
 
     def answered(self, group_id: GroupId, device_id: DeviceId, attempted_at: datetime, answer: Answer) -> None:
         """See whether a callback is gone; if it is, call it no more, and keep what it is still to be told."""
+        if not self._gone.is_gone(group_id, device_id, answer, attempted_at):
+            return
         members = self.groups.subscriptions_of(group_id)
-        if members and self._gone.is_gone(group_id, device_id, answer, attempted_at):
+        if members:
             self._lanes.pause(group_id)  # until it is read how its subscriptions stand
             generations = {key: self.callbacks[key].generation for key in members if key in self.callbacks}
             _log.warning("push.callback_gone", subscription_ids=sorted(generations))
