@@ -178,7 +178,10 @@ class PostgresWriter:
             await connection.execute(self._begin)
             for write in group:
                 write.result = write.error = None
-                announced += await self._run_one(connection, write)
+                announced += await self._run_one(connection, write, alone=len(group) == 1)
+            if len(group) == 1 and group[0].error is not None:
+                await connection.execute("ROLLBACK")
+                return ()
             shared = await self._share(connection, announced)
             transaction: str | None = await connection.fetchval("SELECT pg_current_xact_id_if_assigned()::text")
         except Exception as error:
@@ -206,16 +209,20 @@ class PostgresWriter:
         await connection.executemany(_ANNOUNCE, rows)
         return len(rows)
 
-    async def _run_one(self, connection: Connection, write: _Write) -> Announcements:
-        await connection.execute("SAVEPOINT one")
+    async def _run_one(self, connection: Connection, write: _Write, *, alone: bool) -> Announcements:
+        """Run a write; where it fails it undoes itself, for which one that is `alone` needs no savepoint."""
+        if not alone:
+            await connection.execute("SAVEPOINT one")
         try:
             write.result, announced = await run_use_case(connection, write.use_case)
-            await connection.execute("RELEASE one")
+            if not alone:
+                await connection.execute("RELEASE one")
         except (StatementConflictError, ConnectionLostError, StoreFullError):
             raise
         except Exception as error:
             write.error = error
-            await connection.execute("ROLLBACK TO one; RELEASE one")
+            if not alone:
+                await connection.execute("ROLLBACK TO one; RELEASE one")
             return ()
         return announced
 

@@ -56,11 +56,12 @@ CLAIM: Final = _postgres(
 # Give back what is ours.
 RELEASE: Final = _postgres("UPDATE lease SET node_id = '' WHERE node_id = ?1 AND share = ANY(?2::text[])")
 
-# May this node still write? While the row is held nobody can end the node, and so nobody can take its shares.
-HOLD_NODE: Final = _postgres("SELECT 1 FROM node WHERE node_id = ?1 FOR KEY SHARE")
-
-# Under which epochs has it these shares?
-SELECT_EPOCHS: Final = _postgres("SELECT share, epoch FROM lease WHERE node_id = ?1 AND share = ANY(?2::text[])")
+# Under which epochs has this node these shares, if it may still write? While its row is held nobody can end the node,
+# and so nobody can take its shares.
+HOLD: Final = _postgres(
+    "SELECT lease.share, lease.epoch FROM node JOIN lease ON lease.node_id = node.node_id"
+    " WHERE node.node_id = ?1 AND lease.share = ANY(?2::text[]) FOR KEY SHARE OF node"
+)
 
 
 async def insert_node(tx: Transaction, node: Node, life: timedelta) -> None:
@@ -103,14 +104,9 @@ async def release(tx: Transaction, node_id: NodeId, shares: Collection[Share]) -
     await tx.execute(RELEASE, node_id, list(shares))
 
 
-async def hold(tx: Transaction, node_id: NodeId) -> bool:
-    """Keep a node alive until the transaction ends; return False when it was given up."""
-    return await tx.fetch_row(HOLD_NODE, node_id) is not None
-
-
-async def epochs(tx: Transaction, node_id: NodeId, shares: Collection[Share]) -> dict[Share, Epoch]:
-    """Return under which epochs a node has these shares; those that it has not are absent."""
-    return {Share(row[0]): Epoch(row[1]) for row in await tx.fetch(SELECT_EPOCHS, node_id, list(shares))}
+async def hold(tx: Transaction, node_id: NodeId, shares: Collection[Share]) -> dict[Share, Epoch]:
+    """Return under which epochs a node has these shares, and keep it so until the transaction ends."""
+    return {Share(row[0]): Epoch(row[1]) for row in await tx.fetch(HOLD, node_id, list(shares))}
 
 
 def _microseconds(duration: timedelta) -> int:

@@ -3,7 +3,7 @@
 These run read committed (`write_urgently`, `write_apart`): they lock what they decide upon.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from firmcast.db.port import Transaction
@@ -48,7 +48,5 @@ async def still_held(
     tx: Transaction, node_id: NodeId, claimed: Collection[tuple[Share, Epoch]]
 ) -> frozenset[tuple[Share, Epoch]]:
     """Return which of these shares the node has under these very epochs; they stay its until the transaction ends."""
-    if not await store.hold(tx, node_id):
-        return frozenset()
-    present: Mapping[Share, Epoch] = await store.epochs(tx, node_id, {share for share, _ in claimed})
+    present = await store.hold(tx, node_id, {share for share, _ in claimed})
     return frozenset(held for held in claimed if present.get(held[0]) == held[1])
