@@ -109,6 +109,7 @@ class AttemptSlot:
         "_proxy",
         "_rules",
         "_url",
+        "_waits",
         "handle",
         "trust",
     )
@@ -125,6 +126,7 @@ class AttemptSlot:
         self._proxied = False
         self._forbidden = False
         self._url = ""
+        self._waits = False
         self._head = BytesIO()
         self._body: list[bytes] = []
         self._body_size = 0
@@ -141,8 +143,20 @@ class AttemptSlot:
             self.handle.setopt(pycurl.SSLCERT_BLOB, trust.client_certificate)
             self.handle.setopt(pycurl.SSLKEY_BLOB, trust.client_key or trust.client_certificate)
 
-    def prepare(self, url: str, headers: list[str], body: bytes) -> None:
-        """Make ready for an attempt.
+    @property
+    def url(self) -> str:
+        """Where the last attempt went."""
+        return self._url
+
+    @property
+    def spoke_http2(self) -> bool:
+        """Whether the last attempt was answered on a connection that carries many at a time."""
+        return bool(self.handle.getinfo(pycurl.INFO_HTTP_VERSION) == pycurl.CURL_HTTP_VERSION_2_0)
+
+    def prepare(self, url: str, headers: list[str], body: bytes, *, waits: bool = False) -> None:
+        """Make ready for an attempt; one that `waits` shares a connection that is being opened.
+
+        Over HTTP/1.1 that would be to wait for the answer of the attempt that has opened it.
 
         Raises:
             ValueError: a header line holds what would end it: not even a fault of our own makes two of one.
@@ -156,6 +170,9 @@ class AttemptSlot:
             if self._proxy is not None:
                 self._choose_route(url, self._proxy)
             self._url = url
+        if waits is not self._waits:
+            handle.setopt(pycurl.PIPEWAIT, int(waits))
+            self._waits = waits
         handle.setopt(pycurl.HTTPHEADER, headers)
         handle.setopt(pycurl.POSTFIELDS, body)
         self._head.seek(0)
@@ -273,8 +290,6 @@ class AttemptSlot:
         handle.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
         http = pycurl.CURL_HTTP_VERSION_2TLS if settings.http2 else pycurl.CURL_HTTP_VERSION_1_1
         handle.setopt(pycurl.HTTP_VERSION, http)
-        # To a host that speaks it, one connection is opened and shared, not one for each that begins meanwhile.
-        handle.setopt(pycurl.PIPEWAIT, int(settings.http2))
         handle.setopt(pycurl.HEADERFUNCTION, self._head.write)
         handle.setopt(pycurl.WRITEFUNCTION, self._take_body)
         handle.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)

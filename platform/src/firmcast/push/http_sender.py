@@ -27,6 +27,9 @@ _MOST_IDLE_SLOTS = 256
 _MOST_IDLE_SLOTS_IN_ALL = 1024
 """Beyond it those of the trust that was used longest ago go: certificates change, and their keys should not stay."""
 
+_MOST_HTTP2_URLS = 10_000
+"""Of which it is remembered that they were answered over HTTP/2."""
+
 OnDone = Callable[[Answer], None]
 
 
@@ -82,6 +85,7 @@ class HttpSender:
         self._idle: OrderedDict[Trust, list[AttemptSlot]] = OrderedDict()
         self._idle_count = 0
         self._busy: dict[Any, tuple[AttemptSlot, OnDone]] = {}
+        self._http2_urls: set[str] = set()  # whose last answer came over it
         self._kick_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -101,7 +105,8 @@ class HttpSender:
             raise RuntimeError("the sender is closed")
         try:
             slot = self._slot(request.trust)
-            slot.prepare(request.url, request.headers, request.body)
+            waits = request.url in self._http2_urls
+            slot.prepare(request.url, request.headers, request.body, waits=waits)
             self._multi.add_handle(slot.handle)
         except (pycurl.error, OSError, ValueError) as error:
             answer = Answer(status=None, failure=FailureKind.LOCAL, duration=0.0, detail=str(error))
@@ -162,6 +167,13 @@ class HttpSender:
             self._idle_count -= len(eldest)
             for unused in eldest:
                 unused.close()
+
+    def _note_version(self, slot: AttemptSlot) -> None:
+        """Let attempts that begin together share one connection only where the last one was of HTTP/2."""
+        if not slot.spoke_http2:
+            self._http2_urls.discard(slot.url)
+        elif slot.url not in self._http2_urls and len(self._http2_urls) < _MOST_HTTP2_URLS:
+            self._http2_urls.add(slot.url)
 
     # ------------------------------------------------------------------ libcurl asks
 
@@ -227,6 +239,8 @@ class HttpSender:
     def _finish(self, handle: Any, code: int, message: str) -> None:
         slot, on_done = self._busy.pop(handle)
         answer = slot.answer(code, message)
+        if self._settings.http2:
+            self._note_version(slot)
         self._multi.remove_handle(handle)
         self._put_back(slot)
         on_done(answer)

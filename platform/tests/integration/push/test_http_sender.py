@@ -14,6 +14,7 @@ import uvloop
 from firmcast.push.answer import Answer, FailureKind
 from firmcast.push.destination import DestinationRules
 from firmcast.push.http_sender import HttpSender, OutgoingRequest, SenderLimits
+from firmcast.push.trust import Trust
 
 LOOPBACK = DestinationRules(allowed_networks=(ip_network("127.0.0.0/8"),))
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -58,6 +59,27 @@ async def test_it_posts_the_bytes_and_headers_it_is_given(sender: HttpSender, ca
     assert headers["webhook-id"] == "evt_1"
     assert headers["user-agent"] == "firmcast"
     assert {"expect", "accept-encoding", "cookie", "transfer-encoding"}.isdisjoint(headers)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_no_attempt_waits_for_the_answer_of_another(
+    sender: HttpSender, new_callback, tls_context, authority, tls: bool
+) -> None:
+    callback = await new_callback(tls_context if tls else None)
+    all_there = asyncio.Event()
+
+    async def script(_request, writer: asyncio.StreamWriter) -> bool:
+        if len(callback.requests) == 12:
+            all_there.set()
+        await all_there.wait()
+        writer.write(OK)
+        return True
+
+    callback.script = script
+    trust = Trust(authorities=authority.certificate)
+    posted = OutgoingRequest(url=callback.url(), headers=["expect:"], body=BODY, trust=trust)
+    answers = await asyncio.gather(*(sender.send(posted) for _ in range(12)))
+    assert {answer.status for answer in answers} == {200}
 
 
 async def test_a_connection_is_kept_and_a_large_body_asks_for_no_leave(sender: HttpSender, callback) -> None:
