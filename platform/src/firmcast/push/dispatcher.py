@@ -297,6 +297,8 @@ class Dispatcher:
         await self._writer.written()
         subscription_ids = self._roster.groups.subscriptions_of(request.group_id)
         mine = self._ownership.partitions()
+        if mine is not None:
+            mine = self._leaving.without(mine)  # nothing of those is begun any more
         rows = await patiently(
             lambda: self._database.read(use_cases.load, subscription_ids, request.after, request.limit, mine)
         )

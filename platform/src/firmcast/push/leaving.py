@@ -34,6 +34,10 @@ class LeavingPartitions:
         """Say whether a partition is leaving."""
         return partition in self._leaving
 
+    def without(self, partitions: frozenset[Partition]) -> frozenset[Partition]:
+        """Return those of them that stay."""
+        return partitions - self._leaving
+
     def add(self, partitions: Iterable[Partition], on_finished: OnFinished) -> None:
         """Have partitions leave; `on_finished` is called with those for which all that was under way is written."""
         self._leaving.update(partitions)

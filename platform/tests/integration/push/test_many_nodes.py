@@ -21,6 +21,7 @@ from firmcast.events.model import EventType, FirmwareStateChanged, NewEvent
 from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, ReplayId, TaskId, partition_of
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 from firmcast.nodes.keeper import Keeper
+from firmcast.nodes.model import PARTITION_SHARES
 from firmcast.platform_store import SHARED
 from firmcast.push import standings
 from firmcast.push.configuration import destination_rules, sender_limits
@@ -427,6 +428,40 @@ async def test_a_receiver_that_asks_one_node_for_time_gets_it_from_all(world: Wo
     await world.all_arrived()
     assert len(refused_at) == 1
     assert min(arrived_at) - refused_at[0] >= 2.99
+
+
+async def test_what_is_read_while_partitions_leave_begins_nothing_of_them(world: World) -> None:
+    (node,) = world.nodes
+    dispatcher, partitions = node.pusher.dispatcher, list(PARTITION_SHARES.values())
+    release, finished = asyncio.Event(), []
+
+    async def script(_request, writer: asyncio.StreamWriter) -> bool:
+        await release.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        return True
+
+    world._answer = script
+    for _ in range(3):
+        await world.happen(node, devices_of(DEVICES))
+    async with asyncio.timeout(20):
+        while not dispatcher.in_flight:
+            await asyncio.sleep(0.01)
+    dispatcher.give_back(partitions, finished.extend)
+    under_way = dispatcher.in_flight
+    dispatcher.take_up([])  # as when others come meanwhile: what the store has is read
+    (group,) = dispatcher._lanes.groups.values()
+    async with asyncio.timeout(20):
+        while group._spill is not None:
+            await asyncio.sleep(0.01)
+    assert dispatcher._lanes.queued == dispatcher.in_flight == under_way
+    release.set()
+    async with asyncio.timeout(20):
+        while len(finished) < len(partitions):
+            await asyncio.sleep(0.01)
+    assert len(world.callback.requests) == under_way
+    dispatcher.take_up(partitions)  # as when they come back
+    await world.all_arrived()
+    assert world.duplicates == 0
 
 
 async def test_what_an_operator_does_at_one_node_holds_at_all(world: World) -> None:
