@@ -73,15 +73,9 @@ class Pusher:
     # ------------------------------------------------------------------ what the keeper tells
 
     def gained(self, shares: Collection[Share]) -> None:
-        """Begin with partitions that are ours from now on."""
-        partitions = _partitions(shares)
-
-        async def take_up() -> None:
-            async with self._changing:
-                self._dispatcher.take_up(partitions)
-
-        if partitions:
-            self._spawn(take_up())
+        """Begin with partitions that are ours from now on, before anything new of them is heard of."""
+        if partitions := _partitions(shares):
+            self._dispatcher.take_up(partitions)
 
     def give_back(self, shares: Collection[Share]) -> None:
         """Finish partitions that others should have."""

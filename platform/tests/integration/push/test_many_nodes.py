@@ -464,6 +464,29 @@ async def test_what_is_read_while_partitions_leave_begins_nothing_of_them(world:
     assert world.duplicates == 0
 
 
+async def test_what_comes_as_partitions_do_overtakes_nothing_that_was_there_before(world: World) -> None:
+    (node,) = world.nodes
+    await world.happen(node, devices_of(DEVICES))
+    await world.all_arrived()
+    shares = list(PARTITION_SHARES)
+    async with node.pusher._changing:  # as while another dispatcher begins
+        while True:
+            await node.keeper.release(shares)
+            await node.keeper._changing.acquire()  # it takes nothing meanwhile
+            if node.keeper.epoch_of(shares[0]) is None:
+                break
+            node.keeper._changing.release()
+        await world.happen(node, devices_of(DEVICES))  # told to nobody, since nobody has them
+        await node.database.catch_up()
+        node.keeper._changing.release()
+        async with asyncio.timeout(20):
+            while node.keeper.shares_held < len(shares):
+                await asyncio.sleep(0.01)
+        await world.happen(node, devices_of(DEVICES))
+        await node.database.catch_up()
+    await world.all_arrived()
+
+
 async def test_what_an_operator_does_at_one_node_holds_at_all(world: World) -> None:
     first, second = world.nodes[0], await world.node()
     await settled(world)
