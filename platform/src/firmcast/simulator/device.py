@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import assert_never
 
 from firmcast.clock import Clock, SystemClock
-from firmcast.lwm2m.firmware_update import FirmwareUpdateState, UpdateResult, is_failure
+from firmcast.lwm2m.firmware_update import FirmwareUpdateState, Protocol, UpdateResult, is_failure
 from firmcast.lwm2m.values import ResourceValues
 from firmcast.simulator.download import Downloader, DownloadFailedError
 from firmcast.simulator.firmware_object import (
@@ -39,10 +39,15 @@ REGISTERING_AT_ONCE = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceSpec:
-    """A device to be: its endpoint client name and its kind."""
+    """A device to be: its endpoint client name and its kind.
+
+    With a pre-shared `key` it speaks through secure sessions only, under its endpoint name, and says so in /5/0/8 where
+    its profile lists CoAP.
+    """
 
     endpoint_name: str
     profile: DeviceProfile
+    key: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +89,12 @@ class VirtualDevice:
         on_change: Callable[["VirtualDevice"], None] | None = None,
         on_progress: Callable[["VirtualDevice"], None] | None = None,
     ) -> None:
+        if spec.key is not None:
+            spec = replace(spec, profile=_with_key(spec.profile))
         self.spec = spec
         self._settings = SessionSettings(
             endpoint_name=spec.endpoint_name,
+            key=spec.key,
             profile=spec.profile,
             server=server,
             timing=timing,
@@ -276,7 +284,7 @@ class VirtualDevice:
         self._stop_download()
         if self._session is not None:
             downloader = Downloader(
-                udp=self._session.udp,
+                transport=self._session.transport,
                 profile=self.spec.profile,
                 timing=self._settings.timing,
                 clock=self._settings.clock,
@@ -297,3 +305,9 @@ class VirtualDevice:
             self._put(TransferFailed(result=error.result))
         else:
             self._put(DownloadFinished(intact=intake.intact))
+
+
+def _with_key(profile: DeviceProfile) -> DeviceProfile:
+    """Return a profile that speaks CoAPs, and says so, where it would speak CoAP."""
+    listed = (Protocol.COAPS if protocol is Protocol.COAP else protocol for protocol in profile.protocols)
+    return replace(profile, speaks=Protocol.COAPS, protocols=tuple(dict.fromkeys(listed)))

@@ -13,12 +13,13 @@ from firmcast.coap.block import Block
 from firmcast.coap.codes import Code
 from firmcast.coap.events import FailureReason, Peer, ResponseReceived
 from firmcast.coap.options import Options, options
-from firmcast.coap.udp import RequestFailedError, UdpEndpoint
+from firmcast.coap.udp import RequestFailedError
 from firmcast.lwm2m.firmware_update import UpdateResult
 from firmcast.simulator.package_address import PackageAddress, PackageAddressError, parse_package_address
 from firmcast.simulator.package_intake import PackageIntake
 from firmcast.simulator.profile import DeviceProfile
 from firmcast.simulator.timing import DeviceTiming
+from firmcast.simulator.transport import Transport
 
 LARGEST_PACKAGE = 1 << 30
 """Bytes; it bounds what a device takes, and nothing is kept of it."""
@@ -36,7 +37,7 @@ class DownloadFailedError(Exception):
 class Downloader:
     """What downloads of one device have in common; `on_progress` is called after each block."""
 
-    udp: UdpEndpoint
+    transport: Transport
     profile: DeviceProfile
     timing: DeviceTiming
     clock: Clock
@@ -48,10 +49,12 @@ class Downloader:
             address = parse_package_address(uri)
         except PackageAddressError as error:
             raise DownloadFailedError(UpdateResult.INVALID_URI) from error
+        if address.scheme != self.transport.scheme:
+            raise DownloadFailedError(UpdateResult.UNSUPPORTED_PROTOCOL)
         received, since = -1, self.clock.monotonic()
         while True:
             try:
-                peer = await resolve(address.host, address.port)
+                peer = self.transport.peer(await resolve(address.host, address.port))
                 if await self._fetch_rest(peer, address, intake):
                     return
             except (RequestFailedError, OSError) as error:
@@ -102,15 +105,20 @@ class Downloader:
                 intake.write(offset, chunk)
                 self.on_progress(intake)
 
-        response = await self.udp.request(
-            peer,
-            Code.GET,
-            options=self._wording(address, block),
-            szx=block.szx,
-            max_body=LARGEST_PACKAGE,
-            whole=whole,
-            sink=None if intake is None else take,
-        )
+        try:
+            response = await self.transport.udp.request(
+                peer,
+                Code.GET,
+                options=self._wording(address, block),
+                szx=block.szx,
+                max_body=LARGEST_PACKAGE,
+                whole=whole,
+                sink=None if intake is None else take,
+            )
+        except RequestFailedError as error:
+            if error.reason is FailureReason.TIMEOUT:
+                self.transport.unanswered(peer)
+            raise
         if response.code == Code.CONTENT:
             return response
         if response.code >= Code.INTERNAL_SERVER_ERROR or response.code == Code.TOO_MANY_REQUESTS:

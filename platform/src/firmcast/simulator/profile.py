@@ -16,7 +16,9 @@ class DeviceProfile:
     delivery: DeliveryMethod = DeliveryMethod.BOTH
     """What /5/0/9 says, and what is refused with 4.05."""
     protocols: tuple[Protocol, ...] = (Protocol.COAP,)
-    """What /5/0/8 lists; empty leaves the resource out. Whatever it says, only CoAP is spoken."""
+    """What /5/0/8 lists; empty leaves the resource out. Whatever it says, only one is spoken."""
+    speaks: Protocol = Protocol.COAP
+    """How packages are fetched in truth: CoAP, or CoAPs by a device with a key."""
     version: str = "1.0.0"
     """The running firmware (/3/0/3) at the start."""
     installs_version: str = "2.0.0"

@@ -15,6 +15,7 @@ from firmcast.coap.codes import Code, ContentFormat
 from firmcast.coap.events import (
     EndReason,
     Event,
+    FailureReason,
     ObservationEnded,
     ObservationId,
     Peer,
@@ -23,7 +24,7 @@ from firmcast.coap.events import (
 )
 from firmcast.coap.message import Message
 from firmcast.coap.options import options
-from firmcast.coap.udp import RequestFailedError, UdpEndpoint
+from firmcast.coap.udp import RequestFailedError
 from firmcast.lwm2m.errors import PathFormatError
 from firmcast.lwm2m.firmware_update import UpdateResult
 from firmcast.lwm2m.paths import PACKAGE, REBOOT, Path
@@ -36,10 +37,8 @@ from firmcast.simulator.package_intake import PackageIntake
 from firmcast.simulator.profile import DeviceProfile
 from firmcast.simulator.resources import OBJECTS
 from firmcast.simulator.timing import DeviceTiming
+from firmcast.simulator.transport import Transport
 from firmcast.simulator.upload import Upload
-
-_RECEIVE_BUFFER = 256 << 10
-"""A device hears one server, and thousands of devices may share a machine."""
 
 
 class SessionOwner(Protocol):
@@ -72,9 +71,13 @@ class SessionOwner(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSettings:
-    """Who the device is, whose it is, and how it waits; `admission` bounds how many devices register at a time."""
+    """Who the device is, whose it is, and how it waits; `admission` bounds how many devices register at a time.
+
+    With a `key` it speaks through secure sessions.
+    """
 
     endpoint_name: str
+    key: bytes | None
     profile: DeviceProfile
     server: tuple[str, int]
     timing: DeviceTiming
@@ -86,8 +89,9 @@ class SessionSettings:
 class Session:
     """One socket of one device, from `open` to `close`."""
 
-    def __init__(self, settings: SessionSettings, owner: SessionOwner, udp: UdpEndpoint, server: Peer) -> None:
-        self.udp = udp
+    def __init__(self, settings: SessionSettings, owner: SessionOwner, transport: Transport, server: Peer) -> None:
+        self.transport = transport
+        self.udp = transport.udp
         self._settings = settings
         self._owner = owner
         self._server = server
@@ -107,17 +111,17 @@ class Session:
             if session is not None:
                 session.handle(event)
 
-        udp = await UdpEndpoint.open(
+        transport = await Transport.open(
             _local_host(str(server[0])),
-            0,
+            identity=settings.endpoint_name,
+            key=settings.key,
             on_event=on_event,
             clock=settings.clock.monotonic,
             parameters=parameters,
             random=settings.random,
-            receive_buffer=_RECEIVE_BUFFER,
         )
-        session = cls(settings, owner, udp, server)
-        udp.endpoint.upload_route(session.accept_upload)
+        session = cls(settings, owner, transport, transport.peer(server))
+        session.udp.endpoint.upload_route(session.accept_upload)
         return session
 
     def close(self) -> None:
@@ -197,7 +201,12 @@ class Session:
     ) -> ResponseReceived:
         content_format = ContentFormat.LINK_FORMAT if payload else None
         wording = options(uri_path=path, uri_query=query, content_format=content_format)
-        return await self.udp.request(self._server, method, options=wording, payload=payload)
+        try:
+            return await self.udp.request(self._server, method, options=wording, payload=payload)
+        except RequestFailedError as error:
+            if error.reason is FailureReason.TIMEOUT:
+                self.transport.unanswered(self._server)
+            raise
 
     # What the server asks.
 
@@ -207,7 +216,7 @@ class Session:
             self._handle_request(event)
         elif isinstance(event, ObservationEnded) and event.observation is not None:
             self._observers.pop(event.observation, None)
-            if event.reason in (EndReason.UNREACHABLE, EndReason.TIMEOUT):
+            if event.reason in (EndReason.UNREACHABLE, EndReason.TIMEOUT, EndReason.FORGOTTEN):
                 self._contact_lost.set()
 
     def report(self, path: Path) -> None:

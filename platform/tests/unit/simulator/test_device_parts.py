@@ -52,6 +52,7 @@ def test_blocks_received_twice_are_counted_once_and_gaps_are_noticed() -> None:
             "coap://[2001:db8::1]:61616/a?x=1&y",
             PackageAddress(host="2001:db8::1", port=61616, path=("a",), query=("x=1", "y")),
         ),
+        ("coaps://h/a", PackageAddress(scheme="coaps", host="h", port=5684, path=("a",), query=())),
         ("COAP://host.example:5685", PackageAddress(host="host.example", port=5685, path=(), query=())),
         ("coap://h/a//b/", PackageAddress(host="h", port=5683, path=("a", "", "b", ""), query=())),
     ],
@@ -61,7 +62,7 @@ def test_package_addresses(uri: str, address: PackageAddress) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["coaps://h/a", "coap:///a", "coap://h:0/a", "coap://h:99999/a", "coap://[::1/a", "coap://h/a#f", ""]
+    "uri", ["http://h/a", "coap:///a", "coap://h:0/a", "coap://h:99999/a", "coap://[::1/a", "coap://h/a#f", ""]
 )
 def test_what_is_no_package_address(uri: str) -> None:
     with pytest.raises(PackageAddressError):

@@ -1,0 +1,62 @@
+"""How a device reaches its server, by one socket: in clear, or through secure sessions where it has a key."""
+
+from collections.abc import Callable
+from random import Random
+
+from firmcast.coap.dtls.client import DtlsClient
+from firmcast.coap.dtls.layer import Deliver, Ended, Transmit
+from firmcast.coap.events import Event, Peer
+from firmcast.coap.parameters import TransmissionParameters
+from firmcast.coap.udp import UdpEndpoint
+
+_RECEIVE_BUFFER = 256 << 10
+"""A device hears one server, and thousands of devices may share a machine."""
+
+
+class Transport:
+    """One socket of one device. Made by `open`."""
+
+    def __init__(self, udp: UdpEndpoint) -> None:
+        self.udp = udp
+        self._client: DtlsClient | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        host: str,
+        *,
+        identity: str,
+        key: bytes | None,
+        on_event: Callable[[Event], None],
+        clock: Callable[[], float],
+        parameters: TransmissionParameters,
+        random: Random,
+    ) -> "Transport":
+        """Open a socket on a free port of `host`; with a `key`, secure sessions under `identity`. Raises OSError."""
+        self = cls(UdpEndpoint.closed(on_event=on_event, clock=clock, parameters=parameters, random=random))
+        if key is None:
+            await self.udp.listen(host, 0, receive_buffer=_RECEIVE_BUFFER)
+            return self
+        secret = key
+
+        def make(deliver: Deliver, transmit: Transmit, ended: Ended) -> DtlsClient:
+            self._client = DtlsClient(identity=identity, key=secret, deliver=deliver, transmit=transmit, ended=ended)
+            return self._client
+
+        await self.udp.listen_securely(host, 0, make, receive_buffer=_RECEIVE_BUFFER)
+        return self
+
+    @property
+    def scheme(self) -> str:
+        """That of the URIs which can be fetched."""
+        return "coap" if self._client is None else "coaps"
+
+    def peer(self, address: Peer) -> Peer:
+        """Return the server at a socket address."""
+        return address if self._client is None else self._client.peer(address)
+
+    def unanswered(self, peer: Peer) -> None:
+        """Note that a server does not answer: perhaps it has lost the session, so the next request makes another."""
+        if self._client is not None:
+            self._client.forget(peer, self.udp.now())
+            self.udp.flush()
