@@ -62,6 +62,7 @@ class Served:
             **os.environ,
             "FIRMCAST_PUSH__ALLOWED_NETWORKS": '["127.0.0.0/8"]',
             "FIRMCAST_GATEWAY__ACKNOWLEDGEMENT_TIMEOUT": "0.5",
+            "FIRMCAST_GATEWAY__SECURE_PORT": "0",
             "FIRMCAST_PUSH__PROBE_INTERVAL": "2",
             "FIRMCAST_REST__THROTTLE_CALLS": "0",
             **self.environment,

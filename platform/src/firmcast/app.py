@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -22,6 +23,7 @@ from firmcast.db.port import Database
 from firmcast.db.postgres import PostgresDatabase
 from firmcast.db.room import Room
 from firmcast.devices.activation_watch import ActivationWatch
+from firmcast.devices.keys import open_key
 from firmcast.errors import FirmcastError, StartError
 from firmcast.events.log import EventLog
 from firmcast.events.watch import LogWatch
@@ -77,7 +79,9 @@ class Running:
 
     url: str
     coap: str | None
-    """None where no device is listened to."""
+    """Where devices speak in clear; None where they may not, or no device is listened to."""
+    coaps: str | None = None
+    """Where devices have secure sessions; None for nowhere."""
     metrics: str | None = None
     """Where metrics are told without a token; None for nowhere."""
     authority: Path | None = None
@@ -86,7 +90,13 @@ class Running:
     def as_dict(self) -> dict[str, str]:
         """Return the same as words, for logs and for `running.json`."""
         authority = None if self.authority is None else str(self.authority.absolute())
-        told = {"url": self.url, "coap": self.coap, "metrics": self.metrics, "authority": authority}
+        told = {
+            "url": self.url,
+            "coap": self.coap,
+            "coaps": self.coaps,
+            "metrics": self.metrics,
+            "authority": authority,
+        }
         return {name: word for name, word in told.items() if word is not None}
 
 
@@ -135,13 +145,11 @@ class Platform:
     @property
     def running(self) -> Running:
         """Where it is reached."""
-        coap = None
-        if self.gateway is not None:
-            host, port = self.gateway.address
-            coap = f"coap://{host}:{port}"
+        gateway = self.gateway
         return Running(
             url=self._server.url,
-            coap=coap,
+            coap=None if gateway is None else _origin("coap", gateway.address),
+            coaps=None if gateway is None else _origin("coaps", gateway.secure_address),
             metrics=f"{self._metrics_server.url}/metrics" if self._metrics_server else None,
             authority=self._authority,
         )
@@ -189,7 +197,7 @@ class Platform:
         if Role.PUSHER in self.settings.roles:
             await self._start_push(database, sealer)
         if Role.GATEWAY in self.settings.roles:
-            await self._start_gateway(database, log, limits, files)
+            await self._start_gateway(database, log, limits, files, sealer)
         self._resume_deletions(files)
         watch = LogWatch(database=database)
         feed = EventFeed(database=database, watch=watch)
@@ -258,22 +266,20 @@ class Platform:
         push = self.settings.push
         return HttpSender(rules=destination_rules(push), limits=sender_limits(push), proxy=proxy_of(push))
 
-    async def _start_gateway(self, database: Database, log: EventLog, limits: Limits, files: PackageFiles) -> None:
-        listen = self.settings.gateway
-        try:
-            self.gateway = await Gateway.start(
-                database=database,
-                log=log,
-                clock=self.clock,
-                settings=listen,
-                limits=limits,
-                files=files,
-                metrics=self.metrics.gateway,
-                require_room=self._room.require,
-            )
-        except OSError as error:
-            message = f"cannot listen for devices on {listen.host}:{listen.port}: {error.strerror or error}"
-            raise StartError(message) from error
+    async def _start_gateway(
+        self, database: Database, log: EventLog, limits: Limits, files: PackageFiles, sealer: Sealer
+    ) -> None:
+        self.gateway = await Gateway.start(
+            database=database,
+            log=log,
+            clock=self.clock,
+            settings=self.settings.gateway,
+            limits=limits,
+            files=files,
+            metrics=self.metrics.gateway,
+            require_room=self._room.require,
+            open_key=partial(open_key, sealer),
+        )
         self._parts.push_async_callback(self.gateway.stop)
         engine = UpgradeEngine(database=database, log=log, clock=self.clock, limits=limits)
         activations = ActivationWatch(database=database, log=log, clock=self.clock)
@@ -384,6 +390,10 @@ class Platform:
             message = f"the certificate or its key cannot be used: {error}"
             raise StartError(message) from error
         self._parts.push_async_callback(self._server.stop)
+
+
+def _origin(scheme: str, address: tuple[str, int] | None) -> str | None:
+    return None if address is None else f"{scheme}://{address[0]}:{address[1]}"
 
 
 def _admin_token(settings: Settings) -> str:

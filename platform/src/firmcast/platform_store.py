@@ -15,6 +15,7 @@ from firmcast.db.sharing import SharedChannel
 from firmcast.db.sqlite import STORE_FILE, SqliteDatabase
 from firmcast.devices.activations import ACTIVATIONS_AWAITED
 from firmcast.devices.commands import DEVICE_COMMANDS, DEVICES_COMMANDED
+from firmcast.devices.keys import DEVICE_KEYS_CHANGED
 from firmcast.devices.model import DeviceCommand
 from firmcast.events.log import NEW_EVENTS
 from firmcast.ids import DeviceId, EventId, SubscriptionId
@@ -67,6 +68,7 @@ SHARED: Final = [
     SharedChannel(channel=LANES_UNBLOCKED),
     SharedChannel(channel=CALLBACKS_HELD),
     SharedChannel(channel=DELIVERIES_WITHDRAWN, told=_as_lists, heard=_as_told),
+    SharedChannel(channel=DEVICE_KEYS_CHANGED),
     SharedChannel(channel=DEVICE_COMMANDS, heard_as=DEVICES_COMMANDED, told=_device_ids),
 ]
 """What nodes tell each other."""

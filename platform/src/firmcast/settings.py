@@ -91,13 +91,45 @@ class GatewaySettings(_Part):
     """The devices' side."""
 
     host: str = Field(default="127.0.0.1", description="address to listen on for devices, UDP")
-    port: int = Field(default=5683, ge=0, le=65535, description="0 for any free one")
+    port: int = Field(
+        default=5683, ge=0, le=65535, description="for devices that speak in clear, see nosec; 0 for any free one"
+    )
+    nosec: Literal["local", "always", "never"] = Field(
+        default="local",
+        description="whether devices without a key are served: never, always, or if host is an address of this machine"
+        " that others do not reach",
+    )
+    secure: bool = Field(default=True, description="serve devices with a key, over DTLS 1.2")
+    secure_port: int | None = Field(
+        default=None, ge=0, le=65535, description="for DTLS, 0 for any free one; without it the one after port"
+    )
+    handshake_limit: PositiveDuration = Field(
+        default=timedelta(seconds=30), description="for a DTLS handshake, after which one with a wrong key is given up"
+    )
+    half_open_limit: int = Field(
+        default=1024, ge=8, description="DTLS handshakes under way at one time, an eighth of them with one host"
+    )
+    session_limit: int = Field(
+        default=10_000,
+        ge=1,
+        description="DTLS sessions at one time, some 80 KiB each; the longest silent one gives way",
+    )
+    session_idle_limit: PositiveDuration = Field(
+        default=timedelta(hours=24), description="a DTLS session of which nothing is heard for so long ends"
+    )
     public_host: str = Field(
         default="", description="host in package URIs; empty for the address a device reached us at"
     )
     transfer_limit: int = Field(default=1000, ge=1, description="packages on their way to devices at one time")
     block_exponent: int = Field(default=6, ge=0, le=6, description="SZX we offer: block size is 2**(SZX+4) bytes")
     acknowledgement_timeout: float = Field(default=2.0, gt=0, description="seconds; ACK_TIMEOUT of RFC 7252 4.8")
+
+    @property
+    def secure_port_number(self) -> int:
+        """The port for DTLS, 0 for any free one."""
+        if self.secure_port is not None:
+            return self.secure_port
+        return self.port + 1 if 0 < self.port < 65535 else 0
 
 
 class DeviceSettings(_Part):

@@ -196,9 +196,11 @@ class Demo:
 
     async def _start_devices(self) -> None:
         digest = hashlib.sha256(self._plan.firmware).hexdigest()
-        assert self.platform.gateway is not None, "the demo has all roles"
+        gateway = self.platform.gateway
+        assert gateway is not None, "the demo has all roles"
+        assert gateway.address is not None, "the demo listens on this machine only"
         fleet = Fleet(
-            server=self.platform.gateway.address,
+            server=gateway.address,
             devices=[
                 DeviceSpec(endpoint_name=device.endpoint_name, profile=_profile(device, digest))
                 for device in self._story.devices.values()

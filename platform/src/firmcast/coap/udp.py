@@ -144,6 +144,11 @@ class UdpEndpoint:
         return listening.address
 
     @property
+    def clear_address(self) -> Peer | None:
+        """Where those who speak in clear are listened to; None for nowhere."""
+        return None if self._clear is None else self._clear.address
+
+    @property
     def secure_address(self) -> Peer | None:
         """Where secure sessions are listened to; None for nowhere."""
         return None if self._secure is None else self._secure.address

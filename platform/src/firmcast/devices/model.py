@@ -59,6 +59,13 @@ class Registration:
     registered_at: datetime
     updated_at: datetime
     expires_at: datetime
+    is_secure: bool = False
+    """The device registered through a secure session, and is reached through one only."""
+
+    @property
+    def identity(self) -> str | None:
+        """Who alone may speak for the device: the identity of its secure sessions; None when it speaks in clear."""
+        return self.endpoint_name if self.is_secure else None
 
 
 class Presence(StrEnum):
@@ -107,6 +114,8 @@ class NewRegistration:
     lwm2m_version: str
     objects: str
     """The registration payload, link format."""
+    is_secure: bool = False
+    """It came through a secure session whose identity is the endpoint name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +125,8 @@ class RegistrationUpdate:
     registration_id: RegistrationId
     host: str
     port: int
+    identity: str | None = None
+    """Of the secure session that it came through; None when it came in clear."""
     lifetime_seconds: int | None = None
     binding: str | None = None
     objects: str | None = None

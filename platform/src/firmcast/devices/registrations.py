@@ -33,18 +33,26 @@ async def register(
     """Register devices (OMA LwM2M 1.1 Core 6.2.1) and return their registrations by endpoint name.
 
     Whoever we do not know, or whose time for the first registration is over, is absent from the answer. Of two
-    registrations of one device the later in the sequence counts. Who comes for the first time, or was away, is told.
+    registrations of one device the later in the sequence counts, though a secure one before any in clear. Who comes
+    for the first time, or was away, is told. Absent is also whoever comes in clear under the name of a device that is
+    here through a secure session, or has to be.
     """
-    latest = {registration.endpoint_name: registration for registration in registrations}
+    in_clear_first = sorted(registrations, key=lambda registration: registration.is_secure)
+    latest = {registration.endpoint_name: registration for registration in in_clear_first}
     admitted = {
         device.endpoint_name: device
         for device in await device_store.by_endpoint_names(tx, list(latest))
         if may_register(device, now)
     }
+    here = await store.registered(tx, [device.device_id for device in admitted.values()], now) if admitted else {}
+    admitted = {
+        name: device
+        for name, device in admitted.items()
+        if latest[name].is_secure or not (must_be_secure(device) or here.get(device.device_id, False))
+    }
     made = {name: _registration(device, latest[name], now) for name, device in admitted.items()}
     if made:
         device_ids = [device.device_id for device in admitted.values()]
-        here = await store.registered(tx, device_ids)
         await store.upsert(tx, list(made.values()))
         await device_store.activate(tx, device_ids, now)
         await log.append(
@@ -60,10 +68,18 @@ def may_register(device: Device, now: datetime) -> bool:
     return device.activated_at is not None or last_moment is None or now <= last_moment
 
 
+def must_be_secure(device: Device) -> bool:
+    """Tell whether the application wants this device to come through secure sessions only."""
+    return device.attributes.get("is_secure", "").lower() == "true"
+
+
 async def refresh(
     tx: Transaction, updates: Sequence[RegistrationUpdate], now: datetime
 ) -> dict[RegistrationId, Registration]:
-    """Update registrations (OMA LwM2M 1.1 Core 6.2.2) and return them; unknown and ended ones are absent."""
+    """Update registrations (OMA LwM2M 1.1 Core 6.2.2) and return them; unknown and ended ones are absent.
+
+    So are those that somebody else than their device tries to update: see `RegistrationUpdate.identity`.
+    """
     live = {
         registration.registration_id: registration
         for registration in await store.by_ids(tx, [update.registration_id for update in updates], now)
@@ -71,7 +87,7 @@ async def refresh(
     changed: dict[RegistrationId, Registration] = {}
     for update in updates:
         registration = changed.get(update.registration_id) or live.get(update.registration_id)
-        if registration is not None:
+        if registration is not None and update.identity == registration.identity:
             changed[update.registration_id] = _updated(registration, update, now)
     if changed:
         await store.update(tx, list(changed.values()))
@@ -145,6 +161,7 @@ def _registration(device: Device, told: NewRegistration, now: datetime) -> Regis
         queue_mode=told.queue_mode,
         lwm2m_version=told.lwm2m_version,
         objects=told.objects,
+        is_secure=told.is_secure,
         registered_at=now,
         updated_at=now,
         expires_at=now + timedelta(seconds=told.lifetime_seconds),

@@ -13,6 +13,7 @@ from firmcast.db.port import Transaction
 from firmcast.devices import registrations
 from firmcast.devices.activations import ACTIVATIONS_AWAITED
 from firmcast.devices.changes import described, difference
+from firmcast.devices.keys import DEVICE_KEYS_CHANGED
 from firmcast.devices.model import Device, DeviceDetails, DeviceFilter
 from firmcast.devices.store import commands as command_store
 from firmcast.devices.store import devices as store
@@ -170,6 +171,7 @@ async def modify(
     await store.modify(tx, changed)
     if pre_shared_key is not None:
         await store.set_pre_shared_key(tx, device_id, pre_shared_key, now)
+        tx.announce(DEVICE_KEYS_CHANGED, [device.endpoint_name])
     await _tell(tx, changed, difference(device, changed), now, log=log)
     return changed
 
@@ -204,6 +206,8 @@ async def refresh_credentials(
         changed_at=now,
     )
     await store.set_credentials(tx, changed)
+    if name != device.endpoint_name:
+        tx.announce(DEVICE_KEYS_CHANGED, [device.endpoint_name])
     await _tell(tx, changed, difference(device, changed), now, log=log)
     return changed
 
@@ -230,6 +234,7 @@ async def delete(
     await command_store.delete_of_device(tx, device_id)
     await registration_store.delete_of_device(tx, device_id)
     await store.delete(tx, device_id)
+    tx.announce(DEVICE_KEYS_CHANGED, [device.endpoint_name])
     await _tell(tx, device, DeviceDeleted(), now, log=log)
 
 

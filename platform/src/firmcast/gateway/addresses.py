@@ -1,16 +1,23 @@
 """A device's address is a host and a port in the store and a socket address on the wire; both are written here only."""
 
 import socket
+from ipaddress import ip_address
 from typing import Final
 
+from firmcast.coap.dtls.peers import address_of, is_secure, secure_peer
 from firmcast.coap.events import Peer
 
 PACKAGE_PATH: Final = "fw"
 """The first segment of the path under which packages are fetched."""
 
 
-def peer_of(host: str, port: int) -> Peer:
-    """Return the socket address of a stored one; the zone of a link-local IPv6 host follows its `%`."""
+def peer_of(host: str, port: int, identity: str | None = None) -> Peer:
+    """Return the peer at a stored address, of secure sessions where it has an identity.
+
+    The zone of a link-local IPv6 host follows its `%`.
+    """
+    if identity is not None:
+        return secure_peer(peer_of(host, port), identity)
     if ":" not in host:
         return host, port
     address, _, zone = host.partition("%")
@@ -18,9 +25,9 @@ def peer_of(host: str, port: int) -> Peer:
 
 
 def stored_address(peer: Peer) -> tuple[str, int]:
-    """Return host and port of a socket address, so that `peer_of` gives it back."""
+    """Return host and port of a peer's socket address, so that `peer_of` gives it back."""
     host, port = str(peer[0]), int(peer[1])
-    if len(peer) == 4 and peer[3]:
+    if len(peer) > 2 and peer[3]:
         return f"{host.partition('%')[0]}%{peer[3]}", port
     return host, port
 
@@ -35,6 +42,14 @@ def is_unspecified(host: str) -> bool:
     return host in ("", "0.0.0.0", "::")  # noqa: S104 -- a comparison, nothing is bound
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches a socket that is bound to `host`."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def local_host_towards(peer: Peer) -> str:
     """Return the address of this machine from which datagrams to `peer` leave; nothing is sent. Raises OSError."""
     family = socket.AF_INET6 if ":" in str(peer[0]) else socket.AF_INET
@@ -46,13 +61,17 @@ def local_host_towards(peer: Peer) -> str:
 class PackageAddresses:
     """Writes the URI of a package as a given device can reach it."""
 
-    def __init__(self, *, public_host: str, bound_host: str, port: int) -> None:
+    def __init__(self, *, public_host: str, bound_host: str, port: int, secure_port: int = 0) -> None:
         self._host = public_host or ("" if is_unspecified(bound_host) else bound_host)
         self._port = port
+        self._secure_port = secure_port
 
     def uri(self, token: str, peer: Peer) -> str:
         """Return `coap://host:port/fw/<token>`. The token is in the path, since some clients drop the query.
 
+        A device with a secure session has a `coaps` URI on the port of that session, which it may fetch it through.
         Raises OSError when no way leads to `peer` and the settings name no public host.
         """
-        return f"coap://{uri_host(self._host or local_host_towards(peer))}:{self._port}/{PACKAGE_PATH}/{token}"
+        host = uri_host(self._host or local_host_towards(address_of(peer)))
+        origin = f"coaps://{host}:{self._secure_port}" if is_secure(peer) else f"coap://{host}:{self._port}"
+        return f"{origin}/{PACKAGE_PATH}/{token}"

@@ -59,6 +59,9 @@ async def record_batch(
         match item:
             case Registering(told=told, occurred_at=occurred_at):
                 registration = registered.get(told.endpoint_name)
+                if registration is not None and registration.is_secure != told.is_secure:
+                    # It is that of the secure device, whose name somebody in clear gave in the same batch.
+                    registration = None
                 answers.append(registration)
                 if registration is not None:
                     renewed = SessionRenewed(newly_registered=True)

@@ -4,7 +4,10 @@ Every order may be given twice, since a crash can come between the device's answ
 Object 5, and the ways of real clients.
 """
 
+from dataclasses import replace
+
 from firmcast.coap.codes import is_success
+from firmcast.coap.dtls.peers import is_secure
 from firmcast.coap.static_bodies import StaticBody
 from firmcast.gateway.device_link import (
     OPAQUE,
@@ -32,9 +35,10 @@ async def inspect(link: DeviceLink) -> ResourcesReported:
     await observe_firmware(link)
     version = await read_version(link)
     try:
-        return merged(version, await read_firmware_object(link))
+        told = merged(version, await read_firmware_object(link))
     except DeviceRefusedError as error:
         raise DeviceRefusedError(error.description, merged(version, error.resources)) from error
+    return replace(told, is_secure=is_secure(link.device.peer))
 
 
 async def probe(link: DeviceLink) -> ResourcesReported:

@@ -1,7 +1,7 @@
 """What a device says unasked is evidence, and no more: notifications and LwM2M Send become reports.
 
 A notification is attributed by its token, so that one made before a restart, or arriving from a new address, counts. A
-Send names nobody: without a secure channel it is its sender's address that does.
+Send names nobody: it is its sender's address that does, with the identity of the secure session if there is one.
 """
 
 from collections.abc import Callable
@@ -50,6 +50,8 @@ class Evidence:
         if found is None:
             return
         device, path = found
+        if not device.may_speak(notification.peer):
+            return
         if isinstance(notification, NotificationUnmatched):
             self._udp.adopt_observation(notification.peer, notification.token)
         if not is_success(notification.code):

@@ -9,6 +9,7 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Final
 
+from firmcast.coap.dtls.peers import identity_of
 from firmcast.coap.events import Peer
 from firmcast.devices.model import Registration
 from firmcast.gateway.addresses import peer_of
@@ -52,12 +53,16 @@ class LiveDevice:
         self.registration_id = registration.registration_id
         self.endpoint_name = registration.endpoint_name
         self.key = _key(registration.registration_id)
-        self.peer: Peer = peer_of(registration.host, registration.port)
+        self.peer: Peer = peer_of(registration.host, registration.port, registration.identity)
         self.expires_at: datetime = registration.expires_at
         self.expiry_watched_at: datetime | None = None
         """The earliest time at which somebody looks whether the registration has ended."""
         self.read_format: int | None = None
         """The content format in which this device was found to answer the read of an object."""
+
+    def may_speak(self, peer: Peer) -> bool:
+        """Tell whether what `peer` says in the name of this device can be the device's word, by its security."""
+        return identity_of(peer) == identity_of(self.peer)
 
     def token(self, path: Path) -> bytes:
         """Return the token of the observation of `path`, one of OBSERVED."""
@@ -99,7 +104,7 @@ class LiveDevices:
             self.add(registration)
             return self._by_registration[registration.registration_id], None
         device.expires_at = registration.expires_at
-        peer = peer_of(registration.host, registration.port)
+        peer = peer_of(registration.host, registration.port, registration.identity)
         if peer == device.peer:
             return device, None
         former = device.peer

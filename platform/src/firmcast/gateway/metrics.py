@@ -1,5 +1,6 @@
 """What the gateway tells of itself."""
 
+from firmcast.coap.dtls.parameters import HandshakeOutcome
 from firmcast.metrics import Metrics
 
 
@@ -11,7 +12,8 @@ class GatewayMetrics:
         registrations = metrics.counts(
             "firmcast_gateway_registrations",
             "Requests of devices about their registration that were carried out, and registrations that ran out, by"
-            " what it was (made, updated, ended, expired), and those refused by why (unknown, malformed, unwritten)",
+            " what it was (made, updated, ended, expired), and those refused by why (unknown, malformed, unwritten,"
+            " foreign: of another identity than the session's)",
             "outcome",
         )
         self.made = registrations.of("made")
@@ -21,6 +23,16 @@ class GatewayMetrics:
         self.unknown = registrations.of("unknown")
         self.malformed = registrations.of("malformed")
         self.unwritten = registrations.of("unwritten")
+        self.foreign = registrations.of("foreign")
+        handshakes = metrics.counts(
+            "firmcast_gateway_handshakes",
+            "Handshakes of secure sessions, by what became of them (completed, unknown_identity, stalled, crowded_out,"
+            " replaced, failed); hellos answered by a cookie (challenged) and datagrams of no session (stray)",
+            "outcome",
+        )
+        self.handshakes = {outcome: handshakes.of(outcome.value) for outcome in HandshakeOutcome}
+        self.secure_sessions = metrics.gauge("firmcast_gateway_secure_sessions", "Secure sessions of devices")
+        self.half_open = metrics.gauge("firmcast_gateway_half_open_handshakes", "Handshakes under way")
         self.live = metrics.gauge("firmcast_gateway_live_devices", "Devices whose registration this node holds")
         self.waiting = metrics.gauge(
             "firmcast_gateway_waiting_reports", "Reports and registrations that wait to be written"

@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from firmcast.coap.codes import Code
+from firmcast.coap.dtls.peers import identity_of
 from firmcast.coap.events import RequestReceived
 from firmcast.coap.options import options
 from firmcast.coap.udp import UdpEndpoint
@@ -30,6 +31,7 @@ from firmcast.lwm2m.registration import parse_register, parse_update
 
 PATH: Final = "rd"
 _COME_AGAIN_SECONDS: Final = 60
+_NOT_KNOWN: Final = "the endpoint name is not known here, or its device speaks through secure sessions only"
 _log = structlog.get_logger()
 
 
@@ -97,6 +99,11 @@ class RegistrationInterface:
             self._turn_away(request)
             return
         host, port = stored_address(request.peer)
+        identity = identity_of(request.peer)
+        if identity is not None and identity != told.endpoint_name:
+            _log.warning("registration.foreign", endpoint_name=told.endpoint_name, identity=identity, host=host)
+            self._refuse_foreign(request)
+            return
         new = NewRegistration(
             endpoint_name=told.endpoint_name,
             host=host,
@@ -106,6 +113,7 @@ class RegistrationInterface:
             queue_mode=told.queue_mode,
             lwm2m_version=told.lwm2m_version,
             objects=request.payload.decode(),
+            is_secure=identity is not None,
         )
 
         def committed(answer: asyncio.Future[Answer]) -> None:
@@ -117,7 +125,11 @@ class RegistrationInterface:
             else:
                 self._metrics.unknown.value += 1
                 _log.warning("registration.refused", endpoint_name=told.endpoint_name, host=host, port=port)
-                self._refuse(request, Code.FORBIDDEN, "the endpoint name is not known here")
+                self._refuse(
+                    request,
+                    Code.FORBIDDEN,
+                    _NOT_KNOWN,
+                )
 
         self._intake.submit(Registering(told=new, occurred_at=self._now())).add_done_callback(committed)
 
@@ -146,11 +158,15 @@ class RegistrationInterface:
             self._metrics.malformed.value += 1
             self._refuse(request, Code.BAD_REQUEST, str(error))
             return
+        if self._is_foreign(request, registration_id):
+            self._refuse_foreign(request)
+            return
         host, port = stored_address(request.peer)
         update = RegistrationUpdate(
             registration_id=registration_id,
             host=host,
             port=port,
+            identity=identity_of(request.peer),
             lifetime_seconds=told.lifetime,
             binding=told.binding,
             objects=None if told.objects is None else request.payload.decode(),
@@ -186,6 +202,10 @@ class RegistrationInterface:
     # De-register.
 
     def _deregister(self, request: RequestReceived, registration_id: RegistrationId) -> None:
+        if self._is_foreign(request, registration_id):
+            self._refuse_foreign(request)
+            return
+
         def committed(answer: asyncio.Future[Answer]) -> None:
             if self._was_written(request, answer):
                 self._remove(registration_id)
@@ -211,6 +231,15 @@ class RegistrationInterface:
         """Have a device come again later: Max-Age of 5.03 says when (RFC 7252, 5.9.3.4)."""
         self._metrics.unwritten.value += 1
         self._udp.respond(request, Code.SERVICE_UNAVAILABLE, options=options(max_age=_COME_AGAIN_SECONDS))
+
+    def _is_foreign(self, request: RequestReceived, registration_id: RegistrationId) -> bool:
+        """Tell whether somebody asks about the registration of another; one that is not live here is the store's."""
+        device = self._live.by_registration(registration_id)
+        return device is not None and not device.may_speak(request.peer)
+
+    def _refuse_foreign(self, request: RequestReceived) -> None:
+        self._metrics.foreign.value += 1
+        self._refuse(request, Code.FORBIDDEN, "not the identity of this session")
 
     def _refuse(self, request: RequestReceived, code: Code, why: str) -> None:
         self._udp.respond(request, code, payload=why.encode())

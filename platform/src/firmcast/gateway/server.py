@@ -35,9 +35,10 @@ from firmcast.devices.model import Registration
 from firmcast.events.log import EventLog
 from firmcast.firmware.package_files import PackageFiles
 from firmcast.gateway import evidence, registration
-from firmcast.gateway.addresses import PACKAGE_PATH, PackageAddresses, stored_address
+from firmcast.gateway.addresses import PACKAGE_PATH, stored_address
 from firmcast.gateway.batches import Answer, Item, record_batch
 from firmcast.gateway.command_runner import CommandRunner
+from firmcast.gateway.device_keys import OpenKey
 from firmcast.gateway.device_link import DeviceLink
 from firmcast.gateway.downloads import Downloads
 from firmcast.gateway.evidence import Evidence
@@ -45,8 +46,10 @@ from firmcast.gateway.expiry import Expiry
 from firmcast.gateway.images import PackageImages
 from firmcast.gateway.live_devices import LiveDevice, LiveDevices
 from firmcast.gateway.metrics import GatewayMetrics
+from firmcast.gateway.ports import open_ports, package_addresses
 from firmcast.gateway.registration import RegistrationInterface
 from firmcast.gateway.reports import ReportIntake
+from firmcast.gateway.secure_port import SecurePort
 from firmcast.gateway.sessions import DeviceSessions
 from firmcast.gateway.transfers import Transfers
 from firmcast.ids import DeviceId, DeviceUpgradeId
@@ -59,6 +62,14 @@ _PAGE: Final = 1000
 _LARGEST_REQUEST: Final = 1 << 16
 _DRAIN_SECONDS: Final = 5.0
 _log = structlog.get_logger()
+
+
+def _transmission(settings: GatewaySettings) -> TransmissionParameters:
+    return TransmissionParameters(
+        ack_timeout=settings.acknowledgement_timeout,
+        block_szx=settings.block_exponent,
+        max_body=_LARGEST_REQUEST,
+    )
 
 
 class Gateway:
@@ -76,8 +87,10 @@ class Gateway:
         files: PackageFiles,
         metrics: GatewayMetrics,
         require_room: RequireRoom,
+        secure_port: SecurePort | None,
     ) -> None:
         self._udp = udp
+        self._secure_port = secure_port
         self._database = database
         self._clock = clock
         self._resuming: asyncio.Task[None] | None = None
@@ -94,8 +107,7 @@ class Gateway:
         self._intake = ReportIntake(write)
         images = PackageImages(files.open)
         self._transfers = Transfers(database, images, report=self._intake.add, now=now)
-        bound_host, port = udp.address[:2]
-        addresses = PackageAddresses(public_host=settings.public_host, bound_host=bound_host, port=port)
+        addresses = package_addresses(udp, settings)
         self._runner = CommandRunner(self._transfers, addresses, transfer_limit=settings.transfer_limit)
         self._sessions = DeviceSessions(
             database=database, live=self._live, intake=self._intake, runner=self._runner, link_to=link_to, now=now
@@ -133,16 +145,13 @@ class Gateway:
         metrics: GatewayMetrics | None = None,
         require_room: RequireRoom = lambda: None,
         random: random_module.Random | None = None,
+        open_key: OpenKey | None = None,
     ) -> "Gateway":
-        """Open the socket and go on from the store; packages are read from `files`.
+        """Open the sockets and go on from the store; packages are read from `files`.
 
-        Raises OSError when the address cannot be had.
+        `open_key` opens the keys of devices. Raises StartError as `open_ports` does.
         """
-        parameters = TransmissionParameters(
-            ack_timeout=settings.acknowledgement_timeout,
-            block_szx=settings.block_exponent,
-            max_body=_LARGEST_REQUEST,
-        )
+        metrics = metrics or GatewayMetrics(Metrics())
         gateway: Gateway | None = None
         early: list[Event] = []
 
@@ -152,11 +161,14 @@ class Gateway:
             else:
                 gateway.handle(event)
 
-        at = (settings.host, settings.port)
-        udp = await UdpEndpoint.open(
-            *at, on_event=on_event, clock=clock.monotonic, parameters=parameters, random=random
+        udp = UdpEndpoint.closed(
+            on_event=on_event, clock=clock.monotonic, parameters=_transmission(settings), random=random
         )
+        secure_port: SecurePort | None = None
         try:
+            secure_port = await open_ports(
+                udp, database=database, open_key=open_key, settings=settings, metrics=metrics
+            )
             starting = cls(
                 udp,
                 database=database,
@@ -165,11 +177,14 @@ class Gateway:
                 clock=clock,
                 settings=settings,
                 files=files,
-                metrics=metrics or GatewayMetrics(Metrics()),
+                metrics=metrics,
                 require_room=require_room,
+                secure_port=secure_port,
             )
             await starting._load()
         except BaseException:
+            if secure_port is not None:
+                await secure_port.stop()
             udp.close()
             raise
         starting._resuming = asyncio.create_task(starting._resume(), name="gateway-resume")
@@ -180,9 +195,14 @@ class Gateway:
         return gateway
 
     @property
-    def address(self) -> tuple[str, int]:
-        """The host and port that the socket is bound to."""
-        return stored_address(self._udp.address)
+    def address(self) -> tuple[str, int] | None:
+        """The host and port at which devices speak in clear; None where they may not."""
+        return None if self._udp.clear_address is None else stored_address(self._udp.clear_address)
+
+    @property
+    def secure_address(self) -> tuple[str, int] | None:
+        """The host and port of secure sessions; None for nowhere."""
+        return None if self._udp.secure_address is None else stored_address(self._udp.secure_address)
 
     @property
     def is_listening(self) -> bool:
@@ -209,6 +229,8 @@ class Gateway:
         await self._downloads.stop()
         if not await self._intake.drain(_DRAIN_SECONDS):
             _log.error("gateway.reports_lost", advice="devices are asked again after the next start")
+        if self._secure_port is not None:
+            await self._secure_port.stop()
         self._udp.close()
 
     # The start.

@@ -322,6 +322,8 @@ class ResourcesReported:
     """/5/0/8; None when absent, which means CoAP."""
     delivery_method: int | None = None
     """/5/0/9"""
+    is_secure: bool | None = None
+    """Whether the device is reached through a secure session; None when nobody looked, which means no."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,32 @@ async def test_updates_change_what_they_say(database, event_log, devices, told, 
     assert {one.registration_id: one for one in await database.read(registrations.live, later)} == changed
 
 
+async def test_a_secure_registration_is_its_devices_alone(database, event_log, devices, told, now):
+    secure = told("node-0", is_secure=True)
+    made = (await database.write(registrations.register, [secure, told("node-0", port=9)], now, log=event_log))[
+        "node-0"
+    ]
+    assert (made.is_secure, made.port, made.identity) == (True, 5683, "node-0")
+
+    def update(identity, port=7000):
+        return RegistrationUpdate(registration_id=made.registration_id, host="h", port=port, identity=identity)
+
+    foreign = [update(None), update("node-1")]
+    assert await database.write(registrations.refresh, foreign, now) == {}
+    assert (await database.write(registrations.refresh, [update("node-0")], now))[made.registration_id].port == 7000
+    assert await database.write(registrations.register, [told("node-0")], now, log=event_log) == {}
+    assert [one.is_secure for one in await database.read(registrations.live, now)] == [True]
+    later = now + timedelta(seconds=301)
+    again = await database.write(registrations.register, [told("node-0")], later, log=event_log)
+    assert not again["node-0"].is_secure
+
+
+async def test_a_registration_in_clear_is_not_updated_through_a_session(database, event_log, devices, told, now):
+    made = (await database.write(registrations.register, [told("node-0")], now, log=event_log))["node-0"]
+    update = RegistrationUpdate(registration_id=made.registration_id, host="h", port=1, identity="node-0")
+    assert await database.write(registrations.refresh, [update], now) == {}
+
+
 async def test_a_registration_ends_with_its_lifetime(database, event_log, devices, told, now):
     batch = [told("node-0", lifetime_seconds=10), told("node-1", lifetime_seconds=20), told("node-2")]
     made = await database.write(registrations.register, batch, now, log=event_log)

@@ -13,8 +13,10 @@ import pytest
 from aiocoap.numbers.codes import Code
 
 from firmcast.clock import SystemClock
+from firmcast.coap.dtls.parameters import HandshakeOutcome
 from firmcast.db.port import Channel
 from firmcast.devices import use_cases as devices
+from firmcast.devices.model import DeviceDetails
 from firmcast.errors import StoreFullError
 from firmcast.events import use_cases as events
 from firmcast.events.log import EventLog
@@ -22,8 +24,10 @@ from firmcast.events.model import FirmwareStateChanged, FirmwareUpgradeEnded
 from firmcast.firmware import use_cases as firmware
 from firmcast.firmware.files import FirmwareFiles
 from firmcast.firmware.model import PackageMetadata
+from firmcast.gateway.metrics import GatewayMetrics
 from firmcast.gateway.server import Gateway
 from firmcast.ids import ApplicationId
+from firmcast.metrics import Metrics
 from firmcast.settings import GatewaySettings, UpgradeSettings
 from firmcast.upgrades import use_cases as upgrades
 from firmcast.upgrades.engine import UpgradeEngine
@@ -404,13 +408,26 @@ class World:
     def server(self):
         return self.gateway.address
 
+    @property
+    def secure_server(self):
+        return self.gateway.secure_address
+
     def require_room(self) -> None:
         """Refuse what is new while a test says so."""
         if not self.has_room:
             raise StoreFullError("little space is left")
 
     async def start(self) -> None:
-        """Start the gateway, on the port that it had before if it ran before."""
+        """Start the gateway, on the ports that it had before if it ran before."""
+        await self.start_gateway()
+        ports = {"port": self.server[1], "secure_port": self.secure_server[1]}
+        self.settings = self.settings.model_copy(update=ports)
+        self.engine = UpgradeEngine(database=self.database, log=self.log, clock=self.clock, limits=self.limits)
+        await self.engine.start()
+
+    async def start_gateway(self) -> None:
+        """Start it alone, on the ports that its settings say."""
+        self.metrics = GatewayMetrics(Metrics())
         self.gateway = await Gateway.start(
             database=self.database,
             log=self.log,
@@ -418,11 +435,18 @@ class World:
             clock=self.clock,
             settings=self.settings,
             files=self.files,
+            metrics=self.metrics,
             require_room=self.require_room,
+            open_key=lambda sealed: bytes.fromhex(sealed.decode()),
         )
-        self.settings = self.settings.model_copy(update={"port": self.server[1]})
-        self.engine = UpgradeEngine(database=self.database, log=self.log, clock=self.clock, limits=self.limits)
-        await self.engine.start()
+
+    def outcome(self, outcome: HandshakeOutcome) -> int:
+        """Return how many handshakes ended so."""
+        return self.metrics.handshakes[outcome].value
+
+    @property
+    def secure_sessions(self) -> float | None:
+        return self.metrics.secure_sessions.read()
 
     async def stop(self) -> None:
         gateway, self.gateway = self.gateway, None
@@ -434,6 +458,7 @@ class World:
         """End the gateway as a kill does: nothing is finished, nothing that is not written yet will be."""
         gateway, self.gateway = self.gateway, None
         await self.engine.stop()
+        gateway._udp._layer = None  # It does not take leave.
         gateway._udp.close()
         gateway._intake._waiting.clear()
         for task in (gateway._resuming, gateway._intake._writing):
@@ -444,7 +469,7 @@ class World:
         await gateway._sessions.stop()
         await gateway._downloads.stop()
 
-    async def add_device(self, endpoint_name: str = "device-1"):
+    async def add_device(self, endpoint_name: str = "device-1", key: bytes = b"", *, must_be_secure: bool = False):
         return await self.database.write(
             devices.create,
             self.application_id,
@@ -453,6 +478,8 @@ class World:
             self.clock.now(),
             activation_seconds=0,
             log=self.log,
+            pre_shared_key=key.hex().encode(),
+            details=DeviceDetails(attributes={"is_secure": "true"} if must_be_secure else {}),
         )
 
     async def add_package(self, content: bytes, version: str = "2.0"):

@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firmcast.coap.dtls.peers import secure_peer
 from firmcast.gateway.addresses import (
     PackageAddresses,
+    is_loopback,
     is_unspecified,
     local_host_towards,
     peer_of,
@@ -54,3 +56,38 @@ def test_what_listens_everywhere_is_no_address_for_a_uri(host: str, expected: bo
 def test_a_package_has_an_address_that_its_device_can_reach(public: str, bound: str, uri: str) -> None:
     addresses = PackageAddresses(public_host=public, bound_host=bound, port=5683)
     assert addresses.uri("secret", ("127.0.0.1", 40000)) == uri
+
+
+@pytest.mark.parametrize(
+    ("bound", "address", "uri"),
+    [
+        ("192.0.2.7", ("192.0.2.9", 40000), "coaps://192.0.2.7:5684/fw/secret"),
+        ("0.0.0.0", ("127.0.0.1", 40000), "coaps://127.0.0.1:5684/fw/secret"),
+        ("::", ("::1", 40000, 0, 0), "coaps://[::1]:5684/fw/secret"),
+    ],
+)
+def test_a_device_with_a_session_fetches_through_it(bound: str, address: tuple, uri: str) -> None:
+    addresses = PackageAddresses(public_host="", bound_host=bound, port=5683, secure_port=5684)
+    assert addresses.uri("secret", secure_peer(address, "device-1")) == uri
+
+
+@pytest.mark.parametrize("address", [("192.0.2.9", 40000), ("2001:db8::1", 40000, 0, 0), ("fe80::1", 40000, 0, 3)])
+def test_a_stored_address_of_a_secure_peer_gives_it_back(address: tuple) -> None:
+    peer = secure_peer(address, "device-1")
+    assert peer_of(*stored_address(peer), "device-1") == peer
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("", False),
+        ("h", False),
+    ],
+)
+def test_a_loopback_address_is_of_this_machine_only(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected

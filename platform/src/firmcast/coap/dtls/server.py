@@ -131,6 +131,11 @@ class DtlsServer(HandshakeOwner):
                 else:
                     self.receive(datagram, handshake.address, now)
 
+    def give_up(self, identity: str) -> None:
+        """Drop the handshakes that wait for the key of `identity`, since it cannot be had now."""
+        for handshake in self._awaiting.pop(identity, ()):
+            self._drop(handshake, HandshakeOutcome.FAILED)
+
     def end_identity(self, identity: str, now: float) -> None:
         """End the sessions of an identity, and say so to whoever has them."""
         for session in list(self._of_identity.get(identity, {}).values()):

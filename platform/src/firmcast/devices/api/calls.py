@@ -11,6 +11,7 @@ from starlette.requests import Request
 from firmcast.clock import Clock
 from firmcast.db.port import Database, Transaction
 from firmcast.devices import registrations, use_cases
+from firmcast.devices.keys import seal_key
 from firmcast.devices.model import Device, Registration
 from firmcast.errors import NotFoundError
 from firmcast.events.log import EventLog
@@ -25,8 +26,6 @@ from firmcast_sdk.wire import errors as wire
 Found = TypeVar("Found")
 
 _KEY_FORM: Final = re.compile(r"[0-9A-Fa-f]{8,32}")
-_KEY_PURPOSE: Final = "device pre-shared key"
-"""What is sealed are the hexadecimal digits, as the application gave or got them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +47,7 @@ class DeviceParts:
 
     def sealed(self, key: str) -> bytes:
         """Return a key as it is stored."""
-        return self.sealer.seal(key.encode(), _KEY_PURPOSE)
+        return seal_key(self.sealer, key)
 
 
 async def seen(

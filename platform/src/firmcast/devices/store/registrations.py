@@ -13,14 +13,15 @@ from firmcast.ids import DeviceId, RegistrationId
 # while it has one: both stand here so that the devices that are here are listed by an index.
 _UPSERT = portable(
     "INSERT INTO registration (device_id, registration_id, endpoint_name, host, port, lifetime_seconds, binding,"
-    " queue_mode, lwm2m_version, objects, registered_at, updated_at, expires_at, application_id, device_created_at)"
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"
+    " queue_mode, lwm2m_version, objects, registered_at, updated_at, expires_at, is_secure, application_id,"
+    " device_created_at)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,"
     " (SELECT application_id FROM device WHERE device_id = ?1), (SELECT created_at FROM device WHERE device_id = ?1))"
     " ON CONFLICT (device_id) DO UPDATE SET registration_id = excluded.registration_id,"
     " endpoint_name = excluded.endpoint_name, host = excluded.host, port = excluded.port,"
     " lifetime_seconds = excluded.lifetime_seconds, binding = excluded.binding, queue_mode = excluded.queue_mode,"
     " lwm2m_version = excluded.lwm2m_version, objects = excluded.objects, registered_at = excluded.registered_at,"
-    " updated_at = excluded.updated_at, expires_at = excluded.expires_at"
+    " updated_at = excluded.updated_at, expires_at = excluded.expires_at, is_secure = excluded.is_secure"
 )
 
 # A device updated its registration.
@@ -32,40 +33,42 @@ _UPDATE = portable(
 # The registrations that a batch of updates is about.
 _BY_IDS = differing(
     sqlite="SELECT registration_id, device_id, endpoint_name, host, port, lifetime_seconds, binding, queue_mode,"
-    " lwm2m_version, objects, registered_at, updated_at, expires_at FROM registration"
+    " lwm2m_version, objects, registered_at, updated_at, expires_at, is_secure FROM registration"
     " WHERE registration_id IN (SELECT value FROM json_each(?1)) AND expires_at > ?2",
     postgres="SELECT registration_id, device_id, endpoint_name, host, port, lifetime_seconds, binding, queue_mode,"
-    " lwm2m_version, objects, registered_at, updated_at, expires_at FROM registration"
+    " lwm2m_version, objects, registered_at, updated_at, expires_at, is_secure FROM registration"
     " WHERE registration_id = ANY(?1) AND expires_at > ?2",
 )
 
 # Where these devices can be reached.
 _OF_DEVICES = differing(
     sqlite="SELECT registration_id, device_id, endpoint_name, host, port, lifetime_seconds, binding, queue_mode,"
-    " lwm2m_version, objects, registered_at, updated_at, expires_at FROM registration"
+    " lwm2m_version, objects, registered_at, updated_at, expires_at, is_secure FROM registration"
     " WHERE device_id IN (SELECT value FROM json_each(?1)) AND expires_at > ?2",
     postgres="SELECT registration_id, device_id, endpoint_name, host, port, lifetime_seconds, binding, queue_mode,"
-    " lwm2m_version, objects, registered_at, updated_at, expires_at FROM registration"
+    " lwm2m_version, objects, registered_at, updated_at, expires_at, is_secure FROM registration"
     " WHERE device_id = ANY(?1) AND expires_at > ?2",
 )
 
-# Which of these devices count as registered; one whose time ran out does until it is told that it left.
+# Which of these devices count as registered; one whose time ran out does until it is told that it left. And which of
+# them are here through a secure session: nobody in clear may take their place.
 _REGISTERED = differing(
-    sqlite="SELECT device_id FROM registration WHERE device_id IN (SELECT value FROM json_each(?1))",
-    postgres="SELECT device_id FROM registration WHERE device_id = ANY(?1)",
+    sqlite="SELECT device_id, is_secure = 1 AND expires_at > ?2 FROM registration"
+    " WHERE device_id IN (SELECT value FROM json_each(?1))",
+    postgres="SELECT device_id, is_secure = 1 AND expires_at > ?2 FROM registration WHERE device_id = ANY(?1)",
 )
 
 # The gateway's start walks through everybody who is still registered, a page after another.
 _LIVE = portable(
     "SELECT registration_id, device_id, endpoint_name, host, port, lifetime_seconds, binding, queue_mode,"
-    " lwm2m_version, objects, registered_at, updated_at, expires_at FROM registration"
+    " lwm2m_version, objects, registered_at, updated_at, expires_at, is_secure FROM registration"
     " WHERE device_id > ?1 AND expires_at > ?2 ORDER BY device_id LIMIT ?3"
 )
 
 # Whose time ran out, the longest ago first.
 _EXPIRED = portable(
     "SELECT registration_id, device_id, endpoint_name, host, port, lifetime_seconds, binding, queue_mode,"
-    " lwm2m_version, objects, registered_at, updated_at, expires_at FROM registration"
+    " lwm2m_version, objects, registered_at, updated_at, expires_at, is_secure FROM registration"
     " WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2"
 )
 
@@ -95,6 +98,7 @@ def _registration(row: Row) -> Registration:
         registered_at=from_column(row[10]),
         updated_at=from_column(row[11]),
         expires_at=from_column(row[12]),
+        is_secure=bool(row[13]),
     )
 
 
@@ -117,6 +121,7 @@ async def upsert(tx: Transaction, registrations: Sequence[Registration]) -> None
                 to_column(registration.registered_at),
                 to_column(registration.updated_at),
                 to_column(registration.expires_at),
+                int(registration.is_secure),
             )
             for registration in registrations
         ],
@@ -163,9 +168,9 @@ async def expired(tx: Transaction, now: datetime, limit: int) -> list[Registrati
     return [_registration(row) for row in await tx.fetch(_EXPIRED, to_column(now), limit)]
 
 
-async def registered(tx: Transaction, device_ids: Sequence[DeviceId]) -> set[DeviceId]:
-    """Return those of these devices that have a registration, live or overdue."""
-    return {DeviceId(row[0]) for row in await tx.fetch(_REGISTERED, list(device_ids))}
+async def registered(tx: Transaction, device_ids: Sequence[DeviceId], now: datetime) -> dict[DeviceId, bool]:
+    """Return those of these devices that have a registration, and whether it is live and secure."""
+    return {DeviceId(row[0]): bool(row[1]) for row in await tx.fetch(_REGISTERED, list(device_ids), to_column(now))}
 
 
 async def delete(tx: Transaction, registration_ids: Sequence[RegistrationId]) -> dict[RegistrationId, DeviceId]:

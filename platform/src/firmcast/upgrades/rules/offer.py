@@ -13,7 +13,9 @@ def choose_transfer(told: ResourcesReported, *, prefer_write: bool) -> CommandKi
 
     Source: OMA Object 5, resources 8 (Protocol Support, absent means CoAP) and 9 (Delivery Method).
     """
-    by_uri = Protocol.COAP in parse_protocols(told.protocols or ())
+    # Through its session a device is offered a `coaps` address; one that lists no protocol speaks that of its session.
+    wanted = Protocol.COAPS if told.is_secure else Protocol.COAP
+    by_uri = not told.protocols or wanted in parse_protocols(told.protocols)
     method = parse_delivery_method(told.delivery_method)
     if method is DeliveryMethod.PULL:
         return CommandKind.TRANSFER_BY_URI if by_uri else None

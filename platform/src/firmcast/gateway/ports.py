@@ -1,0 +1,69 @@
+"""Which ports a gateway has: one for devices with a key, and one in clear only where the settings let it be.
+
+Who reaches the port in clear may speak in the name of any device, so by default nobody else than this machine does.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from firmcast.coap.udp import UdpEndpoint
+from firmcast.db.port import Database
+from firmcast.errors import StartError
+from firmcast.gateway.addresses import PackageAddresses, is_loopback
+from firmcast.gateway.device_keys import OpenKey
+from firmcast.gateway.metrics import GatewayMetrics
+from firmcast.gateway.secure_port import SecurePort
+from firmcast.settings import GatewaySettings
+
+_NOBODY_SERVED: Final = (
+    "no device could be served: gateway.secure is false, and gateway.nosec does not allow devices without a key there"
+)
+
+
+def serves_in_clear(settings: GatewaySettings) -> bool:
+    """Tell whether devices without a key are served."""
+    return settings.nosec == "always" or (settings.nosec == "local" and is_loopback(settings.host))
+
+
+async def open_ports(
+    udp: UdpEndpoint,
+    *,
+    database: Database,
+    open_key: OpenKey | None,
+    settings: GatewaySettings,
+    metrics: GatewayMetrics,
+) -> SecurePort | None:
+    """Listen as the settings say; without `open_key` there are no secure sessions.
+
+    Raises:
+        StartError: an address cannot be had, no device could be served, or OpenSSL does not do what sessions need.
+    """
+    in_clear = serves_in_clear(settings)
+    secure = settings.secure and open_key is not None
+    if not in_clear and not secure:
+        raise StartError(_NOBODY_SERVED)
+    if in_clear:
+        with _told(settings.host, settings.port):
+            await udp.listen(settings.host, settings.port)
+    if not secure or open_key is None:
+        return None
+    with _told(settings.host, settings.secure_port_number):
+        return await SecurePort.open(udp, database=database, open_key=open_key, settings=settings, metrics=metrics)
+
+
+@contextmanager
+def _told(host: str, port: int) -> Iterator[None]:
+    """Say which address cannot be had."""
+    try:
+        yield
+    except OSError as error:
+        message = f"cannot listen for devices on {host}:{port}: {error.strerror or error}"
+        raise StartError(message) from error
+
+
+def package_addresses(udp: UdpEndpoint, settings: GatewaySettings) -> PackageAddresses:
+    """Return the addresses of packages at these ports."""
+    bound_host, port = udp.address[:2]
+    secure_port = port if udp.secure_address is None else udp.secure_address[1]
+    return PackageAddresses(public_host=settings.public_host, bound_host=bound_host, port=port, secure_port=secure_port)
