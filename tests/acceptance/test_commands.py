@@ -91,6 +91,28 @@ async def test_an_upgrade_by_commands_alone(served, tmp_path):
     assert json.loads((await run("push", "log", "--json", **shell))[0]) == []
 
 
+async def test_an_upgrade_of_a_device_with_a_key(served, tmp_path):
+    shell = {"FIRMCAST_DATA": str(served.data)}
+    made = json.loads((await run("app", "create", "by hand", "--json", **shell))[0])
+    shell |= {"FIRMCAST_APP_ID": made["application_id"], "FIRMCAST_APP_SECRET": made["secret"]}
+    keys = tmp_path / "keys"
+    keys.write_text((await run("device", "add", "virtual-1", "--generate-psk", **shell))[0])
+    device_id, name, key = keys.read_text().split()
+    assert (name, len(bytes.fromhex(key))) == ("virtual-1", 16)
+    image = tmp_path / "image.bin"
+    image.write_bytes(os.urandom(50_000))
+    package_id = json.loads((await run("firmware", "upload", image, "--version", "2.0.0", "--json", **shell))[0])
+    words = ("--devices", "1", "--quick", "--until-updated", "--json")
+    simulation = asyncio.create_task(run("simulate", *words, "--keys", keys, **shell))
+    task = await run("upgrade", "create", "--package", package_id["package_id"], "--device", device_id, **shell)
+    said, _ = await run("upgrade", "watch", task[0].strip(), "--json", **shell)
+    assert json.loads(said.splitlines()[-1])["status"] == "success"
+    said, told = await simulation
+    coaps = json.loads((served.data / "running.json").read_text())["coaps"]
+    assert f"1 virtual device register at {coaps.removeprefix('coaps://')}" in told
+    assert json.loads(said)["updates_succeeded"] == 1
+
+
 async def test_listen_prints_what_arrives(world):
     port = world.callback.server.address[1]
     await world.callback.server.stop()

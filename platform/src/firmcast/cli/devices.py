@@ -15,6 +15,7 @@ from firmcast.cli.connection import (
     connect,
 )
 from firmcast.cli.failures import CommandError, say_error, told_plainly
+from firmcast.cli.keys import read_key
 from firmcast.cli.northbound import northbound
 from firmcast.cli.output import plain, print_fields, print_json, print_rows
 from firmcast_sdk import NorthboundError
@@ -33,29 +34,43 @@ def add(
     secret: SecretOption,
     url: Url = "",
     authority: Authority = None,
+    psk: Annotated[
+        str, typer.Option(help="Their pre-shared key, 32 hexadecimal digits; they must come over DTLS, with it.")
+    ] = "",
+    generate_psk: Annotated[
+        bool, typer.Option("--generate-psk", help="The same with a key of each device's own, which is shown once.")
+    ] = False,
     data: DataFolder = DEFAULT_FOLDER,
     as_json: Json = False,
 ) -> None:
-    """Make devices known, so that they may register; prints their ids.
+    """Make devices known, so that they may register; prints their ids, and with --generate-psk names and keys.
 
     A device that is refused does not keep the others out; the status is 1 then.
     """
     made: list[dict[str, str]] = []
     refused = 0
+    keyed = bool(psk) or generate_psk
+    with told_plainly():
+        if psk and generate_psk:
+            raise CommandError("a key is given or made, not both")
+        key = read_key(psk).hex() if psk else None
     with told_plainly(), northbound(connect(url, authority, "", data), application, secret) as client:
         # Once, and not for each device: wrong credentials are not the devices' fault.
         client.login()
         for name in endpoint_names:
             try:
-                device_id = client.register_device(name, verify_code=name, timeout_seconds=0).device_id
+                answer = client.register_device(
+                    name, verify_code=name, timeout_seconds=0, psk=key, is_secure=keyed or None
+                )
             except NorthboundError as error:
                 refused += 1
                 made.append({"endpoint_name": name, "error": str(error)})
                 say_error(f"{name}: {error}")
                 continue
-            made.append({"endpoint_name": name, "device_id": device_id})
+            device = {"endpoint_name": name, "device_id": answer.device_id}
+            made.append({**device, "psk": answer.psk or ""} if generate_psk else device)
             if not as_json:
-                typer.echo(device_id)
+                typer.echo(f"{answer.device_id} {name} {answer.psk}" if generate_psk else answer.device_id)
     if as_json:
         print_json(made)
     if refused:

@@ -1,4 +1,4 @@
-"""`firmcast simulate` runs virtual devices against any LwM2M server that speaks CoAP over UDP without security."""
+"""`firmcast simulate` runs virtual devices against any LwM2M server, over UDP in clear or over DTLS with keys."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,12 +7,20 @@ from typing import Annotated
 import typer
 
 from firmcast.cli.connection import DEFAULT_FOLDER, DataFolder, Json, running_platform
-from firmcast.cli.failures import errors, fail, told_plainly
+from firmcast.cli.failures import CommandError, errors, fail, told_plainly
+from firmcast.cli.keys import read_key, read_keys
 from firmcast.cli.output import print_json
 from firmcast.simulator.profile import PROFILES, profile_named
 from firmcast.simulator.timing import PATIENT, QUICK
 
+KeyOfAll = Annotated[str, typer.Option(help="Pre-shared key of all of them, in hexadecimal digits: they speak DTLS.")]
+KeyOfEach = Annotated[
+    Path | None,
+    typer.Option(help="The same, one each: a file whose lines end in name and key.", dir_okay=False),
+]
+
 _USUAL_SERVER = "127.0.0.1:5683"
+_USUAL_SECURE_SERVER = "127.0.0.1:5684"
 
 
 def simulate(
@@ -31,6 +39,8 @@ def simulate(
         float, typer.Option(min=0, help="Seconds to stay after that, so that the server can read how it went.")
     ] = 5.0,
     quick: Annotated[bool, typer.Option("--quick", help="Short time-outs, for a server on this machine.")] = False,
+    psk: KeyOfAll = "",
+    keys: KeyOfEach = None,
     seed: Annotated[int | None, typer.Option(help="Makes its jitter repeatable.")] = None,
     data: DataFolder = DEFAULT_FOLDER,
     as_json: Json = False,
@@ -46,8 +56,10 @@ def simulate(
     from firmcast.simulator.device import DeviceSpec
     from firmcast.simulator.fleet import Fleet
 
+    names = [f"{name}{number}" for number in range(1, devices + 1)]
     with told_plainly():
-        server = server or _server_of(data)
+        key_of = _keys(names, psk, keys)
+        server = server or _server_of(data, secure=bool(key_of))
     host, _, port = server.rpartition(":")
     if not host or not port.isdecimal():
         raise fail(f"{server!r} is not host:port")
@@ -57,7 +69,7 @@ def simulate(
         raise fail(str(error)) from None
     fleet = Fleet(
         server=(host.strip("[]"), int(port)),
-        devices=[DeviceSpec(endpoint_name=f"{name}{number}", profile=chosen) for number in range(1, devices + 1)],
+        devices=[DeviceSpec(endpoint_name=name, profile=chosen, key=key_of.get(name)) for name in names],
         timing=QUICK if quick else PATIENT,
         seed=seed,
     )
@@ -69,10 +81,24 @@ def simulate(
         print_json(statistics.as_dict())
 
 
-def _server_of(data: Path) -> str:
+def _keys(names: list[str], psk: str, file: Path | None) -> dict[str, bytes]:
+    """Return the key of each device; of none where no key is given."""
+    if psk and file is not None:
+        raise CommandError("--psk is one key for all, --keys one for each: not both")
+    if file is None:
+        return dict.fromkeys(names, read_key(psk)) if psk else {}
+    found = read_keys(file)
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise CommandError(f"{file} has no key of {missing[0]}")
+    return found
+
+
+def _server_of(data: Path, *, secure: bool) -> str:
     """Return where the platform of a data folder, or one with usual settings, is reached by devices."""
-    coap = str((running_platform(data) or {}).get("coap", ""))
-    return coap.partition("://")[2] or _USUAL_SERVER
+    scheme, usual = ("coaps", _USUAL_SECURE_SERVER) if secure else ("coap", _USUAL_SERVER)
+    address = str((running_platform(data) or {}).get(scheme, ""))
+    return address.partition("://")[2] or usual
 
 
 def _count(devices: int) -> str:

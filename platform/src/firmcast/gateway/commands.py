@@ -38,7 +38,7 @@ async def inspect(link: DeviceLink) -> ResourcesReported:
         told = merged(version, await read_firmware_object(link))
     except DeviceRefusedError as error:
         raise DeviceRefusedError(error.description, merged(version, error.resources)) from error
-    return replace(told, is_secure=is_secure(link.device.peer))
+    return replace(told, is_secure=True) if is_secure(link.device.peer) else told
 
 
 async def probe(link: DeviceLink) -> ResourcesReported:

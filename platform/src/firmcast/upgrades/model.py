@@ -323,7 +323,7 @@ class ResourcesReported:
     delivery_method: int | None = None
     """/5/0/9"""
     is_secure: bool | None = None
-    """Whether the device is reached through a secure session; None when nobody looked, which means no."""
+    """True when the device is reached through a secure session; None means in clear."""
 
 
 @dataclass(frozen=True, slots=True)

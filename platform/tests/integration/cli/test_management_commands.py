@@ -111,6 +111,35 @@ async def test_a_device_that_is_refused_does_not_keep_the_others_out(shell):
     assert "nothing to change" in told
 
 
+async def test_a_device_is_added_with_a_key(shell):
+    said, _ = await shell.run("device", "add", "one", "two", "--generate-psk")
+    keys = [line.split() for line in said.splitlines()]
+    assert [name for _, name, _ in keys] == ["one", "two"]
+    assert len({key for _, _, key in keys}) == 2
+    (device,) = await shell.asked("device", "add", "three", "--psk", "000102030405060708090A0B0C0D0E0F")
+    assert "psk" not in device
+    assert (await shell.asked("device", "show", device["device_id"]))["deviceInfo"]["isSecurity"] == "true"
+    for wrong in ("0011", "00112233445566778899aabbccddeeff00", "0011223", "secret"):
+        _, told = await shell.run("device", "add", "four", "--psk", wrong, status=1)
+        assert "8 to 32 hexadecimal digits" in told
+    _, told = await shell.run("device", "add", "four", "--psk", "00112233", "--generate-psk", status=1)
+    assert "not both" in told
+
+
+async def test_keys_for_virtual_devices_are_all_there(shell, tmp_path):
+    keys = tmp_path / "keys"
+    for content, expected in (
+        ("virtual-1 00112233\n", "has no key of virtual-2"),
+        ("virtual-1\n", "line 1 of"),
+        ("\nvirtual-1 0x\n", "line 2 of"),
+    ):
+        keys.write_text(content)
+        _, told = await shell.run("simulate", "--devices", "2", "--keys", keys, status=1)
+        assert expected in told.replace("\n", " ")
+    _, told = await shell.run("simulate", "--keys", keys, "--psk", "00112233", status=1)
+    assert "not both" in told
+
+
 async def test_groups_are_told_by_name_or_id(shell):
     added = await shell.asked("device", "add", "one", "two", "three")
     one, two, three = (device["device_id"] for device in added)
