@@ -11,8 +11,10 @@ from tests.faults.processes import Application, Engine, Receiver, in_parts
 
 STATES = "firmware.state_changed"
 WANTED = {"/states": STATES}
-CONCURRENCY = 64
+CONCURRENCY = 256
 """Attempts under way at most for one subscription, as it is when nobody sets it."""
+
+DOZENS = 32
 
 
 async def queue_up(engine: Engine, receiver: Receiver, application: Application, events: int) -> None:
@@ -20,7 +22,7 @@ async def queue_up(engine: Engine, receiver: Receiver, application: Application,
     await receiver.behave("/states", delay=0.3)
     for part in in_parts(((f"device-{number % 200}", STATES) for number in range(events)), 500):
         await engine.append(application, part)
-    while (await receiver.numbers("/states"))["in_flight"] < CONCURRENCY / 2:
+    while (await receiver.numbers("/states"))["in_flight"] < DOZENS:
         await asyncio.sleep(0.01)
 
 

@@ -97,7 +97,7 @@ async def test_a_black_hole_among_a_hundred_costs_the_others_nothing(
 
     await round_of(applications)
     health = await engine.ask("health")
-    for attempt in range(2 * scale(1, 3, 6)):
+    for attempt in range(2 * scale(1, 6, 8)):
         # In turn, so that a slow moment of the machine is shared; the best of each is what it can do.
         with_hole = attempt % 2
         await receiver.behave("/0", how="silence" if with_hole else "answer")
