@@ -128,11 +128,10 @@ class Breaker:
         return True
 
     def hasten(self, now: datetime) -> None:
-        """Probe at once: something has changed that may have mended the callback."""
+        """Probe as soon as the receiver has not asked us to wait: something has changed that may have mended it."""
         if self.state is BreakerState.OPEN:
-            self._held_until = None
             self._probes = 0
-            self.probe_at = now
+            self.probe_at = now if self._held_until is None else max(now, self._held_until)
 
     def begin_probe(self) -> None:
         """Let one attempt through."""

@@ -299,12 +299,12 @@ async def test_a_receiver_that_asks_for_time_gets_it(world, callback) -> None:
     assert callback.lanes() == {"d0": [1, 2]} | {device: [1] for device in DEVICES[1:]}
 
 
-@pytest.mark.parametrize("change", ["restart", "another_type"])
+@pytest.mark.parametrize("change", ["restart", "another_type", "headers"])
 @pytest.mark.parametrize("as_date", [False, True])
 async def test_a_receiver_that_asks_for_time_gets_it_whatever_happens(
     world, callback, change: str, as_date: bool
 ) -> None:
-    """Neither a restart nor a subscription that joins its group makes the platform forget what it was asked for."""
+    """No restart, no subscription that joins its group and no news of the application make the platform forget it."""
     named = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3)
     asked_for = f"Retry-After: {format_datetime(named, usegmt=True) if as_date else 3}"
     refused = asyncio.Event()
@@ -323,6 +323,9 @@ async def test_a_receiver_that_asks_for_time_gets_it_whatever_happens(
     if change == "restart":
         world.kill(dispatcher)
         await world.dispatch()
+    elif change == "headers":
+        headers = {"authorization": "Bearer known"}
+        await world.database.write(applications.set_callback_headers, world.application_id, headers, world.sealer)
     else:
         await world.subscribe(callback.url(), EventType.FIRMWARE_UPGRADE_ENDED)
     await world.happen(*DEVICES)
