@@ -157,7 +157,11 @@ class Roster:
         self._hold_back({key: self.callbacks[key].application_id for key in known})
 
     def hold_back_for_strangers(self, deliveries: Iterable[Delivery]) -> None:
-        """Wait for the news of subscriptions that are not known yet: it is on its way, as each change is announced."""
+        """Learn of subscriptions that are not known, before anything goes to their applications.
+
+        They are new, and their news is on its way; or they have ended, and what another node has written just before is
+        heard of only now.
+        """
         strangers = {
             delivery.subscription_id: delivery.application_id
             for delivery in deliveries
@@ -165,6 +169,8 @@ class Roster:
         }
         if strangers:
             self._hold_back(strangers)
+            self._changed |= strangers.keys()
+            self._spawn(self._refresh())
 
     def _hold_back(self, unsettled: Mapping[SubscriptionId, ApplicationId]) -> None:
         """Send nothing new to the applications of these subscriptions until they have been read."""

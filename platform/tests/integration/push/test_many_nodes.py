@@ -487,6 +487,29 @@ async def test_what_comes_as_partitions_do_overtakes_nothing_that_was_there_befo
     await world.all_arrived()
 
 
+async def test_what_is_heard_of_a_subscription_after_its_end_holds_nobody_up(world: World) -> None:
+    (node,) = world.nodes
+    dispatcher, event_type = node.pusher.dispatcher, EventType.FIRMWARE_STATE_CHANGED
+    arrivals, roster = dispatcher._arrivals, dispatcher._roster
+    ((ended,), _) = await node.database.read(subscriptions.listed, world.application_id)
+    while ended.subscription_id not in roster.callbacks:
+        await asyncio.sleep(0.01)
+    async with asyncio.timeout(20), arrivals._offering:
+        await node.happen(world.application_id, ["device-0"])
+        await node.database.write(subscriptions.remove, world.application_id, [ended.subscription_id])
+        while ended.subscription_id in roster.callbacks:
+            await asyncio.sleep(0.01)
+    await arrivals.settle()
+    await node.database.write(
+        subscriptions.subscribe, world.application_id, event_type, world.callback.url(), datetime.now(UTC)
+    )
+    await node.happen(world.application_id, ["device-0"])
+    async with asyncio.timeout(20):
+        while not world.callback.requests:
+            await asyncio.sleep(0.01)
+    assert world.callback.lanes() == {"device-0": [2]}
+
+
 async def test_what_an_operator_does_at_one_node_holds_at_all(world: World) -> None:
     first, second = world.nodes[0], await world.node()
     await settled(world)
