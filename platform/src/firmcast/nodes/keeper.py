@@ -17,7 +17,7 @@ from firmcast.db.port import Transaction
 from firmcast.errors import StoreError
 from firmcast.ids import new_node_id
 from firmcast.nodes import use_cases
-from firmcast.nodes.model import Epoch, Node, Share
+from firmcast.nodes.model import Epoch, Lease, Node, Share
 from firmcast.nodes.sharing_out import plan
 from firmcast.settings import Role
 
@@ -172,6 +172,7 @@ class Keeper:
             self._lose()
             await self._begin()
             return
+        self._expire()  # who has seen that nothing was ours must hear that it was lost, though it is ours again
         self._is_good_from(began)
         await self._look()
 
@@ -186,6 +187,10 @@ class Keeper:
         self.nodes_alive = len(standing.nodes)
         if self.node_id not in standing.nodes:
             return  # the next renewal finds out
+        if any(standing.leases.get(share) != self._lease(epoch) for share, epoch in self._held.items()):
+            _log.error("node.shares_taken", reason="another node has what is this one's")
+            self._lose()
+            return
         # What was claimed by a write whose answer never came is ours all the same.
         unheard = {share: it.epoch for share, it in standing.leases.items() if it.node_id == self.node_id}
         self._take({share: epoch for share, epoch in unheard.items() if share not in self._held})
@@ -194,6 +199,9 @@ class Keeper:
             self._take(await self._database.write_urgently(use_cases.claim, self.node_id, what.claims))
         if what.surplus and self._held:
             self._tell_all(lambda listener: listener.give_back(what.surplus))
+
+    def _lease(self, epoch: Epoch) -> Lease:
+        return Lease(node_id=self.node_id, epoch=epoch)
 
     def _take(self, got: Mapping[Share, Epoch]) -> None:
         if not got:

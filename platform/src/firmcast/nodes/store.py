@@ -10,6 +10,8 @@ from firmcast.ids import NodeId
 from firmcast.nodes.model import Epoch, Lease, Node, Share
 from firmcast.settings import Role
 
+_CLAIMS_LOCK: Final = 0x6669726D63617374  # "firmcast"
+
 
 def _postgres(sql: str) -> Statement:
     return Statement(sqlite="", postgres=sql)
@@ -43,6 +45,9 @@ SELECT_NODES: Final = _postgres("SELECT node_id, name, roles FROM node")
 
 # Who has what.
 SELECT_LEASES: Final = _postgres("SELECT share, node_id, epoch FROM lease")
+
+# One claim at a time: one that waited for a lease would not see that its new owner has a row, and take it from him.
+TRY_CLAIMS: Final = _postgres("SELECT pg_try_advisory_xact_lock(?1::bigint)")
 
 # Take what is nobody's: never from a node that has a row, so that row is what every write of its owner holds fast.
 CLAIM: Final = _postgres(
@@ -95,7 +100,9 @@ async def leases(tx: Transaction) -> dict[Share, Lease]:
 
 
 async def claim(tx: Transaction, node_id: NodeId, shares: Sequence[Share]) -> dict[Share, Epoch]:
-    """Take what is nobody's of these shares; return what was got."""
+    """Take what is nobody's of these shares; return what was got, which is nothing while another one claims."""
+    if await tx.fetch(TRY_CLAIMS, _CLAIMS_LOCK) != [(True,)]:
+        return {}
     return {Share(row[0]): Epoch(row[1]) for row in await tx.fetch(CLAIM, node_id, list(shares))}
 
 

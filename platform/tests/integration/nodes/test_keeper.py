@@ -12,7 +12,7 @@ from firmcast.db.postgres import PostgresDatabase
 from firmcast.ids import NodeId
 from firmcast.nodes import use_cases
 from firmcast.nodes.keeper import Keeper
-from firmcast.nodes.model import DUTIES, PARTITION_SHARES, Epoch, Share
+from firmcast.nodes.model import DUTIES, PARTITION_SHARES, Epoch, Node, Share
 from firmcast.settings import Role
 
 LIFE = timedelta(seconds=2)
@@ -186,3 +186,58 @@ async def test_a_node_whose_database_is_cut_off_lets_go_before_others_may_take(
     assert lost_at_takeover
     assert all(lost_at_takeover)
     assert one.times_lost == 1
+
+
+async def test_who_saw_that_nothing_was_held_hears_of_it_though_the_renewal_came_through(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await cluster.node()
+    write = one.keeper._database.write_urgently
+    seen: list[object] = []
+
+    async def slowly(use_case, *args):
+        result = await write(use_case, *args)
+        if use_case is use_cases.renew and not seen:
+            one.keeper._good_until = 0.0  # its answer comes when the time before it is over
+            seen.append(one.held())
+        return result
+
+    monkeypatch.setattr(one.keeper._database, "write_urgently", slowly)
+    await one.until(lambda: bool(seen) and set(one.held()) == EVERYTHING)
+    assert seen == [{}]
+    assert one.times_lost == 1
+
+
+async def test_a_claim_that_waited_takes_nothing_from_a_node_that_began_meanwhile(cluster: Cluster) -> None:
+    first = await cluster.node()
+    await first.keeper.stop()
+    database, claimer = cluster.databases[0], await PostgresDatabase.open(cluster.url, NOW)
+    share, held_up = Share("partition-5"), Share("partition-1")
+    administrator = await asyncpg.connect(cluster.url)
+    async with asyncio.timeout(20):
+        async with administrator.transaction():
+            await administrator.execute("SELECT FROM lease WHERE share = $1 FOR UPDATE", held_up)
+            slow = asyncio.create_task(
+                claimer.write_urgently(use_cases.claim, NodeId("the slow one"), [held_up, share])
+            )
+            while not await administrator.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0)
+            await database.write_urgently(
+                use_cases.begin, Node(node_id=NodeId("the quick one"), name="", roles=frozenset(Role)), LIFE
+            )
+            quickly = await database.write_urgently(use_cases.claim, NodeId("the quick one"), [share])
+        slowly = await slow
+    await administrator.close()
+    await claimer.close()
+    assert sorted([*quickly, *slowly]) == [held_up, share], "each share has gone to one of them"
+
+
+async def test_a_node_whose_share_was_taken_all_the_same_lets_go_of_everything(cluster: Cluster) -> None:
+    one = await cluster.node()
+    administrator = await asyncpg.connect(cluster.url)
+    await administrator.execute(
+        "UPDATE lease SET node_id = 'another', epoch = epoch + 1 WHERE share = $1", Share("partition-7")
+    )
+    await administrator.close()
+    await one.until(lambda: one.times_lost == 1)
+    await one.until(lambda: set(one.held()) == EVERYTHING)
