@@ -304,7 +304,10 @@ class Dispatcher:
         )
         if self._arrivals is not None:
             await self._arrivals.settle(loaded=[(row.event_id, row.subscription_id) for row in rows])
-        self._lanes.loaded(request, rows, self._time.now())
+        if not self._lanes.loaded(request, rows, self._time.now()):
+            # What was announced of these rows has been heard, and whoever calls there now may have read before them.
+            for group_id in self._roster.groups.groups_of(subscription_ids):
+                self._lanes.add_backlog(group_id)
         self._pump_soon()
 
     # ------------------------------------------------------------------ the pump

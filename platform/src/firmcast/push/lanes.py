@@ -160,19 +160,22 @@ class Lanes(Generic[DeliveryT]):
             self._join_turn(group)
             self._note_hunger(group)
 
-    def loaded(self, request: LoadRequest, rows: Sequence[DeliveryT], now: datetime) -> None:
+    def loaded(self, request: LoadRequest, rows: Sequence[DeliveryT], now: datetime) -> bool:
         """Take what the store answered to a request; fewer rows than the limit mean that there are no more.
+
+        Return False when the group has ended.
 
         Where several nodes write, all that was committed before the read has been offered before, save what it brings:
         an older row of the same lane may be among it.
         """
         group = self._groups.get(request.group_id)
         if group is None:
-            return
+            return False
         with self._counting(group):
             group.loaded(request, rows, now)
         self._join_turn(group)
         self._note_hunger(group)
+        return True
 
     def settle(self, sendable: Sendable[DeliveryT], verdict: Verdict, now: datetime) -> None:
         """Tell what became of an attempt; each Sendable is settled exactly once.

@@ -6,6 +6,7 @@ begun from what the store says. The next life begins from there too, with a disp
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine
+from functools import partial
 from typing import Any
 
 import structlog
@@ -83,7 +84,7 @@ class Pusher:
 
         async def give_back() -> None:
             async with self._changing:
-                self._dispatcher.give_back(partitions, self._finished)
+                self._dispatcher.give_back(partitions, partial(self._finished, self._dispatcher))
 
         if partitions:
             self._spawn(give_back())
@@ -103,9 +104,17 @@ class Pusher:
 
         self._spawn(watch())
 
-    def _finished(self, partitions: list[Partition]) -> None:
-        if self._keeper is not None:
-            self._spawn(self._keeper.release([share_of(partition) for partition in partitions]))
+    def _finished(self, dispatcher: Dispatcher, partitions: list[Partition]) -> None:
+        keeper = self._keeper
+        if keeper is None:
+            return
+
+        async def release() -> None:
+            async with self._changing:
+                if self._dispatcher is dispatcher:  # another one has begun with them, and will be asked for them again
+                    await keeper.release([share_of(partition) for partition in partitions])
+
+        self._spawn(release())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -20,10 +20,12 @@ from firmcast.events.log import EventLog
 from firmcast.events.model import EventType, FirmwareStateChanged, NewEvent
 from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, ReplayId, TaskId, partition_of
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
+from firmcast.nodes import use_cases as nodes
 from firmcast.nodes.keeper import Keeper
-from firmcast.nodes.model import PARTITION_SHARES
+from firmcast.nodes.model import PARTITION_SHARES, share_of
 from firmcast.platform_store import SHARED
 from firmcast.push import standings
+from firmcast.push import use_cases as push
 from firmcast.push.configuration import destination_rules, sender_limits
 from firmcast.push.dispatcher import Dispatcher
 from firmcast.push.envelope import encode_event
@@ -527,3 +529,89 @@ async def test_what_an_operator_does_at_one_node_holds_at_all(world: World) -> N
     await first.database.write(standings.resume, subscription_id)
     await world.all_arrived()
     assert world.duplicates == 0
+
+
+async def test_a_partition_that_is_given_back_is_begun_by_no_later_dispatcher(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, pusher = world.nodes[0].keeper, world.nodes[0].pusher
+    partition = partition_of(DeviceId("device-0"))
+    write, leaving_at_release = keeper._database.write_urgently, []
+
+    async def watch(use_case, *args):
+        if use_case is nodes.release:
+            leaving_at_release.append(partition in pusher.dispatcher._leaving)
+        return await write(use_case, *args)
+
+    monkeypatch.setattr(keeper._database, "write_urgently", watch)
+    async with asyncio.timeout(20):
+        async with keeper._changing:  # as while it looks
+            pusher.give_back([share_of(partition)])
+            while partition not in pusher.dispatcher._leaving._finished:
+                await asyncio.sleep(0)
+            # Announcements were missed, and another dispatcher begins with what this node has.
+            renewal = asyncio.create_task(pusher.renew())
+            while not renewal.done() and not pusher._changing._waiters:
+                await asyncio.sleep(0)
+        await renewal
+        while keeper._changing.locked() or not leaving_at_release:
+            await asyncio.sleep(0)
+    assert leaving_at_release == [True]
+    await settled(world)
+    await world.happen(world.nodes[0], devices_of(DEVICES))
+    await world.all_arrived()
+
+
+async def test_a_row_that_was_read_for_a_callback_that_moved_meanwhile_is_not_lost(
+    world: World, new_callback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = world.nodes[0]
+    mail, lanes = node.database._mail, node.pusher.dispatcher._lanes
+    assert mail is not None
+    reading, may_read, may_hear = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    read, hear = node.database.read, mail._read
+    hearing = 0
+
+    async def slow_read(use_case, *args, **kwargs):
+        if use_case is push.load and not reading.is_set():
+            reading.set()
+            await may_read.wait()
+        return await read(use_case, *args, **kwargs)
+
+    async def slow_hear(connection) -> None:
+        nonlocal hearing
+        await may_hear.wait()
+        hearing += 1
+        await hear(connection)
+        hearing -= 1
+
+    monkeypatch.setattr(node.database, "read", slow_read)
+    monkeypatch.setattr(mail, "_read", slow_hear)
+    may_hear.set()
+    second = await new_callback()
+    async with asyncio.timeout(20):
+        node.pusher.dispatcher.take_up([])
+        await reading.wait()
+        await node.database.write(
+            subscriptions.subscribe,
+            world.application_id,
+            EventType.FIRMWARE_STATE_CHANGED,
+            second.url(),
+            datetime.now(UTC),
+        )
+        await node.happen(world.application_id, ["device-0"])
+        while not second.requests or any(group._spill is not None for group in lanes.groups.values()):
+            await asyncio.sleep(0)
+        # The new group has read all there was; what comes now is seen by the former one's read before it is heard of.
+        may_hear.clear()
+        while hearing:
+            await asyncio.sleep(0)
+        elsewhere = await PostgresDatabase.open(world.url, datetime.now(UTC), shared=SHARED)
+        await Node(elsewhere, node.keeper, node.pusher).happen(world.application_id, ["device-1"])
+        await elsewhere.close()
+        may_read.set()
+        while not mail._waiters:
+            await asyncio.sleep(0)
+        may_hear.set()
+        while second.lanes() != {"device-0": [1], "device-1": [1]}:
+            await asyncio.sleep(0)
