@@ -42,7 +42,7 @@ from firmcast.nodes.model import HOUSEKEEPING, REPLAYS, UPGRADES
 from firmcast.platform_metrics import PlatformMetrics
 from firmcast.platform_store import open_store
 from firmcast.private_files import read_or_create
-from firmcast.push.backlog_watch import BacklogWatch
+from firmcast.push.backlog_watch import BacklogWatch, Explains
 from firmcast.push.configuration import destination_rules, most_waiting, proxy_of, sender_limits
 from firmcast.push.destination import parse_callback_url
 from firmcast.push.dispatcher import Dispatcher
@@ -196,6 +196,8 @@ class Platform:
         await self._begin(Duty(HOUSEKEEPING, [uploads, old], self.keeper))
         if Role.PUSHER in self.settings.roles:
             await self._start_push(database, sealer)
+        else:
+            self._watch_backlog(lambda _subscription_id, _device_id: True)  # it is others' to explain, and to be seen
         if Role.GATEWAY in self.settings.roles:
             await self._start_gateway(database, log, limits, files, sealer)
         self._resume_deletions(files)
@@ -249,18 +251,23 @@ class Platform:
         self._watch(pusher.broken)
         if isinstance(database, PostgresDatabase):
             self._renew_when_missed(database, pusher)
-        self._backlog = BacklogWatch(
-            database=database,
-            clock=self.clock,
-            metrics=self.metrics.push,
-            explains=pusher.explains,
-            limit=push.stall_limit,
-        )
-        self._backlog.start()
-        self._parts.push_async_callback(self._backlog.stop)
+        self._backlog = self._watch_backlog(pusher.explains)
         replays = ReplayRunner(database=database, clock=self.clock, most_waiting=most_waiting(push))
         await self._begin(Duty(REPLAYS, [replays], self.keeper))
         self._watch(replays.broken)
+
+    def _watch_backlog(self, explains: Explains) -> BacklogWatch:
+        """Tell how old the oldest event is, on every node: those that deliver may all be gone."""
+        watch = BacklogWatch(
+            database=self.database,
+            clock=self.clock,
+            metrics=self.metrics.push,
+            explains=explains,
+            limit=self.settings.push.stall_limit,
+        )
+        watch.start()
+        self._parts.push_async_callback(watch.stop)
+        return watch
 
     def _sender(self) -> HttpSender:
         push = self.settings.push

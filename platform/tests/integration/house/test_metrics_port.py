@@ -1,12 +1,24 @@
 """A whole platform tells what it counts on a port of its own, in clear, to whoever reaches that address."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 
 from firmcast.app import Platform
-from firmcast.settings import GatewaySettings, MetricsSettings, RestSettings, Settings
+from firmcast.applications import use_cases as applications
+from firmcast.events.log import EventLog
+from firmcast.events.model import DeviceDeleted, EventType, NewEvent
+from firmcast.ids import DeviceId
+from firmcast.push.envelope import encode_event
+from firmcast.push.use_cases import fan_out
+from firmcast.sealing import Sealer, load_or_create_key
+from firmcast.settings import GatewaySettings, MetricsSettings, RestSettings, Role, Settings
+from firmcast.subscriptions import use_cases as subscriptions
 
 
 def settings(folder: Path, metrics: MetricsSettings) -> Settings:
@@ -40,3 +52,38 @@ async def test_nothing_is_told_in_clear_unless_it_is_wanted(tmp_path: Path) -> N
     platform = await Platform.start(settings(tmp_path, MetricsSettings()))
     assert "metrics" not in platform.running.as_dict()
     await platform.stop()
+
+
+async def test_a_node_that_does_not_deliver_tells_what_nobody_delivers(
+    tmp_path: Path, new_postgres_database: Callable[[], Awaitable[str]]
+) -> None:
+    roles = frozenset({Role.REST})
+    url = SecretStr(await new_postgres_database())
+    platform = await Platform.start(
+        settings(tmp_path, MetricsSettings(port=0)).model_copy(update={"roles": roles, "database_url": url})
+    )
+    try:
+        made = await platform.database.write(
+            applications.create, "metrics", Sealer(load_or_create_key(tmp_path / "sealing-key")), datetime.now(UTC)
+        )
+        one, event_type = made.application_id, EventType.DEVICE_DELETED
+        await platform.database.write(
+            subscriptions.subscribe, one, event_type, "https://receiver.example:443/x", datetime.now(UTC)
+        )
+        log = EventLog(encode=encode_event, projections=[fan_out])
+        new = NewEvent(
+            application_id=one,
+            device_id=DeviceId("d"),
+            occurred_at=datetime.now(UTC) - timedelta(hours=1),
+            fact=DeviceDeleted(),
+        )
+        await platform.database.write(log.append, [new])
+        gauge = platform.metrics.push.oldest
+        async with asyncio.timeout(20):
+            while not (told := gauge.read()):
+                await asyncio.sleep(0.05)
+        ready = await platform._readiness()
+    finally:
+        await platform.stop()
+    assert told >= 3600
+    assert ready == {"store": True, "node": True}
