@@ -29,6 +29,14 @@ from firmcast.ids import NodeId, new_node_id
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
+_OUT_OF_REACH: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+)
 _READERS: Final = 4
 _CONNECT_SECONDS: Final = 5.0
 _STATEMENT_SECONDS: Final = 30.0
@@ -193,7 +201,7 @@ class PostgresDatabase:
                 result, _announced = await run_use_case(connection, lambda tx: use_case(tx, *args, **kwargs))
         except ConnectionLostError as error:
             raise StoreUnreachableError(str(error)) from error
-        except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+        except _OUT_OF_REACH as error:
             raise StoreUnreachableError(str(error) or type(error).__name__) from error
         return result
 

@@ -28,6 +28,8 @@ _POLL_SECONDS: Final = 1.0
 _LONGEST_PAUSE: Final = 1.0
 _KEPT_MICROSECONDS: Final = 300_000_000
 _PRUNE_SECONDS: Final = 60.0
+_LONGEST_DEAF_SECONDS: Final = 240.0
+"""Who has not read for longer than this begins anew: of his own announcements no gap tells what is gone."""
 _FAILURES: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 # How far each node has come.
@@ -81,6 +83,8 @@ class PostgresMail:
         self._call_due = False
         self._called_at = 0.0
         self._pruned_at = self._loop.time()
+        self._heard_at = self._loop.time()
+        self._stopped = False
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -96,6 +100,7 @@ class PostgresMail:
 
     async def stop(self) -> None:
         """End; whoever waits is let go."""
+        self._stopped = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -103,7 +108,9 @@ class PostgresMail:
         await self._hang_up()
 
     async def catch_up(self) -> None:
-        """Return when everything that was committed before the call has been told."""
+        """Return when everything that was committed before the call has been told, or at the end."""
+        if self._stopped:
+            return
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiters.append(waiter)
         self._wake.set()
@@ -135,6 +142,9 @@ class PostgresMail:
                 _log.warning("store.mail_held_up", reason=str(error) or type(error).__name__)
                 await self._hang_up()
                 continue
+            except asyncio.CancelledError:
+                self._let_go(waiters)
+                raise
             failures = 0
             self._let_go(waiters)
 
@@ -157,11 +167,11 @@ class PostgresMail:
 
     async def _read(self, connection: Connection) -> None:
         known = list(self._known), list(self._known.values())
+        began = self._loop.time()
         rows = await connection.fetch(_NEWS, self._node_id, *known, self._channels.heard_at_home)
-        if not rows:
-            return
+        gap = began - self._heard_at > _LONGEST_DEAF_SECONDS
+        self._heard_at = began
         told: dict[str, list[tuple[Channel, Sequence[object]]]] = defaultdict(list)
-        gap = False
         for node_id, number, channel, items in rows:
             gap = gap or (number != self._known.get(node_id, 0) + 1 and node_id != self._node_id)
             self._known[node_id] = number

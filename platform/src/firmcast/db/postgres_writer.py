@@ -12,12 +12,12 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 import asyncpg
+import structlog
 
 from firmcast.db.metrics import StoreMetrics
 from firmcast.db.port import Channel
@@ -33,6 +33,7 @@ from firmcast.db.sharing import SharedChannels
 from firmcast.errors import StoreError, StoreFullError, StoreUnreachableError
 from firmcast.ids import NodeId
 
+_log = structlog.get_logger()
 _WRITES_LIMIT: Final = 200
 _IDLE_LIMIT_MILLISECONDS: Final = 3000
 """A node that stands still within a transaction holds its locks no longer than this."""
@@ -168,6 +169,12 @@ class PostgresWriter:
                     self._metrics.refused_full.value += len(group)
                 _refuse(group, str(error), StoreFullError)
                 return ()
+            except (
+                Exception
+            ) as error:  # a mistake of ours, or trouble of the database: this group's, not the next one's
+                _log.error("store.write_failed", error=repr(error), writes=len(group), exc_info=error)
+                _refuse(group, f"the database did not take it: {error}")
+                return ()
             tries += 1
             await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.001 * 2**tries)))  # noqa: S311 -- no secret
 
@@ -185,9 +192,9 @@ class PostgresWriter:
             shared = await self._share(connection, announced)
             transaction: str | None = await connection.fetchval("SELECT pg_current_xact_id_if_assigned()::text")
         except Exception as error:
-            with suppress(Exception):  # a connection that cannot roll back is lost, and the database does it
-                await connection.execute("ROLLBACK")
-            raise translated(error, connection) from error
+            known = translated(error, connection)
+            await self._undo(connection)
+            raise known from error
         metrics = self._metrics
         began = 0.0 if metrics is None else metrics.monotonic()
         await self._commit(connection, transaction)
@@ -248,6 +255,12 @@ class PostgresWriter:
                 message = "the commit was undone"
                 raise ConnectionLostError(message)
             await asyncio.sleep(_STATUS_PAUSE)
+
+    async def _undo(self, connection: Connection) -> None:
+        try:
+            await connection.execute("ROLLBACK")
+        except Exception:  # whatever it is: what comes next must not be written along with what is left of this
+            await self._hang_up()
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -14,7 +15,7 @@ from firmcast.db.postgres import PostgresDatabase
 from firmcast.db.postgres_migrate import migrate
 from firmcast.db.postgres_writer import PostgresWriter
 from firmcast.db.statement import portable
-from firmcast.errors import StartError, StoreError
+from firmcast.errors import StartError, StoreError, StoreUnreachableError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 INSERT = portable("INSERT INTO note (number) VALUES (?1)")
@@ -131,6 +132,23 @@ async def test_connections_that_are_cut_are_made_again(url: str, administrator: 
         except StoreError:
             continue
     assert found == list(range(21))
+    await database.close()
+
+
+@pytest.mark.parametrize("error", [asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError])
+async def test_a_database_that_takes_no_more_connections_is_out_of_reach_and_not_broken(
+    url: str, monkeypatch: pytest.MonkeyPatch, error: type[asyncpg.PostgresError]
+) -> None:
+    database = await PostgresDatabase.open(url, NOW)
+
+    def acquire() -> None:
+        raise error("not now")
+
+    with monkeypatch.context() as away:
+        away.setattr(database, "_readers", SimpleNamespace(acquire=acquire))
+        with pytest.raises(StoreUnreachableError, match="not now"):
+            await database.read(notes)
+    assert await database.read(notes) == []
     await database.close()
 
 

@@ -11,6 +11,8 @@ from firmcast.db.port import Channel
 from firmcast.db.postgres import PostgresDatabase
 from firmcast.db.sharing import SharedChannel
 from firmcast.db.statement import portable
+from firmcast.errors import StoreError
+from firmcast.ids import NodeId
 
 NEWS = Channel("news")
 LOCAL = Channel("local")
@@ -169,6 +171,45 @@ async def test_a_node_is_told_when_it_was_away_for_too_long(new_node: Nodes, adm
         )
     await two.catch_up()
     assert two.missed.is_set()
+
+
+async def test_a_node_that_has_not_read_for_long_is_told_so_whatever_is_gone(new_node: Nodes) -> None:
+    node = await new_node()
+    mail = node._mail
+    assert mail is not None
+    await node.catch_up()
+    assert not node.missed.is_set()
+    mail._heard_at -= 250
+    await node.catch_up()
+    assert node.missed.is_set()
+
+
+async def test_nobody_waits_for_a_node_that_has_ended(new_node: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = await new_node()
+    reading = asyncio.Event()
+
+    async def read_for_ever(_connection) -> None:
+        reading.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(node._mail, "_read", read_for_ever)
+    waiting = asyncio.create_task(node.catch_up())
+    await reading.wait()
+    await node.close()
+    await asyncio.wait_for(waiting, 10)
+    await asyncio.wait_for(node.catch_up(), 10)
+
+
+async def test_announcements_that_cannot_be_written_undo_their_write_and_no_later_one(url: str) -> None:
+    twins = [await PostgresDatabase.open(url, MOMENT, node_id=NodeId("same"), shared=SHARED) for _ in range(2)]
+    async with asyncio.timeout(20):
+        await twins[0].write(announce, NEWS, 1)
+        with pytest.raises(StoreError):
+            await twins[1].write(announce, NEWS, 2)
+        await twins[1].write(announce, LOCAL, 3)
+        await twins[0].write(announce, NEWS, 4)
+    for twin in twins:
+        await twin.close()
 
 
 async def test_writes_apart_go_on_beside_a_write_that_is_held_up(
