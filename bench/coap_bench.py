@@ -15,9 +15,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from bench.load_peers import ClearPeer, SecurePeer
 from bench.rows import Row, row
 from firmcast.coap.block import Block, encode_block
 from firmcast.coap.codes import Code, MessageType, OptionNumber
@@ -49,6 +50,9 @@ def _rows(seconds: float) -> tuple[list[Row], list[str]]:
         dynamic = _measure(ours, seconds, _gets(("greeting",)))
         static = _measure(ours, seconds, _gets(("static",)))
         block2 = _measure(ours, seconds, _blocks(("firmware",)))
+    with _python("serve", "ours-secure") as secure:
+        through_sessions = _measure(secure, seconds, _blocks(("firmware",)), secure=True)
+    rows.append(row("coap/block2/dtls-of-nosec", through_sessions, _UNIT, "ours in clear", block2))
     with _python("serve", "aiocoap") as aiocoap:
         answered = _measure(aiocoap, seconds, _gets(("greeting",)))
         rows.append(row("coap/get/over-aiocoap", static, _UNIT, "aiocoap", answered))
@@ -143,27 +147,33 @@ def _blocks(path: tuple[str, ...]) -> _Load:
     return lambda _peer, number: tails[number % _BLOCKS]
 
 
-def _measure(server: _Server, seconds: float, load: _Load) -> float:
+def _measure(server: _Server, seconds: float, load: _Load, *, secure: bool = False) -> float:
     pid, port = server
     with contextlib.ExitStack() as stack:
-        peers = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(_PEERS)]
-        for peer in peers:
-            peer.connect(("127.0.0.1", port))
-            peer.settimeout(_ANSWER_TIMEOUT)
-        _wait_for_answer(peers[0], load(0, 0))
+        sockets = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(_PEERS)]
+        for sock in sockets:
+            sock.connect(("127.0.0.1", port))
+            sock.settimeout(_ANSWER_TIMEOUT)
+        if not secure:
+            _wait_for_answer(sockets[0], load(0, 0))
+        peers = [SecurePeer(sock) if secure else ClearPeer(sock) for sock in sockets]
         number = _rounds(peers, load, 0, time.monotonic() + _WARM_UP)
         before = _cpu_seconds(pid)
         last = _rounds(peers, load, number, time.monotonic() + seconds)
         return (last - number) * _PEERS / max(_cpu_seconds(pid) - before, 0.01)
 
 
-def _rounds(peers: list[socket.socket], load: _Load, number: int, until: float) -> int:
+def _rounds(peers: Sequence[ClearPeer], load: _Load, number: int, until: float) -> int:
     while time.monotonic() < until:
         head = bytes((0x44, Code.GET)) + (number & 0xFFFF).to_bytes(2, "big")
-        for index, peer in enumerate(peers):
-            peer.send(head + load(index, number))
-        for peer in peers:
-            answer = peer.recv(2048)
+        # What the load does for its own sake it does while the subject has nothing to do.
+        datagrams = [peer.wrap(head + load(index, number)) for index, peer in enumerate(peers)]
+        for peer, datagram in zip(peers, datagrams, strict=True):
+            peer.sock.send(datagram)
+        # The last answer first: the load is woken once in a round, and not by each answer.
+        datagrams = [peer.sock.recv(2048) for peer in reversed(peers)]
+        for peer, datagram in zip(reversed(peers), datagrams, strict=True):
+            answer = peer.unwrap(datagram)
             if answer[1] != Code.CONTENT or answer[2:4] != head[2:4]:
                 raise RuntimeError(f"the subject answered {answer[:40]!r}")
         number += 1

@@ -1,8 +1,8 @@
 """A CoAP server or client to be measured, in a process of its own.
 
-Usage: python -m bench.coap_subject serve|push ours|aiocoap BODY_SIZE. A server prints its port. A client reads the
-ports of its devices from standard input, one line, and pushes a body to each of them over and over. Both go on until
-standard input ends.
+Usage: python -m bench.coap_subject serve|push ours|ours-secure|aiocoap BODY_SIZE. A server prints its port. A client
+reads the ports of its devices from standard input, one line, and pushes a body to each of them over and over. Both go
+on until standard input ends.
 """
 
 import asyncio
@@ -10,7 +10,11 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 
+from bench.load_peers import KEY
 from firmcast.coap.codes import Code
+from firmcast.coap.dtls.layer import Deliver, Ended, Transmit
+from firmcast.coap.dtls.parameters import DtlsParameters
+from firmcast.coap.dtls.server import DtlsServer
 from firmcast.coap.endpoint import Event, RequestReceived, StaticBody
 from firmcast.coap.options import options
 from firmcast.coap.udp import UdpEndpoint
@@ -23,7 +27,7 @@ async def _end_of_input() -> None:
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
-async def serve_ours(body: bytes) -> None:
+async def serve_ours(body: bytes, *, secure: bool = False) -> None:
     """Answer /greeting by an event each, /static and /firmware from static bodies."""
     firmware = StaticBody(body, etag=b"bench", content_format=_CONTENT_FORMAT)
     greeting = StaticBody(_GREETING, etag=b"bench", content_format=0)
@@ -33,11 +37,38 @@ async def serve_ours(body: bytes) -> None:
         if isinstance(event, RequestReceived):
             udp.respond(event, Code.CONTENT, payload=_GREETING)
 
-    udp = await UdpEndpoint.open("127.0.0.1", 0, on_event=answer)
+    udp = UdpEndpoint.closed(on_event=answer)
+    if secure:
+        await _listen_securely(udp)
+    else:
+        await udp.listen("127.0.0.1", 0)
     udp.endpoint.fast_route(lambda request, _peer: bodies.get(request.uri_path))
     print(udp.address[1], flush=True)
     await _end_of_input()
     udp.close()
+
+
+async def _listen_securely(udp: UdpEndpoint) -> None:
+    servers: list[DtlsServer] = []
+
+    def look_up(identity: str) -> None:
+        servers[0].key_found(identity, KEY, udp.now())
+
+    def make(deliver: Deliver, transmit: Transmit, ended: Ended) -> DtlsServer:
+        parameters = DtlsParameters(sessions_of_identity=1000)
+        servers.append(
+            DtlsServer(
+                deliver=deliver,
+                transmit=transmit,
+                ended=ended,
+                look_up=look_up,
+                count=lambda _: None,
+                parameters=parameters,
+            )
+        )
+        return servers[0]
+
+    await udp.listen_securely("127.0.0.1", 0, make)
 
 
 async def serve_aiocoap(body: bytes) -> None:
@@ -109,7 +140,8 @@ def main() -> None:
     role, engine, size = sys.argv[1:]
     body = bytes(range(256)) * (int(size) // 256)
     if role == "serve":
-        asyncio.run(serve_ours(body) if engine == "ours" else serve_aiocoap(body))
+        served = serve_aiocoap(body) if engine == "aiocoap" else serve_ours(body, secure=engine == "ours-secure")
+        asyncio.run(served)
     else:
         ports = [int(port) for port in sys.stdin.readline().split()]
         asyncio.run(push_ours(ports, body) if engine == "ours" else push_aiocoap(ports, body))
