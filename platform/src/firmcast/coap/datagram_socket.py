@@ -17,31 +17,33 @@ _TURN: Final = 64
 _LONGEST_DATAGRAM: Final = 4096
 _MOST_UNSENT: Final = 10_000
 
+Receive = Callable[[bytes, Peer, float], None]
+
 
 class DatagramSocket:
-    """One bound socket, read until `close`."""
+    """One bound socket, read from `start` until `close`."""
 
     def __init__(
         self,
         sock: socket.socket,
         *,
-        receive: Callable[[bytes, Peer, float], None],
         turn_ended: Callable[[], None],
         refused: Callable[[Peer], None],
         clock: Callable[[], float],
     ) -> None:
-        """Begin to read: `receive(datagram, address, now)` for each, and `turn_ended` after some of them.
-
-        `refused` is called with an address that the network does not let us send to.
-        """
+        """Take a socket; `refused` is called with an address that the network does not let us send to."""
         self._socket = sock
-        self._receive = receive
+        self._receive: Receive
         self._turn_ended = turn_ended
         self._refused = refused
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._unsent: list[tuple[bytes, Peer]] = []
-        self._loop.add_reader(sock.fileno(), self._read)
+
+    def start(self, receive: Receive) -> None:
+        """Begin to read: `receive(datagram, address, now)` for each, and `turn_ended` after some of them."""
+        self._receive = receive
+        self._loop.add_reader(self._socket.fileno(), self._read)
 
     @property
     def address(self) -> Peer:

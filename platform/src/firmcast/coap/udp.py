@@ -14,7 +14,7 @@ from firmcast.coap.block import BlockSink
 from firmcast.coap.codes import Code
 from firmcast.coap.datagram_socket import RECEIVE_BUFFER, DatagramSocket, bind
 from firmcast.coap.dtls.layer import Deliver, Ended, SecureLayer, Transmit
-from firmcast.coap.dtls.peers import is_secure
+from firmcast.coap.dtls.peers import SECURE_PEER_LENGTH
 from firmcast.coap.endpoint import Endpoint
 from firmcast.coap.events import (
     Event,
@@ -102,9 +102,8 @@ class UdpEndpoint:
     ) -> None:
         """Serve those who speak in clear. Raises OSError when the address cannot be had."""
         sock = await bind(host, port, receive_buffer=receive_buffer, reuse_port=reuse_port)
-        self._clear = DatagramSocket(
-            sock, receive=self.endpoint.receive, turn_ended=self.flush, refused=self._unreachable, clock=self._clock
-        )
+        self._clear = DatagramSocket(sock, turn_ended=self.flush, refused=self._unreachable, clock=self._clock)
+        self._clear.start(self.endpoint.receive)
 
     async def listen_securely(
         self,
@@ -120,17 +119,10 @@ class UdpEndpoint:
         The engine forgets a peer when its session ends: what goes on in the next one is told anew.
         """
         sock = await bind(host, port, receive_buffer=receive_buffer, reuse_port=reuse_port)
-
-        def transmit(datagram: bytes, address: Peer) -> None:
-            secure.send(datagram, address)
-
-        layer = make(self.endpoint.receive, transmit, self.endpoint.forget)
-
         # A peer whose address refuses is left to the deadlines: the address alone does not say who it is.
-        secure = DatagramSocket(
-            sock, receive=layer.receive, turn_ended=self.flush, refused=lambda _: None, clock=self._clock
-        )
-        self._layer, self._secure = layer, secure
+        self._secure = DatagramSocket(sock, turn_ended=self.flush, refused=lambda _: None, clock=self._clock)
+        self._layer = make(self.endpoint.receive, self._secure.send, self.endpoint.forget)
+        self._secure.start(self._layer.receive)
 
     @property
     def address(self) -> Peer:
@@ -296,9 +288,10 @@ class UdpEndpoint:
         self._flushing = True
         try:
             endpoint = self.endpoint
+            now = self._clock()
             while not self._closed:
                 for datagram, peer in endpoint.take_datagrams():
-                    self._send(datagram, peer)
+                    self._send(datagram, peer, now)
                 events = endpoint.take_events()
                 if not events:
                     break
@@ -309,9 +302,9 @@ class UdpEndpoint:
         if not self._closed:
             self._set_timer()
 
-    def _send(self, datagram: bytes, peer: Peer) -> None:
-        if is_secure(peer):
-            if self._layer is None or not self._layer.send(datagram, peer, self._clock()):
+    def _send(self, datagram: bytes, peer: Peer, now: float) -> None:
+        if len(peer) == SECURE_PEER_LENGTH:
+            if self._layer is None or not self._layer.send(datagram, peer, now):
                 self._unreachable(peer)
         elif self._clear is None:
             self._unreachable(peer)

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,8 +88,10 @@ OpenClient = Callable[..., "asyncio.Future[tuple[UdpEndpoint, Peer, DtlsClient]]
 async def open_client(server: SecureServer) -> AsyncIterator[OpenClient]:
     opened: list[UdpEndpoint] = []
 
-    async def build(identity: str = "device-1", key: bytes = KEY) -> tuple[UdpEndpoint, Peer, DtlsClient]:
-        udp = UdpEndpoint.closed(parameters=QUICK)
+    async def build(
+        identity: str = "device-1", key: bytes = KEY, ack_timeout: float = QUICK.ack_timeout
+    ) -> tuple[UdpEndpoint, Peer, DtlsClient]:
+        udp = UdpEndpoint.closed(parameters=replace(QUICK, ack_timeout=ack_timeout))
         layers: list[DtlsClient] = []
 
         def make(deliver: Callable, transmit: Callable, ended: Callable) -> DtlsClient:
@@ -147,6 +150,22 @@ async def test_a_device_that_lost_its_session_makes_another(server: SecureServer
     layer.forget(peer, udp.now())
     assert (await udp.request(peer, Code.GET)).payload == b"device-1"
     assert server.dtls.session_count == 1
+
+
+async def test_a_lost_last_flight_is_sent_again(server: SecureServer, open_client: OpenClient) -> None:
+    """The client sends its own again, a second later, and finds that the server took it for done."""
+    transmit, lost = server.dtls._transmit, []
+
+    def lose_first(datagram: bytes, address: Peer) -> None:
+        if datagram[0] == 20 and not lost:
+            lost.append(datagram)
+        else:
+            transmit(datagram, address)
+
+    server.dtls._transmit = lose_first
+    udp, peer, _ = await open_client(ack_timeout=10.0)
+    assert (await udp.request(peer, Code.GET)).payload == b"device-1"
+    assert len(lost) == 1
 
 
 # Independent clients.

@@ -1,9 +1,11 @@
 """The one module that reaches below pyOpenSSL: its API has DTLS and cookies, though no pre-shared keys.
 
 The callbacks for them are set through cryptography's binding of OpenSSL, which is not a public interface: `self_test`
-finds out at every start whether it still does what is needed here.
+finds out at every start whether it still does what is needed here. So are the messages of sessions read and written,
+since that takes half the time of pyOpenSSL's calls.
 """
 
+import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,9 +17,13 @@ SUITES: Final = b"PSK-AES128-CCM8:PSK-AES128-CCM:PSK-AES128-GCM-SHA256:@SECLEVEL
 
 _DTLS_1_2: Final = 0xFEFD
 _LARGEST_STREAM: Final = 1 << 16
+_LARGEST_MESSAGE: Final = (1 << 14) + 256
 _binding = Binding()
 _lib: Any = _binding.lib
 _ffi: Any = _binding.ffi
+_SSL_read, _SSL_write, _BIO_read, _BIO_write = _lib.SSL_read, _lib.SSL_write, _lib.BIO_read, _lib.BIO_write
+_unpack: Callable[[Any, int], bytes] = _ffi.unpack
+_of_thread = threading.local()
 
 KeyOf = Callable[[bytes], bytes | None]
 """Returns the key of an identity, None for one that is not known. Called while a handshake is carried on."""
@@ -76,6 +82,62 @@ def take_written(written: SSL.Connection) -> bytes:
         return written.bio_read(_LARGEST_STREAM)
     except SSL.WantReadError:
         return b""
+
+
+class SessionEndedError(Exception):
+    """The peer closed the session, or broke it."""
+
+
+class RecordLayer:
+    """Reads and writes the records of a connection whose handshake is over."""
+
+    __slots__ = ("_buffer", "_connection", "_incoming", "_outgoing", "_ssl")
+
+    def __init__(self, opened: SSL.Connection) -> None:
+        """Take a connection; it is used by the present thread only."""
+        self._connection = opened
+        self._ssl: Any = opened._ssl  # noqa: SLF001 -- see above
+        self._incoming: Any = opened._into_ssl  # noqa: SLF001
+        self._outgoing: Any = opened._from_ssl  # noqa: SLF001
+        self._buffer: Any = _buffer_of_thread()
+
+    def open(self, datagram: bytes) -> bytes | None:
+        """Take in a datagram and return its first message, None where it has none. Raises SessionEndedError."""
+        _BIO_write(self._incoming, datagram, len(datagram))
+        length = _SSL_read(self._ssl, self._buffer, _LARGEST_MESSAGE)
+        if length > 0:
+            return _unpack(self._buffer, length)
+        self._check(length)
+        return None
+
+    def read(self) -> bytes | None:
+        """Return the next message that has come, None where there is none. Raises SessionEndedError."""
+        length = _SSL_read(self._ssl, self._buffer, _LARGEST_MESSAGE)
+        if length > 0:
+            return _unpack(self._buffer, length)
+        self._check(length)
+        return None
+
+    def write(self, message: bytes) -> bytes:
+        """Return the record of a message. Raises SessionEndedError."""
+        if _SSL_write(self._ssl, message, len(message)) <= 0:
+            _lib.ERR_clear_error()
+            raise SessionEndedError
+        return _unpack(self._buffer, _BIO_read(self._outgoing, self._buffer, _LARGEST_MESSAGE))
+
+    def _check(self, result: int) -> None:
+        error = _lib.SSL_get_error(self._ssl, result)
+        # What is left in OpenSSL's queue would be taken for the error of the next call, of whatever session.
+        _lib.ERR_clear_error()
+        if error != _lib.SSL_ERROR_WANT_READ:
+            raise SessionEndedError
+
+
+def _buffer_of_thread() -> Any:
+    buffer = getattr(_of_thread, "buffer", None)
+    if buffer is None:
+        buffer = _of_thread.buffer = _ffi.new("char[]", _LARGEST_MESSAGE)
+    return buffer
 
 
 def _context(method: int) -> SSL.Context:

@@ -4,12 +4,12 @@ from typing import Final
 
 from OpenSSL import SSL
 
-from firmcast.coap.dtls.binding import client_context, connection
+from firmcast.coap.dtls.binding import SessionEndedError, client_context, connection
 from firmcast.coap.dtls.layer import Deliver, Ended, Transmit
 from firmcast.coap.dtls.parameters import DtlsParameters
 from firmcast.coap.dtls.peers import address_of, secure_peer
 from firmcast.coap.dtls.records import pack_records
-from firmcast.coap.dtls.sessions import SecureSession, SessionEndedError
+from firmcast.coap.dtls.sessions import SecureSession
 from firmcast.coap.events import Peer
 from firmcast.coap.timers import Timed, Timers
 
@@ -85,7 +85,7 @@ class DtlsClient:
             self._advance(association, now)
             return
         try:
-            messages = association.session.read(datagram)
+            messages = association.session.messages(datagram)
         except SessionEndedError:
             self._end(association, now)
             return

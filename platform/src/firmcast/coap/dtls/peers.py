@@ -8,7 +8,8 @@ from typing import Final
 
 from firmcast.coap.events import Peer
 
-_LENGTH: Final = 5
+SECURE_PEER_LENGTH: Final = 5
+"""By its length the tuple of a secure peer differs from any socket address."""
 
 
 def secure_peer(address: Peer, identity: str) -> Peer:
@@ -20,16 +21,16 @@ def secure_peer(address: Peer, identity: str) -> Peer:
 
 def is_secure(peer: Peer) -> bool:
     """Tell whether a peer is reached through a secure session only."""
-    return len(peer) == _LENGTH
+    return len(peer) == SECURE_PEER_LENGTH
 
 
 def identity_of(peer: Peer) -> str | None:
     """Return who a peer proved to be; None for one that speaks in clear."""
-    return peer[4] if len(peer) == _LENGTH else None
+    return peer[4] if len(peer) == SECURE_PEER_LENGTH else None
 
 
 def address_of(peer: Peer) -> Peer:
     """Return the socket address that datagrams to a peer go to."""
-    if len(peer) != _LENGTH:
+    if len(peer) != SECURE_PEER_LENGTH:
         return peer
     return peer[:4] if ":" in peer[0] else peer[:2]

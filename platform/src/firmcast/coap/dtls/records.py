@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Final
 
 RECORD_HEADER: Final = 13
+APPLICATION_DATA: Final = b"\x17"
+"""The first byte of a record that holds a message."""
 _HANDSHAKE_HEADER: Final = 12
 _HANDSHAKE: Final = 22
 _CLIENT_HELLO: Final = 1
@@ -41,11 +43,6 @@ def pack_records(stream: bytes, largest: int) -> list[bytes]:
 def is_single_record(datagram: bytes) -> bool:
     """Tell whether a datagram is one whole record and no more."""
     return len(datagram) == RECORD_HEADER + (datagram[11] << 8 | datagram[12]) if len(datagram) > 12 else False
-
-
-def is_application_data(datagram: bytes) -> bool:
-    """Tell whether a datagram begins with a record of application data."""
-    return datagram[:1] == b"\x17"
 
 
 def is_client_hello(datagram: bytes) -> bool:

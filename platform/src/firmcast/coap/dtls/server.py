@@ -12,24 +12,26 @@ from typing import Final
 import structlog
 from OpenSSL import SSL
 
-from firmcast.coap.dtls.binding import connection, server_context, take_written
+from firmcast.coap.dtls.binding import SessionEndedError, connection, server_context, take_written
 from firmcast.coap.dtls.cookies import Cookies
 from firmcast.coap.dtls.handshakes import Handshake, HandshakeOwner, Handshakes, KeyState
 from firmcast.coap.dtls.layer import Deliver, Ended, Transmit
 from firmcast.coap.dtls.parameters import DtlsParameters, HandshakeOutcome
-from firmcast.coap.dtls.peers import identity_of, secure_peer
+from firmcast.coap.dtls.peers import secure_peer
 from firmcast.coap.dtls.records import (
+    APPLICATION_DATA,
+    RECORD_HEADER,
     client_random,
     identity_offered,
-    is_application_data,
     is_client_hello,
     pack_records,
 )
-from firmcast.coap.dtls.sessions import SecureSession, SessionEndedError
+from firmcast.coap.dtls.sessions import SecureSession
 from firmcast.coap.events import Peer
 from firmcast.coap.timers import Timed, Timers
 
 _LONGEST_IDENTITY: Final = 256
+_TOUCH_INTERVAL: Final = 1.0
 _log = structlog.get_logger()
 
 
@@ -77,6 +79,7 @@ class DtlsServer(HandshakeOwner):
         self._handshakes = Handshakes(self._parameters)
         self._awaiting: dict[str, list[Handshake]] = {}
         self._sessions: OrderedDict[Peer, SecureSession] = OrderedDict()
+        self._of_peer: dict[Peer, SecureSession] = {}
         self._of_identity: dict[str, OrderedDict[Peer, SecureSession]] = {}
         self._timers = Timers()
         self._idle_watch = _IdleWatch(self)
@@ -86,8 +89,20 @@ class DtlsServer(HandshakeOwner):
     def receive(self, datagram: bytes, address: Peer, now: float) -> None:
         """Take in a datagram. Never raises on its content."""
         session = self._sessions.get(address)
-        if session is not None and is_application_data(datagram):
-            self._read(session, datagram, now)
+        if session is not None and datagram[:1] == APPLICATION_DATA:
+            # The fast path: one message, of a peer that was heard of just now.
+            try:
+                message = session.open(datagram)
+            except SessionEndedError:
+                self._close(session, now)
+                return
+            if message is not None:
+                if now - session.seen > _TOUCH_INTERVAL:
+                    session.seen = now
+                    self._sessions.move_to_end(address)
+                self._deliver(message, session.peer, now)
+                if (datagram[11] << 8 | datagram[12]) + RECORD_HEADER != len(datagram):
+                    self._deliver_buffered(session, now)
             return
         handshake = self._handshakes.get(address)
         if is_client_hello(datagram):
@@ -100,13 +115,11 @@ class DtlsServer(HandshakeOwner):
         if handshake is not None:
             self._carry_on(handshake, datagram, now)
         elif session is not None:
-            self._read(session, datagram, now)
+            self._read_of_itself(session, datagram, now)
 
     def send(self, message: bytes, peer: Peer, now: float) -> bool:
         """Send a message; False where there is no session with this peer any more."""
-        identity = identity_of(peer)
-        own = None if identity is None else self._of_identity.get(identity)
-        session = None if own is None else own.get(peer)
+        session = self._of_peer.get(peer)
         if session is None:
             return False
         try:
@@ -305,34 +318,33 @@ class DtlsServer(HandshakeOwner):
             self._close(next(iter(self._sessions.values())), now)
         session = SecureSession(handshake.connection, address, secure_peer(address, identity), now)
         self._sessions[address] = session
+        self._of_peer[session.peer] = session
         self._of_identity.setdefault(identity, OrderedDict())[session.peer] = session
         if self._idle_watch.due is None:
             self._timers.set(self._idle_watch, now + self._parameters.idle_limit)
-        try:
-            early = session.buffered()
-        except SessionEndedError:
-            self._end(session, now)
-            return
-        for message in early:
-            self._deliver(message, session.peer, now)
+        self._deliver_buffered(session, now)
 
-    def _read(self, session: SecureSession, datagram: bytes, now: float) -> None:
+    def _deliver_buffered(self, session: SecureSession, now: float) -> None:
         try:
-            messages = session.read(datagram)
+            messages = session.buffered()
         except SessionEndedError:
             self._close(session, now)
             return
-        if messages:
-            session.seen = now
-            self._sessions.move_to_end(session.address)
-            for message in messages:
-                self._deliver(message, session.peer, now)
+        for message in messages:
+            self._deliver(message, session.peer, now)
+
+    def _read_of_itself(self, session: SecureSession, datagram: bytes, now: float) -> None:
+        """Take in a datagram that begins with no message: an alert, or part of a handshake that is over."""
+        try:
+            messages = session.messages(datagram)
+        except SessionEndedError:
+            self._close(session, now)
             return
-        records = session.take_written()
-        if records:
-            # The last flight of the handshake was lost, or a renegotiation is refused.
-            for answer in pack_records(records, self._parameters.largest_datagram):
-                self._transmit(answer, session.address)
+        for message in messages:
+            self._deliver(message, session.peer, now)
+        # The last flight of the handshake was lost, or a renegotiation is refused.
+        for answer in pack_records(session.take_written(), self._parameters.largest_datagram):
+            self._transmit(answer, session.address)
 
     def end_idle(self, now: float) -> None:
         """End the sessions that were silent for too long."""
@@ -353,6 +365,7 @@ class DtlsServer(HandshakeOwner):
         if self._sessions.get(session.address) is not session:
             return
         del self._sessions[session.address]
+        del self._of_peer[session.peer]
         identity = session.peer[4]
         own = self._of_identity[identity]
         del own[session.peer]

@@ -149,6 +149,7 @@ def test_beyond_the_limit_the_session_that_was_silent_longest_ends(make_network)
     first = network.client(address=("192.0.2.9", 1))
     network.speak(first)
     network.speak(network.client("device-2", b"2" * 16, ("192.0.2.9", 2)))
+    network.now += 2
     network.speak(first)
     network.speak(network.client("device-3", b"3" * 16, ("192.0.2.9", 3)))
     assert network.ended == [secure_peer(("192.0.2.9", 2), "device-2")]
