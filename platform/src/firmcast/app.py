@@ -297,7 +297,7 @@ class Platform:
             while True:
                 await database.missed.wait()
                 database.missed.clear()
-                await pusher.renew()
+                pusher.missed()
 
         task = asyncio.create_task(renew())
         self._parts.callback(task.cancel)

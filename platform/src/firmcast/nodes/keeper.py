@@ -153,6 +153,8 @@ class Keeper:
                 await self._keep()
             except StoreError as error:
                 _log.warning("node.not_renewed", reason=str(error))
+            except Exception as error:  # whatever it is, who does not try again is given up and never comes back
+                _log.error("node.not_renewed", error=repr(error), exc_info=error)
 
     async def _begin(self) -> None:
         self.node_id = new_node_id()

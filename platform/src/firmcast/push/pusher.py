@@ -33,6 +33,7 @@ class Pusher:
         self._dispatcher = make(self._ownership)
         self._changing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = False
         self.broken = asyncio.Event()
         """Set when the process must end."""
 
@@ -58,18 +59,26 @@ class Pusher:
 
     async def stop(self, drain_seconds: float) -> None:
         """Start nothing more, let attempts under way end for so long, and write what came of them."""
-        async with self._changing:
-            await self._dispatcher.stop(drain_seconds)
+        self._stopped = True
+        # Another life may just be waiting for a store that is away: this one need not wait for it.
         for task in list(self._tasks):
             task.cancel()
+        async with self._changing:
+            await self._dispatcher.stop(drain_seconds)
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def renew(self) -> None:
-        """Begin anew from what the store says, as when announcements of other nodes were missed."""
+        """Begin anew from what the store says, unless it has been stopped."""
         async with self._changing:
+            if self._stopped:
+                return
             await self._dispatcher.abandon()
             self._dispatcher = self._make(self._ownership)
             await self._begin(self._dispatcher)
+
+    def missed(self) -> None:
+        """Begin anew, since announcements of other nodes were missed."""
+        self._spawn(self.renew())
 
     # ------------------------------------------------------------------ what the keeper tells
 

@@ -232,6 +232,27 @@ async def test_a_claim_that_waited_takes_nothing_from_a_node_that_began_meanwhil
     assert sorted([*quickly, *slowly]) == [held_up, share], "each share has gone to one of them"
 
 
+async def test_a_failure_that_nobody_foresaw_does_not_end_the_keeper(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await cluster.node()
+    write, failures = one.keeper._database.write_urgently, 0
+
+    async def fail_once(use_case, *args):
+        nonlocal failures
+        if not failures:
+            failures += 1
+            raise asyncpg.OutOfMemoryError("out of shared memory")
+        one.changed.set()
+        return await write(use_case, *args)
+
+    one.changed.clear()
+    monkeypatch.setattr(one.keeper._database, "write_urgently", fail_once)
+    await asyncio.wait_for(one.changed.wait(), 20)
+    assert failures == 1
+    assert one.times_lost == 0
+
+
 async def test_a_node_whose_share_was_taken_all_the_same_lets_go_of_everything(cluster: Cluster) -> None:
     one = await cluster.node()
     administrator = await asyncpg.connect(cluster.url)

@@ -16,6 +16,7 @@ import pytest
 from firmcast.applications import use_cases as applications
 from firmcast.clock import SystemClock
 from firmcast.db.postgres import PostgresDatabase
+from firmcast.errors import StoreError, StoreUnreachableError
 from firmcast.events.log import EventLog
 from firmcast.events.model import EventType, FirmwareStateChanged, NewEvent
 from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, ReplayId, TaskId, partition_of
@@ -615,3 +616,36 @@ async def test_a_row_that_was_read_for_a_callback_that_moved_meanwhile_is_not_lo
         may_hear.set()
         while second.lanes() != {"device-0": [1], "device-1": [1]}:
             await asyncio.sleep(0)
+
+
+async def test_a_node_ends_though_its_store_went_away_while_it_began_another_life(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = world.nodes[0]
+    asked = asyncio.Event()
+
+    async def away(*_args, **_kwargs) -> None:
+        asked.set()
+        raise StoreUnreachableError("away")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(node.database, "read", away)
+        node.pusher.missed()
+        await asyncio.wait_for(asked.wait(), 20)
+        await asyncio.wait_for(node.pusher.stop(5), 20)
+    ended = node.pusher.dispatcher
+    node.pusher.lost()
+    await node.stop()
+    assert node.pusher.dispatcher is ended
+    assert not node.pusher.broken.is_set()
+
+
+async def test_a_life_that_cannot_begin_ends_the_process(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = world.nodes[0]
+
+    def make(_ownership) -> Dispatcher:
+        raise StoreError("not any more")
+
+    monkeypatch.setattr(node.pusher, "_make", make)
+    node.pusher.missed()
+    await asyncio.wait_for(node.pusher.broken.wait(), 20)
