@@ -266,10 +266,12 @@ async def resend_dead_letters(
         NotFoundError: there is no such subscription.
     """
     event_ids = await store.dead_letters_after(tx, subscription_id, device_id, after or EventId(0), _RESENT_AT_ONCE)
+    given_up = []
     for event_id in event_ids:
         await store.take_dead_letter(tx, event_id, subscription_id)
-        await _unblock(tx, event_id, subscription_id)
-    await _again(tx, subscription_id, event_ids)
+        if not await _unblock(tx, event_id, subscription_id):  # what its lane stood for is live, and goes on as such
+            given_up.append(event_id)
+    await _again(tx, subscription_id, given_up)
     return len(event_ids), event_ids[-1] if event_ids else None
 
 
