@@ -1,4 +1,4 @@
-"""A store that cannot be reached now is asked again for as long as it takes; whoever cannot wait does not ask so."""
+"""A store that cannot do it now is asked again for as long as it takes; whoever cannot wait does not ask so."""
 
 import asyncio
 import random
@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from firmcast.errors import StoreUnreachableError
+from firmcast.errors import StoreFullError, StoreUnreachableError
 
 Result = TypeVar("Result")
 
@@ -17,12 +17,14 @@ _LONGEST_PAUSE: Final = 2.0
 
 
 async def patiently(ask: Callable[[], Awaitable[Result]]) -> Result:
-    """Return what `ask` returns, once the store is there."""
+    """Return what `ask` returns, once the store is there and has room for it."""
     longest = _SHORTEST_PAUSE
     while True:
         try:
             return await ask()
         except StoreUnreachableError as error:
             _log.warning("store.unreachable", reason=str(error))
-            await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 -- no secret
-            longest = min(_LONGEST_PAUSE, 2 * longest)
+        except StoreFullError as error:
+            _log.error("store.full", reason=str(error))
+        await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 -- no secret
+        longest = min(_LONGEST_PAUSE, 2 * longest)

@@ -1,30 +1,23 @@
 """What became of attempts is written in batches: while one is being written, the next gathers.
 
-A full disk is waited out, since nothing is lost by it: what was delivered is only not yet known to the store. Any other
-failure of the store ends the writer.
+A store that is full or out of reach is waited for by who writes, since nothing is lost by it: what was delivered is
+only not yet known to the store. Any other failure ends the writer.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-import structlog
-
-from firmcast.errors import StoreFullError
 from firmcast.push.model import Settlement
 
 WriteBatch = Callable[[Sequence[Settlement]], Awaitable[None]]
-
-_log = structlog.get_logger()
-_FULL_DISK_PAUSE_SECONDS = 1.0
 
 
 class SettlementWriter:
     """Gathers settlements and writes them, in order."""
 
-    def __init__(self, write: WriteBatch, *, pause_seconds: float = _FULL_DISK_PAUSE_SECONDS) -> None:
+    def __init__(self, write: WriteBatch) -> None:
         """Write each batch with `write`; `run` does it."""
         self._write = write
-        self._pause_seconds = pause_seconds
         self._gathered: list[Settlement] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
@@ -62,18 +55,8 @@ class SettlementWriter:
             waiters, self._waiters = self._waiters, []
             if batch:
                 self._writing = len(batch)
-                await self._write_durably(batch)
+                await self._write(batch)
                 self._writing = 0
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
-
-    async def _write_durably(self, batch: Sequence[Settlement]) -> None:
-        while True:
-            try:
-                await self._write(batch)
-            except StoreFullError:
-                _log.error("push.settlements_held_up", settlements=len(batch), reason="the disk is full")
-                await asyncio.sleep(self._pause_seconds)
-            else:
-                return

@@ -1,4 +1,4 @@
-"""Outcomes are written in order, in batches, and a full disk is waited out."""
+"""Outcomes are written in order, in batches, and a full disk is waited out, as all that push writes waits for room."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from firmcast.errors import StoreBrokenError, StoreFullError
+from firmcast.db.patience import patiently
+from firmcast.errors import StoreBrokenError, StoreError, StoreFullError, StoreUnreachableError
 from firmcast.push.settlement_writer import SettlementWriter
 
 
@@ -36,16 +37,17 @@ async def test_while_one_batch_is_written_the_next_gathers() -> None:
         await running
 
 
-async def test_a_full_disk_is_waited_out_and_nothing_is_lost() -> None:
+@pytest.mark.parametrize("failure", [StoreFullError, StoreUnreachableError])
+async def test_a_full_disk_is_waited_out_and_nothing_is_lost(failure: type[StoreError]) -> None:
     failures = iter([True, True, False])
     written: list[str] = []
 
     async def write(batch: Sequence[str]) -> None:
         if next(failures, False):
-            raise StoreFullError
+            raise failure
         written.extend(batch)
 
-    writer = SettlementWriter(write, pause_seconds=0)
+    writer = SettlementWriter(lambda batch: patiently(lambda: write(batch)))
     running = asyncio.create_task(writer.run())
     writer.add("a")
     await writer.written()

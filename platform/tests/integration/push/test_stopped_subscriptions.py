@@ -7,6 +7,7 @@ import pytest
 
 from firmcast.db.page import Page
 from firmcast.db.statement import portable
+from firmcast.errors import StoreFullError
 from firmcast.events.model import EventType, FirmwareUpgradeEnded, Outcome
 from firmcast.ids import SubscriptionId
 from firmcast.push import standings
@@ -114,6 +115,27 @@ async def test_a_callback_that_is_gone_is_called_no_more_and_keeps_its_backlog(w
         await world.database.write(standings.resume, subscription)
     await world.settled()
     assert callback.lanes() == {device: [1, 2] for device in DEVICES}
+
+
+async def test_what_is_found_out_on_a_full_disk_is_written_when_there_is_room(
+    world, callback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callback.script = answering(lambda _received: 410)
+    dispatcher = await world.dispatch()
+    subscription = await world.subscribe(callback.url())
+    write, refused = world.database.write, []
+
+    async def write_when_there_is_room(use_case, *arguments):
+        if use_case is standings.disable and len(refused) < 2:
+            refused.append(use_case)
+            raise StoreFullError
+        return await write(use_case, *arguments)
+
+    monkeypatch.setattr(world.database, "write", write_when_there_is_room)
+    await world.happen(*DEVICES)
+    await until(world, subscription, SubscriptionState.DISABLED)
+    assert len(refused) == 2
+    assert not dispatcher.broken.is_set()
 
 
 @pytest.mark.parametrize("moved", [False, True])
