@@ -239,6 +239,8 @@ class Lanes(Generic[DeliveryT]):
         group = self._group(group_id)
         group.recover()
         group.breaker.hasten(now)
+        if group.breaker.probe_at is not None:
+            self._timers.add_probe(group.breaker.probe_at, group)
         self._join_turn(group)
         self._note_hunger(group)
 

@@ -655,3 +655,20 @@ def test_a_window_that_is_cut_keeps_the_trouble_with_its_event() -> None:
     it.settle(live, again(NOW + SECOND, FailureReason.CONNECT), NOW)
     (probe,) = it.take(NOW + 60 * SECOND)
     assert (probe.row.event_id, probe.attempt) == (1, 1), "what failed is in the store, and was another"
+
+
+def test_what_is_hastened_while_the_receiver_asks_for_time_is_tried_when_that_is_over() -> None:
+    def throttled(seconds: float) -> RetryAt:
+        return RetryAt(at=NOW + seconds * SECOND, reason=FailureReason.THROTTLED, holds_callback=True)
+
+    it = lanes()
+    it.offer([row(1), row(2, "e")], NOW)
+    first, straggler = it.take(NOW)
+    it.settle(first, throttled(1), NOW)
+    (probe,) = it.take(NOW + SECOND)
+    it.settle(straggler, throttled(3), NOW + 2 * SECOND)
+    it.settle(probe, again(NOW + 60 * SECOND, FailureReason.CONNECT), NOW + 2.9 * SECOND)
+    it.hasten(GROUP, NOW + 2.95 * SECOND)
+    assert it.take(NOW + 2.95 * SECOND) == []
+    assert it.next_timer() == NOW + 3 * SECOND
+    assert events(it.take(NOW + 3 * SECOND)) == [1]
