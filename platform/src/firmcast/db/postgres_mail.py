@@ -178,10 +178,10 @@ class PostgresMail:
             read = self._channels.read(channel, items)
             if read is not None:
                 told[node_id].append(read)
-        self._tell([each for of_node in told.values() for each in of_node])
-        if gap:
+        if gap:  # said first: what comes behind the gap must not be believed to be all
             _log.warning("store.mail_missed", advice="this node was cut off for long; it reads everything anew")
             self._missed()
+        self._tell([each for of_node in told.values() for each in of_node])
 
     async def _prune(self, connection: Connection) -> None:
         if self._loop.time() - self._pruned_at > _PRUNE_SECONDS:

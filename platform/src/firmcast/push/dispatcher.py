@@ -162,19 +162,21 @@ class Dispatcher:
             self._spawn(self._arrivals.run())
         self._pump_soon()
 
-    async def abandon(self) -> None:
-        """Stop at once and write nothing more: what was ours is another's."""
+    def halt(self) -> None:
+        """Begin nothing more, from now on; `abandon` or `stop` follows."""
         self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
+
+    async def abandon(self) -> None:
+        """Stop at once and write nothing more: what was ours is another's."""
+        self.halt()
         self._sender.close()
         await self._end()
 
     async def stop(self, drain_seconds: float) -> None:
         """Start nothing more, let attempts under way end for so long, break off the rest, write what came of them."""
-        self._stopping = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self.halt()
         if self._sending and not self.broken.is_set():
             self._idle.clear()
             waiting = asyncio.create_task(self._idle.wait())

@@ -77,7 +77,8 @@ class Pusher:
             await self._begin(self._dispatcher)
 
     def missed(self) -> None:
-        """Begin anew, since announcements of other nodes were missed."""
+        """Begin anew, since announcements were missed; nothing that is heard behind them is sent before."""
+        self._dispatcher.halt()
         self._spawn(self.renew())
 
     # ------------------------------------------------------------------ what the keeper tells
@@ -100,6 +101,7 @@ class Pusher:
 
     def lost(self) -> None:
         """Break everything off."""
+        self._dispatcher.halt()
         self._spawn(self.renew())
 
     # ------------------------------------------------------------------ inside

@@ -649,3 +649,50 @@ async def test_a_life_that_cannot_begin_ends_the_process(world: World, monkeypat
     monkeypatch.setattr(node.pusher, "_make", make)
     node.pusher.missed()
     await asyncio.wait_for(node.pusher.broken.wait(), 20)
+
+
+@pytest.mark.parametrize("told", [Pusher.missed, Pusher.lost])
+async def test_nothing_is_begun_from_the_moment_that_a_life_is_over(world: World, told) -> None:
+    node = world.nodes[0]
+    before = node.pusher.dispatcher
+    before.take_up([])
+    told(node.pusher)
+    assert not before.is_running
+    await node.happen(world.application_id, ["device-0"])
+    async with asyncio.timeout(20):
+        while not world.callback.requests:
+            await asyncio.sleep(0)
+    assert node.pusher.dispatcher is not before
+
+
+async def test_what_is_heard_behind_a_gap_does_not_overtake_what_was_missed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = world.nodes[0]
+    mail = node.database._mail
+    assert mail is not None
+    hear, may_hear = mail._read, asyncio.Event()
+
+    async def slow_hear(connection) -> None:
+        await may_hear.wait()
+        await hear(connection)
+
+    async def renew() -> None:
+        await node.database.missed.wait()
+        node.pusher.missed()
+
+    renewal = asyncio.create_task(renew())
+    monkeypatch.setattr(mail, "_read", slow_hear)
+    await world.node()  # it has nothing to say before the other hears again
+    elsewhere = world.nodes[1]
+    await world.happen(elsewhere, ["device-0"])
+    connection = await asyncpg.connect(world.url)
+    await connection.execute("DELETE FROM announcement WHERE node_id = $1", elsewhere.database.node_id)
+    await connection.close()
+    found, _ = await node.database.read(subscriptions.listed, world.application_id)
+    await elsewhere.database.write(push.tell_hold, found[0].subscription_id, datetime.now(UTC))
+    await world.happen(node, ["device-0"])
+    may_hear.set()
+    async with asyncio.timeout(20):
+        await renewal
+    await world.all_arrived()
