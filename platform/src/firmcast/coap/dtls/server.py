@@ -290,9 +290,13 @@ class DtlsServer(HandshakeOwner):
         self._forget(handshake)
         self._count(outcome)
 
-    def _forget(self, handshake: Handshake) -> None:
+    def _forget(self, handshake: Handshake) -> SSL.Connection:
+        """Keep nothing more of a handshake, and return its connection, which takes most of the room."""
         self._timers.clear(handshake)
         self._handshakes.remove(handshake)
+        opened = handshake.connection
+        # The heap of the timers lets go of the rest when its time comes.
+        del handshake.connection
         if handshake.key_state is KeyState.AWAITED:
             # The look-up may fail to answer: whoever comes next under this identity asks again.
             waiting = self._awaiting.get(handshake.identity.decode(), [])
@@ -300,11 +304,12 @@ class DtlsServer(HandshakeOwner):
                 waiting.remove(handshake)
             if not waiting:
                 self._awaiting.pop(handshake.identity.decode(), None)
+        return opened
 
     # Sessions.
 
     def _complete(self, handshake: Handshake, now: float) -> None:
-        self._forget(handshake)
+        opened = self._forget(handshake)
         self._count(HandshakeOutcome.COMPLETED)
         address, identity = handshake.address, handshake.identity.decode()
         former = self._sessions.get(address)
@@ -316,7 +321,7 @@ class DtlsServer(HandshakeOwner):
             self._close(min(own.values(), key=lambda each: each.seen), now)
         elif len(self._sessions) >= self._parameters.session_limit:
             self._close(next(iter(self._sessions.values())), now)
-        session = SecureSession(handshake.connection, address, secure_peer(address, identity), now)
+        session = SecureSession(opened, address, secure_peer(address, identity), now)
         self._sessions[address] = session
         self._of_peer[session.peer] = session
         self._of_identity.setdefault(identity, OrderedDict())[session.peer] = session

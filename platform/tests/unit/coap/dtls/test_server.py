@@ -1,5 +1,6 @@
 """The server of secure sessions: who gets in, what is kept of the others, and when a session ends."""
 
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -184,6 +185,23 @@ def test_a_client_that_leaves_ends_its_session(network) -> None:
     client.close(network.now)
     network.run()
     assert network.server.session_count == 0
+
+
+def test_nothing_is_left_of_an_ended_session(network) -> None:
+    network.speak(network.client())
+    connection = weakref.ref(network.server._sessions[HERE].connection)
+    network.server.end_identity("device-1", network.now)
+    assert connection() is None
+    assert network.server._of_peer == network.server._of_identity == {}
+
+
+def test_nothing_is_left_of_a_handshake_that_was_given_up(make_network) -> None:
+    network = make_network(half_open_limit=1)
+    network.speak(network.client(key=WRONG_KEY))
+    connection = weakref.ref(network.server._handshakes.get(HERE).connection)
+    network.speak(network.client(key=WRONG_KEY, address=ELSEWHERE))
+    assert network.outcomes[HandshakeOutcome.CROWDED_OUT] == 1
+    assert connection() is None
 
 
 def test_a_server_that_stops_says_so(network) -> None:
