@@ -243,7 +243,10 @@ async def forget_application(tx: Transaction, application_id: ApplicationId, lim
 
     Returns how many were removed; 0 when none is left.
     """
-    return await removal.remove_some(tx, application_id, limit)
+    endpoint_names = await removal.remove_some(tx, application_id, limit)
+    if endpoint_names:
+        tx.announce(DEVICE_KEYS_CHANGED, endpoint_names)
+    return len(endpoint_names)
 
 
 async def sealed_keys(tx: Transaction, endpoint_names: Sequence[str]) -> dict[str, bytes]:

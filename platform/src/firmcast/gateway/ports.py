@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import structlog
+
 from firmcast.coap.udp import UdpEndpoint
 from firmcast.db.port import Database
 from firmcast.errors import StartError
@@ -19,6 +21,7 @@ from firmcast.settings import GatewaySettings
 _NOBODY_SERVED: Final = (
     "no device could be served: gateway.secure is false, and gateway.nosec does not allow devices without a key there"
 )
+_log = structlog.get_logger()
 
 
 def serves_in_clear(settings: GatewaySettings) -> bool:
@@ -43,6 +46,9 @@ async def open_ports(
     secure = settings.secure and open_key is not None
     if not in_clear and not secure:
         raise StartError(_NOBODY_SERVED)
+    if settings.nosec == "local" and not in_clear:
+        advice = "others reach this address: devices without a key are served here if gateway.nosec is always"
+        _log.info("gateway.no_port_in_clear", host=settings.host, advice=advice)
     if in_clear:
         with _told(settings.host, settings.port):
             await udp.listen(settings.host, settings.port)

@@ -192,6 +192,38 @@ async def test_a_deleted_device_has_no_session(world, caller: Call) -> None:
     assert world.secure_sessions == 0
 
 
+async def test_the_devices_of_a_deleted_application_have_no_sessions(world, caller: Call) -> None:
+    await world.add_device("device-1", KEY)
+    await (await caller()).register("device-1")
+    assert await world.database.write(devices.forget_application, world.application_id) == 1
+    assert world.secure_sessions == 0
+
+
+async def test_known_devices_are_served_while_handshakes_flood_the_gateway(world, caller: Call) -> None:
+    """Addresses that return their cookies, and hold no key."""
+    await world.add_device("device-1", KEY)
+    device = await caller()
+    await device.register("device-1")
+    flood = [
+        asyncio.create_task((await caller(f"device-{number}", OTHER_KEY)).register("x")) for number in range(2, 100)
+    ]
+    for _ in range(20):
+        assert (await device.ask(Code.POST, device.location)).code == Code.CHANGED
+    assert await (await caller()).register("device-1") is Code.CREATED
+    ended = await asyncio.gather(*flood, return_exceptions=True)
+    assert {type(one) for one in ended} == {RequestFailedError}
+
+
+async def test_a_gateway_that_stops_lets_its_devices_know(world) -> None:
+    """So they come back at once, and not after an hour, with their next update."""
+    await world.add_device(key=KEY)
+    async with Fleet(server=world.secure_server, devices=[spec(lifetime=7200)], timing=HASTY, seed=1) as fleet:
+        await fleet.registered()
+        await world.stop()
+        await world.start()
+        await world.eventually(lambda: world.secure_sessions == 1)
+
+
 # Which ports there are.
 
 

@@ -5,7 +5,7 @@ from firmcast.db.statement import differing, portable
 from firmcast.ids import ApplicationId, DeviceId
 
 # Some devices of an application, by its index.
-SOME_OF_APPLICATION = portable("SELECT device_id FROM device WHERE application_id = ?1 LIMIT ?2")
+SOME_OF_APPLICATION = portable("SELECT device_id, endpoint_name FROM device WHERE application_id = ?1 LIMIT ?2")
 
 # What waits for these devices, their registrations, and the devices themselves.
 DELETE_COMMANDS = differing(
@@ -22,10 +22,11 @@ DELETE_DEVICES = differing(
 )
 
 
-async def remove_some(tx: Transaction, application_id: ApplicationId, limit: int) -> int:
-    """Remove `limit` devices of an application, at the most, with all that is kept of them; return how many."""
-    device_ids = [DeviceId(row[0]) for row in await tx.fetch(SOME_OF_APPLICATION, application_id, limit)]
+async def remove_some(tx: Transaction, application_id: ApplicationId, limit: int) -> list[str]:
+    """Remove `limit` devices of an application, at the most, with all that is kept of them; return their names."""
+    rows = await tx.fetch(SOME_OF_APPLICATION, application_id, limit)
+    device_ids = [DeviceId(row[0]) for row in rows]
     if device_ids:
         for statement in (DELETE_COMMANDS, DELETE_REGISTRATIONS, DELETE_DEVICES):
             await tx.execute(statement, device_ids)
-    return len(device_ids)
+    return [row[1] for row in rows]
