@@ -97,8 +97,10 @@ def _keys(names: list[str], psk: str, file: Path | None) -> dict[str, bytes]:
 def _server_of(data: Path, *, secure: bool) -> str:
     """Return where the platform of a data folder, or one with usual settings, is reached by devices."""
     scheme, usual = ("coaps", _USUAL_SECURE_SERVER) if secure else ("coap", _USUAL_SERVER)
-    address = str((running_platform(data) or {}).get(scheme, ""))
-    return address.partition("://")[2] or usual
+    address = str((running_platform(data) or {}).get(scheme, "")).partition("://")[2] or usual
+    host, _, port = address.rpartition(":")
+    # It listens on every address of this machine, and nobody answers from that one.
+    return f"127.0.0.1:{port}" if host in ("0.0.0.0", "::") else address  # noqa: S104 -- compared with, not bound
 
 
 def _count(devices: int) -> str:

@@ -111,11 +111,16 @@ class Session:
             if session is not None:
                 session.handle(event)
 
+        def on_session_ended() -> None:
+            if session is not None:
+                session._contact_lost.set()
+
         transport = await Transport.open(
             _local_host(str(server[0])),
             identity=settings.endpoint_name,
             key=settings.key,
             on_event=on_event,
+            on_session_ended=on_session_ended,
             clock=settings.clock.monotonic,
             parameters=parameters,
             random=settings.random,
@@ -216,7 +221,7 @@ class Session:
             self._handle_request(event)
         elif isinstance(event, ObservationEnded) and event.observation is not None:
             self._observers.pop(event.observation, None)
-            if event.reason in (EndReason.UNREACHABLE, EndReason.TIMEOUT, EndReason.FORGOTTEN):
+            if event.reason in (EndReason.UNREACHABLE, EndReason.TIMEOUT):
                 self._contact_lost.set()
 
     def report(self, path: Path) -> None:

@@ -28,6 +28,7 @@ class Transport:
         identity: str,
         key: bytes | None,
         on_event: Callable[[Event], None],
+        on_session_ended: Callable[[], None] = lambda: None,
         clock: Callable[[], float],
         parameters: TransmissionParameters,
         random: Random,
@@ -40,7 +41,11 @@ class Transport:
         secret = key
 
         def make(deliver: Deliver, transmit: Transmit, ended: Ended) -> DtlsClient:
-            self._client = DtlsClient(identity=identity, key=secret, deliver=deliver, transmit=transmit, ended=ended)
+            def over(peer: Peer, now: float) -> None:
+                ended(peer, now)
+                on_session_ended()
+
+            self._client = DtlsClient(identity=identity, key=secret, deliver=deliver, transmit=transmit, ended=over)
             return self._client
 
         await self.udp.listen_securely(host, 0, make, receive_buffer=_RECEIVE_BUFFER)
