@@ -1,6 +1,6 @@
 """Whoever waits for events waits here: one look at the store serves all of them, however many there are.
 
-A commit in this process is heard of at once. What other nodes append is found by looking again after a while. Nothing
+A commit of any node is heard of as it is announced; what was not heard is found by looking again after a while. Nothing
 is looked at while nobody waits.
 """
 
@@ -138,6 +138,10 @@ class LogWatch:
                 await self.look()
             except StoreError as error:
                 _log.warning("events.not_looked_at", reason=str(error))
+                await asyncio.sleep(self._look_again)
+            except Exception as error:
+                # Whoever waits would wait in vain from then on, and nobody would be told.
+                _log.error("events.not_looked_at", exc_info=error)
                 await asyncio.sleep(self._look_again)
             await asyncio.sleep(_GATHER_SECONDS)
 

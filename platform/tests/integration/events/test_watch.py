@@ -15,6 +15,7 @@ from firmcast.events.model import FirmwareStateChanged, NewEvent
 from firmcast.events.watch import LogWatch
 from firmcast.ids import ApplicationId, DeviceId
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
+from firmcast.platform_store import SHARED
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 APP, OTHER = ApplicationId("app"), ApplicationId("other")
@@ -39,6 +40,7 @@ class Counting:
         self._database = database
         self.reads = 0
         self.fails = False
+        self.mistakes: list[Exception] = []
 
     def listen(self, channel, listener) -> None:
         self._database.listen(channel, listener)
@@ -47,6 +49,8 @@ class Counting:
         self.reads += 1
         if self.fails and use_case.__name__ == "applications_between":
             raise StoreError("not now")
+        if self.mistakes:
+            raise self.mistakes.pop()
         return await self._database.read(use_case, *arguments)
 
 
@@ -152,3 +156,31 @@ async def test_what_another_node_appends_is_found(
         async with asyncio.timeout(30):
             await news.wait()
         assert watch.final == event.event_id
+
+
+async def test_nodes_that_tell_each_other_wake_who_waits_at_any_of_them(
+    empty_postgres_store: Callable[[], Awaitable[str]], event_log: EventLog, running: AsyncExitStack
+) -> None:
+    url = await empty_postgres_store()
+    here, there = [await PostgresDatabase.open(url, NOW, shared=SHARED) for _ in range(2)]
+    running.push_async_callback(here.close)
+    running.push_async_callback(there.close)
+    watch = await started(running, here)
+    with watch.waiting(APP) as news:
+        await there.write(append, event_log, APP)
+        async with asyncio.timeout(30):
+            await news.wait()
+
+
+async def test_a_look_that_fails_for_whatever_reason_is_made_again(
+    database: Database, event_log: EventLog, running: AsyncExitStack
+) -> None:
+    counting = Counting(database)
+    watch = await started(running, counting, timedelta(milliseconds=20))
+    with watch.waiting(APP) as news:
+        counting.mistakes.append(RuntimeError("nobody had foreseen it"))
+        while counting.mistakes:
+            await asyncio.sleep(0.01)
+        await database.write(append, event_log, APP)
+        async with asyncio.timeout(30):
+            await news.wait()
