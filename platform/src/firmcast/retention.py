@@ -95,6 +95,9 @@ class RetentionSweeper:
                 await self.sweep()
             except StoreError as error:
                 _log.error("retention.sweep_failed", reason=str(error))
+            except Exception as error:
+                # Who does not try again lets the store grow for ever, and nobody would be told.
+                _log.error("retention.sweep_failed", exc_info=error)
             await asyncio.sleep(self._settings.interval.total_seconds())
 
     async def _simple(
