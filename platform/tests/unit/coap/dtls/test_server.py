@@ -264,6 +264,20 @@ def test_a_session_is_served_during_a_flood(make_network) -> None:
     assert network.at_server[-1] == (b"during", secure_peer(HERE, "device-1"))
 
 
+@pytest.mark.parametrize("alert", [b"\x02\x28", b"\x01\x00"])
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+def test_nobody_else_ends_a_session_by_an_alert(network, alert: bytes, epoch: int) -> None:
+    """Fatal handshake_failure and close_notify, in clear or of no key, in the name of the device's address."""
+    client = network.client()
+    network.speak(client, b"before")
+    for number in range(40):
+        header = b"\x15\xfe\xfd" + epoch.to_bytes(2, "big") + number.to_bytes(6, "big") + len(alert).to_bytes(2, "big")
+        network.server.receive(header + alert, HERE, network.now)
+    network.speak(client, b"after")
+    assert [message for message, _ in network.at_server] == [b"before", b"after"]
+    assert network.ended == []
+
+
 def test_records_of_no_session_are_dropped_and_counted(network) -> None:
     client = network.client()
     network.speak(client)
