@@ -281,6 +281,7 @@ class Dispatcher:
     def _withdraw(self, withdrawn: Sequence[Told]) -> None:
         if self._arrivals is not None:
             self._arrivals.withdrawn(told.event_id for told in withdrawn)
+        self._writer.withdraw({(told.event_id, told.subscription_id) for told in withdrawn})
         for told in withdrawn:
             group_id = self._roster.groups.group_of(told.subscription_id)
             if group_id is not None:

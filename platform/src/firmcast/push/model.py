@@ -95,6 +95,9 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     epoch: Epoch = ALONE
     """Under which the device's partition was ours when the attempt began."""
 
+    withdrawn: bool = False
+    """True when the delivery was taken back meanwhile: only the attempt is told, for the row may be another by now."""
+
     @property
     def claim(self) -> Claim:
         """What the settlement may be written for."""

@@ -106,7 +106,10 @@ async def record_settlements(
                 failed.append((item, verdict.failure.value))
             case _:
                 assert_never(verdict)
-    ended = delivered + [item for item, _, _ in dead]
+    dead = [it for it in dead if not it[0].withdrawn]
+    blocked = [it for it in blocked if not it[0].withdrawn]
+    waiting = [it for it in waiting if not it[0].withdrawn]
+    ended = [item for item in delivered if not item.withdrawn] + [item for item, _, _ in dead]
     await store.insert_delivered_attempts(tx, delivered)
     await store.delete_dead_letters(tx, [item for item in delivered if item.delivery.replay > 0])
     await store.insert_failed_attempts(tx, failed)

@@ -469,6 +469,71 @@ async def test_what_is_sent_again_by_a_person_is_marked(world, callback) -> None
     assert sorted(marks) == [("d1", True), ("d2", False), ("d2", True)]
 
 
+def hold_outcomes_up(dispatcher, monkeypatch) -> asyncio.Event:
+    """Have no outcome of an attempt written before the event is set."""
+    may_write, write = asyncio.Event(), dispatcher._writer._write
+
+    async def slowly(settlements) -> None:
+        await may_write.wait()
+        await write(settlements)
+
+    monkeypatch.setattr(dispatcher._writer, "_write", slowly)
+    return may_write
+
+
+async def test_what_is_sent_again_before_its_acknowledgement_is_written_is_on_its_way_still(
+    world, callback, monkeypatch
+) -> None:
+    subscription = await world.subscribe(callback.url())
+    dispatcher = await world.dispatch()
+    may_write = hold_outcomes_up(dispatcher, monkeypatch)
+    (event,) = await world.happen("d1")
+    while not dispatcher._writer.unwritten:
+        await asyncio.sleep(0)
+    await world.database.write(push.resend, event.event_id, subscription)
+    may_write.set()
+    await world.settled()
+    assert lanes(callback.requests) == {"d1": [1]}
+
+
+async def test_what_is_sent_again_after_its_replay_was_cancelled_outlives_the_replays_acknowledgement(
+    world, history, callback, monkeypatch
+) -> None:
+    subscription = await world.subscribe(callback.url())
+    dispatcher = await world.dispatch()
+    _, event = await world.happen("d2", "d1")
+    await world.settled()
+    may_write = hold_outcomes_up(dispatcher, monkeypatch)
+    # The outcome of one is being written while that of the other, of the replay, is gathered.
+    await world.happen("d2")
+    while not dispatcher._writer._writing:
+        await asyncio.sleep(0)
+    callback.requests.clear()
+    await history.run()
+    replay_id = await history.order(subscription, device="d1")
+    while len(dispatcher._writer._gathered) < 1 or not callback.requests:
+        await asyncio.sleep(0)
+    await history.cancel(replay_id)
+    arrived, release = asyncio.Event(), asyncio.Event()
+
+    async def script(_received, writer: asyncio.StreamWriter) -> bool:
+        arrived.set()
+        await release.wait()
+        writer.write(OK)
+        return True
+
+    callback.script = script
+    await world.database.write(push.resend, event.event_id, subscription)
+    await arrived.wait()
+    may_write.set()
+    await dispatcher._writer.written()
+    assert await world.pending() == 1, "else it would be lost with this process"
+    release.set()
+    await world.settled()
+    assert lanes(callback.requests) == {"d1": [1, 1]}
+    assert len(await world.attempts()) == 5, "that of the replay is told all the same"
+
+
 async def test_a_lane_that_stands_still_holds_no_replay_up(world, history, callback) -> None:
     for _ in range(10):
         await world.happen("stands")
