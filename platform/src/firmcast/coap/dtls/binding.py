@@ -147,6 +147,8 @@ def _context(method: int) -> SSL.Context:
     context.set_cipher_list(SUITES)
     # A resumed session would not say whose it is, and saves a PSK handshake nothing.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    # A session is silent most of the time: it holds no buffers then.
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     context.set_options(SSL.OP_NO_QUERY_MTU | SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION)
     return context
 
