@@ -75,6 +75,15 @@ class Traced:
         return [item async for item in getattr(self.client, name)(*arguments, **keywords)]
 
 
+    async def first(self, name, **keywords):
+        """The first item of what goes on for ever."""
+        self.called.add(name)
+        following = getattr(self.client, name)(**keywords)
+        if isinstance(self.client, NorthboundClient):
+            return await asyncio.to_thread(next, iter(following))
+        return await anext(aiter(following))
+
+
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
 async def client(request, served):
     served.credentials = await served.manage("POST", "/v1/applications", json={"name": "client"})
@@ -88,6 +97,11 @@ async def client(request, served):
     traced = Traced(made)
     yield traced
     await traced.close()
+
+
+async def feed(client):
+    page = await client.read_events(from_beginning=True)
+    assert await client.first("events", from_beginning=True) == page.events[0]
 
 
 async def upload(served, version):
@@ -254,6 +268,7 @@ async def test_every_method(client, served):
     await authentication(client)
     await subscriptions(client)
     device_ids = await devices(client, served)
+    await feed(client)
     group = await device_groups(client, device_ids)
     package_id = await packages(client, served)
     await upgrades(client, package_id, device_ids, group)

@@ -81,6 +81,8 @@ def test_conforms(platform_of, certificate, record_property, case):
 def test_every_call_and_every_documented_error_has_a_case():
     described = {}
     for path, methods in json.loads(REFERENCE.read_text())["paths"].items():
+        if path.startswith("/v1/"):
+            continue  # ours, and no part of the contract
         for method, operation in methods.items():
             call = f"{method.upper()} {re.sub(r'{[^}]+}', '{}', path)}"
             described[call] = (bool(operation.get("deprecated")), documented_errors(operation))

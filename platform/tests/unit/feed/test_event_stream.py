@@ -39,7 +39,7 @@ def read(stream: bytes) -> list[tuple[str, str]]:
     return found[:-1]
 
 
-@given(CURSORS, st.lists(st.tuples(CURSORS, st.text(st.characters(exclude_characters="\r\n")))))
+@given(CURSORS, st.lists(st.tuples(CURSORS, st.text(st.characters(codec="utf-8", exclude_characters="\r\n")))))
 def test_each_event_has_its_cursor_and_its_data(start: str, events: list[tuple[str, str]]) -> None:
     stream = told_beginning(start)
     for cursor, data in events:
