@@ -93,7 +93,7 @@ def _rates(scheme: str, folder: Path, measured: dict[str, tuple[Measure, int]]) 
         for name, (measure, events) in measured.items():
             with receiver(scheme, folder) as (target, received):
                 gc.collect()
-                elapsed = uvloop.run(measure(target, events))  # type: ignore[arg-type]  # a coroutine it is
+                elapsed = uvloop.run(measure(target, events))
                 _requests, distinct = received()
             if distinct != events:
                 raise SystemExit(f"{name} over {scheme}: {distinct} of {events} events arrived")

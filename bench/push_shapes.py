@@ -78,7 +78,7 @@ def _intake(kind: str, folder: Path, server: str, seconds: float) -> list[Row]:
             application_id = await subscribe(database, Target("http://127.0.0.1:9/", b""))
             return await _singles(database, application_id, seconds), await _batches(database, application_id, seconds)
 
-    singles, batches = uvloop.run(measure())  # type: ignore[arg-type]  # a coroutine it is
+    singles, batches = uvloop.run(measure())
     return [row(f"intake/{kind}/single-of-batch", singles, "events/s", "batches of 1000", batches)]
 
 
@@ -188,13 +188,13 @@ async def _rate_of(call: Any, seconds: float) -> float:
 
 def _subscriptions(kind: str, folder: Path, server: str, events: int) -> list[Row]:
     """The same events to one subscriber, to many, and to ten that live among a thousand that are dead."""
-    one = uvloop.run(_to_many(kind, folder, server, events, live=1, dead=0))  # type: ignore[arg-type]
+    one = uvloop.run(_to_many(kind, folder, server, events, live=1, dead=0))
     rows = []
     for live in (10, 100, 1000):
-        rate = uvloop.run(_to_many(kind, folder, server, events, live=live, dead=0))  # type: ignore[arg-type]
+        rate = uvloop.run(_to_many(kind, folder, server, events, live=live, dead=0))
         rows.append(row(f"push/{kind}/subscribers-{live}-of-one", rate, "deliveries/s", "one subscriber", one))
-    ten = uvloop.run(_to_many(kind, folder, server, events, live=10, dead=0))  # type: ignore[arg-type]
-    among = uvloop.run(_to_many(kind, folder, server, events, live=10, dead=1000))  # type: ignore[arg-type]
+    ten = uvloop.run(_to_many(kind, folder, server, events, live=10, dead=0))
+    among = uvloop.run(_to_many(kind, folder, server, events, live=10, dead=1000))
     rows.append(row(f"push/{kind}/among-1000-dead", among, "deliveries/s", "ten subscribers, none dead", ten))
     return rows
 
@@ -250,7 +250,7 @@ def _slow_receiver(kind: str, folder: Path, server: str, seconds: float) -> list
                         await _drained(database)
                         return events / (time.perf_counter() - began)
 
-        rate = uvloop.run(measure())  # type: ignore[arg-type]  # a coroutine it is
+        rate = uvloop.run(measure())
         against = f"{concurrency} attempts at a time"
         rows.append(row(f"push/{kind}/at-50-ms-{concurrency}", rate, "deliveries/s", against, concurrency / 0.05))
     return rows
@@ -258,10 +258,10 @@ def _slow_receiver(kind: str, folder: Path, server: str, seconds: float) -> list
 
 def _latency(kind: str, folder: Path, server: str, seconds: float) -> list[Row]:
     """From the commit to the receipt of an event, at parts of the greatest rate: p99 against p50, in milliseconds."""
-    greatest = uvloop.run(_both_ways(kind, folder, server, int(seconds * _EVENTS_PER_SECOND)))  # type: ignore[arg-type]
+    greatest = uvloop.run(_both_ways(kind, folder, server, int(seconds * _EVENTS_PER_SECOND)))
     rows = []
     for part in (20, 50, 80):
-        waits = uvloop.run(_at_rate(kind, folder, server, greatest * part / 100, seconds))  # type: ignore[arg-type]
+        waits = uvloop.run(_at_rate(kind, folder, server, greatest * part / 100, seconds))
         p50, p99 = statistics.median(waits), statistics.quantiles(waits, n=100)[98]
         rows.append(row(f"latency/{kind}/p99-at-{part}", p99 * 1000, "ms", "p50", p50 * 1000))
     return rows
@@ -309,8 +309,8 @@ async def _at_rate(kind: str, folder: Path, server: str, rate: float, seconds: f
 
 def _long_backlog(kind: str, folder: Path, server: str, events: int) -> list[Row]:
     """A long backlog against one of a tenth: the memory that the pusher takes for it."""
-    small = uvloop.run(_memory(kind, folder, server, events // 10))  # type: ignore[arg-type]
-    large = uvloop.run(_memory(kind, folder, server, events))  # type: ignore[arg-type]
+    small = uvloop.run(_memory(kind, folder, server, events // 10))
+    large = uvloop.run(_memory(kind, folder, server, events))
     return [row(f"push/{kind}/memory-of-{events}", large, "MiB at the most", f"{events // 10} events", small)]
 
 
