@@ -74,7 +74,6 @@ class Traced:
         self.called.add(name)
         return [item async for item in getattr(self.client, name)(*arguments, **keywords)]
 
-
     async def first(self, name, **keywords):
         """The first item of what goes on for ever."""
         self.called.add(name)
