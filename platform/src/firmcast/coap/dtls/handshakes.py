@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from enum import Enum, auto
+from typing import Protocol
 
 from OpenSSL import SSL
 
@@ -57,12 +58,12 @@ class Handshake(Timed):
         self.server.handshake_due(self, now)
 
 
-class HandshakeOwner:
+class HandshakeOwner(Protocol):
     """Who is told that a handshake's time has come."""
 
     def handshake_due(self, handshake: Handshake, now: float) -> None:
         """Take care of it."""
-        raise NotImplementedError
+        ...
 
 
 class Handshakes:
