@@ -16,6 +16,7 @@ import struct
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import uvloop
 
@@ -35,7 +36,7 @@ class Sink(asyncio.Protocol):
     delay = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: asyncio.WriteTransport = transport  # type: ignore[assignment]  # a stream's transport writes
+        self._transport = cast("asyncio.WriteTransport", transport)
         self._held = b""
         self._streams: dict[int, bytes] = {}
         chosen = transport.get_extra_info("ssl_object")
