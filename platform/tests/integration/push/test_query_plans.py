@@ -14,6 +14,7 @@ from firmcast.events import store as events
 from firmcast.push import listing_store as listing
 from firmcast.push import retention
 from firmcast.push import store as push
+from firmcast.push.replay import store as replay
 from firmcast.subscriptions import store as subscriptions
 
 EVENTS, SUBSCRIPTIONS, DEVICES = 30_000, 30, 3_000
@@ -24,7 +25,7 @@ ATTEMPT = (1, "s1", "d1", 1, 1, 1, 200, "", "", "", b"")
 TABLES = {
     "event": "event_id, message_id, device_id, sequence, application_id, task_id, device_upgrade_id, event_type,"
     " occurred_at, synthesised, fact, body",
-    "delivery": "event_id, subscription_id, device_id, sequence, partition",
+    "delivery": "event_id, subscription_id, device_id, sequence, partition, replay",
     "attempt": "event_id, subscription_id, device_id, number, attempted_at, duration, status, failure, detail, address,"
     " answer",
     "dead_letter": "event_id, subscription_id, device_id, sequence, attempts, reason, failure, died_at",
@@ -32,6 +33,8 @@ TABLES = {
     "subscription": "subscription_id, application_id, event_type, callback_url, created_at",
     "event_stream": "device_id, last_sequence",
     "device_command": "device_id, device_upgrade_id, kind, transfer_token, created_at",
+    "replay": "replay_id, application_id, subscription_ids, device_id, rate, created_at, created_by, last, state,"
+    " cursor, queued, passed_over, incomplete, paid_until",
 }
 
 
@@ -47,7 +50,9 @@ def rows_of(table: str) -> list[tuple[object, ...]]:
                 for n in numbers
             ]
         case "delivery":
-            return [(n, subscription[n], device[n], n // DEVICES, n % 64) for n in numbers]
+            return [
+                (n, subscription[n], device[n], n // DEVICES, n % 64, n // 50 if n % 50 == 0 else 0) for n in numbers
+            ]
         case "attempt":
             return [(n, subscription[n], device[n], 1, n, 1, 200, "", "", "::1", b"") for n in numbers]
         case "dead_letter":
@@ -56,6 +61,9 @@ def rows_of(table: str) -> list[tuple[object, ...]]:
             return [(f"s{n % SUBSCRIPTIONS}", f"d{n // SUBSCRIPTIONS}", n, 1, n, n, "timeout") for n in numbers]
         case "subscription":
             return [(f"s{n}", f"a{n // 5}", f"x{n % 5}", f"http://a{n}/", n) for n in range(5_000)]
+        case "replay":
+            states = ["open", *["finished"] * 49]
+            return [(n, f"a{n % 10}", "[]", "", 100, n, "o", n, states[n % 50], n, 0, 0, 0, n) for n in range(1, 5_000)]
         case "event_stream":
             return [(f"d{n}", 1) for n in numbers]
         case _:
@@ -251,6 +259,22 @@ HOT: dict[str, tuple[Statement, tuple[object, ...], str, str]] = {
     "events.SELECT_AT": (events.SELECT_AT, (5,), "PRIMARY KEY", "event_pkey"),
     "events.SELECT_LAST": (events.SELECT_LAST, (), "SCAN event", "event_pkey"),  # from its end, as far as the limit
     "events.SELECT_SEQUENCES": (events.SELECT_SEQUENCES, ("d1",), "event_by_device", "event_by_device"),
+    "replay.SELECT_REPLAY": (replay.SELECT_REPLAY, (1,), "PRIMARY KEY", "replay_pkey"),
+    "replay.SELECT_RUNNING": (replay.SELECT_RUNNING, (), "replay_open", "replay_open"),
+    "replay.SELECT_OLDER": (replay.SELECT_OLDER, ("a1", 4_000), "replay_open", "replay_open"),
+    "replay.SELECT_REPLAYS": (replay.SELECT_REPLAYS, ("a1", 10, 0), "SCAN replay", "replay_pkey"),
+    "replay.MOVE_REPLAY": (replay.MOVE_REPLAY, (1, 1, 1, 1, 0, 1), "PRIMARY KEY", "replay_pkey"),
+    "replay.END_REPLAY": (replay.END_REPLAY, (1, "finished", 1), "PRIMARY KEY", "replay_pkey or replay_open"),
+    "replay.COUNT_OUTSTANDING": (replay.COUNT_OUTSTANDING, (7, 10), "delivery_by_replay", "delivery_by_replay"),
+    "replay.COUNT_REPLAYED": (replay.COUNT_REPLAYED, (10,), "delivery_by_replay", "delivery_by_replay"),
+    "replay.COUNT_WAITING": (
+        replay.COUNT_WAITING,
+        ("s1", 10, 50),
+        "delivery_by_subscription",
+        "delivery_by_subscription",
+    ),
+    "replay.WITHDRAW": (replay.WITHDRAW, (7,), "delivery_by_replay", "delivery_by_replay"),
+    "replay.WITHDRAW_LANE": (replay.WITHDRAW_LANE, ("s1", "d1", 1), "PRIMARY KEY", "lane_pkey"),
     "subscriptions.OF_APPLICATIONS": (
         subscriptions._OF_APPLICATIONS,
         (["a1", "a2"],),
@@ -305,6 +329,8 @@ NOT_HOT = {
     "listing.COUNT_PENDING": "any rows will do, up to a bound",
     "listing.COUNT_DEAD": "any rows will do, up to a bound",
     "listing.COUNT_ATTEMPTS": "any rows will do, up to a bound",
+    "replay.INSERT_REPLAY": "writes only",
+    "replay.COUNT_REPLAYS": "for a person, over as many as persons have asked for",
 }
 """Statements that need no index, and why."""
 
@@ -367,7 +393,8 @@ async def test_a_statement_without_an_index_is_noticed(filled) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prefix", "module"), [("push", push), ("listing", listing), ("events", events), ("retention", retention)]
+    ("prefix", "module"),
+    [("push", push), ("listing", listing), ("events", events), ("retention", retention), ("replay", replay)],
 )
 def test_every_statement_is_named_here(prefix: str, module) -> None:
     statements = {f"{prefix}.{name}" for name, value in vars(module).items() if isinstance(value, Statement)}

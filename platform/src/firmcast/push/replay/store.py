@@ -76,7 +76,8 @@ COUNT_REPLAYED: Final = portable("SELECT COUNT(*) FROM (SELECT 1 FROM delivery W
 # How many a subscription waits for, whatever they are of, but for lanes that stand still and so need no memory; counted
 # no further than ?2, among ?3 at the most.
 COUNT_WAITING: Final = portable(
-    "SELECT COUNT(*) FROM (SELECT 1 FROM (SELECT device_id FROM delivery WHERE subscription_id = ?1 LIMIT ?3) d"
+    "SELECT COUNT(*) FROM (SELECT 1 FROM (SELECT device_id FROM delivery WHERE subscription_id = ?1"
+    " ORDER BY event_id LIMIT ?3) d"
     " WHERE NOT EXISTS (SELECT 1 FROM lane l WHERE l.subscription_id = ?1 AND l.device_id = d.device_id"
     " AND l.blocked = 1) LIMIT ?2) waiting"
 )
