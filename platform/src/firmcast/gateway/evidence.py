@@ -1,9 +1,11 @@
 """What a device says unasked is evidence, and no more: notifications and LwM2M Send become reports.
 
 A notification is attributed by its token, so that one made before a restart, or arriving from a new address, counts. A
-Send names nobody: it is its sender's address that does, with the identity of the secure session if there is one.
+Send names nobody: the identity of its secure session does, or its sender's address in clear. It is answered after its
+commit, since a device says most things once.
 """
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
@@ -12,7 +14,10 @@ import structlog
 
 from firmcast.coap.codes import Code, is_success
 from firmcast.coap.events import NotificationReceived, NotificationUnmatched, RequestReceived
+from firmcast.coap.options import options
 from firmcast.coap.udp import UdpEndpoint
+from firmcast.errors import StoreError
+from firmcast.gateway.batches import Answer
 from firmcast.gateway.live_devices import LiveDevice, LiveDevices
 from firmcast.gateway.reports import ReportIntake
 from firmcast.gateway.resources import NOTHING, resources_of
@@ -23,6 +28,7 @@ from firmcast.lwm2m.values import ResourceValues
 from firmcast.upgrades.model import DeviceReport
 
 SEND_PATH: Final = "dp"
+_COME_AGAIN_SECONDS: Final = 60
 _log = structlog.get_logger()
 
 
@@ -61,25 +67,44 @@ class Evidence:
         except ContentFormatError as error:
             _log.warning("notification.unreadable", device_id=device.device_id, path=str(path), reason=str(error))
             return
-        self._take(device, values)
+        report = self._report(device, values)
+        if report is not None:
+            self._intake.add(report)
 
     def sent(self, request: RequestReceived) -> None:
         """Take in an LwM2M Send (LwM2M 1.1, section 6.4.6) and answer it."""
-        device = self._live.by_peer(request.peer)
+        device = self._live.speaker(request.peer)
         if device is None:
             self._udp.respond(request, Code.NOT_FOUND)
             return
         try:
             values = decode_sent(request.message.content_format, request.payload)
         except ContentFormatError as error:
+            _log.warning("send.unreadable", device_id=device.device_id, reason=str(error))
             self._udp.respond(request, Code.BAD_REQUEST, payload=str(error).encode())
             return
-        self._take(device, values)
-        self._udp.respond(request, Code.CHANGED)
+        report = self._report(device, values)
         self._sessions.wake((device.device_id,))
+        if report is None:
+            self._udp.respond(request, Code.CHANGED)
+            return
 
-    def _take(self, device: LiveDevice, values: ResourceValues) -> None:
+        def committed(answer: asyncio.Future[Answer]) -> None:
+            error = answer.exception()
+            if error is None:
+                self._udp.respond(request, Code.CHANGED)
+            elif isinstance(error, StoreError):
+                wording = options(max_age=_COME_AGAIN_SECONDS)
+                self._udp.respond(request, Code.SERVICE_UNAVAILABLE, options=wording)
+            else:
+                self._udp.respond(request, Code.INTERNAL_SERVER_ERROR)
+
+        self._intake.submit(report).add_done_callback(committed)
+
+    def _report(self, device: LiveDevice, values: ResourceValues) -> DeviceReport | None:
+        """Return what `values` tell of a device's upgrade, None where that is nothing."""
         resources = resources_of(values)
-        if resources != NOTHING:
-            self._sessions.notified(device.device_id)
-            self._intake.add(DeviceReport(device_id=device.device_id, input=resources, occurred_at=self._now()))
+        if resources == NOTHING:
+            return None
+        self._sessions.notified(device.device_id)
+        return DeviceReport(device_id=device.device_id, input=resources, occurred_at=self._now())

@@ -77,6 +77,7 @@ class LiveDevices:
         self._by_registration: dict[RegistrationId, LiveDevice] = {}
         self._by_key: dict[bytes, LiveDevice] = {}
         self._by_peer: dict[Peer, LiveDevice] = {}
+        self._by_identity: dict[str, LiveDevice] = {}
 
     def __len__(self) -> int:
         return len(self._by_device)
@@ -92,6 +93,8 @@ class LiveDevices:
         self._by_registration[device.registration_id] = device
         self._by_key[device.key] = device
         self._by_peer[device.peer] = device
+        if identity_of(device.peer) is not None:
+            self._by_identity[device.endpoint_name] = device
         return former
 
     def update(self, registration: Registration) -> tuple[LiveDevice, Peer | None]:
@@ -119,6 +122,7 @@ class LiveDevices:
         if device is not None:
             del self._by_registration[device.registration_id]
             self._by_key.pop(device.key, None)
+            self._by_identity.pop(device.endpoint_name, None)
             self._leave_address(device)
         return device
 
@@ -140,6 +144,11 @@ class LiveDevices:
     def by_peer(self, peer: Peer) -> LiveDevice | None:
         """Return the device last registered at an address."""
         return self._by_peer.get(peer)
+
+    def speaker(self, peer: Peer) -> LiveDevice | None:
+        """Return who a peer is: by what it proved to be, from whatever address, and in clear by its address."""
+        identity = identity_of(peer)
+        return self._by_peer.get(peer) if identity is None else self._by_identity.get(identity)
 
     def _leave_address(self, device: LiveDevice) -> None:
         # Somebody else may have been given the address since.

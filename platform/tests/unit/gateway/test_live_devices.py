@@ -7,12 +7,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from firmcast.coap.dtls.peers import secure_peer
 from firmcast.devices.model import Registration
+from firmcast.gateway.addresses import peer_of
 from firmcast.gateway.live_devices import OBSERVED, LiveDevices, observation_token
 from firmcast.ids import DeviceId, RegistrationId
 from firmcast.lwm2m.paths import FIRMWARE_STATE
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+SECURE = (2, 3)
 
 
 def registration(device: int, number: int, port: int) -> Registration:
@@ -30,7 +33,12 @@ def registration(device: int, number: int, port: int) -> Registration:
         registered_at=START,
         updated_at=START,
         expires_at=START + timedelta(seconds=60),
+        is_secure=device in SECURE,
     )
+
+
+def address(device: int, port: int):
+    return peer_of("192.0.2.1", port, f"ep{device}" if device in SECURE else None)
 
 
 class LiveDevicesMachine(RuleBasedStateMachine):
@@ -58,7 +66,7 @@ class LiveDevicesMachine(RuleBasedStateMachine):
         number, was = self.model[device]
         found, former = self.live.update(registration(device, number, port))
         assert found.device_id == f"d{device}"
-        assert former == (None if port == was else ("192.0.2.1", was))
+        assert former == (None if port == was else address(device, was))
         if port != was:
             self._note(device, port)
         self.model[device] = (number, port)
@@ -72,7 +80,8 @@ class LiveDevicesMachine(RuleBasedStateMachine):
 
     def _note(self, device: int, port: int) -> None:
         self.latest_at = {place: whose for place, whose in self.latest_at.items() if whose != device}
-        self.latest_at[port] = device
+        if device not in SECURE:
+            self.latest_at[port] = device
 
     @invariant()
     def every_way_leads_to_the_device(self) -> None:
@@ -80,7 +89,7 @@ class LiveDevicesMachine(RuleBasedStateMachine):
         for device, (number, port) in self.model.items():
             found = self.live.of(DeviceId(f"d{device}"))
             assert found is not None
-            assert found.peer == ("192.0.2.1", port)
+            assert found.peer == address(device, port)
             assert self.live.by_registration(RegistrationId(f"r{number}")) is found
             for path in OBSERVED:
                 assert self.live.by_token(found.token(path)) == (found, path)
@@ -91,6 +100,14 @@ class LiveDevicesMachine(RuleBasedStateMachine):
             found = self.live.by_peer(("192.0.2.1", port))
             whose = self.latest_at.get(port)
             assert (None if found is None else found.device_id) == (None if whose is None else f"d{whose}")
+            assert self.live.speaker(("192.0.2.1", port)) is found
+
+    @invariant()
+    def who_has_proved_an_identity_speaks_from_anywhere(self) -> None:
+        for device in SECURE:
+            found = self.live.speaker(secure_peer(("198.51.100.1", 9), f"ep{device}"))
+            assert (None if found is None else found.device_id) == (f"d{device}" if device in self.model else None)
+        assert self.live.speaker(secure_peer(("192.0.2.1", 1), "ep0")) is None
 
     @invariant()
     def what_is_over_is_not_found(self) -> None:
