@@ -18,6 +18,10 @@ KeyOfEach = Annotated[
     Path | None,
     typer.Option(help="The same, one each: a file whose lines end in name and key.", dir_okay=False),
 ]
+PackageAuthority = Annotated[
+    Path | None,
+    typer.Option(help="PEM file of whom they trust when they fetch packages by HTTPS.", exists=True, dir_okay=False),
+]
 
 _USUAL_SERVER = "127.0.0.1:5683"
 _USUAL_SECURE_SERVER = "127.0.0.1:5684"
@@ -41,6 +45,7 @@ def simulate(
     quick: Annotated[bool, typer.Option("--quick", help="Short time-outs, for a server on this machine.")] = False,
     psk: KeyOfAll = "",
     keys: KeyOfEach = None,
+    package_authority: PackageAuthority = None,
     seed: Annotated[int | None, typer.Option(help="Makes its jitter repeatable.")] = None,
     data: DataFolder = DEFAULT_FOLDER,
     as_json: Json = False,
@@ -69,7 +74,10 @@ def simulate(
         raise fail(str(error)) from None
     fleet = Fleet(
         server=(host.strip("[]"), int(port)),
-        devices=[DeviceSpec(endpoint_name=name, profile=chosen, key=key_of.get(name)) for name in names],
+        devices=[
+            DeviceSpec(endpoint_name=name, profile=chosen, key=key_of.get(name), authority=package_authority)
+            for name in names
+        ],
         timing=QUICK if quick else PATIENT,
         seed=seed,
     )

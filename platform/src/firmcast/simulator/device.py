@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from random import Random
 from typing import assert_never
 
 from firmcast.clock import Clock, SystemClock
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState, Protocol, UpdateResult, is_failure
 from firmcast.lwm2m.values import ResourceValues
-from firmcast.simulator.download import Downloader, DownloadFailedError
+from firmcast.simulator.download import Downloader
+from firmcast.simulator.download_errors import DownloadFailedError
 from firmcast.simulator.firmware_object import (
     DownloadFinished,
     EndInstall,
@@ -42,12 +44,13 @@ class DeviceSpec:
     """A device to be: its endpoint client name and its kind.
 
     With a pre-shared `key` it speaks through secure sessions only, under its endpoint name, and says so in /5/0/8 where
-    its profile lists CoAP.
+    its profile lists CoAP. With HTTPS it trusts the `authority`, a PEM file, or those that this machine trusts.
     """
 
     endpoint_name: str
     profile: DeviceProfile
     key: bytes | None = None
+    authority: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,6 +292,7 @@ class VirtualDevice:
                 timing=self._settings.timing,
                 clock=self._settings.clock,
                 on_progress=self.progressed,
+                authority=self.spec.authority,
             )
             self._download = asyncio.create_task(self._run_download(downloader, uri))
 
@@ -309,5 +313,9 @@ class VirtualDevice:
 
 def _with_key(profile: DeviceProfile) -> DeviceProfile:
     """Return a profile that speaks CoAPs, and says so, where it would speak CoAP."""
-    listed = (Protocol.COAPS if protocol is Protocol.COAP else protocol for protocol in profile.protocols)
-    return replace(profile, speaks=Protocol.COAPS, protocols=tuple(dict.fromkeys(listed)))
+    return replace(profile, speaks=_secured(profile.speaks), protocols=_secured(profile.protocols))
+
+
+def _secured(protocols: tuple[Protocol, ...]) -> tuple[Protocol, ...]:
+    listed = (Protocol.COAPS if protocol is Protocol.COAP else protocol for protocol in protocols)
+    return tuple(dict.fromkeys(listed))

@@ -1,4 +1,4 @@
-"""A download goes block by block until the package is whole, and after a break goes on where it stopped.
+"""A download goes on until the package is whole, and after a break from where it stopped; by CoAP it is block by block.
 
 It goes on only while the package is still the one it was, as its entity tag tells; otherwise it begins again.
 """
@@ -7,6 +7,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from firmcast.clock import Clock
 from firmcast.coap.block import Block
@@ -15,6 +16,8 @@ from firmcast.coap.events import FailureReason, Peer, ResponseReceived
 from firmcast.coap.options import Options, options
 from firmcast.coap.udp import RequestFailedError
 from firmcast.lwm2m.firmware_update import UpdateResult
+from firmcast.simulator import http_download
+from firmcast.simulator.download_errors import DownloadFailedError, ServerBusyError
 from firmcast.simulator.package_address import PackageAddress, PackageAddressError, parse_package_address
 from firmcast.simulator.package_intake import PackageIntake
 from firmcast.simulator.profile import DeviceProfile
@@ -25,23 +28,19 @@ LARGEST_PACKAGE = 1 << 30
 """Bytes; it bounds what a device takes, and nothing is kept of it."""
 
 
-class DownloadFailedError(Exception):
-    """The package cannot be had; `result` is what the device will say of it."""
-
-    def __init__(self, result: UpdateResult) -> None:
-        super().__init__(result.name)
-        self.result = result
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Downloader:
-    """What downloads of one device have in common; `on_progress` is called after each block."""
+    """What downloads of one device have in common; `on_progress` is called after each block.
+
+    `authority` is a PEM file: whom the device trusts with HTTPS, None for those that this machine trusts.
+    """
 
     transport: Transport
     profile: DeviceProfile
     timing: DeviceTiming
     clock: Clock
     on_progress: Callable[[PackageIntake], None]
+    authority: Path | None = None
 
     async def fetch(self, uri: str, intake: PackageIntake) -> None:
         """Bring the package at `uri` into `intake`. Raises DownloadFailedError."""
@@ -49,13 +48,12 @@ class Downloader:
             address = parse_package_address(uri)
         except PackageAddressError as error:
             raise DownloadFailedError(UpdateResult.INVALID_URI) from error
-        if address.scheme != self.transport.scheme:
+        if address.scheme not in (self.transport.scheme, *http_download.SCHEMES):
             raise DownloadFailedError(UpdateResult.UNSUPPORTED_PROTOCOL)
         received, since = -1, self.clock.monotonic()
         while True:
             try:
-                peer = self.transport.peer(await resolve(address.host, address.port))
-                if await self._fetch_rest(peer, address, intake):
+                if await self._fetch_rest(address, intake):
                     return
             except (RequestFailedError, OSError) as error:
                 if isinstance(error, RequestFailedError) and error.reason is FailureReason.TOO_LARGE:
@@ -67,8 +65,21 @@ class Downloader:
                     raise DownloadFailedError(UpdateResult.CONNECTION_LOST) from error
                 await asyncio.sleep(self.timing.download_retry_delay)
 
-    async def _fetch_rest(self, peer: Peer, address: PackageAddress, intake: PackageIntake) -> bool:
+    async def _fetch_rest(self, address: PackageAddress, intake: PackageIntake) -> bool:
         """Fetch what is missing; False when the package has changed meanwhile and must be fetched from its start."""
+        if address.scheme not in http_download.SCHEMES:
+            peer = self.transport.peer(await resolve(address.host, address.port))
+            return await self._fetch_blocks(peer, address, intake)
+        return await http_download.fetch_rest(
+            address.without_query() if self.profile.drops_query else address,
+            intake,
+            authority=self.authority,
+            patience=self.timing.download_patience,
+            largest=LARGEST_PACKAGE,
+            on_progress=self.on_progress,
+        )
+
+    async def _fetch_blocks(self, peer: Peer, address: PackageAddress, intake: PackageIntake) -> bool:
         szx = self.profile.block_szx
         number = intake.received >> (szx + 4)
         # One block alone first: it tells which package this is before the rest is trusted to follow.
@@ -128,10 +139,6 @@ class Downloader:
     def _wording(self, address: PackageAddress, block: Block) -> Options:
         query = () if self.profile.drops_query else address.query
         return options(uri_path=address.path, uri_query=query, block2=block)
-
-
-class ServerBusyError(OSError):
-    """The server has the package and cannot give it now; another try may help."""
 
 
 async def resolve(host: str, port: int) -> Peer:

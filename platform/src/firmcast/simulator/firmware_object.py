@@ -239,7 +239,7 @@ def _uri_written(profile: DeviceProfile, before: FirmwareObject, uri: str) -> St
     if not separator or not rest or len(uri) > LONGEST_PACKAGE_URI or not uri.isascii():
         return _changed(before, replace(before, result=UpdateResult.INVALID_URI), answer=Answer.BAD_REQUEST)
     protocol = _SCHEMES.get(scheme.lower())
-    if protocol is not profile.speaks or protocol not in (profile.protocols or (profile.speaks,)):
+    if protocol not in profile.speaks or protocol not in (profile.protocols or profile.speaks):
         # As measured: refused at once, the state does not move.
         after = replace(before, result=UpdateResult.UNSUPPORTED_PROTOCOL)
         return _changed(before, after, answer=Answer.BAD_REQUEST)

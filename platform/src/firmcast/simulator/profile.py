@@ -16,9 +16,9 @@ class DeviceProfile:
     delivery: DeliveryMethod = DeliveryMethod.BOTH
     """What /5/0/9 says, and what is refused with 4.05."""
     protocols: tuple[Protocol, ...] = (Protocol.COAP,)
-    """What /5/0/8 lists; empty leaves the resource out. Whatever it says, only one is spoken."""
-    speaks: Protocol = Protocol.COAP
-    """How packages are fetched in truth: CoAP, or CoAPs by a device with a key."""
+    """What /5/0/8 lists; empty leaves the resource out."""
+    speaks: tuple[Protocol, ...] = (Protocol.COAP,)
+    """How packages are fetched in truth; a device with a key speaks CoAPs in the place of CoAP."""
     version: str = "1.0.0"
     """The running firmware (/3/0/3) at the start."""
     installs_version: str = "2.0.0"
@@ -75,6 +75,8 @@ _ANJAY = DeviceProfile(
     model="as Anjay",
 )
 _ZEPHYR = DeviceProfile(forgets_state_on_reboot=True, drops_query=True, block_szx=5, model="as Zephyr")
+_WITH_HTTP = (Protocol.COAP, Protocol.HTTP)
+_WITH_HTTPS = (Protocol.COAP, Protocol.HTTPS)
 
 PROFILES: dict[str, DeviceProfile] = {
     "plain": DeviceProfile(),
@@ -90,6 +92,8 @@ PROFILES: dict[str, DeviceProfile] = {
     "hanging": DeviceProfile(hang_in_updating=True),
     "no-reboot": DeviceProfile(notify_final_idle=True),
     "small-blocks": DeviceProfile(block_szx=2),
+    "http": DeviceProfile(protocols=_WITH_HTTP, speaks=_WITH_HTTP),
+    "https": DeviceProfile(protocols=_WITH_HTTPS, speaks=_WITH_HTTPS),
 }
 """The profiles that have a name; `dataclasses.replace` makes others of them."""
 

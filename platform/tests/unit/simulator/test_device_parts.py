@@ -47,14 +47,18 @@ def test_blocks_received_twice_are_counted_once_and_gaps_are_noticed() -> None:
 @pytest.mark.parametrize(
     ("uri", "address"),
     [
-        ("coap://192.0.2.1/fw/a%20b", PackageAddress(host="192.0.2.1", port=5683, path=("fw", "a b"), query=())),
+        (
+            "coap://192.0.2.1/fw/a%20b",
+            PackageAddress(host="192.0.2.1", port=5683, path=("fw", "a b"), query=(), target="/fw/a%20b"),
+        ),
         (
             "coap://[2001:db8::1]:61616/a?x=1&y",
-            PackageAddress(host="2001:db8::1", port=61616, path=("a",), query=("x=1", "y")),
+            PackageAddress(host="2001:db8::1", port=61616, path=("a",), query=("x=1", "y"), target="/a?x=1&y"),
         ),
-        ("coaps://h/a", PackageAddress(scheme="coaps", host="h", port=5684, path=("a",), query=())),
+        ("coaps://h/a", PackageAddress(scheme="coaps", host="h", port=5684, path=("a",), query=(), target="/a")),
+        ("https://h/a?b", PackageAddress(scheme="https", host="h", port=443, path=("a",), query=("b",), target="/a?b")),
         ("COAP://host.example:5685", PackageAddress(host="host.example", port=5685, path=(), query=())),
-        ("coap://h/a//b/", PackageAddress(host="h", port=5683, path=("a", "", "b", ""), query=())),
+        ("coap://h/a//b/", PackageAddress(host="h", port=5683, path=("a", "", "b", ""), query=(), target="/a//b/")),
     ],
 )
 def test_package_addresses(uri: str, address: PackageAddress) -> None:
@@ -62,7 +66,7 @@ def test_package_addresses(uri: str, address: PackageAddress) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["http://h/a", "coap:///a", "coap://h:0/a", "coap://h:99999/a", "coap://[::1/a", "coap://h/a#f", ""]
+    "uri", ["ftp://h/a", "coap:///a", "coap://h:0/a", "coap://h:99999/a", "coap://[::1/a", "coap://h/a#f", ""]
 )
 def test_what_is_no_package_address(uri: str) -> None:
     with pytest.raises(PackageAddressError):
