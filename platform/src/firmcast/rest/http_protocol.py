@@ -6,11 +6,11 @@ page, trap 4); uvicorn's own refusals are plain text. Clients also write bytes o
 """
 
 import asyncio
-import re
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from firmcast.rest.request_line import RequestLine
 from firmcast_sdk.wire import errors as wire
 from firmcast_sdk.wire.errors import ErrorCode, encode_error
 
@@ -23,7 +23,6 @@ LINGER_SECONDS: Final = 1.0
 _BAD_REQUEST: Final = wire.BAD_REQUEST_MESSAGE
 _HEAD_TOO_LARGE: Final = ErrorCode(_BAD_REQUEST.code, 431, _BAD_REQUEST.description)
 _HEAD_TOO_LATE: Final = ErrorCode(_BAD_REQUEST.code, 408, _BAD_REQUEST.description)
-_OVER_ASCII: Final = re.compile(rb"[\x80-\xff]")
 
 
 class _HeadTooLargeError(Exception):
@@ -36,8 +35,7 @@ class ContractHttpProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._in_head = True
-        self._line_is_open = True
-        """Whether the next byte belongs to a request line."""
+        self._line = RequestLine()
         self._head_size = 0
         self._refusal = _BAD_REQUEST
         self._refused = False
@@ -64,8 +62,8 @@ class ContractHttpProtocol(HttpToolsProtocol):
             if self._head_timer is None:
                 self._await_head()
             self._head_size += len(data)
-            if self._line_is_open:
-                data = self._mended(data)
+            if self._line.is_open:
+                data = self._line.mended(data)
         super().data_received(data)
         self._bound_head()
 
@@ -88,22 +86,13 @@ class ContractHttpProtocol(HttpToolsProtocol):
         """Expect another request."""
         super().on_message_complete()
         self._in_head = True
-        self._line_is_open = True
+        self._line.begin_anew()
         self._head_size = 0
 
     def send_400_response(self, msg: str) -> None:
         """Refuse in the contract's form what the parser could not read."""
         del msg
         self._refuse(self._refusal)
-
-    def _mended(self, data: bytes) -> bytes:
-        """Return the bytes with those over 0x7F of a request line at their beginning percent-encoded."""
-        line, feed, rest = data.partition(b"\n")
-        if line.strip(b"\r"):
-            self._line_is_open = not feed
-        if line.isascii():
-            return data
-        return _OVER_ASCII.sub(lambda found: b"%%%02X" % found[0][0], line) + feed + rest
 
     def _bound_head(self) -> None:
         if self._in_head and not self._refused and self._head_size > HEAD_LIMIT:
