@@ -190,10 +190,10 @@ class PostgresMail:
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
-            connection = await self._connect()
+            # Kept before it is used: whoever stops this in between hangs up what is there.
+            self._connection = connection = await self._connect()
             with suppress(asyncpg.PostgresError, asyncpg.InterfaceError):  # behind some poolers nobody can listen
                 await connection.add_listener(_WAKE, self._on_call)
-            self._connection = connection
         return self._connection
 
     def _on_call(self, _connection: Any, _process: int, _channel: str, payload: object) -> None:
