@@ -58,7 +58,8 @@ class DeviceStatus:
     """Where a device is.
 
     `received` of `total` bytes of the package under way, or of the last one, have come; `total` is None where the
-    server told none. `bytes_received` counts all packages. `registrations` counts every successful one.
+    server told none. `bytes_received` counts all packages. `registrations` counts every successful one,
+    and `missed` the datagrams that came while the device slept.
     """
 
     endpoint_name: str
@@ -72,6 +73,7 @@ class DeviceStatus:
     bytes_received: int
     updates_succeeded: int
     updates_failed: int
+    missed: int = 0
 
 
 class VirtualDevice:
@@ -121,6 +123,7 @@ class VirtualDevice:
         self._bytes_received = 0
         self._succeeded = 0
         self._failed = 0
+        self._missed = 0
 
     # Its life.
 
@@ -160,6 +163,7 @@ class VirtualDevice:
             bytes_received=self._bytes_received,
             updates_succeeded=self._succeeded,
             updates_failed=self._failed,
+            missed=self._missed,
         )
 
     async def until(self, fulfilled: Callable[[DeviceStatus], bool]) -> DeviceStatus:
@@ -257,6 +261,10 @@ class VirtualDevice:
         self._registrations += location is not None
         if was or self._registered:
             self._changed()
+
+    def missed(self) -> None:
+        self._missed += 1
+        self._changed()
 
     def progressed(self, intake: PackageIntake) -> None:
         self._bytes_received += max(0, intake.received - self._received)

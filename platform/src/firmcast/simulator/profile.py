@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from firmcast.lwm2m.content import ContentFormat
 from firmcast.lwm2m.firmware_update import DeliveryMethod, FirmwareUpdateState, Protocol
+from firmcast.simulator.sleep import SleepHabit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,8 @@ class DeviceProfile:
     """Seconds that a registration is asked to live."""
     binding: str = "U"
     lwm2m_version: str = "1.1"
+    sleep: SleepHabit | None = None
+    """It is in queue mode, and listens so; None always listens."""
     default_content_format: ContentFormat = ContentFormat.TLV
     """How a read without Accept is answered."""
     manufacturer: str = "Firmcast"

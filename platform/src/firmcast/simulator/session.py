@@ -64,6 +64,10 @@ class SessionOwner(Protocol):
         """Note that more of a package has come."""
         ...
 
+    def missed(self) -> None:
+        """Note that a datagram came while the device slept."""
+        ...
+
     def reboot(self) -> None:
         """End this session and begin another."""
         ...
@@ -124,6 +128,8 @@ class Session:
             clock=settings.clock.monotonic,
             parameters=parameters,
             random=settings.random,
+            habit=settings.profile.sleep,
+            on_missed=owner.missed,
         )
         session = cls(settings, owner, transport, transport.peer(server))
         session.udp.endpoint.upload_route(session.accept_upload)
@@ -180,6 +186,7 @@ class Session:
                 lifetime=profile.lifetime,
                 lwm2m_version=profile.lwm2m_version,
                 binding=profile.binding,
+                queue_mode=profile.sleep is not None,
             )
         )
         try:
@@ -190,7 +197,9 @@ class Session:
 
     async def _update(self, location: tuple[str, ...]) -> bool:
         """Wait until the registration needs an update, or the server seems gone; say whether it still stands."""
-        delay = self._settings.profile.lifetime * self._settings.random.uniform(0.5, 0.8)
+        profile = self._settings.profile
+        habit = profile.sleep
+        delay = habit.update_every if habit else profile.lifetime * self._settings.random.uniform(0.5, 0.8)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay):
                 await self._contact_lost.wait()

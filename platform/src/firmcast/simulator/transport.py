@@ -5,9 +5,11 @@ from random import Random
 
 from firmcast.coap.dtls.client import DtlsClient
 from firmcast.coap.dtls.layer import Deliver, Ended, Transmit
+from firmcast.coap.endpoint import Endpoint
 from firmcast.coap.events import Event, Peer
 from firmcast.coap.parameters import TransmissionParameters
 from firmcast.coap.udp import UdpEndpoint
+from firmcast.simulator.sleep import SleepHabit, SleepyEndpoint
 
 _RECEIVE_BUFFER = 256 << 10
 """A device hears one server, and thousands of devices may share a machine."""
@@ -32,9 +34,19 @@ class Transport:
         clock: Callable[[], float],
         parameters: TransmissionParameters,
         random: Random,
+        habit: SleepHabit | None = None,
+        on_missed: Callable[[], None] = lambda: None,
     ) -> "Transport":
-        """Open a socket on a free port of `host`; with a `key`, secure sessions under `identity`. Raises OSError."""
-        self = cls(UdpEndpoint.closed(on_event=on_event, clock=clock, parameters=parameters, random=random))
+        """Open a socket on a free port of `host`; with a `key`, secure sessions under `identity`.
+
+        With a `habit` it is deaf while the device sleeps, and `on_missed` is called for what it misses. Raises OSError.
+        """
+        endpoint = (
+            Endpoint(random=random, parameters=parameters)
+            if habit is None
+            else SleepyEndpoint(habit, clock=clock, on_missed=on_missed, random=random, parameters=parameters)
+        )
+        self = cls(UdpEndpoint(endpoint, on_event=on_event, clock=clock))
         if key is None:
             await self.udp.listen(host, 0, receive_buffer=_RECEIVE_BUFFER)
             return self
