@@ -8,7 +8,7 @@ import pytest
 
 from firmcast.simulator.device import DeviceSpec
 from firmcast.simulator.fleet import Fleet
-from firmcast.simulator.profile import PROFILES
+from firmcast.simulator.profiles import PROFILES
 from firmcast.simulator.timing import QUICK
 from firmcast_sdk import (
     AccessDeniedError,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from firmcast.simulator.device import DeviceSpec
 from firmcast.simulator.fleet import Fleet
-from firmcast.simulator.profile import PROFILES
+from firmcast.simulator.profiles import PROFILES
 from firmcast.simulator.timing import QUICK
 
 COMMAND = str(Path(sys.executable).with_name("firmcast"))

@@ -18,7 +18,7 @@ from standardwebhooks import Webhook
 from firmcast.rest.server import HttpsServer
 from firmcast.simulator.device import DeviceSpec
 from firmcast.simulator.fleet import Fleet
-from firmcast.simulator.profile import PROFILES
+from firmcast.simulator.profiles import PROFILES
 from firmcast.simulator.timing import QUICK
 
 COMMAND = str(Path(sys.executable).with_name("firmcast"))

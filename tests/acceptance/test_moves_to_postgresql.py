@@ -16,7 +16,7 @@ from tests.postgres_server import new_postgres_store, postgres
 
 from firmcast.simulator.device import DeviceSpec
 from firmcast.simulator.fleet import Fleet
-from firmcast.simulator.profile import PROFILES
+from firmcast.simulator.profiles import PROFILES
 from firmcast.simulator.timing import QUICK
 from firmcast_sdk.wire.notifications import NotifyType
 

@@ -12,7 +12,7 @@ import pytest
 
 from firmcast.simulator.device import DeviceSpec
 from firmcast.simulator.fleet import Fleet
-from firmcast.simulator.profile import PROFILES
+from firmcast.simulator.profiles import PROFILES
 from firmcast.simulator.timing import QUICK
 
 FIRMWARE = secrets.token_bytes(64 << 10)

@@ -19,7 +19,7 @@ from firmcast.groups import use_cases as groups
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 from firmcast.simulator.device import DeviceSpec
 from firmcast.simulator.fleet import Fleet
-from firmcast.simulator.profile import PROFILES
+from firmcast.simulator.profiles import PROFILES
 from firmcast.simulator.timing import QUICK
 from firmcast_sdk.wire.operations import OperationStatus, Policy
 

@@ -29,7 +29,8 @@ from firmcast.rest.server import HttpsServer
 from firmcast.settings import GatewaySettings, PushSettings, RestSettings, Settings
 from firmcast.simulator.device import DeviceSpec, VirtualDevice
 from firmcast.simulator.fleet import Fleet
-from firmcast.simulator.profile import PROFILES, DeviceProfile
+from firmcast.simulator.profile import DeviceProfile
+from firmcast.simulator.profiles import PROFILES
 from firmcast.simulator.timing import QUICK
 from firmcast_sdk import AsyncNorthboundClient, TransportOptions
 from firmcast_sdk.wire.notifications import NotifyType

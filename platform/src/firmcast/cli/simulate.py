@@ -10,9 +10,12 @@ from firmcast.cli.connection import DEFAULT_FOLDER, DataFolder, Json, running_pl
 from firmcast.cli.failures import CommandError, errors, fail, told_plainly
 from firmcast.cli.keys import read_key, read_keys
 from firmcast.cli.output import print_json
-from firmcast.simulator.profile import PROFILES, profile_named
+from firmcast.simulator.profiles import profile_named
 from firmcast.simulator.timing import PATIENT, QUICK
 
+ProfileName = Annotated[
+    str, typer.Option(help="How they behave: plain, pull, push, anjay, zephyr, or another of the profiles.")
+]
 KeyOfAll = Annotated[str, typer.Option(help="Pre-shared key of all of them, in hexadecimal digits: they speak DTLS.")]
 KeyOfEach = Annotated[
     Path | None,
@@ -33,7 +36,7 @@ def simulate(
     ] = "",
     devices: Annotated[int, typer.Option(min=1, max=100_000, help="How many.")] = 5,
     name: Annotated[str, typer.Option(help="Endpoint names are this and a number.")] = "virtual-",
-    profile: Annotated[str, typer.Option(help=f"How they behave: {', '.join(PROFILES)}.")] = "plain",
+    profile: ProfileName = "plain",
     version: Annotated[str, typer.Option(help="Firmware version at the start.")] = "1.0.0",
     installs_version: Annotated[str, typer.Option(help="Firmware version after an upgrade.")] = "2.0.0",
     until_updated: Annotated[

@@ -82,14 +82,17 @@ def decode_senml_json(payload: bytes, base: Path | None) -> ResourceValues:
     return _collect(_json_records(pack), base)
 
 
-def encode_senml_cbor(values: ResourceValues, base: Path) -> bytes:
-    """Write `values`, all of them in `base`, as one pack with `base` as its base name. Raises ContentFormatError."""
+def encode_senml_cbor(values: ResourceValues, base: Path | None) -> bytes:
+    """Write `values`, all of them in `base`, as one pack with `base` as its base name.
+
+    With None they may lie anywhere, and each is named by its whole path. Raises ContentFormatError.
+    """
     pack: list[dict[int | str, Value]] = []
     for path in sorted(values):
-        if not base.covers(path):
+        if base is not None and not base.covers(path):
             raise ContentFormatError(f"{path} does not lie in {base}")
-        record: dict[int | str, Value] = {} if pack else {_BASE_NAME: str(base)}
-        name = str(path).removeprefix(str(base))
+        record: dict[int | str, Value] = {} if pack or base is None else {_BASE_NAME: str(base)}
+        name = str(path).removeprefix("" if base is None else str(base))
         if name:
             record[_NAME] = name
         value = values[path]

@@ -8,17 +8,19 @@ from firmcast.coap.codes import ContentFormat as CoapFormat
 from firmcast.lwm2m.content import decode_content, encode_content
 from firmcast.lwm2m.errors import ContentFormatError
 from firmcast.lwm2m.link_format import Link, format_links
-from firmcast.lwm2m.paths import PACKAGE, PACKAGE_URI, UPDATE, Path
+from firmcast.lwm2m.paths import CANCEL, PACKAGE, PACKAGE_URI, UPDATE, Path
 from firmcast.lwm2m.values import ResourceValues, as_text
-from firmcast.simulator.firmware_object import (
+from firmcast.simulator.firmware_steps import (
     Answer,
+    CancelExecuted,
     Input,
     PackageWritten,
     ResetWritten,
     UpdateExecuted,
     UriWritten,
 )
-from firmcast.simulator.resources import WITHOUT_VALUE, values_in
+from firmcast.simulator.profile import DeviceProfile
+from firmcast.simulator.resources import values_in, without_value
 
 _RESETS = (b"", b"\x00")
 _OPAQUE = (None, CoapFormat.OCTET_STREAM)
@@ -33,16 +35,18 @@ class Reply:
     content_format: int | None = None
 
 
-def reply_to_read(values: ResourceValues, path: Path, accept: int | None, default: int) -> Reply:
-    """Answer a read of `path` in the format that `accept` asks for, or in the `default` one."""
-    if path in WITHOUT_VALUE:
+def reply_to_read(values: ResourceValues, path: Path, accept: int | None, profile: DeviceProfile) -> Reply:
+    """Answer a read of `path` in the format that `accept` asks for, or in the usual one of the profile."""
+    if path in without_value(profile):
         return Reply(code=Code.METHOD_NOT_ALLOWED)
     inside = values_in(values, path)
     if not inside:
         return Reply(code=Code.NOT_FOUND)
     if accept == CoapFormat.LINK_FORMAT:
-        return _discovered(inside, path)
-    content_format = default if accept is None else accept
+        return _discovered(inside, path, profile)
+    content_format = int(profile.default_content_format) if accept is None else accept
+    if content_format not in profile.content_formats:
+        return Reply(code=Code.NOT_ACCEPTABLE)
     try:
         payload = encode_content(content_format, inside, path)
     except ContentFormatError:
@@ -69,13 +73,17 @@ def input_of_write(path: Path, content_format: int | None, payload: bytes, size:
     return Reply(code=Code.METHOD_NOT_ALLOWED)
 
 
-def input_of_execute(path: Path) -> Input | Reply:
+def input_of_execute(path: Path, profile: DeviceProfile) -> Input | Reply:
     """Return what an execute means to the firmware object, or why it means nothing."""
-    return UpdateExecuted() if path == UPDATE else Reply(code=Code.METHOD_NOT_ALLOWED)
+    if path == UPDATE:
+        return UpdateExecuted()
+    if path == CANCEL:
+        return CancelExecuted() if profile.has_cancel else Reply(code=Code.NOT_FOUND)
+    return Reply(code=Code.METHOD_NOT_ALLOWED)
 
 
-def reply_of(answer: Answer) -> Reply:
-    """Return how the firmware object's answer is spelt in CoAP."""
+def reply_of(answer: Answer) -> Reply | None:
+    """Return how the firmware object's answer is spelt in CoAP; None is silence."""
     match answer:
         case Answer.CHANGED:
             return Reply(code=Code.CHANGED)
@@ -83,12 +91,14 @@ def reply_of(answer: Answer) -> Reply:
             return Reply(code=Code.BAD_REQUEST)
         case Answer.NOT_ALLOWED:
             return Reply(code=Code.METHOD_NOT_ALLOWED)
+        case Answer.NONE:
+            return None
         case _:
             assert_never(answer)
 
 
-def _discovered(inside: ResourceValues, path: Path) -> Reply:
+def _discovered(inside: ResourceValues, path: Path, profile: DeviceProfile) -> Reply:
     places = {path, *(Path(place.identifiers[:3]) for place in inside)}
-    places |= {place for place in WITHOUT_VALUE if path.covers(place)}
+    places |= {place for place in without_value(profile) if path.covers(place)}
     document = format_links(Link(target=str(place)) for place in sorted(places))
     return Reply(code=Code.CONTENT, payload=document.encode(), content_format=CoapFormat.LINK_FORMAT)

@@ -4,37 +4,41 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path as FilePath
 from random import Random
 from typing import assert_never
 
 from firmcast.clock import Clock, SystemClock
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState, Protocol, UpdateResult, is_failure
+from firmcast.lwm2m.paths import FIRMWARE_RESULT, FIRMWARE_STATE, Path
 from firmcast.lwm2m.values import ResourceValues
 from firmcast.simulator.download import Downloader
 from firmcast.simulator.download_errors import DownloadFailedError
-from firmcast.simulator.firmware_object import (
+from firmcast.simulator.firmware_object import advance, install_succeeds, start
+from firmcast.simulator.firmware_steps import (
+    DeferralEnded,
     DownloadFinished,
+    EndDeferral,
     EndInstall,
     FirmwareObject,
     Input,
     InstallEnded,
     Reboot,
     Rebooted,
+    RegisterAnew,
     StartDownload,
     Step,
     StopTransfer,
     TransferFailed,
-    advance,
-    install_succeeds,
-    start,
 )
 from firmcast.simulator.package_intake import PackageIntake
+from firmcast.simulator.power_cut import PowerCuts
 from firmcast.simulator.profile import DeviceProfile
 from firmcast.simulator.resources import all_values
 from firmcast.simulator.session import Session, SessionSettings
 from firmcast.simulator.timing import PATIENT, DeviceTiming
 
+_TWO = ((FIRMWARE_STATE, FIRMWARE_RESULT), (FIRMWARE_RESULT, FIRMWARE_STATE))
 REGISTERING_AT_ONCE = 256
 """Devices of one process that register at the same time unless told otherwise."""
 
@@ -50,7 +54,7 @@ class DeviceSpec:
     endpoint_name: str
     profile: DeviceProfile
     key: bytes | None = None
-    authority: Path | None = None
+    authority: FilePath | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +101,9 @@ class VirtualDevice:
         if spec.key is not None:
             spec = replace(spec, profile=_with_key(spec.profile))
         self.spec = spec
+        random = random or Random()  # noqa: S311 -- jitter and message ids of a simulated device
+        # What a profile leaves to chance is drawn from its own source, so that timing does not change it.
+        self._chance = Random(random.getrandbits(64))  # noqa: S311 -- as above
         self._settings = SessionSettings(
             endpoint_name=spec.endpoint_name,
             key=spec.key,
@@ -104,16 +111,20 @@ class VirtualDevice:
             server=server,
             timing=timing,
             clock=clock or SystemClock(),
-            random=random or Random(),  # noqa: S311 -- jitter and message ids of a simulated device
+            random=random,
             admission=admission or asyncio.Semaphore(REGISTERING_AT_ONCE),
         )
         self._on_change = on_change
         self._on_progress = on_progress
         self._firmware = start(spec.profile)
+        self._shown = self._firmware
+        self._power_cuts = PowerCuts(spec.profile, self._chance)
         self._session: Session | None = None
         self._life: asyncio.Task[None] | None = None
         self._download: asyncio.Task[None] | None = None
+        self._intake: PackageIntake | None = None
         self._install: asyncio.TimerHandle | None = None
+        self._showing: asyncio.TimerHandle | None = None
         self._reboot_wanted = asyncio.Event()
         self._status_changed = asyncio.Event()
         self._registered = False
@@ -182,15 +193,19 @@ class VirtualDevice:
         return str(host), int(port)
 
     async def _live(self) -> None:
+        step: Step | None = None
         while True:
             self._reboot_wanted.clear()
-            await self._live_once()
-            self.decide(Rebooted())
+            await self._live_once(step)
+            step = self.decide(Rebooted())
             self._changed()
+            await asyncio.sleep(self.spec.profile.boot_time)
 
-    async def _live_once(self) -> None:
-        """Boot, and stay until the power is cut."""
+    async def _live_once(self, step: Step | None) -> None:
+        """Boot, go on with what the last life has left, and stay until the power is cut."""
         self._session = session = await self._boot()
+        if step is not None:
+            self.perform(step)
         registration = asyncio.create_task(session.keep_registered())
         power = asyncio.create_task(self._reboot_wanted.wait())
         try:
@@ -216,22 +231,26 @@ class VirtualDevice:
     def _power_off(self, session: Session) -> None:
         self._session = None
         self._stop_download()
-        if self._install is not None:
-            self._install.cancel()
-            self._install = None
+        self._set_install(None)
+        self._show_all()
         session.close()
         self.registered(None)
 
     # What its sessions ask of it.
 
     def values(self) -> ResourceValues:
-        return all_values(self.spec.endpoint_name, self.spec.profile, self._firmware)
+        return all_values(self.spec.endpoint_name, self.spec.profile, self._shown)
 
     def decide(self, happened: Input) -> Step:
         """Let the firmware object take in `happened`; the step must be performed once the server has its answer."""
         before = self._firmware
         step = advance(self.spec.profile, before, happened)
-        self._firmware = step.after
+        self._firmware = self._shown = step.after
+        if self._tells_in_two(step):
+            if self.spec.profile.result_first:
+                self._shown = replace(step.after, state=before.state)
+            else:
+                self._shown = replace(step.after, result=before.result)
         self._count(before, step.after)
         return step
 
@@ -246,15 +265,53 @@ class VirtualDevice:
                     if self._session is not None:
                         self._session.drop_upload()
                 case Reboot(after=after):
-                    self._install = asyncio.get_running_loop().call_later(after, self.reboot)
+                    self._set_install(after, self.reboot)
                 case EndInstall(after=after):
-                    self._install = asyncio.get_running_loop().call_later(after, self._put, InstallEnded())
+                    self._set_install(after, self._put, InstallEnded())
+                case EndDeferral(after=after):
+                    self._set_install(after, self._put, DeferralEnded())
+                case RegisterAnew():
+                    if self._session is not None:
+                        self._session.register_anew()
                 case _:
                     assert_never(action)
-        if self._session is not None:
-            for path in step.reports:
-                self._session.report(path)
+        self._report(step)
         self._changed()
+
+    def _set_install(self, after: float | None, then: Callable[..., None] = lambda: None, *arguments: Input) -> None:
+        if self._install is not None:
+            self._install.cancel()
+            self._install = None
+        if after is not None:
+            self._install = asyncio.get_running_loop().call_later(after, then, *arguments)
+
+    def _report(self, step: Step) -> None:
+        session = self._session
+        if session is None:
+            return
+        if not self._tells_in_two(step):
+            for path in step.reports:
+                session.report(path)
+            return
+        session.report(step.reports[0])
+        self._showing = asyncio.get_running_loop().call_later(
+            self.spec.profile.report_gap, self._show_rest, step.reports[1:]
+        )
+
+    def _tells_in_two(self, step: Step) -> bool:
+        return self.spec.profile.report_gap > 0 and step.reports[:2] in _TWO
+
+    def _show_rest(self, reports: tuple[Path, ...]) -> None:
+        self._show_all()
+        if self._session is not None:
+            for path in reports:
+                self._session.report(path)
+
+    def _show_all(self) -> None:
+        self._shown = self._firmware
+        if self._showing is not None:
+            self._showing.cancel()
+            self._showing = None
 
     def registered(self, location: tuple[str, ...] | None) -> None:
         was, self._registered = self._registered, location is not None
@@ -270,6 +327,9 @@ class VirtualDevice:
         self._bytes_received += max(0, intake.received - self._received)
         self._received = intake.received
         self._total = intake.total
+        if self._power_cuts.comes(intake):
+            self._stop_download()
+            self.reboot()
         if self._on_progress is not None:
             self._on_progress(self)
 
@@ -284,9 +344,11 @@ class VirtualDevice:
     def _count(self, before: FirmwareObject, after: FirmwareObject) -> None:
         if before.transfer is None and after.transfer is not None:
             self._received, self._total = 0, None
+            self._intake = None
+            self._power_cuts.draw()
         if is_failure(after.result) and after.result is not before.result:
             self._failed += 1
-        elif before.state is FirmwareUpdateState.UPDATING and after.state is not before.state:
+        elif before.state is FirmwareUpdateState.UPDATING and after.state is FirmwareUpdateState.IDLE:
             self._succeeded += install_succeeds(self.spec.profile)
 
     # Downloads.
@@ -310,7 +372,8 @@ class VirtualDevice:
             download.cancel()
 
     async def _run_download(self, downloader: Downloader, uri: str) -> None:
-        intake = PackageIntake(self.spec.profile)
+        # After a power cut it may be that of the life before, with what came then.
+        self._intake = intake = self._intake or PackageIntake(self.spec.profile)
         try:
             await downloader.fetch(uri, intake)
         except DownloadFailedError as error:

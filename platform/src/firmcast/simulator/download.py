@@ -18,6 +18,7 @@ from firmcast.coap.udp import RequestFailedError
 from firmcast.lwm2m.firmware_update import UpdateResult
 from firmcast.simulator import http_download
 from firmcast.simulator.download_errors import DownloadFailedError, ServerBusyError
+from firmcast.simulator.firmware_object import wrong_with
 from firmcast.simulator.package_address import PackageAddress, PackageAddressError, parse_package_address
 from firmcast.simulator.package_intake import PackageIntake
 from firmcast.simulator.profile import DeviceProfile
@@ -44,6 +45,9 @@ class Downloader:
 
     async def fetch(self, uri: str, intake: PackageIntake) -> None:
         """Bring the package at `uri` into `intake`. Raises DownloadFailedError."""
+        wrong = wrong_with(self.profile, uri)
+        if wrong is not None:
+            raise DownloadFailedError(wrong)
         try:
             address = parse_package_address(uri)
         except PackageAddressError as error:
@@ -55,6 +59,10 @@ class Downloader:
             try:
                 if await self._fetch_rest(address, intake):
                     return
+            except DownloadFailedError as error:
+                if error.result is UpdateResult.INVALID_URI:
+                    raise DownloadFailedError(self.profile.missing_package_is) from error
+                raise
             except (RequestFailedError, OSError) as error:
                 if isinstance(error, RequestFailedError) and error.reason is FailureReason.TOO_LARGE:
                     raise DownloadFailedError(UpdateResult.NOT_ENOUGH_FLASH) from error
@@ -67,6 +75,8 @@ class Downloader:
 
     async def _fetch_rest(self, address: PackageAddress, intake: PackageIntake) -> bool:
         """Fetch what is missing; False when the package has changed meanwhile and must be fetched from its start."""
+        if not self.profile.resumes:
+            intake.begin()
         if address.scheme not in http_download.SCHEMES:
             peer = self.transport.peer(await resolve(address.host, address.port))
             return await self._fetch_blocks(peer, address, intake)

@@ -1,27 +1,47 @@
 """A device's Object 5 only decides: object and input in; object, answer, actions and reports out.
 
 Reports are in the order real clients send them: state, then result, then version. Equal values are never reported.
-Source: OMA Object 5 (Firmware Update) 1.0, and the behaviour of real clients where the text leaves room.
+Source: OMA Object 5 (Firmware Update) 1.0 and 1.1, and the behaviour of real clients where the text leaves room.
 """
 
-from dataclasses import dataclass, replace
-from enum import Enum, unique
-from typing import TypeAlias, assert_never
+from dataclasses import replace
+from typing import assert_never
 
 from firmcast.lwm2m.firmware_update import (
     LONGEST_PACKAGE_URI,
     DeliveryMethod,
-    FirmwareUpdateState,
     Protocol,
     UpdateResult,
 )
 from firmcast.lwm2m.paths import FIRMWARE_RESULT, FIRMWARE_STATE, FIRMWARE_VERSION, Path
-from firmcast.simulator.profile import DeviceProfile
-
-IDLE = FirmwareUpdateState.IDLE
-DOWNLOADING = FirmwareUpdateState.DOWNLOADING
-DOWNLOADED = FirmwareUpdateState.DOWNLOADED
-UPDATING = FirmwareUpdateState.UPDATING
+from firmcast.simulator.firmware_steps import (
+    Action,
+    Answer,
+    CancelExecuted,
+    DeferralEnded,
+    DownloadFinished,
+    EndDeferral,
+    EndInstall,
+    FirmwareObject,
+    Input,
+    InstallEnded,
+    Occurrence,
+    PackageStarted,
+    PackageWritten,
+    Reboot,
+    Rebooted,
+    RegisterAnew,
+    Request,
+    ResetWritten,
+    StartDownload,
+    Step,
+    StopTransfer,
+    Transfer,
+    TransferFailed,
+    UpdateExecuted,
+    UriWritten,
+)
+from firmcast.simulator.profile import DOWNLOADED, DOWNLOADING, IDLE, UPDATING, DeviceProfile
 
 _SCHEMES = {
     "coap": Protocol.COAP,
@@ -33,142 +53,14 @@ _SCHEMES = {
 }
 
 
-@unique
-class Transfer(Enum):
-    """How a package is on its way to the device."""
-
-    BY_URI = "by_uri"
-    BY_WRITE = "by_write"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FirmwareObject:
-    """What the device remembers; `transfer` is under way exactly while a package is."""
-
-    version: str
-    state: FirmwareUpdateState = IDLE
-    result: UpdateResult = UpdateResult.INITIAL
-    package_uri: str = ""
-    transfer: Transfer | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UriWritten:
-    """The server wrote /5/0/1; an empty text is a reset."""
-
-    uri: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackageStarted:
-    """The first block of a package written to /5/0/0 arrived."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackageWritten:
-    """The package written to /5/0/0 is complete; `intact` tells how its integrity check ended."""
-
-    intact: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResetWritten:
-    """Nothing, or a single NUL, was written to /5/0/0."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DownloadFinished:
-    """The package at the address is complete; `intact` tells how its integrity check ended."""
-
-    intact: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferFailed:
-    """The package could not be had: the download failed, or the rest of a written package never came."""
-
-    result: UpdateResult
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateExecuted:
-    """The server executed /5/0/2."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstallEnded:
-    """The install is over, and the device did not restart for it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rebooted:
-    """The device has started again, after an install or because it lost its power."""
-
-
-Input: TypeAlias = (
-    UriWritten
-    | PackageStarted
-    | PackageWritten
-    | ResetWritten
-    | DownloadFinished
-    | TransferFailed
-    | UpdateExecuted
-    | InstallEnded
-    | Rebooted
-)
-
-
-@unique
-class Answer(Enum):
-    """What the server is told about its request."""
-
-    CHANGED = "2.04"
-    BAD_REQUEST = "4.00"
-    NOT_ALLOWED = "4.05"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartDownload:
-    """Fetch the package at `uri`."""
-
-    uri: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopTransfer:
-    """Give up the transfer under way and drop what came."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reboot:
-    """Start again in `after` seconds, then put in Rebooted."""
-
-    after: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndInstall:
-    """Put in InstallEnded in `after` seconds."""
-
-    after: float
-
-
-Action: TypeAlias = StartDownload | StopTransfer | Reboot | EndInstall
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """What an input led to: the object now, the answer to a request, what to do and which resources to report."""
-
-    after: FirmwareObject
-    answer: Answer = Answer.CHANGED
-    actions: tuple[Action, ...] = ()
-    reports: tuple[Path, ...] = ()
-
-
 def start(profile: DeviceProfile) -> FirmwareObject:
-    """Return the object of a device that never upgraded."""
-    return FirmwareObject(version=profile.version)
+    """Return the object of a device that never upgraded, or whose upgrade was long ago."""
+    return FirmwareObject(
+        version=profile.version,
+        state=DOWNLOADING if profile.is_stub else IDLE,
+        result=profile.first_result,
+        package_uri=profile.first_package_uri,
+    )
 
 
 def install_succeeds(profile: DeviceProfile) -> bool:
@@ -178,27 +70,51 @@ def install_succeeds(profile: DeviceProfile) -> bool:
 
 def advance(profile: DeviceProfile, before: FirmwareObject, happened: Input) -> Step:
     """Return what `happened` makes of the object. An input that fits no state changes nothing."""
-    match happened:
+    if profile.is_stub:
+        return _nothing(before)
+    step = _asked(profile, before, happened) if isinstance(happened, Request) else _occurred(profile, before, happened)
+    after = step.after
+    reports = tuple(path for path in step.reports if path != FIRMWARE_STATE or after.state not in profile.unnotified)
+    if profile.result_first and FIRMWARE_STATE in reports and FIRMWARE_RESULT in reports:
+        reports = (FIRMWARE_RESULT, FIRMWARE_STATE, *reports[2:])
+    actions = step.actions
+    if after.state is profile.registers_anew_in and before.state is not after.state:
+        actions = (*actions, RegisterAnew())
+    return replace(step, reports=reports, actions=actions)
+
+
+def _asked(profile: DeviceProfile, before: FirmwareObject, request: Request) -> Step:
+    match request:
         case UriWritten(uri=uri):
-            return _reset(before) if not uri else _uri_written(profile, before, uri)
+            return _uri_written(profile, before, uri) if uri else _reset(profile, before)
         case ResetWritten():
-            return _reset(before)
+            return _nul_written(profile, before)
+        case CancelExecuted():
+            return _cancelled(before)
         case PackageStarted():
             return _package_started(profile, before)
         case PackageWritten(intact=intact):
-            return _complete(before, intact) if before.transfer is Transfer.BY_WRITE else _refused(before)
+            return _complete(profile, before, intact) if before.transfer is Transfer.BY_WRITE else _refused(before)
+        case UpdateExecuted():
+            return _executed(profile, before)
+        case _:
+            assert_never(request)
+
+
+def _occurred(profile: DeviceProfile, before: FirmwareObject, happened: Occurrence) -> Step:
+    match happened:
         case DownloadFinished(intact=intact):
-            return _complete(before, intact) if before.transfer is Transfer.BY_URI else _nothing(before)
+            return _complete(profile, before, intact) if before.transfer is Transfer.BY_URI else _nothing(before)
         case TransferFailed(result=result):
             if before.transfer is None:
                 return _nothing(before)
             return _changed(before, replace(before, state=IDLE, result=result, transfer=None))
-        case UpdateExecuted():
-            return _executed(profile, before)
+        case DeferralEnded():
+            return _deferral_ended(profile, before)
         case InstallEnded():
             return _install_ended(profile, before)
         case Rebooted():
-            return Step(after=_rebooted(profile, before))
+            return _rebooted(profile, before)
         case _:
             assert_never(happened)
 
@@ -222,37 +138,67 @@ def _refused(before: FirmwareObject) -> Step:
     return Step(after=before, answer=Answer.NOT_ALLOWED)
 
 
-def _reset(before: FirmwareObject) -> Step:
-    if before.state is UPDATING:
-        return _refused(before)
+def _reset(profile: DeviceProfile, before: FirmwareObject) -> Step:
+    if before.state not in profile.honours_reset_in:
+        return _refused(before) if profile.denies_reset else _nothing(before)
+    return _emptied(before, UpdateResult.INITIAL)
+
+
+def _emptied(before: FirmwareObject, result: UpdateResult) -> Step:
     actions = (StopTransfer(),) if before.transfer is not None else ()
-    after = FirmwareObject(version=before.version)
-    return _changed(before, after, *actions)
+    return _changed(before, FirmwareObject(version=before.version, result=result), *actions)
+
+
+def _nul_written(profile: DeviceProfile, before: FirmwareObject) -> Step:
+    if not profile.takes_nul_for_package or before.state in (DOWNLOADED, UPDATING):
+        return _reset(profile, before)
+    if before.transfer is None and profile.delivery is DeliveryMethod.PULL:
+        return _refused(before)
+    # One byte of an image: too little by itself, and too much for the package that is coming.
+    stop = (StopTransfer(),) if before.transfer is not None else ()
+    after = replace(before, state=IDLE, result=UpdateResult.INTEGRITY_CHECK_FAILED, transfer=None)
+    return _changed(before, after, *stop)
+
+
+def _cancelled(before: FirmwareObject) -> Step:
+    if before.state not in (DOWNLOADING, DOWNLOADED) and before.transfer is None:
+        return _refused(before)
+    return _emptied(before, UpdateResult.CANCELLED)
 
 
 def _uri_written(profile: DeviceProfile, before: FirmwareObject, uri: str) -> Step:
+    if profile.ignores_uri_while_busy and before.state is not IDLE:
+        return _nothing(before)
     if before.state is UPDATING or profile.delivery is DeliveryMethod.PUSH:
         return _refused(before)
     if before.state is not IDLE:
         return Step(after=before, answer=Answer.BAD_REQUEST)
-    scheme, separator, rest = uri.partition("://")
-    if not separator or not rest or len(uri) > LONGEST_PACKAGE_URI or not uri.isascii():
-        return _changed(before, replace(before, result=UpdateResult.INVALID_URI), answer=Answer.BAD_REQUEST)
-    protocol = _SCHEMES.get(scheme.lower())
-    if protocol not in profile.speaks or protocol not in (profile.protocols or profile.speaks):
+    wrong = wrong_with(profile, uri) if profile.judges_uri_at_once else None
+    if wrong is not None:
         # As measured: refused at once, the state does not move.
-        after = replace(before, result=UpdateResult.UNSUPPORTED_PROTOCOL)
-        return _changed(before, after, answer=Answer.BAD_REQUEST)
+        return _changed(before, replace(before, result=wrong), answer=Answer.BAD_REQUEST)
     after = replace(
         before,
         state=DOWNLOADING,
         result=UpdateResult.INITIAL,
         package_uri=uri,
         transfer=Transfer.BY_URI,
+        deferred=0,
     )
     # A package that stopped coming, and whose state was never shown, does not bar the way.
     stop = () if before.transfer is None else (StopTransfer(),)
     return _changed(before, after, *stop, StartDownload(uri=uri))
+
+
+def wrong_with(profile: DeviceProfile, uri: str) -> UpdateResult | None:
+    """Return the result for a package address that such a device cannot use; None for one that it can."""
+    scheme, separator, rest = uri.partition("://")
+    if not separator or not rest or len(uri) > LONGEST_PACKAGE_URI or not uri.isascii():
+        return UpdateResult.INVALID_URI
+    protocol = _SCHEMES.get(scheme.lower())
+    if protocol not in profile.speaks or protocol not in (profile.protocols or profile.speaks):
+        return UpdateResult.UNSUPPORTED_PROTOCOL
+    return None
 
 
 def _package_started(profile: DeviceProfile, before: FirmwareObject) -> Step:
@@ -269,45 +215,93 @@ def _package_started(profile: DeviceProfile, before: FirmwareObject) -> Step:
         result=UpdateResult.INITIAL,
         package_uri="",
         transfer=Transfer.BY_WRITE,
+        deferred=0,
     )
     return _changed(before, after)
 
 
-def _complete(before: FirmwareObject, intact: bool) -> Step:
-    if intact:
+def _complete(profile: DeviceProfile, before: FirmwareObject, intact: bool) -> Step:
+    rejected = profile.rejects_package_with
+    if intact and rejected is None:
         return _changed(before, replace(before, state=DOWNLOADED, transfer=None))
-    after = replace(before, state=IDLE, result=UpdateResult.INTEGRITY_CHECK_FAILED, transfer=None)
-    return _changed(before, after)
+    result = UpdateResult.INTEGRITY_CHECK_FAILED if rejected is None else rejected
+    return _changed(before, replace(before, state=IDLE, result=result, transfer=None))
 
 
 def _executed(profile: DeviceProfile, before: FirmwareObject) -> Step:
     if before.state is not DOWNLOADED:
         return _refused(before)
-    action: Action = Reboot(after=profile.reboot_delay)
-    if profile.failed_install_returns_to is not None or profile.notify_final_idle:
-        action = EndInstall(after=profile.reboot_delay)
+    if before.deferred >= profile.defers:
+        return _installing(profile, before)
+    if profile.defers_from is UPDATING:
+        # It begins, and thinks better of it at once.
+        after = replace(before, state=UPDATING, result=UpdateResult.INITIAL)
+        return _changed(before, after, EndInstall(after=0.0))
+    return _deferred(profile, before)
+
+
+def _installing(profile: DeviceProfile, before: FirmwareObject) -> Step:
     after = replace(before, state=UPDATING, result=UpdateResult.INITIAL)
-    return _changed(before, after, *(() if profile.hang_in_updating else (action,)))
+    if not profile.answers_update:
+        return Step(after=after, answer=Answer.NONE, actions=(Reboot(after=0.0),))
+    if profile.hang_in_updating:
+        return _changed(before, after)
+    if profile.failed_install_returns_to is not None or profile.notify_final_idle:
+        return _changed(before, after, EndInstall(after=profile.reboot_delay))
+    return _changed(before, after, Reboot(after=profile.reboot_delay))
+
+
+def _deferred(profile: DeviceProfile, before: FirmwareObject) -> Step:
+    after = replace(before, state=DOWNLOADED, result=UpdateResult.DEFERRED, deferred=before.deferred + 1)
+    return _changed(before, after, *_waiting(profile, after))
+
+
+def _waiting(profile: DeviceProfile, device: FirmwareObject) -> tuple[Action, ...]:
+    deferred = device.state is DOWNLOADED and device.result is UpdateResult.DEFERRED
+    return () if profile.defers_for is None or not deferred else (EndDeferral(after=profile.defers_for),)
+
+
+def _deferral_ended(profile: DeviceProfile, before: FirmwareObject) -> Step:
+    if before.state is not DOWNLOADED or before.result is not UpdateResult.DEFERRED:
+        return _nothing(before)
+    step = _installing(profile, replace(before, deferred=max(before.deferred, profile.defers)))
+    return replace(step, answer=Answer.CHANGED)
 
 
 def _install_ended(profile: DeviceProfile, before: FirmwareObject) -> Step:
-    if before.state is not UPDATING or profile.hang_in_updating:
+    if before.state is not UPDATING:
         return _nothing(before)
-    return _changed(before, _installed(profile, before))
+    if before.deferred < profile.defers:
+        return _deferred(profile, before)
+    return _nothing(before) if profile.hang_in_updating else _changed(before, _installed(profile, before))
 
 
 def _installed(profile: DeviceProfile, before: FirmwareObject) -> FirmwareObject:
     if profile.failed_install_returns_to is not None:
         return replace(before, state=profile.failed_install_returns_to, result=UpdateResult.UPDATE_FAILED)
-    return FirmwareObject(version=profile.installs_version, result=UpdateResult.SUCCESS)
+    return FirmwareObject(
+        version=profile.installs_version,
+        result=UpdateResult.SUCCESS,
+        package_uri=before.package_uri if profile.keeps_package_uri else "",
+    )
 
 
-def _rebooted(profile: DeviceProfile, before: FirmwareObject) -> FirmwareObject:
-    after = before
+def _rebooted(profile: DeviceProfile, before: FirmwareObject) -> Step:
+    after = _after_reboot(profile, before)
+    if profile.forgets_state_on_reboot:
+        return Step(after=FirmwareObject(version=after.version))
+    if after.transfer is Transfer.BY_URI:
+        return Step(after=after, actions=(StartDownload(uri=after.package_uri),))
+    return Step(after=after, actions=_waiting(profile, after))
+
+
+def _after_reboot(profile: DeviceProfile, before: FirmwareObject) -> FirmwareObject:
     if before.state is UPDATING:
-        after = replace(before, state=IDLE, result=UpdateResult.UPDATE_FAILED)
-        if not profile.hang_in_updating:
-            after = _installed(profile, before)
-    elif before.transfer is not None:
-        after = replace(before, state=IDLE, result=UpdateResult.CONNECTION_LOST, transfer=None)
-    return FirmwareObject(version=after.version) if profile.forgets_state_on_reboot else after
+        if before.deferred < profile.defers:
+            return _deferred(profile, before).after
+        if profile.hang_in_updating:
+            return replace(before, state=IDLE, result=UpdateResult.UPDATE_FAILED)
+        return _installed(profile, before)
+    if before.transfer is None or (before.transfer is Transfer.BY_URI and profile.keeps_download_over_reboot):
+        return before
+    return replace(before, state=IDLE, result=UpdateResult.CONNECTION_LOST, transfer=None)

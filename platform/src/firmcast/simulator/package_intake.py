@@ -8,7 +8,7 @@ from firmcast.simulator.profile import DeviceProfile
 class PackageIntake:
     """A package on its way in. `received` counts bytes; `entity_tag` is what the sender called this very package."""
 
-    __slots__ = ("_arrived", "_profile", "_stored", "entity_tag", "received", "total")
+    __slots__ = ("_arrived", "_arrived_to", "_profile", "_stored", "entity_tag", "received", "total")
 
     def __init__(self, profile: DeviceProfile) -> None:
         self._profile = profile
@@ -20,21 +20,22 @@ class PackageIntake:
         self.total: int | None = None
         self.entity_tag: bytes | None = None
         self._arrived = hashlib.sha256()
+        self._arrived_to = 0
         self._stored = hashlib.sha256()
 
     def write(self, offset: int, chunk: bytes) -> None:
         """Take the bytes at `offset`. Offset 0 begins anew; what was taken already is passed over.
 
-        Raises ValueError for a gap.
+        A device that takes a package written anew for repeats of the one it has passes over that too. Raises ValueError
+        for a gap.
         """
         if offset == 0:
-            entity_tag, total = self.entity_tag, self.total
-            self.begin()
-            self.entity_tag, self.total = entity_tag, total
+            self._begin_again()
         if offset > self.received:
             raise ValueError(f"bytes {self.received}..{offset} are missing")
+        self._arrived.update(chunk[max(0, self._arrived_to - offset) :])
+        self._arrived_to = max(self._arrived_to, offset + len(chunk))
         fresh = chunk[self.received - offset :]
-        self._arrived.update(fresh)
         self._stored.update(self._on_flash(fresh))
         self.received += len(fresh)
 
@@ -42,6 +43,15 @@ class PackageIntake:
     def intact(self) -> bool:
         """Whether the package as stored is the package wanted: the profile's, or else the one that arrived."""
         return self._stored.hexdigest() == (self._profile.expected_digest or self._arrived.hexdigest())
+
+    def _begin_again(self) -> None:
+        if self._profile.restarts_push:
+            entity_tag, total = self.entity_tag, self.total
+            self.begin()
+            self.entity_tag, self.total = entity_tag, total
+        else:
+            self._arrived = hashlib.sha256()
+            self._arrived_to = 0
 
     def _on_flash(self, chunk: bytes) -> bytes:
         if not self._profile.integrity_fails or self.received or not chunk:

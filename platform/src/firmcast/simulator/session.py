@@ -27,15 +27,16 @@ from firmcast.coap.options import options
 from firmcast.coap.udp import RequestFailedError
 from firmcast.lwm2m.errors import PathFormatError
 from firmcast.lwm2m.firmware_update import UpdateResult
-from firmcast.lwm2m.paths import PACKAGE, REBOOT, Path
+from firmcast.lwm2m.paths import FIRMWARE_RESULT, FIRMWARE_STATE, FIRMWARE_VERSION, PACKAGE, REBOOT, Path
 from firmcast.lwm2m.registration import RegisterRequest, format_object_links, format_register_query
+from firmcast.lwm2m.senml import encode_senml_cbor
 from firmcast.lwm2m.values import ResourceValues
 from firmcast.simulator.answers import Reply, input_of_execute, input_of_write, reply_of, reply_to_read
 from firmcast.simulator.download import resolve
-from firmcast.simulator.firmware_object import Answer, Input, PackageStarted, Step, TransferFailed
+from firmcast.simulator.firmware_steps import Answer, Input, PackageStarted, Step, TransferFailed
 from firmcast.simulator.package_intake import PackageIntake
 from firmcast.simulator.profile import DeviceProfile
-from firmcast.simulator.resources import OBJECTS
+from firmcast.simulator.resources import object_links
 from firmcast.simulator.timing import DeviceTiming
 from firmcast.simulator.transport import Transport
 from firmcast.simulator.upload import Upload
@@ -90,6 +91,15 @@ class SessionSettings:
     admission: asyncio.Semaphore
 
 
+@dataclass(slots=True, kw_only=True)
+class _Observer:
+    """Whom to tell of a path, in which format, and what was told last."""
+
+    path: Path
+    accept: int | None
+    told: Reply
+
+
 class Session:
     """One socket of one device, from `open` to `close`."""
 
@@ -99,16 +109,21 @@ class Session:
         self._settings = settings
         self._owner = owner
         self._server = server
-        self._observers: dict[ObservationId, tuple[Path, int | None]] = {}
+        self._observers: dict[ObservationId, _Observer] = {}
         self._location: tuple[str, ...] | None = None
         self._contact_lost = asyncio.Event()
+        self._registers_anew = False
         self._upload: Upload | None = None
+        self._kept_waiting: list[RequestReceived] = []
 
     @classmethod
     async def open(cls, settings: SessionSettings, owner: SessionOwner) -> "Session":
         """Open a socket. Raises OSError when the server's name is not known or no port is free."""
         server = await resolve(*settings.server)
         parameters = replace(settings.timing.transmission, block_szx=settings.profile.block_szx)
+        if not (settings.profile.serves_while_written and settings.profile.answers_update):
+            # A device that is busy, or about to vanish, acknowledges nothing meanwhile.
+            parameters = replace(parameters, ack_delay=parameters.exchange_lifetime)
         session: Session | None = None
 
         def on_event(event: Event) -> None:
@@ -148,10 +163,24 @@ class Session:
         while True:
             self._location = await self._register()
             self._owner.registered(self._location)
+            if self._settings.profile.sends_after_reboot:
+                await self.send()
             while await self._update(self._location):
                 pass
             self._location = None
             self._owner.registered(None)
+
+    def register_anew(self) -> None:
+        """Give up the registration, which still stands, and make another."""
+        self._registers_anew = True
+        self._contact_lost.set()
+
+    async def send(self) -> None:
+        """Tell state, result and version unasked (LwM2M 1.1, Send); whether the server wants to know is its affair."""
+        told = {FIRMWARE_STATE, FIRMWARE_RESULT, FIRMWARE_VERSION}
+        values = {path: value for path, value in self._owner.values().items() if path in told}
+        with contextlib.suppress(RequestFailedError):
+            await self._request(Code.POST, ("dp",), (), encode_senml_cbor(values, None), ContentFormat.SENML_CBOR)
 
     async def deregister(self) -> None:
         """Take back the registration, if there is one and the server answers soon."""
@@ -179,6 +208,7 @@ class Session:
             self.udp.endpoint.end_observation(observation)
         self._observers.clear()
         self._contact_lost.clear()
+        self._registers_anew = False
         profile = self._settings.profile
         query = format_register_query(
             RegisterRequest(
@@ -190,7 +220,8 @@ class Session:
             )
         )
         try:
-            response = await self._request(Code.POST, ("rd",), query, format_object_links(OBJECTS))
+            links = format_object_links(object_links(profile))
+            response = await self._request(Code.POST, ("rd",), query, links)
         except RequestFailedError:
             return None
         return response.message.location_path if response.code == Code.CREATED else None
@@ -204,6 +235,8 @@ class Session:
             async with asyncio.timeout(delay):
                 await self._contact_lost.wait()
         self._contact_lost.clear()
+        if self._registers_anew:
+            return False
         try:
             response = await self._request(Code.POST, location)
         except RequestFailedError:
@@ -211,10 +244,14 @@ class Session:
         return response.code == Code.CHANGED
 
     async def _request(
-        self, method: Code, path: tuple[str, ...], query: tuple[str, ...] = (), payload: bytes = b""
+        self,
+        method: Code,
+        path: tuple[str, ...],
+        query: tuple[str, ...] = (),
+        payload: bytes = b"",
+        content_format: ContentFormat = ContentFormat.LINK_FORMAT,
     ) -> ResponseReceived:
-        content_format = ContentFormat.LINK_FORMAT if payload else None
-        wording = options(uri_path=path, uri_query=query, content_format=content_format)
+        wording = options(uri_path=path, uri_query=query, content_format=content_format if payload else None)
         try:
             return await self.udp.request(self._server, method, options=wording, payload=payload)
         except RequestFailedError as error:
@@ -234,10 +271,13 @@ class Session:
                 self._contact_lost.set()
 
     def report(self, path: Path) -> None:
-        """Notify whoever observes `path` of its value."""
-        for observation, (observed, accept) in list(self._observers.items()):
-            if observed.covers(path):
-                reply = self._read(observed, accept)
+        """Notify whoever observes `path` of its value, unless that is what was told last."""
+        for observation, observer in list(self._observers.items()):
+            if observer.path.covers(path):
+                reply = self._read(observer.path, observer.accept)
+                if reply == observer.told:
+                    continue
+                observer.told = reply
                 self.udp.notify(
                     observation,
                     reply.code,
@@ -254,10 +294,13 @@ class Session:
             # All in one block: it may be a reset, and is looked at as a whole.
             return None
         step = self._owner.decide(PackageStarted())
+        if self._upload is not None and not self._settings.profile.restarts_push:
+            return self._upload.take
         self.drop_upload()
         if step.answer is not Answer.CHANGED:
             return _discard
         self._upload = self._new_upload()
+        self._upload.intake.total = message.size1
         # The engine is at work just now; it is told what to report when it has finished.
         asyncio.get_running_loop().call_soon(self._owner.perform, step)
         return self._upload.take
@@ -267,6 +310,9 @@ class Session:
         if self._upload is not None:
             self._upload.close()
             self._upload = None
+            waiting, self._kept_waiting = self._kept_waiting, []
+            for request in waiting:
+                asyncio.get_running_loop().call_soon(self._handle_request, request)
 
     def _new_upload(self) -> Upload:
         return Upload(
@@ -289,6 +335,9 @@ class Session:
         if path is None:
             self._send(request, Reply(code=Code.NOT_FOUND))
             return
+        if self._upload is not None and not self._settings.profile.serves_while_written and path != PACKAGE:
+            self._kept_waiting.append(request)
+            return
         match request.method:
             case Code.GET:
                 self._handle_read(request, path)
@@ -298,7 +347,7 @@ class Session:
                 self._send(request, Reply(code=Code.CHANGED))
                 self._owner.reboot()
             case Code.POST:
-                self._answer(request, input_of_execute(path))
+                self._answer(request, input_of_execute(path, self._settings.profile))
             case _:
                 self._send(request, Reply(code=Code.METHOD_NOT_ALLOWED))
 
@@ -306,11 +355,12 @@ class Session:
         accept = request.message.accept
         reply = self._read(path, accept)
         if request.observe == 0 and reply.code == Code.CONTENT:
-            self._observers[self.udp.endpoint.accept_observation(request)] = (path, accept)
+            observer = _Observer(path=path, accept=accept, told=reply)
+            self._observers[self.udp.endpoint.accept_observation(request)] = observer
         self._send(request, reply)
 
     def _read(self, path: Path, accept: int | None) -> Reply:
-        return reply_to_read(self._owner.values(), path, accept, self._settings.profile.default_content_format)
+        return reply_to_read(self._owner.values(), path, accept, self._settings.profile)
 
     def _handle_write(self, request: RequestReceived, path: Path) -> None:
         message = request.message
@@ -320,7 +370,8 @@ class Session:
             return
         intact = path == PACKAGE and self._take_whole(request)
         happened = input_of_write(path, message.content_format, request.payload, request.body_size, intact=intact)
-        self.drop_upload()
+        if path == PACKAGE:
+            self.drop_upload()
         self._answer(request, happened)
 
     def _take_whole(self, request: RequestReceived) -> bool:
@@ -339,10 +390,20 @@ class Session:
             self._send(request, happened)
             return
         step = self._owner.decide(happened)
-        self._send(request, reply_of(step.answer))
+        reply = reply_of(step.answer)
+        if reply is not None:
+            self._send(request, reply)
         self._owner.perform(step)
 
     def _send(self, request: RequestReceived, reply: Reply) -> None:
+        delay = self._settings.profile.answer_delay
+        if delay:
+            self.udp.acknowledge(request)
+            asyncio.get_running_loop().call_later(delay, self._respond, request, reply)
+        else:
+            self._respond(request, reply)
+
+    def _respond(self, request: RequestReceived, reply: Reply) -> None:
         self.udp.respond(
             request, reply.code, options=options(content_format=reply.content_format), payload=reply.payload
         )

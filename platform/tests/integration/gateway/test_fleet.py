@@ -7,7 +7,7 @@ import pytest
 
 from firmcast.simulator.device import DeviceSpec
 from firmcast.simulator.fleet import Fleet
-from firmcast.simulator.profile import profile_named
+from firmcast.simulator.profiles import profile_named
 from firmcast.simulator.timing import QUICK
 
 PACKAGE = bytes(range(256)) * 64
@@ -35,6 +35,16 @@ def without_marks(told: list[str]) -> list[str]:
         ("zephyr", SUCCESS),
         ("no-reboot", SUCCESS),
         ("small-blocks", SUCCESS),
+        ("anjay-deaf", SUCCESS),
+        ("zephyr-push", SUCCESS),
+        ("separate", SUCCESS),
+        ("sudden", SUCCESS),
+        ("unanswering", SUCCESS),
+        ("power-cut-resuming", SUCCESS),
+        ("re-registering", SUCCESS),
+        ("stale", SUCCESS),
+        ("state-then-result", SUCCESS),
+        ("bad-package-untold", ["failed"]),
         ("corrupting", ["1", "0", "failed"]),
         ("anjay-failing", ["1", "2", "3", "2", "failed"]),
         ("zephyr-failing", ["1", "2", "3", "0", "failed"]),

@@ -20,7 +20,7 @@ from firmcast.devices.model import DeviceDetails
 from firmcast.errors import StartError
 from firmcast.simulator.device import DeviceSpec
 from firmcast.simulator.fleet import Fleet
-from firmcast.simulator.profile import profile_named
+from firmcast.simulator.profiles import profile_named
 from firmcast.simulator.timing import QUICK
 from firmcast.simulator.transport import Transport
 

@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import hashlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
 
 import aiocoap
 import aiocoap.error
@@ -12,8 +15,16 @@ import aiocoap.resource
 import pytest
 from aiocoap.numbers.codes import Code
 
+from firmcast.simulator.device import DeviceSpec, VirtualDevice
+from firmcast.simulator.profile import DeviceProfile
+from firmcast.simulator.profiles import profile_named
+from firmcast.simulator.timing import QUICK, DeviceTiming
+
 OBSERVED = ("/5/0/3", "/5/0/5", "/3/0/3")
 PACKAGE_PATH = ("fw", "token-1")
+PACKAGE = Random(5).randbytes(5_000)
+DIGEST = hashlib.sha256(PACKAGE).hexdigest()
+"""Of the package that devices take for intact."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,15 @@ class LocationResource(aiocoap.resource.Resource, aiocoap.resource.PathCapable):
         return self._server.on_deregister(request.opt.uri_path[-1])
 
 
+class SendResource(aiocoap.resource.Resource):
+    def __init__(self, server: "ScriptedServer") -> None:
+        super().__init__()
+        self._server = server
+
+    async def render_post(self, request: aiocoap.Message) -> aiocoap.Message:
+        return self._server.on_send(request)
+
+
 class PackageResource(aiocoap.resource.Resource):
     def __init__(self, served: Served) -> None:
         super().__init__()
@@ -99,6 +119,8 @@ class ScriptedServer:
         self.updates = 0
         self.deregistered: list[str] = []
         self.reports: list[tuple[str, str]] = []
+        self.sent: list[tuple[int | None, bytes]] = []
+        """Format and payload of each Send."""
         self._changed = asyncio.Condition()
         self._context: aiocoap.Context | None = None
         self._telling: set[asyncio.Task[None]] = set()
@@ -117,6 +139,7 @@ class ScriptedServer:
         site.add_resource(("rd",), RegistrationResource(self))
         site.add_resource(PACKAGE_PATH, PackageResource(self.served))
         site.add_resource(("rd", "at"), LocationResource(self))
+        site.add_resource(("dp",), SendResource(self))
         self._context = await aiocoap.Context.create_server_context(
             site, bind=("127.0.0.1", self.port), transports=["udp6"]
         )
@@ -158,6 +181,11 @@ class ScriptedServer:
         self._tell()
         return aiocoap.Message(code=Code.DELETED)
 
+    def on_send(self, request: aiocoap.Message) -> aiocoap.Message:
+        self.sent.append((request.opt.content_format, request.payload))
+        self._tell()
+        return aiocoap.Message(code=Code.CHANGED)
+
     # What a test tells it to do.
 
     async def until(self, fulfilled: Callable[["ScriptedServer"], bool]) -> None:
@@ -183,9 +211,11 @@ class ScriptedServer:
         *,
         accept: int | None = None,
         content_format: int | None = None,
+        mtype: aiocoap.Type | None = None,
     ) -> aiocoap.Message:
         assert self._context is not None
-        message = aiocoap.Message(code=code, payload=payload, uri=f"coap://127.0.0.1:{device.port}{path}")
+        uri = f"coap://127.0.0.1:{device.port}{path}"
+        message = aiocoap.Message(code=code, payload=payload, uri=uri, _mtype=mtype)
         if accept is not None:
             message.opt.accept = accept
         if content_format is not None:
@@ -219,10 +249,14 @@ class ScriptedServer:
 
     async def write_first_block(self, device: Registered, block: bytes) -> Code:
         """Write a block of a package and leave it at that."""
+        return await self.write_block(device, 0, block, more=True)
+
+    async def write_block(self, device: Registered, number: int, block: bytes, *, more: bool) -> Code:
+        """Write one block of 1024 bytes of a package."""
         assert self._context is not None
         message = aiocoap.Message(code=Code.PUT, payload=block, uri=f"coap://127.0.0.1:{device.port}/5/0/0")
         message.opt.content_format = 42
-        message.opt.block1 = (0, True, 6)
+        message.opt.block1 = (number, more, 6)
         async with asyncio.timeout(20):
             return (await self._context.request(message, handle_blockwise=False).response).code
 
@@ -281,3 +315,25 @@ async def make_server() -> AsyncIterator[MakeServer]:
 async def server(make_server: MakeServer) -> ScriptedServer:
     """A server that runs."""
     return await make_server()
+
+
+StartDevice = Callable[..., Awaitable[VirtualDevice]]
+
+
+@pytest.fixture
+async def start_device(server: ScriptedServer) -> AsyncIterator[StartDevice]:
+    devices: list[VirtualDevice] = []
+
+    async def start(
+        profile: str | DeviceProfile = "plain", timing: DeviceTiming = QUICK, **changes: Any
+    ) -> VirtualDevice:
+        base = profile_named(profile) if isinstance(profile, str) else profile
+        changed = replace(base, **{"reboot_delay": 0.01, "expected_digest": DIGEST, **changes})
+        spec = DeviceSpec(endpoint_name=f"node-{len(devices) + 1}", profile=changed)
+        devices.append(VirtualDevice(spec, server=server.address, timing=timing, random=Random(len(devices))))
+        devices[-1].start()
+        return devices[-1]
+
+    yield start
+    for device in devices:
+        await device.close(deregister=False)

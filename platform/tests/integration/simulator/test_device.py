@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -15,34 +15,14 @@ from firmcast.lwm2m.firmware_update import FirmwareUpdateState, UpdateResult
 from firmcast.lwm2m.paths import DELIVERY_METHOD, FIRMWARE_INSTANCE, FIRMWARE_STATE, PROTOCOL_SUPPORT, Path
 from firmcast.lwm2m.registration import parse_register
 from firmcast.lwm2m.values import integer_at, integers_at
-from firmcast.simulator.device import DeviceSpec, VirtualDevice
-from firmcast.simulator.profile import DeviceProfile, profile_named
-from firmcast.simulator.timing import QUICK, DeviceTiming
+from firmcast.simulator.device import VirtualDevice
+from firmcast.simulator.timing import QUICK
 
 PACKAGE = Random(5).randbytes(5_000)
-DIGEST = hashlib.sha256(PACKAGE).hexdigest()
+"""What `start_device` takes for intact."""
 STATE, RESULT, VERSION = "/5/0/3", "/5/0/5", "/3/0/3"
 
 StartDevice = Callable[..., Awaitable[VirtualDevice]]
-
-
-@pytest.fixture
-async def start_device(server: Any) -> AsyncIterator[StartDevice]:
-    devices: list[VirtualDevice] = []
-
-    async def start(
-        profile: str | DeviceProfile = "plain", timing: DeviceTiming = QUICK, **changes: Any
-    ) -> VirtualDevice:
-        base = profile_named(profile) if isinstance(profile, str) else profile
-        changed = replace(base, **{"reboot_delay": 0.01, "expected_digest": DIGEST, **changes})
-        spec = DeviceSpec(endpoint_name=f"node-{len(devices) + 1}", profile=changed)
-        devices.append(VirtualDevice(spec, server=server.address, timing=timing, random=Random(len(devices))))
-        devices[-1].start()
-        return devices[-1]
-
-    yield start
-    for device in devices:
-        await device.close(deregister=False)
 
 
 async def test_what_a_device_says_when_it_registers(server: Any, start_device: StartDevice) -> None:

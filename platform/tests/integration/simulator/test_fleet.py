@@ -10,7 +10,8 @@ import pytest
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState, UpdateResult
 from firmcast.simulator.device import DeviceSpec, VirtualDevice
 from firmcast.simulator.fleet import Fleet
-from firmcast.simulator.profile import DeviceProfile, profile_named
+from firmcast.simulator.profile import DeviceProfile
+from firmcast.simulator.profiles import profile_named
 from firmcast.simulator.timing import QUICK
 
 PACKAGE = b"firmware" * 300

@@ -12,7 +12,8 @@ from firmcast.lwm2m.firmware_update import UpdateResult
 from firmcast.simulator.download import Downloader
 from firmcast.simulator.download_errors import DownloadFailedError
 from firmcast.simulator.package_intake import PackageIntake
-from firmcast.simulator.profile import DeviceProfile, profile_named
+from firmcast.simulator.profile import DeviceProfile
+from firmcast.simulator.profiles import profile_named
 from firmcast.simulator.timing import QUICK
 from firmcast.simulator.transport import Transport
 

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmcast.coap.codes import Code
-from firmcast.lwm2m.content import ContentFormat
 from firmcast.lwm2m.paths import (
+    CANCEL,
     FIRMWARE_INSTANCE,
     FIRMWARE_STATE,
     FIRMWARE_VERSION,
@@ -16,8 +16,17 @@ from firmcast.lwm2m.paths import (
     Path,
 )
 from firmcast.simulator.answers import Reply, input_of_execute, input_of_write, reply_of, reply_to_read
-from firmcast.simulator.firmware_object import Answer, PackageWritten, ResetWritten, UpdateExecuted, UriWritten, start
+from firmcast.simulator.firmware_object import start
+from firmcast.simulator.firmware_steps import (
+    Answer,
+    CancelExecuted,
+    PackageWritten,
+    ResetWritten,
+    UpdateExecuted,
+    UriWritten,
+)
 from firmcast.simulator.profile import DeviceProfile
+from firmcast.simulator.profiles import profile_named
 from firmcast.simulator.resources import all_values
 from firmcast.simulator.timing import PATIENT, QUICK, DeviceTiming
 
@@ -27,7 +36,7 @@ LINK_FORMAT = 40
 
 
 def read(path: Path, accept: int | None = None) -> Reply:
-    return reply_to_read(VALUES, path, accept, ContentFormat.TLV)
+    return reply_to_read(VALUES, path, accept, PROFILE)
 
 
 def test_a_resource_in_every_format() -> None:
@@ -80,12 +89,16 @@ def test_what_writes_mean() -> None:
 
 
 def test_what_executes_mean() -> None:
-    assert input_of_execute(UPDATE) == UpdateExecuted()
-    assert input_of_execute(REBOOT) == Reply(code=Code.METHOD_NOT_ALLOWED)
+    assert input_of_execute(UPDATE, PROFILE) == UpdateExecuted()
+    assert input_of_execute(REBOOT, PROFILE) == Reply(code=Code.METHOD_NOT_ALLOWED)
+    assert input_of_execute(CANCEL, PROFILE) == Reply(code=Code.NOT_FOUND)
+    assert input_of_execute(CANCEL, profile_named("anjay")) == CancelExecuted()
 
 
 def test_every_answer_has_a_code() -> None:
-    assert [reply_of(answer).code for answer in Answer] == [Code.CHANGED, Code.BAD_REQUEST, Code.METHOD_NOT_ALLOWED]
+    replies = [reply_of(answer) for answer in Answer]
+    codes = [None if reply is None else reply.code for reply in replies]
+    assert codes == [Code.CHANGED, Code.BAD_REQUEST, Code.METHOD_NOT_ALLOWED, None]
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1), st.sampled_from([PATIENT, QUICK]))

@@ -6,10 +6,14 @@ from hypothesis import strategies as st
 
 from firmcast.lwm2m.firmware_update import STATE_TRANSITIONS, DeliveryMethod, FirmwareUpdateState, UpdateResult
 from firmcast.lwm2m.paths import FIRMWARE_RESULT, FIRMWARE_STATE, FIRMWARE_VERSION, Path
-from firmcast.simulator.firmware_object import (
+from firmcast.simulator.firmware_object import advance, start
+from firmcast.simulator.firmware_steps import (
     Action,
     Answer,
+    CancelExecuted,
+    DeferralEnded,
     DownloadFinished,
+    EndDeferral,
     EndInstall,
     FirmwareObject,
     Input,
@@ -18,6 +22,7 @@ from firmcast.simulator.firmware_object import (
     PackageWritten,
     Reboot,
     Rebooted,
+    RegisterAnew,
     ResetWritten,
     StartDownload,
     Step,
@@ -26,10 +31,9 @@ from firmcast.simulator.firmware_object import (
     TransferFailed,
     UpdateExecuted,
     UriWritten,
-    advance,
-    start,
 )
-from firmcast.simulator.profile import PROFILES, DeviceProfile, profile_named
+from firmcast.simulator.profile import DeviceProfile
+from firmcast.simulator.profiles import PROFILES, profile_named
 
 IDLE, DOWNLOADING, DOWNLOADED, UPDATING = FirmwareUpdateState
 ADDRESS = "coap://192.0.2.1:5683/fw/token"
@@ -40,6 +44,8 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.just(PackageStarted()),
     st.builds(PackageWritten, intact=st.booleans()),
     st.just(ResetWritten()),
+    st.just(CancelExecuted()),
+    st.just(DeferralEnded()),
     st.builds(DownloadFinished, intact=st.booleans()),
     st.builds(TransferFailed, result=st.sampled_from([UpdateResult.CONNECTION_LOST, UpdateResult.INVALID_URI])),
     st.just(UpdateExecuted()),
@@ -72,9 +78,12 @@ def reported(steps: list[Step]) -> list[tuple[Path, int | str]]:
 
 
 def fits_itself(device: FirmwareObject, profile: DeviceProfile) -> bool:
+    if profile.is_stub:
+        return device == start(profile)
     moving = device.state in (DOWNLOADING, UPDATING)
     return (
         (not moving or device.result is UpdateResult.INITIAL)
+        and (device.result is not UpdateResult.DEFERRED or (device.state is DOWNLOADED and device.deferred > 0))
         and (device.state is not DOWNLOADING or device.transfer is not None)
         and (device.transfer is not Transfer.BY_URI or device.state is DOWNLOADING)
         and (device.transfer is None or device.state in (IDLE, DOWNLOADING))
@@ -92,11 +101,15 @@ def test_only_legal_transitions(name: str, happened: list[Input]) -> None:
         assert after.state is device.state or (device.state, after.state) in STATE_TRANSITIONS or what == Rebooted()
         assert fits_itself(after, profile)
         told = {
-            FIRMWARE_STATE: after.state is not device.state,
+            FIRMWARE_STATE: after.state is not device.state and after.state not in profile.unnotified,
             FIRMWARE_RESULT: after.result is not device.result,
             FIRMWARE_VERSION: after.version != device.version,
         }
-        assert list(step.reports) == ([] if what == Rebooted() else [path for path, new in told.items() if new])
+        silent = what == Rebooted() or step.answer is Answer.NONE
+        expected = [] if silent else [path for path, new in told.items() if new]
+        assert sorted(step.reports) == sorted(expected)
+        if not profile.result_first:
+            assert list(step.reports) == expected
         if step.answer is Answer.NOT_ALLOWED:
             assert after == device
             assert not step.actions
@@ -113,16 +126,21 @@ def test_every_action_has_its_reason(name: str, happened: list[Input]) -> None:
         step = advance(profile, device, what)
         for action in step.actions:
             reasons: dict[type[Action], bool] = {
-                StartDownload: step.after.transfer is Transfer.BY_URI and device.transfer is not Transfer.BY_URI,
+                StartDownload: step.after.transfer is Transfer.BY_URI
+                and (device.transfer is not Transfer.BY_URI or what == Rebooted()),
                 StopTransfer: device.transfer is not None and step.after.transfer is not device.transfer,
                 Reboot: device.state is DOWNLOADED and step.after.state is UPDATING,
                 EndInstall: device.state is DOWNLOADED and step.after.state is UPDATING,
+                EndDeferral: step.after.result is UpdateResult.DEFERRED and step.after.state is DOWNLOADED,
+                RegisterAnew: step.after.state is profile.registers_anew_in,
             }
             assert reasons[type(action)]
         device = step.after
 
 
-@given(st.sampled_from(sorted(set(PROFILES) - {"hanging"})), st.lists(inputs, max_size=12))
+@given(
+    st.sampled_from(sorted(set(PROFILES) - {"hanging", "wakaama", "power-cut-resuming"})), st.lists(inputs, max_size=12)
+)
 def test_a_device_that_does_not_hang_comes_back_to_idle(name: str, happened: list[Input]) -> None:
     profile = PROFILES[name]
     device = start(profile)
@@ -243,7 +261,19 @@ def test_a_power_cut_loses_the_transfer() -> None:
 
 
 def test_a_profile_that_makes_no_sense_is_refused() -> None:
-    for wrong in ({"failed_install_returns_to": UPDATING}, {"block_szx": 7}, {"reboot_delay": -1}, {"lifetime": 0}):
+    for wrong in (
+        {"failed_install_returns_to": UPDATING},
+        {"block_szx": 7},
+        {"reboot_delay": -1},
+        {"lifetime": 0},
+        {"defers_from": IDLE},
+        {"defers_for": -1.0},
+        {"power_cuts": -1},
+        {"firmware_instances": 0},
+        {"rejects_package_with": UpdateResult.SUCCESS},
+        {"rejects_package_with": UpdateResult.UPDATE_FAILED},
+        {"content_formats": ()},
+    ):
         with pytest.raises(ValueError):
             replace(PLAIN, **wrong)
     with pytest.raises(ValueError, match="plain"):
@@ -255,3 +285,138 @@ def test_a_written_package_that_stopped_coming_does_not_bar_an_address() -> None
     assert steps[-1].actions == (StopTransfer(), StartDownload(uri=ADDRESS))
     abandoned = TransferFailed(result=UpdateResult.CONNECTION_LOST)
     assert reported(walk(profile_named("anjay"), PackageStarted(), abandoned)) == [(FIRMWARE_RESULT, 4)]
+
+
+@pytest.mark.parametrize(("name", "shown"), [("deferring", [3, 2]), ("deferring-in-2", [])])
+def test_an_update_that_is_put_off_and_then_done_when_told_again(name: str, shown: list[int]) -> None:
+    profile = profile_named(name)
+    happened = (UriWritten(uri=ADDRESS), DownloadFinished(intact=True), UpdateExecuted())
+    ends: tuple[Input, ...] = (InstallEnded(),) if shown else ()
+    steps = walk(profile, *happened, *ends, UpdateExecuted())
+    deferred = [(FIRMWARE_STATE, state) for state in shown] + [(FIRMWARE_RESULT, 11)]
+    assert reported(steps)[2:] == [*deferred, (FIRMWARE_STATE, 3), (FIRMWARE_RESULT, 0)][: len(deferred) + 2]
+    assert steps[-1].actions == (Reboot(after=profile.reboot_delay),)
+
+
+def test_an_update_that_is_put_off_for_a_time_is_done_unasked() -> None:
+    profile = profile_named("deferring-a-while")
+    happened = (UriWritten(uri=ADDRESS), DownloadFinished(intact=True), UpdateExecuted(), InstallEnded())
+    steps = walk(profile, *happened, DeferralEnded(), Rebooted())
+    assert steps[3].actions == (EndDeferral(after=3.0),)
+    assert steps[4].after.state is UPDATING
+    assert steps[-1].after == FirmwareObject(version="2.0.0", result=UpdateResult.SUCCESS)
+    off = walk(profile, *happened, Rebooted())[-1]
+    assert off.actions == (EndDeferral(after=3.0),), "a power cut does not make it forget"
+    gone = walk(profile, *happened, UriWritten(uri=""), DeferralEnded())[-1]
+    assert gone.after == start(profile)
+
+
+def test_a_device_that_never_installs_is_put_off_as_often_as_it_is_told() -> None:
+    happened: tuple[Input, ...] = (UriWritten(uri=ADDRESS), DownloadFinished(intact=True))
+    steps = walk(profile_named("never-ready"), *happened, *[UpdateExecuted(), InstallEnded()] * 5)
+    assert [step.after.result for step in steps[3::2]] == [UpdateResult.DEFERRED] * 5
+    assert {step.after.state for step in steps[3::2]} == {DOWNLOADED}
+
+
+def test_a_reset_that_is_honoured_in_state_2_only() -> None:
+    zephyr = profile_named("zephyr")
+    ignored = walk(zephyr, UriWritten(uri=ADDRESS), UriWritten(uri=""))[-1]
+    assert (ignored.answer, ignored.after.state, ignored.actions) == (Answer.CHANGED, DOWNLOADING, ())
+    honoured = walk(zephyr, UriWritten(uri=ADDRESS), DownloadFinished(intact=True), ResetWritten())[-1]
+    assert honoured.after == start(zephyr)
+    updating = walk(zephyr, UriWritten(uri=ADDRESS), DownloadFinished(intact=True), UpdateExecuted(), ResetWritten())
+    assert (updating[-1].answer, updating[-1].after.state) == (Answer.CHANGED, UPDATING)
+
+
+def test_a_nul_that_is_taken_for_a_byte_of_an_image_spoils_it() -> None:
+    spoilt = walk(profile_named("zephyr"), UriWritten(uri=ADDRESS), ResetWritten())[-1]
+    assert (spoilt.after.state, spoilt.after.result) == (IDLE, UpdateResult.INTEGRITY_CHECK_FAILED)
+    assert spoilt.actions == (StopTransfer(),)
+    by_uri_only = replace(profile_named("zephyr"), delivery=DeliveryMethod.PULL)
+    assert walk(by_uri_only, ResetWritten())[0].answer is Answer.NOT_ALLOWED
+
+
+def test_a_second_address_that_is_accepted_and_ignored() -> None:
+    steps = walk(profile_named("zephyr"), UriWritten(uri=ADDRESS), UriWritten(uri=ADDRESS + "2"))
+    assert steps[-1] == Step(after=steps[0].after)
+
+
+def test_cancel_is_for_what_is_under_way() -> None:
+    anjay = profile_named("anjay")
+    assert walk(anjay, CancelExecuted())[0].answer is Answer.NOT_ALLOWED
+    cancelled = walk(anjay, UriWritten(uri=ADDRESS), CancelExecuted())[-1]
+    assert reported([cancelled]) == [(FIRMWARE_STATE, 0), (FIRMWARE_RESULT, 10)]
+    assert cancelled.actions == (StopTransfer(),)
+    written = walk(anjay, PackageStarted(), CancelExecuted())[-1]
+    assert (written.after.result, written.after.transfer) == (UpdateResult.CANCELLED, None)
+
+
+def test_a_device_that_vanishes_before_it_answers_says_nothing_of_state_3() -> None:
+    profile = profile_named("unanswering")
+    steps = walk(profile, UriWritten(uri=ADDRESS), DownloadFinished(intact=True), UpdateExecuted(), Rebooted())
+    assert steps[2] == Step(after=steps[2].after, answer=Answer.NONE, actions=(Reboot(after=0.0),))
+    assert steps[-1].after == FirmwareObject(version="2.0.0", result=UpdateResult.SUCCESS)
+
+
+def test_states_that_are_never_notified() -> None:
+    happened = (UriWritten(uri=ADDRESS), DownloadFinished(intact=True), UpdateExecuted(), InstallEnded())
+    steps = walk(profile_named("silent-end"), *happened)
+    assert reported(steps) == [
+        (FIRMWARE_STATE, 1),
+        (FIRMWARE_STATE, 2),
+        (FIRMWARE_RESULT, 1),
+        (FIRMWARE_VERSION, "2.0.0"),
+    ]
+    assert reported(walk(profile_named("never-1"), *happened[:2])) == [(FIRMWARE_STATE, 2)]
+
+
+def test_the_result_may_be_told_before_the_state() -> None:
+    steps = walk(replace(profile_named("result-then-state"), integrity_fails=True), PackageStarted())
+    steps += [advance(profile_named("result-then-state"), steps[-1].after, PackageWritten(intact=False))]
+    assert steps[-1].reports == (FIRMWARE_RESULT, FIRMWARE_STATE)
+
+
+@pytest.mark.parametrize(
+    ("name", "result"), [("flash-full", 2), ("out-of-memory", 3), ("wrong-package", 6), ("corrupting", 5)]
+)
+def test_packages_that_are_thrown_away(name: str, result: int) -> None:
+    intact = name != "corrupting"
+    steps = walk(profile_named(name), UriWritten(uri=ADDRESS), DownloadFinished(intact=intact))
+    assert reported(steps) == [(FIRMWARE_STATE, 1), (FIRMWARE_STATE, 0), (FIRMWARE_RESULT, result)]
+
+
+def test_an_address_that_is_judged_by_its_download() -> None:
+    accepted = walk(profile_named("late-judge"), UriWritten(uri="ftp://a/b"))[0]
+    assert (accepted.answer, accepted.actions) == (Answer.CHANGED, (StartDownload(uri="ftp://a/b"),))
+
+
+def test_a_download_that_goes_on_after_a_power_cut() -> None:
+    steps = walk(
+        profile_named("power-cut-resuming"), UriWritten(uri=ADDRESS), Rebooted(), DownloadFinished(intact=True)
+    )
+    assert steps[1] == Step(after=steps[0].after, actions=(StartDownload(uri=ADDRESS),))
+    assert steps[-1].after.state is DOWNLOADED
+
+
+def test_what_was_long_ago_stays_until_something_new_begins() -> None:
+    stale = profile_named("stale")
+    assert start(stale).result is UpdateResult.CONNECTION_LOST
+    assert start(stale).package_uri
+    steps = walk(
+        stale, Rebooted(), UriWritten(uri=ADDRESS), DownloadFinished(intact=True), UpdateExecuted(), Rebooted()
+    )
+    assert steps[0].after == start(stale)
+    assert reported(steps)[:2] == [(FIRMWARE_STATE, 1), (FIRMWARE_RESULT, 0)]
+    assert (steps[-1].after.package_uri, steps[-1].after.result) == (ADDRESS, UpdateResult.SUCCESS)
+
+
+@given(st.lists(inputs, max_size=20))
+def test_a_stub_takes_everything_and_never_changes(happened: list[Input]) -> None:
+    stub = profile_named("wakaama")
+    assert set(walk(stub, *happened)) <= {Step(after=start(stub))}
+    assert start(stub).state is DOWNLOADING
+
+
+def test_a_new_registration_in_a_certain_state() -> None:
+    steps = walk(profile_named("re-registering"), UriWritten(uri=ADDRESS), DownloadFinished(intact=True), Rebooted())
+    assert [step.actions for step in steps] == [(StartDownload(uri=ADDRESS),), (RegisterAnew(),), ()]
