@@ -81,6 +81,7 @@ class CommandRunner:
             case CommandKind.EXECUTE:
                 return await commands.execute(link, may_be_repeat=may_be_repeat)
             case CommandKind.RESET:
+                self._transfers.forget(command.transfer_token)
                 return await commands.reset(link)
             case _:
                 assert_never(command.kind)

@@ -5,6 +5,7 @@ Object 5, and the ways of real clients.
 """
 
 from dataclasses import replace
+from typing import assert_never
 
 from firmcast.coap.codes import is_success
 from firmcast.coap.dtls.peers import is_secure
@@ -18,9 +19,16 @@ from firmcast.gateway.device_link import (
     describe,
     is_passing,
 )
-from firmcast.gateway.reading import observe_firmware, read_firmware_object, read_state_and_result, read_version
+from firmcast.gateway.live_devices import ResetWay
+from firmcast.gateway.reading import (
+    observe_firmware,
+    read_delivery_method,
+    read_firmware_object,
+    read_state_and_result,
+    read_version,
+)
 from firmcast.gateway.resources import NOTHING, merged
-from firmcast.lwm2m.firmware_update import FirmwareUpdateState
+from firmcast.lwm2m.firmware_update import DeliveryMethod, FirmwareUpdateState, parse_delivery_method
 from firmcast.lwm2m.paths import CANCEL, PACKAGE, PACKAGE_URI, UPDATE
 from firmcast.upgrades.model import ResourcesReported
 
@@ -88,31 +96,48 @@ async def execute(link: DeviceLink, *, may_be_repeat: bool) -> ResourcesReported
 async def reset(link: DeviceLink) -> ResourcesReported:
     """Bring the firmware object back to Idle, in the ways that clients know, mildest first; each is judged by a read.
 
-    An empty Package URI is the usual way, some know only Cancel (resource 10, object 1.1), and some only a NUL byte as
-    package. Raises DeviceSilentError, DeviceRefusedError.
+    An empty Package URI is the usual way; some answer it with success and do nothing, some know only Cancel (resource
+    10, object 1.1), and some only a NUL byte as package. What helped this device before is tried first. Raises
+    DeviceSilentError, DeviceRefusedError.
     """
-
-    async def forget_address() -> int:
-        return await link.write(PACKAGE_URI, b"", TEXT)
-
-    async def cancel() -> int:
-        return await link.execute(CANCEL)
-
-    async def forget_package() -> int:
-        return await link.write(PACKAGE, b"\x00", OPAQUE)
-
+    told = await read_state_and_result(link)
+    if told.state == FirmwareUpdateState.UPDATING:
+        raise DeviceRefusedError("the device installs, which cannot be taken back", told)
+    if told.state == FirmwareUpdateState.IDLE:
+        # An address that was just written to it may be about to be obeyed.
+        await _take_back(link, ResetWay.FORGET_ADDRESS)
+        return await read_state_and_result(link)
     answers: list[str] = []
-    told = NOTHING
-    for what, attempt in (
-        (f"an empty {PACKAGE_URI}", forget_address),
-        (f"the execution of {CANCEL}", cancel),
-        (f"a NUL byte as {PACKAGE}", forget_package),
-    ):
-        answers.append(describe(await attempt(), what))
+    for way in dict.fromkeys(way for way in (link.device.reset_way, *ResetWay) if way is not None):
+        if way is ResetWay.FORGET_PACKAGE and await _would_take_for_package(link, told):
+            answers.append("a NUL byte would be taken for a piece of the package")
+            continue
+        answers.append(await _take_back(link, way))
         told = await read_state_and_result(link)
         if told.state == FirmwareUpdateState.IDLE:
+            link.device.reset_way = way
             return told
     raise DeviceRefusedError(f"the device stays in state {told.state}: {', '.join(answers)}", told)
+
+
+async def _take_back(link: DeviceLink, way: ResetWay) -> str:
+    """Try a way, and return what the device answered to it, for a person."""
+    match way:
+        case ResetWay.FORGET_ADDRESS:
+            return describe(await link.write(PACKAGE_URI, b"", TEXT), f"an empty {PACKAGE_URI}")
+        case ResetWay.CANCEL:
+            return describe(await link.execute(CANCEL), f"the execution of {CANCEL}")
+        case ResetWay.FORGET_PACKAGE:
+            return describe(await link.write(PACKAGE, b"\x00", OPAQUE), f"a NUL byte as {PACKAGE}")
+        case _:
+            assert_never(way)
+
+
+async def _would_take_for_package(link: DeviceLink, told: ResourcesReported) -> bool:
+    """Tell whether a device may take a NUL byte for a piece of what it downloads, as some do that fetch packages."""
+    if told.state != FirmwareUpdateState.DOWNLOADING:
+        return False
+    return parse_delivery_method((await read_delivery_method(link)).delivery_method) is not DeliveryMethod.PUSH
 
 
 async def _refused(link: DeviceLink, code: int, what: str) -> None:

@@ -6,6 +6,7 @@ better to offer.
 
 from collections.abc import Iterator
 from datetime import datetime
+from enum import Enum, unique
 from hashlib import blake2b
 from typing import Final
 
@@ -34,6 +35,15 @@ def _key(registration_id: RegistrationId) -> bytes:
     return blake2b(registration_id.encode(), digest_size=_KEY_SIZE).digest()
 
 
+@unique
+class ResetWay(Enum):
+    """What brings a client back to Idle, the mildest first."""
+
+    FORGET_ADDRESS = "forget_address"
+    CANCEL = "cancel"
+    FORGET_PACKAGE = "forget_package"
+
+
 class LiveDevice:
     """One device with a registration. What may change with an update changes here, so that who holds it sees it."""
 
@@ -46,6 +56,7 @@ class LiveDevice:
         "peer",
         "read_format",
         "registration_id",
+        "reset_way",
     )
 
     def __init__(self, registration: Registration) -> None:
@@ -59,6 +70,8 @@ class LiveDevice:
         """The earliest time at which somebody looks whether the registration has ended."""
         self.read_format: int | None = None
         """The content format in which this device was found to answer the read of an object."""
+        self.reset_way: ResetWay | None = None
+        """What was found to bring this device back to Idle."""
 
     def may_speak(self, peer: Peer) -> bool:
         """Tell whether what `peer` says in the name of this device can be the device's word, by its security."""

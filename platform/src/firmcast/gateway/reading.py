@@ -45,6 +45,11 @@ async def read_version(link: DeviceLink) -> ResourcesReported:
     return await _in_some_format(link.read, FIRMWARE_VERSION, _TEXT_FORMATS)
 
 
+async def read_delivery_method(link: DeviceLink) -> ResourcesReported:
+    """Return what /5/0/9 tells, nothing where the device does not have it. Raises DeviceSilentError."""
+    return await _in_some_format(link.read, DELIVERY_METHOD, _TEXT_FORMATS)
+
+
 async def observe_firmware(link: DeviceLink) -> None:
     """Observe state and result, each by itself; a device that refuses is read instead. Raises DeviceSilentError."""
     for path in (FIRMWARE_STATE, FIRMWARE_RESULT):

@@ -78,6 +78,13 @@ class Transfers:
         transfer = self._by_upgrade.get(device_upgrade_id)
         return None if transfer is None else (transfer.reached, transfer.body.size)
 
+    def forget(self, token: str) -> None:
+        """Look a transfer up in the store before it is served again: its upgrade may have ended.
+
+        A device that goes on fetching whatever it is told gets no further block then.
+        """
+        self._by_token.pop(token, None)
+
     def begin_anew(self, transfer: Transfer) -> None:
         """Note that the package goes to the device from its first byte on."""
         transfer.reached = 0

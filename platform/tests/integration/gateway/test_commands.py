@@ -213,14 +213,40 @@ async def test_reset_finds_the_way_that_the_device_knows(make_device, link_to, r
     assert [request for request in device.seen if request[0] != "GET"][-1] == way
 
 
-async def test_a_device_that_stays_where_it_is_refuses_the_reset(make_device, link_to) -> None:
+async def test_a_reset_knows_what_helped_the_device_before(make_device, link_to) -> None:
+    device = await make_device()
+    link = link_to(device)
+    device.refuse = {("PUT", "/5/0/1"): Code.METHOD_NOT_ALLOWED}
+    for _ in range(2):
+        device.values["/5/0/3"] = 2
+        device.seen.clear()
+        assert (await commands.reset(link)).state == 0
+    assert [request for request in device.seen if request[0] != "GET"] == [("POST", "/5/0/10")]
+
+
+async def test_a_device_that_installs_is_left_alone_by_a_reset(make_device, link_to) -> None:
     device = await make_device()
     device.values["/5/0/3"] = 3
+    with pytest.raises(DeviceRefusedError) as refused:
+        await commands.reset(link_to(device))
+    assert refused.value.resources == ResourcesReported(state=3, result=0)
+    assert {method for method, _ in device.seen} == {"GET"}
+
+
+async def test_an_idle_device_forgets_the_address_that_it_was_just_given(make_device, link_to) -> None:
+    device = await make_device()
+    assert (await commands.reset(link_to(device))).state == 0
+    assert [request for request in device.seen if request[0] != "GET"] == [("PUT", "/5/0/1")]
+
+
+async def test_a_device_that_stays_where_it_is_refuses_the_reset(make_device, link_to) -> None:
+    device = await make_device()
+    device.values["/5/0/3"] = 2
     device.refuse = dict.fromkeys((("PUT", "/5/0/1"), ("POST", "/5/0/10"), ("PUT", "/5/0/0")), Code.METHOD_NOT_ALLOWED)
     with pytest.raises(DeviceRefusedError) as refused:
         await commands.reset(link_to(device))
-    assert refused.value.description.startswith("the device stays in state 3: 4.05 method not allowed to an empty")
-    assert refused.value.resources.state == 3
+    assert refused.value.description.startswith("the device stays in state 2: 4.05 method not allowed to an empty")
+    assert refused.value.resources.state == 2
 
 
 async def test_a_request_follows_a_device_to_its_new_address(make_device, link_to) -> None:
