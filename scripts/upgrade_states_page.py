@@ -41,6 +41,10 @@ stateDiagram-v2
 - **Idle is not success.** An upgrade has succeeded when the device tells result 1 and that is news, or when it runs the
   target version after it registered anew. A device that comes back idle with neither is probed until its time is over,
   and has then failed.
+- **A loss is not an end.** A package that was lost on its way is sent again, within the time for it: up to five times
+  after a lost connection, for want of memory or without a reason, once after a failed integrity check.
+- **A deferral is not an end.** A device that puts the installation off is told again after a pause, until its time for
+  that or the window of the task is over.
 - **Closed is closed.** Late and repeated reports change nothing and are told to nobody.
 
 ## What applications are told

@@ -157,6 +157,14 @@ class UpgradeSettings(_Part):
     probe_limit: Duration = Field(
         default=timedelta(minutes=2), description="for the answer to the probe before a verdict"
     )
+    deferral_pause: Duration = Field(
+        default=timedelta(minutes=15),
+        description="until a device that puts the installation off is told again to install",
+    )
+    deferral_limit: Duration = Field(
+        default=timedelta(hours=24),
+        description="how long a device may put the installation off, from the first time on",
+    )
     prefer_write: bool = Field(default=False, description="push block-wise to devices that support both methods")
 
 

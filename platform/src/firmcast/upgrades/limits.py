@@ -21,6 +21,8 @@ class Limits:
     executing: timedelta
     verifying: timedelta
     probe: timedelta
+    deferral_pause: timedelta
+    deferral: timedelta
     prefer_write: bool
 
     def of(self, phase: UpgradePhase) -> timedelta:
@@ -55,5 +57,7 @@ def limits_of(settings: UpgradeSettings) -> Limits:
         executing=max(settings.executing_limit, _SHORTEST),
         verifying=max(settings.verifying_limit, _SHORTEST),
         probe=max(settings.probe_limit, _SHORTEST),
+        deferral_pause=max(settings.deferral_pause, _SHORTEST),
+        deferral=max(settings.deferral_limit, _SHORTEST),
         prefer_write=settings.prefer_write,
     )

@@ -211,15 +211,27 @@ class Evidence:
     transfer_finished: bool = False
     """The last byte reached the device."""
     lost_transfers: int = 0
-    """How often the device dropped a transfer without a reason and without a new registration."""
+    """How often the device lost a transfer that had begun, and neither its power nor we were the reason."""
+    spoilt: bool = False
+    """The package was sent again since it had failed its integrity check."""
+    interrupted: bool = False
+    """Since the package was last sent we were started anew, or got no answer while we wrote it."""
     reset_ordered: bool = False
     """The device was told to go back to Idle and has not been seen there yet."""
+    installs_other_since: datetime | None = None
+    """When the device was first seen, before anything was sent to it, to install what is not of this upgrade."""
     executed_at: datetime | None = None
     """When the device was first told to install what it now has."""
     execute_confirmed: bool = False
     """The device is known to have begun to install."""
     repeated_executions: int = 0
     """How often it was told again after it had registered anew with the package still waiting."""
+    deferred_since: datetime | None = None
+    """When the device first put the installation off."""
+    deferred_until: datetime | None = None
+    """When it is to be told again; None while nothing is put off."""
+    stop_requested: bool = False
+    """Somebody wanted to stop it while it installed: if it puts that off, it is stopped."""
     registered_anew: bool = False
     """It registered since the last order to transfer or to install: it may run other firmware now."""
     installed_version: str | None = None

@@ -118,13 +118,12 @@ TABLE: Final[Mapping[UpgradePhase, Mapping[type[Input], Rule]]] = MappingProxyTy
             TaskBegan: _IGNORED,
             SessionRenewed: _to(installing.renew, VERIFYING),
             SeenAlive: _to(looking.look),
-            ResourcesReported: _to(installing.report, CLOSED),
+            ResourcesReported: _to(installing.report, VERIFYING, CLOSED),
             TransferProgressed: _IGNORED,
-            CommandAnswered: _to(installing.answered, CLOSED),
-            CommandFailed: _to(installing.failed, CLOSED),
+            CommandAnswered: _to(installing.answered, VERIFYING, CLOSED),
+            CommandFailed: _to(installing.failed, VERIFYING, CLOSED),
             DeadlinePassed: _to(looking.look_or_judge, CLOSED),
-            # A device that installs cannot be called back; it ends as it ends.
-            StopRequested: _IGNORED,
+            StopRequested: _to(installing.stop, CLOSED),
         },
         VERIFYING: {
             TaskBegan: _IGNORED,
@@ -135,7 +134,7 @@ TABLE: Final[Mapping[UpgradePhase, Mapping[type[Input], Rule]]] = MappingProxyTy
             CommandAnswered: _to(installing.answered, EXECUTING, CLOSED),
             CommandFailed: _to(installing.failed, EXECUTING, CLOSED),
             DeadlinePassed: _to(looking.look_or_judge, CLOSED),
-            StopRequested: _IGNORED,
+            StopRequested: _to(installing.stop, CLOSED),
         },
         CLOSED: {
             TaskBegan: _IGNORED,

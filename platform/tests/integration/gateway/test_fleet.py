@@ -45,7 +45,7 @@ def without_marks(told: list[str]) -> list[str]:
         ("stale", SUCCESS),
         ("state-then-result", SUCCESS),
         ("bad-package-untold", ["failed"]),
-        ("corrupting", ["1", "0", "failed"]),
+        ("corrupting", ["1", "0", "1", "0", "failed"]),
         ("anjay-failing", ["1", "2", "3", "2", "failed"]),
         ("zephyr-failing", ["1", "2", "3", "0", "failed"]),
     ],

@@ -36,6 +36,8 @@ LIMITS = Limits(
     executing=timedelta(minutes=30),
     verifying=timedelta(minutes=10),
     probe=timedelta(minutes=2),
+    deferral_pause=timedelta(minutes=15),
+    deferral=timedelta(hours=24),
     prefer_write=False,
 )
 

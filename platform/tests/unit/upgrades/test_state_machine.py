@@ -1,4 +1,7 @@
-"""The ways through the table, and the ways of real clients and the mistakes of other servers, each by its name."""
+"""The ways through the table, each by its name; those of real clients are in `test_quirks_of_clients`."""
+
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -12,7 +15,8 @@ from firmcast.upgrades.model import (
     TransferProgressed,
     UpgradePhase,
 )
-from firmcast.upgrades.state_machine import TABLE, refuse
+from firmcast.upgrades.rules import wording
+from firmcast.upgrades.state_machine import TABLE, refuse, try_again
 
 EXECUTE, INSPECT, PROBE, RESET = CommandKind.EXECUTE, CommandKind.INSPECT, CommandKind.PROBE, CommandKind.RESET
 BY_URI, BY_WRITE = CommandKind.TRANSFER_BY_URI, CommandKind.TRANSFER_BY_WRITE
@@ -118,108 +122,6 @@ def test_an_answer_to_an_order_that_was_replaced_is_old(driver):
     assert driver.upgrade == before
 
 
-# --- the ways of real clients -----------------------------------------------------------------------------------
-
-
-def test_quirk_1_the_last_idle_is_never_notified_but_read_after_the_registration(driver):
-    driver.executing().answer().notify(state=3).register().answer(state=0, result=1, firmware_version=NEW)
-    assert driver.steps == [1, 2, 3, 0]
-    assert ended(driver, Outcome.SUCCEEDED)
-
-
-def test_quirk_2_a_written_package_never_shows_state_1(driver):
-    driver.transferring(delivery_method=1)
-    assert driver.order is BY_WRITE
-    driver.tell(TransferProgressed(finished=False))
-    assert (driver.steps, driver.synthesised) == ([1], [1])
-    driver.answer().notify(state=2)
-    assert driver.steps == [1, 2]
-    assert driver.order is EXECUTE
-
-
-@pytest.mark.parametrize("first", [{"state": 0}, {"result": 5}])
-def test_quirk_3_state_and_result_come_apart_and_neither_alone_is_a_verdict(driver, first):
-    driver.transferring().answer().notify(state=1).notify(**first)
-    assert driver.order is PROBE
-    assert driver.ends == []
-    driver.answer(state=0, result=5)
-    assert driver.steps == [1, 0]
-    assert ended(driver, Outcome.FAILED, "Integrity check failure")
-
-
-@pytest.mark.parametrize(("state", "steps"), [(2, [1, 2, 3, 2]), (0, [1, 2, 3, 0])])
-def test_quirk_4_a_failed_install_goes_back_to_2_or_to_0(driver, state, steps):
-    driver.executing().answer().notify(state=3).notify(state=state)
-    assert driver.order is PROBE
-    driver.answer(state=state, result=8)
-    assert driver.steps == steps
-    assert ended(driver, Outcome.FAILED, "Firmware update failed")
-    assert (driver.orders[-1] is RESET) == (state == 2)
-
-
-def test_quirk_5_a_deferred_install_goes_on(driver):
-    driver.executing().answer().notify(state=3).notify(state=2).answer(state=2, result=11)
-    assert driver.ends == []
-    driver.notify(state=3).register().answer(state=0, result=1, firmware_version=NEW)
-    assert ended(driver, Outcome.SUCCEEDED)
-
-
-def test_quirk_6_a_device_that_stays_in_3_is_ended_by_the_deadline_alone(driver):
-    driver.executing().answer().notify(state=3)
-    for _ in range(100):
-        if driver.ends:
-            break
-        driver.pass_deadline()
-        if driver.order in (INSPECT, PROBE):
-            driver.answer(state=3, result=0, firmware_version=OLD)
-    assert ended(driver, Outcome.FAILED)
-    assert driver.steps == [1, 2, 3]
-
-
-def test_quirk_7_a_refused_uri_shows_no_state_edge(driver):
-    driver.transferring().fail(description="4.00 Bad Request", state=0, result=9)
-    assert driver.steps == []
-    assert ended(driver, Outcome.FAILED, "rotocol")
-
-
-def test_quirk_8_an_address_that_is_not_found_is_result_7(driver):
-    driver.transferring().answer().notify(state=1).notify(state=0).notify(result=7).answer(state=0, result=7)
-    assert driver.steps == [1, 0]
-    assert ended(driver, Outcome.FAILED, "Invalid URI")
-
-
-def test_quirk_10_a_uri_given_twice_over_a_crash_is_refused_while_the_first_is_obeyed(driver):
-    driver.transferring().fail(description="4.00 Bad Request", state=1, result=0)
-    assert driver.ends == []
-    assert driver.steps == [1]
-
-
-def test_quirk_12_a_device_that_forgets_its_state_succeeds_by_its_version(driver):
-    driver.executing().answer().notify(state=3).register().answer(state=0, result=0, firmware_version=NEW)
-    assert driver.steps == [1, 2, 3, 0]
-    assert ended(driver, Outcome.SUCCEEDED)
-
-
-def test_quirk_12_a_device_that_forgets_its_state_and_runs_the_old_version_is_no_success(driver):
-    driver.executing().answer().notify(state=3).register().answer(state=0, result=0, firmware_version=OLD)
-    assert driver.ends == []
-    for _ in range(100):
-        if driver.ends:
-            break
-        driver.pass_deadline()
-        if driver.order in (INSPECT, PROBE):
-            driver.answer(state=0, result=0, firmware_version=OLD)
-    assert ended(driver, Outcome.FAILED)
-
-
-@pytest.mark.parametrize("stale", [1, 4, 8])
-def test_quirk_20_a_result_from_an_earlier_update_is_not_news(driver, stale):
-    driver.transferring(result=stale).answer().notify(result=stale)
-    assert driver.ends == []
-    driver.notify(state=1, result=0).notify(state=2)
-    assert driver.order is EXECUTE
-
-
 def test_a_device_busy_with_somebody_elses_package_is_reset_once_and_then_left(driver):
     foreign = {"state": 1, "result": 0, "firmware_version": OLD, "package_uri": "coap://elsewhere/x"}
     driver.begin().answer(**foreign)
@@ -228,40 +130,252 @@ def test_a_device_busy_with_somebody_elses_package_is_reset_once_and_then_left(d
     assert ended(driver, Outcome.FAILED, "busy")
 
 
+def test_a_device_that_installs_somebody_elses_package_is_waited_for(driver):
+    foreign = {"state": 3, "result": 0, "firmware_version": OLD, "package_uri": "coap://elsewhere/x"}
+    driver.begin().answer(**foreign)
+    for _ in range(4):
+        assert driver.order is None
+        driver.pass_deadline()
+        assert driver.order is INSPECT
+        driver.answer(**foreign)
+    assert driver.orders == [INSPECT] * 5
+    driver.register().answer(state=0, result=1, firmware_version="1.5", delivery_method=0)
+    assert driver.order is BY_URI
+    assert driver.upgrade.source_version == "1.5"
+
+
+def test_who_installs_somebody_elses_package_for_ever_is_given_up_after_the_time_of_an_installation(driver):
+    foreign = {"state": 3, "result": 0, "firmware_version": OLD, "package_uri": "coap://elsewhere/x"}
+    began = driver.begin().now
+    while not driver.ends:
+        if driver.order is INSPECT:
+            driver.answer(**foreign)
+        else:
+            driver.pass_deadline()
+    assert ended(driver, Outcome.FAILED, "busy")
+    assert set(driver.orders) == {INSPECT}
+    assert driver.now - began == driver.limits.executing
+    assert driver.upgrade.retryable
+
+
+def test_a_device_may_be_given_an_older_version_than_it_has(driver):
+    driver.upgrade = replace(driver.upgrade, target_version="0.9", source_version="1.0")
+    driver.executing().answer().notify(state=3).register().answer(state=0, result=1, firmware_version="0.9")
+    assert driver.steps == [1, 2, 3, 0]
+    assert ended(driver, Outcome.SUCCEEDED)
+
+
 def test_an_unknown_result_is_a_failure_like_any_other(driver):
     driver.transferring().answer().notify(state=1).notify(result=99).answer(state=0, result=99)
     assert ended(driver, Outcome.FAILED)
+    assert driver.orders.count(BY_URI) == 1
 
 
-# --- mistakes of other servers ----------------------------------------------------------------------------------
+@pytest.mark.parametrize("shows", [(2, 3), (3,)])
+def test_a_device_that_installs_by_itself_when_it_has_the_package_is_followed(driver, shows):
+    driver.transferring().answer().notify(state=1)
+    for state in shows:
+        driver.notify(state=state)
+    if driver.order is EXECUTE:
+        driver.fail(description="4.05 Method Not Allowed", state=3, result=0)
+    driver.register().answer(state=0, result=1, firmware_version=NEW)
+    assert driver.steps == [1, 2, 3, 0]
+    assert ended(driver, Outcome.SUCCEEDED)
 
 
-def test_peer_bug_install_is_not_ordered_at_every_sight_of_state_2(driver):
-    driver.executing()
-    for _ in range(5):
-        driver.notify(state=2)
+# --- a package that was lost on its way ---------------------------------------------------------------------------
+
+
+def loses(driver, result=4):
+    """Let the device lose the transfer that is under way."""
+    driver.notify(state=1, result=0).notify(state=0, result=result)
+    return driver
+
+
+def loses_all(driver, result, **again):
+    """Let it lose every transfer."""
+    idle = {"state": 0, "result": result, "firmware_version": OLD, "delivery_method": 0, **again}
+    while not driver.ends:
+        if driver.order is BY_URI:
+            loses(driver.answer(), result)
+        elif driver.order is INSPECT:
+            driver.answer(**idle)
+        else:
+            driver.pass_deadline()
+    return driver
+
+
+def test_what_broke_off_is_sent_again(driver):
+    loses(driver.transferring().answer())
+    assert driver.order is INSPECT
+    driver.answer(state=0, result=4, firmware_version=OLD, delivery_method=0)
+    assert driver.order is BY_URI
+    driver.answer().notify(state=1, result=0).notify(state=2)
+    assert driver.steps == [1, 0, 1, 2]
+    assert driver.order is EXECUTE
+
+
+@pytest.mark.parametrize(
+    ("result", "times"), [(2, 1), (3, 5), (4, 5), (5, 2), (6, 1), (7, 1), (8, 1), (9, 1), (10, 1), (12, 1), (200, 1)]
+)
+def test_how_often_a_package_is_sent_by_the_reason_for_its_loss(driver, result, times):
+    loses_all(driver.transferring(), result)
+    assert driver.orders.count(BY_URI) == times
+    assert ended(driver, Outcome.FAILED, wording.describe_failure(result))
+    assert driver.steps == [1, 0] * times
+    assert driver.upgrade.retryable, "whoever wants rounds has asked for them"
+
+
+def test_a_package_that_was_spoilt_in_the_first_round_is_sent_once_in_each_other_one(driver):
+    loses_all(driver.transferring(), 5)
+    driver.upgrade = try_again(driver.upgrade, driver.now, "another")
+    driver.facts.clear()
+    driver.orders.clear()
+    loses_all(driver.transferring(result=5), 5)
+    assert driver.orders.count(BY_URI) == 1
+
+
+def test_a_device_without_memory_is_given_a_while(driver):
+    loses(driver.transferring().answer(), 3)
+    assert driver.order is None
+    before = driver.now
+    driver.pass_deadline()
+    assert driver.now - before == driver.limits.probe
+    assert driver.order is INSPECT
+
+
+def test_nothing_is_sent_again_when_it_is_late(driver):
+    driver.transferring().answer().notify(state=1, result=0)
+    driver.now = driver.upgrade.phase_ends_at
+    driver.notify(state=0, result=4)
+    assert ended(driver, Outcome.FAILED, "Connection lost during downloading process")
+
+
+def test_what_we_interrupt_ourselves_is_not_held_against_the_device(driver):
+    driver.transferring()
+    for _ in range(8):
+        driver.answer().notify(state=1, result=0).restart_gateway()
+        driver.answer(state=0, result=4, firmware_version=OLD, delivery_method=0)
+        assert driver.order is BY_URI
+
+
+def test_a_written_package_begins_again_where_it_broke_off_even_if_the_device_keeps_its_state(driver):
+    stuck = {"state": 1, "result": 0, "firmware_version": OLD, "delivery_method": 1}
+    driver.transferring(delivery_method=1).tell(TransferProgressed(finished=False)).fail(CommandFailure.UNREACHABLE)
+    driver.pass_deadline().answer(**stuck)
+    assert driver.order is RESET
+    driver.fail(description="the device stays in state 1").answer(**stuck)
+    assert driver.order is BY_WRITE
+    driver.answer().answer(state=2, result=0)
+    assert driver.order is EXECUTE
+
+
+# --- an installation that is put off ------------------------------------------------------------------------------
+
+PUT_OFF = {"state": 2, "result": 11, "firmware_version": OLD, "package_uri": "coap://host/fw/token"}
+
+
+def puts_off(driver):
+    driver.executing().answer().notify(state=2, result=11)
+    return driver
+
+
+def test_who_puts_the_installation_off_is_told_again_after_a_pause(driver):
+    puts_off(driver)
+    assert driver.upgrade.description == wording.DEFERRED
+    assert driver.order is None
+    put_off_at = driver.now
+    driver.pass_deadline()
+    assert driver.now - put_off_at == driver.limits.deferral_pause
+    assert driver.order is INSPECT
+    driver.answer(**PUT_OFF)
+    assert driver.order is EXECUTE
+    assert driver.upgrade.description == ""
+    driver.answer().notify(state=3, result=0).register().answer(state=0, result=1, firmware_version=NEW)
+    assert driver.steps == [1, 2, 3, 0]
+    assert ended(driver, Outcome.SUCCEEDED)
+
+
+def test_the_sight_of_a_deferral_is_never_an_order_to_install(driver):
+    puts_off(driver)
+    driver.now += driver.limits.deferral_pause * 2
+    driver.notify(state=2, result=11)
     assert driver.orders.count(EXECUTE) == 1
 
 
-def test_peer_bug_result_0_while_updating_is_not_an_end(driver):
-    driver.executing().answer().notify(state=3, result=0).notify(result=0)
+def test_half_of_a_deferral_is_asked_about(driver):
+    driver.executing().answer().notify(result=11)
+    assert driver.order is PROBE
+    driver.answer(state=2, result=11, firmware_version=OLD)
+    assert driver.upgrade.description == wording.DEFERRED
+
+
+def plays_for_time(driver):
+    while not driver.ends:
+        if driver.order in (INSPECT, PROBE):
+            driver.answer(**PUT_OFF)
+        elif driver.order is EXECUTE:
+            driver.answer(state=2, result=11)
+        else:
+            driver.pass_deadline()
+    return driver
+
+
+def test_a_deferral_has_a_hard_end(driver):
+    put_off_at = puts_off(driver).now
+    plays_for_time(driver)
+    assert driver.upgrade.tally is Tally.TIMED_OUT
+    assert ended(driver, Outcome.FAILED, wording.DEFERRED_TOO_LONG)
+    assert driver.now - put_off_at == driver.limits.deferral
+    assert driver.orders[-2:] == [PROBE, RESET]
+    assert driver.orders.count(EXECUTE) == driver.limits.deferral / driver.limits.deferral_pause
+    assert driver.upgrade.retryable
+
+
+def test_a_deferral_ends_with_the_window(driver):
+    window_end = driver.now + timedelta(hours=2)
+    driver.upgrade = replace(driver.upgrade, window_end=window_end)
+    plays_for_time(puts_off(driver))
+    assert driver.now == window_end
+    assert driver.orders[-1] is RESET
+    assert ended(driver, Outcome.CANCELLED, wording.DEFERRED_BEYOND_WINDOW)
+
+
+def test_who_has_put_it_off_can_be_stopped_and_who_installs_is_stopped_when_it_puts_that_off(driver, make_driver):
+    puts_off(driver).tell(StopRequested())
+    assert driver.orders[-1] is RESET
+    assert ended(driver, Outcome.CANCELLED, "stopped")
+    late = make_driver().executing().tell(StopRequested())
+    assert late.ends == []
+    late.answer().notify(state=2, result=11)
+    assert ended(late, Outcome.CANCELLED, "stopped")
+
+
+def test_who_begins_by_itself_after_a_deferral_has_all_the_time_of_an_installation(driver):
+    puts_off(driver)
+    driver.now += timedelta(hours=5)
+    driver.notify(state=3, result=0)
+    assert driver.upgrade.phase_ends_at == driver.now + driver.limits.executing
+    driver.register().answer(state=0, result=1, firmware_version=NEW)
+    assert ended(driver, Outcome.SUCCEEDED)
+
+
+def test_who_restarts_after_a_deferral_with_its_package_is_told_again(driver):
+    puts_off(driver).register()
+    driver.answer(**{**PUT_OFF, "result": 0})
+    while driver.order is not EXECUTE:
+        if driver.order is INSPECT:
+            driver.answer(**{**PUT_OFF, "result": 0})
+        driver.pass_deadline()
     assert driver.ends == []
 
 
-def test_peer_bug_a_device_that_rebooted_while_downloading_is_sent_the_package_again(driver):
-    driver.transferring().answer().notify(state=1).register().answer(state=0, result=0, firmware_version=OLD)
-    assert driver.order is BY_URI
-    assert driver.ends == []
-
-
-def test_peer_bug_a_version_reported_before_the_download_closes_nothing(driver):
-    driver.transferring().answer().notify(firmware_version=OLD)
-    assert driver.ends == []
-
-
-def test_peer_bug_late_and_repeated_reports_open_nothing_again(driver):
-    driver.executing().answer().notify(state=3).register().answer(state=0, result=1, firmware_version=NEW)
-    before, facts = driver.upgrade, len(driver.facts)
-    driver.notify(state=1).notify(state=2).notify(result=8).register().restart_gateway().tell(StopRequested())
-    assert driver.upgrade == before
-    assert len(driver.facts) == facts
+def test_who_drops_a_package_that_it_had_put_off_is_judged_by_the_evidence(driver):
+    puts_off(driver).register().answer(state=0, result=0, firmware_version=OLD)
+    began = driver.now
+    while not driver.ends:
+        driver.pass_deadline()
+        if driver.order in (INSPECT, PROBE):
+            driver.answer(state=0, result=0, firmware_version=OLD)
+    assert ended(driver, Outcome.FAILED, wording.NO_EVIDENCE)
+    assert driver.now - began <= driver.limits.verifying + driver.limits.probe

@@ -71,6 +71,28 @@ def result(number):
     return fails
 
 
+def loses_every_transfer(number):
+    def fails(driver):
+        driver.transferring()
+        while driver.upgrade.ended_at is None:
+            if driver.order is CommandKind.TRANSFER_BY_URI:
+                driver.answer().notify(state=1, result=0).notify(state=0, result=number)
+            elif driver.order is CommandKind.INSPECT:
+                driver.answer(state=0, result=number, firmware_version="1.0", delivery_method=0)
+            else:
+                driver.pass_deadline()
+
+    return fails
+
+
+def puts_it_off_for_ever(driver):
+    driver.executing().answer().notify(state=2, result=11)
+    while driver.upgrade.ended_at is None:
+        driver.pass_deadline()
+        if driver.order is CommandKind.PROBE:
+            driver.answer(state=2, result=11)
+
+
 def fails_to_install(driver):
     driver.executing().answer().notify(state=3).notify(state=0, result=8)
 
@@ -88,7 +110,11 @@ def keeps_the_package(driver):
 
 
 def drops_the_package(driver):
-    driver.transferring(delivery_method=1).answer().answer(state=0, result=4)
+    driver.transferring(delivery_method=1).answer().answer(state=0, result=0)
+    while driver.upgrade.ended_at is None:
+        driver.pass_deadline()
+        if driver.order is CommandKind.INSPECT:
+            driver.answer(state=0, result=0, firmware_version="1.0", delivery_method=1)
 
 
 def pass_all(driver):
@@ -104,11 +130,11 @@ EXACT = [
     (never_has_the_package, "Waiting for device downloaded package timeout"),
     (never_tells_a_result, "Wait for the device to report upgrade result timeout"),
     (comes_back_and_is_silent, "Updating timeout and query device version for check timeout"),
-    (result(5), "Integrity check failure for new downloaded package"),
+    (loses_every_transfer(5), "Integrity check failure for new downloaded package"),
     (result(6), "Unsupported package type"),
     (result(2), "Not enough storage for the new firmware package"),
-    (result(3), "Out of memory during downloading process"),
-    (result(4), "Connection lost during downloading process"),
+    (loses_every_transfer(3), "Out of memory during downloading process"),
+    (loses_every_transfer(4), "Connection lost during downloading process"),
     (result(7), "Invalid URI"),
     (fails_to_install, "Firmware update failed"),
     (runs_it_already, "The current version is the same as the target version"),
@@ -117,7 +143,8 @@ WITH_MORE = [
     (has_no_firmware_object, wording.NO_FIRMWARE_OBJECT),
     (comes_back_idle_with_nothing, wording.NO_EVIDENCE),
     (keeps_the_package, wording.PACKAGE_KEPT),
-    (drops_the_package, "Connection lost during downloading process"),
+    (puts_it_off_for_ever, wording.DEFERRED_TOO_LONG),
+    (drops_the_package, wording.DROPPED),
 ]
 
 

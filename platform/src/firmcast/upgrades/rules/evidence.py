@@ -4,8 +4,8 @@ The whole outcome rule is in this module, as three functions of (state, result, 
 
 | the device is | and tells                                              | then                                       |
 | ------------- | ------------------------------------------------------ | ------------------------------------------ |
-| transferring  | Idle, a failing result that is news                    | failed; lost connection plus new           |
-|               |                                                        | registration means a reboot: send it again |
+| transferring  | Idle, result 3, 4 or 5 that is news                    | it is sent again, so often; then failed    |
+| transferring  | Idle, another failing result that is news              | failed                                     |
 | transferring  | Idle, the target version, and a new registration or    | succeeded: it installed by itself          |
 |               | result 1 that is news                                  |                                            |
 | installing    | Idle, the target version, a new registration           | succeeded                                  |
@@ -13,7 +13,8 @@ The whole outcome rule is in this module, as three functions of (state, result, 
 |               | had before, or none                                    |                                            |
 | installing    | Idle, result 1 that is news, the version it had before | nothing yet; at the end of the time failed |
 | installing    | Idle or Downloaded, a failing result that is news      | failed                                     |
-| installing    | Downloaded, having been Updating, result not deferred  | failed, the package was kept               |
+| installing    | Downloaded, result deferred                            | it is told again after a pause, so long    |
+| installing    | Downloaded, having been Updating, any other result     | failed, the package was kept               |
 | installing    | anything else                                          | nothing yet: the deadline decides          |
 
 A result is news when it differs from the one before the transfer, or was seen to leave it in between. Source: OMA
@@ -21,12 +22,21 @@ Object 5, resources 3 and 5, and the ways of real clients.
 """
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from firmcast.events.model import Outcome
-from firmcast.lwm2m.firmware_update import FirmwareUpdateState, UpdateResult, is_failure, parse_result
+from firmcast.lwm2m.firmware_update import (
+    FirmwareUpdateState,
+    UpdateResult,
+    is_failure,
+    parse_result,
+)
 from firmcast.upgrades.model import DeviceUpgrade, Evidence, ResourcesReported, Tally, UpgradePhase
 from firmcast.upgrades.rules import wording
 from firmcast.upgrades.rules.ladder import DOWNLOADED, DOWNLOADING, IDLE, UPDATING
+
+LOST_TRANSFERS_LIMIT: Final = 5
+"""So often a device may lose a transfer, for no reason given or one that passes; a loop of downloads serves nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +60,27 @@ class Reading:
 
 
 TASK_CONFLICT = Verdict(outcome=Outcome.FAILED, tally=Tally.FAILED, description=wording.TASK_CONFLICT, final=True)
+STOPPED = Verdict(outcome=Outcome.CANCELLED, tally=Tally.STOPPED, description=wording.STOPPED)
+DEFERRED_TOO_LONG = Verdict(outcome=Outcome.FAILED, tally=Tally.TIMED_OUT, description=wording.DEFERRED_TOO_LONG)
+DEFERRED_BEYOND_WINDOW = Verdict(
+    outcome=Outcome.CANCELLED, tally=Tally.STOPPED, description=wording.DEFERRED_BEYOND_WINDOW
+)
 WINDOW_TOO_SHORT = Verdict(outcome=Outcome.CANCELLED, tally=Tally.STOPPED, description=wording.WINDOW_TOO_SHORT)
 
 
 def failure(description: str) -> Verdict:
     """Return the verdict that the device, or we, could not do it."""
     return Verdict(outcome=Outcome.FAILED, tally=Tally.FAILED, description=description)
+
+
+def failure_of(result: int) -> Verdict:
+    """Return the verdict of a failing result (/5/0/5)."""
+    return failure(wording.describe_failure(result))
+
+
+def refusal(what: str, answer: str, result: int | None) -> Verdict:
+    """Return the verdict that the device refused `what`, answering `answer`, with the result that it had then."""
+    return failure(wording.describe_refusal(what, answer, result))
 
 
 def success(upgrade: DeviceUpgrade) -> Verdict:
@@ -106,8 +131,16 @@ def tells_success(evidence: Evidence, result: int | None) -> bool:
     return result == UpdateResult.SUCCESS and is_news(evidence, UpdateResult.SUCCESS)
 
 
-def judge_transfer(upgrade: DeviceUpgrade, reading: Reading) -> Verdict | None:
-    """Return how the upgrade of a device that should be downloading ended, None while that is open."""
+def is_deferred(reading: Reading) -> bool:
+    """Tell whether a device with a package says that it has put the installation off."""
+    return reading.state is DOWNLOADED and reading.result == UpdateResult.DEFERRED
+
+
+def judge_transfer(upgrade: DeviceUpgrade, reading: Reading, *, is_late: bool) -> Verdict | None:
+    """Return how the upgrade of a device that should be downloading ended, None while that is open.
+
+    Nothing is sent again when it is late: when the time for it, or the window of the task, is over.
+    """
     evidence = upgrade.evidence
     if reading.state is DOWNLOADED and reading.result == UpdateResult.UPDATE_FAILED:
         # Only a client that installs by itself can have come this far.
@@ -117,13 +150,42 @@ def judge_transfer(upgrade: DeviceUpgrade, reading: Reading) -> Verdict | None:
     says_so = tells_success(evidence, reading.result) and reading.version == upgrade.target_version
     if says_so or _runs_target_after_registration(upgrade, reading):
         return success(upgrade)
-    if reading.result == UpdateResult.CONNECTION_LOST and evidence.registered_anew:
-        return None
-    # After the last byte an Idle device has dropped the package, even if its result is the same as the last time.
-    is_over = evidence.transfer_finished and is_failure(parse_result(reading.result))
-    if is_over or tells_failure(evidence, reading.result):
-        return failure(wording.describe_failure(reading.result))
+    is_over = is_late or not may_be_sent_again(upgrade, reading.result)
+    if tells_lost_transfer(evidence, reading.result) and is_over:
+        return failure_of(reading.result)
     return None
+
+
+def tells_lost_transfer(evidence: Evidence, result: int | None) -> bool:
+    """Tell whether the result of an Idle device says why it has not got the package.
+
+    After the last byte it has dropped the package, even if its result is the same as the last time.
+    """
+    is_over = evidence.transfer_finished and result is not None and is_failure(parse_result(result))
+    return is_over or tells_failure(evidence, result)
+
+
+def may_be_sent_again(upgrade: DeviceUpgrade, result: int) -> bool:
+    """Tell whether a package that was lost for the reason `result` is sent again without anybody asking for it."""
+    evidence = upgrade.evidence
+    match parse_result(result):
+        case UpdateResult.CONNECTION_LOST | UpdateResult.OUT_OF_MEMORY:
+            return not is_its_doing(evidence) or evidence.lost_transfers + 1 < LOST_TRANSFERS_LIMIT
+        case UpdateResult.INTEGRITY_CHECK_FAILED:
+            # It may have been spoilt on its way; if it is so again, it is the package that is.
+            return upgrade.attempt == 1 and not evidence.spoilt
+        case _:
+            return False
+
+
+def has_begun(evidence: Evidence) -> bool:
+    """Tell whether the device took up the transfer, as far as it showed that."""
+    return evidence.result_changed or evidence.download_began_at is not None
+
+
+def is_its_doing(evidence: Evidence) -> bool:
+    """Tell whether the device lost a transfer, rather than its power or we."""
+    return has_begun(evidence) and not evidence.registered_anew and not evidence.interrupted
 
 
 def judge_install(upgrade: DeviceUpgrade, reading: Reading) -> Verdict | None:
@@ -137,9 +199,8 @@ def judge_install(upgrade: DeviceUpgrade, reading: Reading) -> Verdict | None:
         # What a device says of itself is believed, but not against what it runs: it may have fallen back.
         return None if _runs_what_it_had(upgrade) else success(upgrade)
     if tells_failure(evidence, reading.result):
-        return failure(wording.describe_failure(reading.result))
-    deferred = reading.result == UpdateResult.DEFERRED
-    if reading.state is DOWNLOADED and upgrade.published_state is UPDATING and not deferred:
+        return failure_of(reading.result)
+    if reading.state is DOWNLOADED and upgrade.published_state is UPDATING and not is_deferred(reading):
         return failure(wording.PACKAGE_KEPT)
     return None
 
@@ -149,6 +210,9 @@ def judge_at_the_end(upgrade: DeviceUpgrade, reading: Reading | None, *, window_
     installing = upgrade.phase in (UpgradePhase.EXECUTING, UpgradePhase.VERIFYING)
     idle_or_silent = reading is None or reading.state is IDLE
     result = upgrade.evidence.last_result
+    put_off = upgrade.phase is UpgradePhase.EXECUTING and upgrade.evidence.deferred_until is not None
+    if put_off and (reading is None or reading.state is DOWNLOADED):
+        return DEFERRED_BEYOND_WINDOW if window_is_over else DEFERRED_TOO_LONG
     if installing and idle_or_silent:
         if reading is not None and reading.version == upgrade.target_version:
             # It has had all its time, is at rest, and runs what was wanted: the lack of a registration proves nothing.
@@ -156,7 +220,7 @@ def judge_at_the_end(upgrade: DeviceUpgrade, reading: Reading | None, *, window_
         if tells_success(upgrade.evidence, result):
             return failure(wording.OLD_VERSION) if _runs_what_it_had(upgrade) else success(upgrade)
     if tells_failure(upgrade.evidence, result):
-        return failure(wording.describe_failure(result))
+        return failure_of(result)
     if upgrade.phase is UpgradePhase.VERIFYING and reading is not None and reading.state is IDLE:
         return failure(wording.NO_EVIDENCE)
     if not installing and window_is_over:

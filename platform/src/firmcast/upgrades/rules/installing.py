@@ -1,6 +1,10 @@
-"""Once told to install: an order without an answer may have been obeyed, and only readings tell how it ended."""
+"""Once told to install: an order without an answer may have been obeyed, and only readings tell how it ended.
 
-from datetime import datetime
+A device that puts the installation off (result 11) keeps its package and is told again after a pause, as long as its
+time and the window of the task last; it may also begin by itself.
+"""
+
+from datetime import datetime, timedelta
 from typing import Final
 
 from firmcast.devices.model import CommandKind
@@ -12,20 +16,24 @@ from firmcast.upgrades.model import (
     DeviceUpgrade,
     ResourcesReported,
     SessionRenewed,
+    StopRequested,
     UpgradePhase,
 )
 from firmcast.upgrades.rules import wording
 from firmcast.upgrades.rules.evidence import (
+    STOPPED,
     WINDOW_TOO_SHORT,
     Reading,
     failure,
+    is_deferred,
     judge_install,
     parse_state,
     reading_of,
+    refusal,
     tells_failure,
     tells_success,
 )
-from firmcast.upgrades.rules.ladder import DOWNLOADED, IDLE, UPDATING
+from firmcast.upgrades.rules.ladder import DOWNLOADED, DOWNLOADING, IDLE, UPDATING
 from firmcast.upgrades.rules.looking import judge
 from firmcast.upgrades.rules.offer import is_ours
 from firmcast.upgrades.rules.turn import Turn
@@ -46,9 +54,27 @@ def renew(turn: Turn, renewed: SessionRenewed) -> None:
 
 def _verifying_ends_at(turn: Turn) -> datetime:
     """Return the end of the phase: a device that registers again and again gets no time beyond that of two phases."""
-    executed_at = turn.upgrade.evidence.executed_at
-    assert executed_at is not None
-    return min(turn.at, executed_at + turn.limits.executing) + turn.limits.verifying
+    evidence = turn.upgrade.evidence
+    assert evidence.executed_at is not None
+    last_begin = evidence.executed_at + turn.limits.executing
+    if evidence.deferred_until is not None:
+        last_begin = max(last_begin, _deferral_ends_at(turn))
+    return min(turn.at, last_begin) + turn.limits.verifying
+
+
+def _deferral_ends_at(turn: Turn) -> datetime:
+    """Return until when the device may put off what it was told, never beyond the window of its task."""
+    since = turn.upgrade.evidence.deferred_since
+    ends_at = (turn.at if since is None else since) + turn.limits.deferral
+    window_end = turn.upgrade.window_end
+    return ends_at if window_end is None else min(ends_at, window_end)
+
+
+def stop(turn: Turn, _stop: StopRequested) -> None:
+    """Stop a device that has put the installation off; one that installs cannot be called back, it ends as it ends."""
+    turn.note(stop_requested=True)
+    if turn.upgrade.evidence.deferred_until is not None:
+        turn.close(STOPPED, clean_up=True)
 
 
 def report(turn: Turn, told: ResourcesReported) -> None:
@@ -100,9 +126,8 @@ def failed(turn: Turn, failed: CommandFailed) -> None:
 def _refused(turn: Turn, failed: CommandFailed, reading: Reading | None) -> None:
     if reading is None:
         turn.ask()
-    elif reading.state is DOWNLOADED and reading.result != UpdateResult.DEFERRED:
-        description = wording.describe_refusal("to install the package", failed.description, reading.result)
-        turn.conclude(failure(description), reading.state)
+    elif reading.state is DOWNLOADED and not is_deferred(reading):
+        turn.conclude(refusal("to install the package", failed.description, reading.result), reading.state)
     else:
         turn.hold(turn.limits.probe)
 
@@ -114,7 +139,8 @@ def _is_worth_asking(upgrade: DeviceUpgrade, told: ResourcesReported) -> bool:
     went_down = (state is DOWNLOADED and published is UPDATING) or (state is IDLE and published is not IDLE)
     ended = tells_failure(upgrade.evidence, told.result) or tells_success(upgrade.evidence, told.result)
     changed = upgrade.evidence.registered_anew and told.firmware_version == upgrade.target_version
-    return went_down or ended or changed
+    put_off = told.result == UpdateResult.DEFERRED and upgrade.evidence.deferred_until is None
+    return went_down or ended or changed or put_off
 
 
 def _settle(turn: Turn, reading: Reading) -> None:
@@ -123,16 +149,51 @@ def _settle(turn: Turn, reading: Reading) -> None:
     if verdict is not None:
         turn.conclude(verdict, reading.state)
         return
-    if reading.result == UpdateResult.DEFERRED:
-        turn.note(execute_confirmed=True)
-    _follow(turn, reading.state)
+    if is_deferred(reading):
+        _put_off(turn)
+    else:
+        _follow(turn, reading.state)
+
+
+def _put_off(turn: Turn) -> None:
+    """Tell that the device has put the installation off, and wait until it is to be told again."""
+    turn.publish(DOWNLOADED)
+    evidence = turn.upgrade.evidence
+    if evidence.stop_requested:
+        turn.close(STOPPED, clean_up=True)
+        return
+    if evidence.deferred_until is None:
+        turn.note(
+            deferred_since=evidence.deferred_since or turn.at,
+            deferred_until=turn.at + turn.limits.deferral_pause,
+            execute_confirmed=True,
+        )
+    ends_at = _deferral_ends_at(turn)
+    probed = turn.upgrade.probed and turn.at >= ends_at
+    turn.enter(UpgradePhase.EXECUTING, ends_at)
+    turn.change(description=wording.DEFERRED, probed=probed)
+    turn.hold(_until_told_again(turn))
+
+
+def _until_told_again(turn: Turn) -> timedelta:
+    """Return the time until a device that has put the installation off is looked at."""
+    until = turn.upgrade.evidence.deferred_until
+    assert until is not None
+    return until - turn.at if until > turn.at else turn.limits.probe
 
 
 def _follow(turn: Turn, state: FirmwareUpdateState) -> None:
     turn.publish(state)
+    put_off = turn.upgrade.evidence.deferred_until is not None
+    if put_off and state in (IDLE, DOWNLOADING):
+        # It has dropped the package, or has installed it and forgotten that: there may be evidence.
+        _take_up(turn, UpgradePhase.VERIFYING)
     if state is not UPDATING:
         return
     turn.note(execute_confirmed=True)
+    if put_off:
+        # It has begun by itself.
+        _take_up(turn, UpgradePhase.EXECUTING)
     executed_at = turn.upgrade.evidence.executed_at
     if turn.upgrade.phase is UpgradePhase.VERIFYING and executed_at is not None:
         # It registered in the middle of the work, and has what is left of the time for that.
@@ -144,8 +205,8 @@ def _look_further(turn: Turn, reading: Reading | None, told: ResourcesReported, 
     """Go on after a look that decided nothing."""
     if turn.time_is_up:
         judge(turn, reading)
-    elif reading is None or not _never_began(turn.upgrade, reading):
-        turn.arm()
+    elif reading is None or not _is_to_be_told(turn, reading):
+        turn.arm(_until_told_again(turn) if _has_put_off(turn, reading) else None)
     elif not inspected:
         turn.order(CommandKind.INSPECT)
         turn.arm()
@@ -155,18 +216,38 @@ def _look_further(turn: Turn, reading: Reading | None, told: ResourcesReported, 
         _execute_again(turn)
 
 
-def _never_began(upgrade: DeviceUpgrade, reading: Reading) -> bool:
-    waits_for_us = reading.state is DOWNLOADED and reading.result != UpdateResult.DEFERRED
-    return waits_for_us and not upgrade.evidence.execute_confirmed
+def _has_put_off(turn: Turn, reading: Reading | None) -> bool:
+    is_waiting = reading is not None and reading.state is DOWNLOADED
+    return is_waiting and turn.upgrade.evidence.deferred_until is not None
+
+
+def _is_to_be_told(turn: Turn, reading: Reading) -> bool:
+    """Tell whether the device waits with its package for an order that never reached it, or has put it off enough."""
+    evidence = turn.upgrade.evidence
+    if reading.state is not DOWNLOADED or evidence.deferred_until is None:
+        return reading.state is DOWNLOADED and not evidence.execute_confirmed
+    has_forgotten = turn.upgrade.phase is UpgradePhase.VERIFYING and not is_deferred(reading)
+    return has_forgotten or turn.at >= evidence.deferred_until
+
+
+def _take_up(turn: Turn, phase: UpgradePhase) -> None:
+    """Go on with what was put off, with all the time of a phase."""
+    turn.enter(phase)
+    turn.arm()
+    turn.note(executed_at=turn.at, deferred_until=None)
+    turn.change(description="")
 
 
 def _execute_again(turn: Turn) -> None:
-    """Repeat an order that never reached the device, with new time after a new registration."""
+    """Repeat an order that never reached the device, with new time after a new registration or a deferral."""
     if turn.window_is_over:
         turn.close(WINDOW_TOO_SHORT, clean_up=True)
         return
     evidence = turn.upgrade.evidence
-    if evidence.registered_anew:
+    if evidence.deferred_until is not None:
+        _take_up(turn, UpgradePhase.EXECUTING)
+        turn.note(registered_anew=False, execute_confirmed=False)
+    elif evidence.registered_anew:
         if evidence.repeated_executions >= _REPETITIONS_LIMIT:
             turn.conclude(failure(wording.PACKAGE_KEPT), DOWNLOADED)
             return

@@ -43,7 +43,14 @@ def start_transfer(turn: Turn, told: ResourcesReported) -> None:
     if kind is None:
         turn.conclude(failure(wording.NO_COMMON_METHOD), parse_state(told.state))
         return
-    lost = turn.upgrade.evidence.lost_transfers
-    turn.change(evidence=Evidence(baseline_result=told.result or 0, transfer_kind=kind, lost_transfers=lost))
+    known = turn.upgrade.evidence
+    turn.change(
+        evidence=Evidence(
+            baseline_result=told.result or 0,
+            transfer_kind=kind,
+            lost_transfers=known.lost_transfers,
+            spoilt=known.spoilt,
+        )
+    )
     turn.order(kind)
     turn.hold()

@@ -16,8 +16,8 @@ from firmcast.upgrades.model import (
     UpgradePhase,
 )
 from firmcast.upgrades.rules import wording
-from firmcast.upgrades.rules.evidence import WINDOW_TOO_SHORT, Verdict, failure, parse_state
-from firmcast.upgrades.rules.ladder import IDLE
+from firmcast.upgrades.rules.evidence import STOPPED, WINDOW_TOO_SHORT, Verdict, failure, parse_state, refusal
+from firmcast.upgrades.rules.ladder import IDLE, UPDATING
 from firmcast.upgrades.rules.offer import is_ours, start_transfer
 from firmcast.upgrades.rules.transferring import adopt
 from firmcast.upgrades.rules.turn import Turn
@@ -27,7 +27,6 @@ SAME_VERSION = Verdict(outcome=Outcome.SUCCEEDED, tally=Tally.SUCCEEDED, descrip
 what the operator wanted is the case, and a retry of the failed ones would find nothing to do."""
 
 _WINDOW_OVER = Verdict(outcome=Outcome.CANCELLED, tally=Tally.STOPPED, description=wording.WINDOW_OVER)
-_STOPPED = Verdict(outcome=Outcome.CANCELLED, tally=Tally.STOPPED, description=wording.STOPPED)
 
 
 # --- SCHEDULED --------------------------------------------------------------------------------------------------
@@ -52,7 +51,7 @@ def begin_unasked(turn: Turn, _passed: DeadlinePassed) -> None:
 
 def stop_before_transfer(turn: Turn, _stop: StopRequested) -> None:
     """Close: nothing was done to the device yet."""
-    turn.close(_STOPPED, clean_up=False)
+    turn.close(STOPPED, clean_up=False)
 
 
 # --- WAITING ----------------------------------------------------------------------------------------------------
@@ -106,13 +105,18 @@ def failed(turn: Turn, failed: CommandFailed) -> None:
     elif kind is CommandKind.RESET:
         turn.order(CommandKind.INSPECT)
     else:
-        turn.close(failure(wording.describe_refusal("to be read", failed.description, None)), clean_up=False)
+        turn.close(refusal("to be read", failed.description, None), clean_up=False)
 
 
 def give_up_inspecting(turn: Turn, _passed: DeadlinePassed) -> None:
     """Inspect once more, then close; at once when the window is over, since nothing could follow."""
     if turn.window_is_over:
         turn.close(WINDOW_TOO_SHORT, clean_up=False)
+        return
+    if not turn.time_is_up:
+        if turn.upgrade.command_kind is None:
+            turn.order(CommandKind.INSPECT)
+        turn.arm()
         return
     if turn.upgrade.probed:
         turn.close(_timed_out(wording.TIMEOUTS[UpgradePhase.INSPECTING]), clean_up=False)
@@ -133,12 +137,26 @@ def _inspected(turn: Turn, told: ResourcesReported) -> None:
         start_transfer(turn, told)
     elif is_ours(turn.upgrade, told):
         adopt(turn, told)
+    elif parse_state(told.state) is UPDATING:
+        _let_it_install(turn)
     elif turn.upgrade.evidence.reset_ordered:
         turn.close(failure(wording.BUSY), clean_up=False)
     else:
         # What it has is of an earlier upgrade or of somebody else: nothing of this one was sent yet.
         turn.note(reset_ordered=True)
         turn.order(CommandKind.RESET)
+
+
+def _let_it_install(turn: Turn) -> None:
+    """Wait for the end of an installation that is not of this upgrade and that nobody can take back."""
+    since = turn.upgrade.evidence.installs_other_since or turn.at
+    ends_at = since + turn.limits.executing
+    if turn.at >= ends_at:
+        turn.close(failure(wording.BUSY), clean_up=False)
+        return
+    turn.note(installs_other_since=since)
+    turn.enter(UpgradePhase.INSPECTING, ends_at)
+    turn.arm()
 
 
 def _inspect(turn: Turn) -> None:

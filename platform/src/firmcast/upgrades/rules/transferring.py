@@ -1,10 +1,7 @@
 """While a package is on its way: believe only readings, send again what broke off, install what arrived whole."""
 
-from typing import Final
-
 from firmcast.devices.model import CommandKind
-from firmcast.events.model import Outcome
-from firmcast.lwm2m.firmware_update import FirmwareUpdateState
+from firmcast.lwm2m.firmware_update import FirmwareUpdateState, UpdateResult
 from firmcast.upgrades.model import (
     CommandAnswered,
     CommandFailed,
@@ -13,34 +10,34 @@ from firmcast.upgrades.model import (
     ResourcesReported,
     SessionRenewed,
     StopRequested,
-    Tally,
     TransferProgressed,
     UpgradePhase,
 )
 from firmcast.upgrades.rules import wording
 from firmcast.upgrades.rules.evidence import (
+    LOST_TRANSFERS_LIMIT,
+    STOPPED,
     WINDOW_TOO_SHORT,
     Reading,
-    Verdict,
     failure,
+    has_begun,
+    is_its_doing,
     judge_transfer,
     parse_state,
     reading_of,
+    refusal,
     tells_failure,
+    tells_lost_transfer,
 )
 from firmcast.upgrades.rules.ladder import DOWNLOADED, DOWNLOADING, IDLE, UPDATING, is_forward
 from firmcast.upgrades.rules.looking import judge
 from firmcast.upgrades.rules.offer import is_ours, start_transfer
 from firmcast.upgrades.rules.turn import TRANSFERS, Turn
 
-_LOST_TRANSFERS_LIMIT: Final = 5
-"""So often a device may drop a transfer for no reason given; a loop of downloads serves nobody."""
-
 
 def renew(turn: Turn, renewed: SessionRenewed) -> None:
     """Inspect before anything else: after a registration, or a start of ours, the transfer may be over or begun."""
-    if renewed.newly_registered:
-        turn.note(registered_anew=True)
+    turn.note(**({"registered_anew": True} if renewed.newly_registered else {"interrupted": True}))
     turn.order(CommandKind.INSPECT)
 
 
@@ -60,6 +57,10 @@ def report(turn: Turn, told: ResourcesReported) -> None:
     reading = reading_of(told)
     if reading is not None:
         _settle(turn, reading)
+        # A device that never shows state 1 is Idle while it is written to.
+        is_certain = turn.upgrade.command_kind is None or tells_failure(turn.upgrade.evidence, reading.result)
+        if is_certain and _has_lost(turn, reading):
+            _lost(turn, reading)
         return
     state = parse_state(told.state)
     published = turn.upgrade.published_state
@@ -91,6 +92,7 @@ def failed(turn: Turn, failed: CommandFailed) -> None:
     if failed.failure is CommandFailure.NO_BYTES:
         turn.conclude(failure(wording.NO_BYTES), None)
     elif failed.failure is CommandFailure.UNREACHABLE:
+        turn.note(interrupted=turn.upgrade.evidence.interrupted or kind is CommandKind.TRANSFER_BY_WRITE)
         turn.weigh(failed.resources)
         turn.hold(turn.limits.probe)
     elif kind in TRANSFERS:
@@ -103,10 +105,7 @@ def failed(turn: Turn, failed: CommandFailed) -> None:
 
 def stop(turn: Turn, _stop: StopRequested) -> None:
     """Close, and have the device drop what it has of the package."""
-    turn.close(
-        Verdict(outcome=Outcome.CANCELLED, tally=Tally.STOPPED, description=wording.STOPPED),
-        clean_up=True,
-    )
+    turn.close(STOPPED, clean_up=True)
 
 
 def adopt(turn: Turn, told: ResourcesReported) -> None:
@@ -129,7 +128,11 @@ def inspected(turn: Turn, told: ResourcesReported) -> None:
     if state is DOWNLOADING and _broke_off(turn.upgrade.evidence):
         # The rest of a written package that broke off cannot be had: it begins anew, from Idle.
         turn.publish(state)
-        _reset(turn)
+        if turn.upgrade.evidence.reset_ordered:
+            # It does not let itself be reset: then block 0 has to be beginning enough.
+            _send_again(turn, told)
+        else:
+            _reset(turn)
         return
     reading = Reading(state=state, result=told.result or 0, version=told.firmware_version)
     _settle(turn, reading)
@@ -146,7 +149,8 @@ def inspected(turn: Turn, told: ResourcesReported) -> None:
 
 def _settle(turn: Turn, reading: Reading) -> None:
     """Close if the reading decides, or follow the device to where it is."""
-    verdict = judge_transfer(turn.upgrade, reading)
+    is_late = turn.time_is_up or turn.window_is_over
+    verdict = judge_transfer(turn.upgrade, reading, is_late=is_late)
     if verdict is None:
         _advance_to(turn, reading.state)
     else:
@@ -187,10 +191,24 @@ def _advance_to(turn: Turn, state: FirmwareUpdateState) -> None:
         turn.arm()
 
 
+def _has_lost(turn: Turn, reading: Reading) -> bool:
+    """Tell whether the device had taken up the transfer that is open still, and is Idle."""
+    is_open = turn.upgrade.phase is UpgradePhase.TRANSFERRING
+    return is_open and reading.state is IDLE and has_begun(turn.upgrade.evidence)
+
+
 def _send_again(turn: Turn, told: ResourcesReported) -> None:
+    """Send the package once more, unless the device has lost it so often that it would lose it for ever."""
     evidence = turn.upgrade.evidence
-    if evidence.transfer_finished and not evidence.registered_anew:
-        turn.conclude(failure(wording.DROPPED), IDLE)
+    lost = evidence.lost_transfers + is_its_doing(evidence)
+    says_why = tells_lost_transfer(evidence, told.result)
+    turn.note(
+        lost_transfers=lost,
+        spoilt=evidence.spoilt or (says_why and told.result == UpdateResult.INTEGRITY_CHECK_FAILED),
+    )
+    was_dropped = evidence.transfer_finished and not evidence.registered_anew and not says_why
+    if was_dropped or lost >= LOST_TRANSFERS_LIMIT:
+        turn.conclude(failure(wording.DROPPED), parse_state(told.state))
     else:
         start_transfer(turn, told)
 
@@ -204,7 +222,6 @@ def _reset(turn: Turn) -> None:
 
 
 def _probed(turn: Turn, told: ResourcesReported) -> None:
-    had_begun = turn.upgrade.published_state is not IDLE
     turn.weigh(told)
     reading = reading_of(told)
     if reading is not None:
@@ -213,20 +230,23 @@ def _probed(turn: Turn, told: ResourcesReported) -> None:
         return
     if turn.time_is_up:
         judge(turn, reading)
-    elif reading is not None and reading.state is IDLE and had_begun and not turn.upgrade.evidence.transfer_finished:
-        _lost(turn)
+    elif reading is not None and _has_lost(turn, reading):
+        _lost(turn, reading)
     else:
         turn.arm()
 
 
-def _lost(turn: Turn) -> None:
-    lost = turn.upgrade.evidence.lost_transfers + 1
-    turn.note(lost_transfers=lost)
-    if lost >= _LOST_TRANSFERS_LIMIT:
-        turn.conclude(failure(wording.DROPPED), IDLE)
-    else:
+def _lost(turn: Turn, reading: Reading) -> None:
+    """Look at an Idle device that has lost what it was sent, before it is sent again; it may need time for that."""
+    says_why = tells_lost_transfer(turn.upgrade.evidence, reading.result)
+    if reading.result == UpdateResult.OUT_OF_MEMORY and says_why:
+        turn.withdraw()
+        turn.hold(turn.limits.probe)
+    elif says_why or not turn.upgrade.evidence.transfer_finished:
         turn.order(CommandKind.INSPECT)
-        turn.arm()
+        turn.hold()
+    else:
+        turn.hold()
 
 
 def _offered(turn: Turn, told: ResourcesReported, *, written: bool) -> None:
@@ -255,8 +275,8 @@ def _refused(turn: Turn, failed: CommandFailed, *, by_uri: bool) -> None:
         turn.hold()
         return
     what = "the address of the package" if by_uri else "the package"
-    description = wording.describe_refusal(what, failed.description, failed.resources.result)
-    turn.conclude(failure(description), parse_state(failed.resources.state))
+    verdict = refusal(what, failed.description, failed.resources.result)
+    turn.conclude(verdict, parse_state(failed.resources.state))
 
 
 def _publish_unseen_download(turn: Turn) -> None:

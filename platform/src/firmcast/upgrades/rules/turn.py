@@ -17,8 +17,8 @@ READS: Final = (CommandKind.INSPECT, CommandKind.PROBE)
 
 TRANSFERS: Final = (CommandKind.TRANSFER_BY_URI, CommandKind.TRANSFER_BY_WRITE)
 
-_INSTALLING: Final = (UpgradePhase.EXECUTING, UpgradePhase.VERIFYING)
 _ENDED_BADLY: Final = (Tally.FAILED, Tally.TIMED_OUT)
+_INSTALLING: Final = (UpgradePhase.EXECUTING, UpgradePhase.VERIFYING)
 
 
 @dataclass(frozen=True, slots=True)

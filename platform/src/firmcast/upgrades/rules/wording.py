@@ -35,6 +35,13 @@ OLD_VERSION: Final = "Firmware update failed: the device tells success, and stil
 PACKAGE_KEPT: Final = "Firmware update failed: the device did not install the package, and kept it"
 DROPPED: Final = "Connection lost during downloading process: the device dropped the package and gave no reason"
 
+DEFERRED: Final = "The device has put the installation off"
+"""Of one that is still open; it is told again to install."""
+DEFERRED_TOO_LONG: Final = "Firmware update failed: the device put the installation off until its time was over"
+DEFERRED_BEYOND_WINDOW: Final = (
+    "The upgrade was stopped: the device put the installation off until the window of the task ended"
+)
+
 _RESULTS: Final[Mapping[UpdateResult, str]] = MappingProxyType(
     {
         UpdateResult.NOT_ENOUGH_FLASH: "Not enough storage for the new firmware package",

@@ -1,0 +1,117 @@
+"""What real clients do with a package that comes in blocks, by the number of the quirk; the peer is written by hand."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from firmcast.coap.block import Block
+from firmcast.coap.codes import Code, MessageType
+from firmcast.coap.endpoint import FailureReason, RequestFailed, ResponseReceived
+from firmcast.coap.message import Message
+from firmcast.coap.options import options
+
+MakeLone = Callable[..., Any]
+PACKAGE = bytes(range(256)) * 16
+"""Four blocks of 1024 bytes."""
+
+
+def begin(peer: Any, szx: int = 6) -> Message:
+    """Begin to write the package, and return the first block."""
+    wording = options(uri_path=("5", "0", "0"))
+    peer.endpoint.request(peer.peer, Code.PUT, options=wording, payload=PACKAGE, szx=szx, now=peer.now)
+    (sent,) = peer.taken()
+    return sent
+
+
+def answer(to: Message, code: Code, **pairs: Any) -> Message:
+    return Message(MessageType.ACK, code, to.message_id, to.token, options(**pairs), b"")
+
+
+class Keeping:
+    """A client that takes a second block 0 for a repeat of the first, and goes on where it was."""
+
+    def __init__(self) -> None:
+        self.package = b""
+
+    def take(self, sent: Message) -> Message:
+        block = sent.block1
+        assert block is not None
+        if block.offset == len(self.package):
+            self.package += sent.payload
+        return answer(sent, Code.CONTINUE if block.more else Code.CHANGED, block1=block)
+
+
+def test_quirk_15_a_client_that_takes_a_new_beginning_for_a_repeat_has_the_package_whole(lone: MakeLone) -> None:
+    peer, client = lone(), Keeping()
+    sent = begin(peer)
+    for _ in range(2):
+        (sent,) = peer.give(client.take(sent))
+    peer.endpoint.cancel_request(peer.peer, sent.token, peer.now)
+    peer.told()
+    sent = begin(peer)
+    assert sent.block1 == Block(0, more=True, szx=6), "the beginning is the beginning, with a token of its own"
+    while sent.block1 is not None and sent.block1.more:
+        (sent,) = peer.give(client.take(sent))
+    peer.give(client.take(sent))
+    (end,) = [event for event in peer.told() if isinstance(event, ResponseReceived)]
+    assert end.code == Code.CHANGED
+    assert client.package == PACKAGE
+
+
+def test_quirk_15_a_client_that_refuses_every_new_beginning_ends_the_transfer(lone: MakeLone) -> None:
+    peer = lone(max_block_restarts=2)
+    sent = begin(peer)
+    beginnings = 1
+    while following := peer.give(answer(sent, Code.REQUEST_ENTITY_INCOMPLETE)):
+        (sent,) = following
+        beginnings += 1
+    (end,) = [event for event in peer.told() if isinstance(event, ResponseReceived | RequestFailed)]
+    assert isinstance(end, ResponseReceived)
+    assert (end.code, beginnings) == (Code.REQUEST_ENTITY_INCOMPLETE, 3)
+
+
+@pytest.mark.parametrize("largest", [0, 3, 5])
+def test_quirk_21_a_client_with_small_blocks_refuses_large_ones_and_is_sent_small_ones(
+    lone: MakeLone, largest: int
+) -> None:
+    peer = lone()
+    sent = begin(peer, szx=5)
+    package = b""
+    while True:
+        block = sent.block1
+        assert block is not None
+        if block.szx > largest:
+            (sent,) = peer.give(answer(sent, Code.REQUEST_ENTITY_TOO_LARGE, block1=Block(0, more=True, szx=largest)))
+            continue
+        assert block.offset == len(package)
+        package += sent.payload
+        if not block.more:
+            break
+        (sent,) = peer.give(answer(sent, Code.CONTINUE, block1=block))
+    peer.give(answer(sent, Code.CHANGED, block1=sent.block1))
+    (end,) = [event for event in peer.told() if isinstance(event, ResponseReceived)]
+    assert (end.code, package) == (Code.CHANGED, PACKAGE)
+
+
+def test_quirk_21_a_client_that_wants_smaller_blocks_in_the_middle_loses_nothing(lone: MakeLone) -> None:
+    peer = lone()
+    sent = begin(peer)
+    package = sent.payload
+    (sent,) = peer.give(answer(sent, Code.CONTINUE, block1=Block(0, more=True, szx=3)))
+    while True:
+        assert sent.block1 is not None
+        assert (sent.block1.szx, sent.block1.offset) == (3, len(package))
+        package += sent.payload
+        if not sent.block1.more:
+            break
+        (sent,) = peer.give(answer(sent, Code.CONTINUE, block1=sent.block1))
+    assert package == PACKAGE
+
+
+def test_quirk_21_a_client_that_asks_for_the_impossible_ends_the_transfer(lone: MakeLone) -> None:
+    peer = lone()
+    sent = begin(peer)
+    peer.give(answer(sent, Code.CONTINUE, block1=Block(7, more=True, szx=6)))
+    (end,) = [event for event in peer.told() if isinstance(event, RequestFailed)]
+    assert end.reason is FailureReason.BLOCK_FAILED
