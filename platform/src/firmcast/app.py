@@ -33,8 +33,10 @@ from firmcast.firmware.files import FOLDER, FirmwareFiles
 from firmcast.firmware.package_cache import PackageCache
 from firmcast.firmware.package_files import PackageFiles
 from firmcast.firmware.uploads import UploadSweeper
+from firmcast.gateway.package_port.certificate import package_certificate
 from firmcast.gateway.server import Gateway
 from firmcast.http_api import HttpParts, endpoints, endpoints_of_every_node
+from firmcast.lwm2m.firmware_update import Protocol
 from firmcast.nodes import metrics as nodes_metrics
 from firmcast.nodes.duty import Duty, Worker
 from firmcast.nodes.keeper import Keeper
@@ -82,6 +84,10 @@ class Running:
     """Where devices speak in clear; None where they may not, or no device is listened to."""
     coaps: str | None = None
     """Where devices have secure sessions; None for nowhere."""
+    packages: str | None = None
+    """Where packages are fetched by HTTP; None for nowhere."""
+    secure_packages: str | None = None
+    """The same by HTTPS."""
     metrics: str | None = None
     """Where metrics are told without a token; None for nowhere."""
     authority: Path | None = None
@@ -94,6 +100,8 @@ class Running:
             "url": self.url,
             "coap": self.coap,
             "coaps": self.coaps,
+            "packages": self.packages,
+            "secure_packages": self.secure_packages,
             "metrics": self.metrics,
             "authority": authority,
         }
@@ -150,6 +158,8 @@ class Platform:
             url=self._server.url,
             coap=None if gateway is None else _origin("coap", gateway.address),
             coaps=None if gateway is None else _origin("coaps", gateway.secure_address),
+            packages=None if gateway is None else gateway.package_url(Protocol.HTTP),
+            secure_packages=None if gateway is None else gateway.package_url(Protocol.HTTPS),
             metrics=f"{self._metrics_server.url}/metrics" if self._metrics_server else None,
             authority=self._authority,
         )
@@ -182,7 +192,7 @@ class Platform:
             await self.keeper.start()
             self._parts.push_async_callback(self.keeper.stop)
         log = EventLog(encode=encode_event, projections=[fan_out])
-        limits = limits_of(self.settings.upgrades)
+        limits = limits_of(self.settings.upgrades, self.settings.gateway)
         uploads = UploadSweeper(
             database=database, clock=self.clock, files=files, life=self.settings.firmware.upload_life
         )
@@ -286,6 +296,7 @@ class Platform:
             metrics=self.metrics.gateway,
             require_room=self._room.require,
             open_key=partial(open_key, sealer),
+            package_certificate=await asyncio.to_thread(package_certificate, self.settings, self.clock.now()),
         )
         self._parts.push_async_callback(self.gateway.stop)
         engine = UpgradeEngine(database=database, log=log, clock=self.clock, limits=limits)

@@ -48,6 +48,10 @@ def _words(given: object) -> object:
 
 Roles = Annotated[frozenset[Role], NoDecode, BeforeValidator(_words), Field(min_length=1)]
 
+Protocols = Annotated[
+    tuple[Literal["coap", "coaps", "http", "https"], ...], NoDecode, BeforeValidator(_words), Field(min_length=1)
+]
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -120,6 +124,33 @@ class GatewaySettings(_Part):
     public_host: str = Field(
         default="", description="host in package URIs; empty for the address a device reached us at"
     )
+    package_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="let devices fetch packages by HTTP, in clear, on this TCP port of host; 0 for any free one",
+    )
+    package_secure_port: int | None = Field(
+        default=None, ge=0, le=65535, description="the same by HTTPS, see package_certificate_file"
+    )
+    package_certificate_file: Path | None = Field(
+        default=None,
+        description="PEM chain for package_secure_port; without it that of rest, or else one is made at the start",
+    )
+    package_key_file: Path | None = Field(default=None, description="PEM key of package_certificate_file")
+    package_url: str = Field(
+        default="",
+        pattern=r"^(https?://[!-~]+)?$",
+        max_length=200,
+        description="what package URIs of HTTP or HTTPS begin with where a proxy stands before the port, such as"
+        " https://packages.example.org; empty for this node's own address",
+    )
+    package_connections: int = Field(
+        default=1000, ge=1, description="connections at one time at which packages are fetched by HTTP and HTTPS"
+    )
+    package_patience: PositiveDuration = Field(
+        default=timedelta(minutes=2), description="a connection whose device takes nothing for so long ends"
+    )
     transfer_limit: int = Field(default=1000, ge=1, description="packages on their way to devices at one time")
     block_exponent: int = Field(default=6, ge=0, le=6, description="SZX we offer: block size is 2**(SZX+4) bytes")
     acknowledgement_timeout: float = Field(default=2.0, gt=0, description="seconds; ACK_TIMEOUT of RFC 7252 4.8")
@@ -166,6 +197,15 @@ class UpgradeSettings(_Part):
         description="how long a device may put the installation off, from the first time on",
     )
     prefer_write: bool = Field(default=False, description="push block-wise to devices that support both methods")
+    protocols: Protocols = Field(
+        default=("https", "http", "coaps", "coap"),
+        description="by which devices fetch packages, the most wanted first; none that is not listed",
+    )
+    http_from: int = Field(
+        default=0,
+        ge=0,
+        description="bytes: a smaller package is fetched by CoAP where its device takes that, whatever the order",
+    )
 
 
 class PushSettings(_Part):

@@ -1,14 +1,22 @@
 """A device's address is a host and a port in the store and a socket address on the wire; both are written here only."""
 
 import socket
+from collections.abc import Mapping
 from ipaddress import ip_address
+from types import MappingProxyType
 from typing import Final
 
 from firmcast.coap.dtls.peers import address_of, is_secure, secure_peer
 from firmcast.coap.events import Peer
+from firmcast.lwm2m.firmware_update import Protocol
 
 PACKAGE_PATH: Final = "fw"
 """The first segment of the path under which packages are fetched."""
+
+SCHEMES: Final[Mapping[Protocol, str]] = MappingProxyType(
+    {Protocol.COAP: "coap", Protocol.COAPS: "coaps", Protocol.HTTP: "http", Protocol.HTTPS: "https"}
+)
+"""By which packages can be fetched here."""
 
 
 def peer_of(host: str, port: int, identity: str | None = None) -> Peer:
@@ -61,17 +69,33 @@ def local_host_towards(peer: Peer) -> str:
 class PackageAddresses:
     """Writes the URI of a package as a given device can reach it."""
 
-    def __init__(self, *, public_host: str, bound_host: str, port: int, secure_port: int = 0) -> None:
+    def __init__(
+        self, *, public_host: str, bound_host: str, port: int, secure_port: int = 0, package_url: str = ""
+    ) -> None:
+        """`package_url` is what URIs of its scheme, HTTP or HTTPS, begin with, whatever is served here."""
         self._host = public_host or ("" if is_unspecified(bound_host) else bound_host)
-        self._port = port
-        self._secure_port = secure_port
+        self._ports = {Protocol.COAP: port, Protocol.COAPS: secure_port}
+        self._package_url = package_url.rstrip("/")
 
-    def uri(self, token: str, peer: Peer) -> str:
-        """Return `coap://host:port/fw/<token>`. The token is in the path, since some clients drop the query.
+    def add(self, protocol: Protocol, port: int) -> None:
+        """Note that packages are fetched by a protocol at a port, too."""
+        self._ports[protocol] = port
 
-        A device with a secure session has a `coaps` URI on the port of that session, which it may fetch it through.
-        Raises OSError when no way leads to `peer` and the settings name no public host.
+    def uri(self, token: str, peer: Peer, protocol: Protocol | None = None) -> str:
+        """Return `scheme://host:port/fw/<token>`. The token is in the path, since some clients drop the query.
+
+        Without a protocol it is that by which the device is reached: one with a secure session has a `coaps` URI on the
+        port of that session, which it may fetch it through.
+
+        Raises:
+            OSError: no way leads to `peer` and the settings name no public host.
+            KeyError: nothing is served by this protocol.
         """
+        if protocol is None:
+            protocol = Protocol.COAPS if is_secure(peer) else Protocol.COAP
+        scheme = SCHEMES[protocol]
+        if self._package_url.startswith(f"{scheme}://"):
+            return f"{self._package_url}/{PACKAGE_PATH}/{token}"
+        port = self._ports[protocol]
         host = uri_host(self._host or local_host_towards(address_of(peer)))
-        origin = f"coaps://{host}:{self._secure_port}" if is_secure(peer) else f"coap://{host}:{self._port}"
-        return f"{origin}/{PACKAGE_PATH}/{token}"
+        return f"{scheme}://{host}:{port}/{PACKAGE_PATH}/{token}"

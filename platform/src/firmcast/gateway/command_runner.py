@@ -14,7 +14,7 @@ from firmcast.gateway.addresses import PackageAddresses
 from firmcast.gateway.device_link import DeviceLink, DeviceRefusedError, DeviceSilentError
 from firmcast.gateway.transfers import Transfer, Transfers
 from firmcast.ids import DeviceId
-from firmcast.lwm2m.firmware_update import LONGEST_PACKAGE_URI
+from firmcast.lwm2m.firmware_update import LONGEST_PACKAGE_URI, Protocol
 from firmcast.upgrades.model import CommandAnswered, CommandFailed, CommandFailure, ResourcesReported
 
 _log = structlog.get_logger()
@@ -88,8 +88,10 @@ class CommandRunner:
 
     async def _transfer_by_uri(self, link: DeviceLink, token: str, *, may_be_repeat: bool) -> ResourcesReported:
         # Looked up before the device can ask, and so that it is not sent after bytes that are not there.
-        transfer = await self._find(token)
-        uri = self._uri(token, link.device.peer)
+        transfer = await self._transfers.look_up(token)
+        if transfer is None:
+            raise _ImpossibleError(_NO_TRANSFER)
+        uri = self._uri(token, link.device.peer, transfer.target.protocol)
         if not may_be_repeat:
             self._transfers.begin_anew(transfer)
         return await commands.transfer_by_uri(link, uri, may_be_repeat=may_be_repeat)
@@ -116,11 +118,15 @@ class CommandRunner:
             raise _ImpossibleError(_NO_TRANSFER)
         return transfer
 
-    def _uri(self, token: str, peer: Peer) -> str:
+    def _uri(self, token: str, peer: Peer, protocol: Protocol | None) -> str:
         try:
-            uri = self._addresses.uri(token, peer)
+            uri = self._addresses.uri(token, peer, protocol)
         except OSError as error:
             raise _ImpossibleError(f"no address to fetch the package from: {error}") from error
+        except KeyError:
+            raise _ImpossibleError("packages are no longer served by the protocol that was chosen") from None
+        if not uri.isascii():
+            raise _ImpossibleError(f"the address of the package is not ASCII: {uri}")
         if len(uri) > LONGEST_PACKAGE_URI:
             raise _ImpossibleError(f"the address of the package has more than {LONGEST_PACKAGE_URI} characters")
         return uri

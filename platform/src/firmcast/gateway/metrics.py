@@ -37,4 +37,13 @@ class GatewayMetrics:
         self.waiting = metrics.gauge(
             "firmcast_gateway_waiting_reports", "Reports and registrations that wait to be written"
         )
+        self.package_requests = metrics.counts(
+            "firmcast_gateway_package_requests",
+            "Requests for packages by HTTP and HTTPS, by what was answered: whole, part (206), unchanged (304), changed"
+            " (412), unsatisfiable (416), unknown (404), unreadable (500), unavailable (503)",
+            "outcome",
+        )
+        self.package_connections = metrics.gauge(
+            "firmcast_gateway_package_connections", "Connections of devices that fetch packages by HTTP and HTTPS"
+        )
         self.sessions = metrics.gauge("firmcast_gateway_sessions", "Devices that orders are being carried out with")

@@ -72,4 +72,10 @@ def package_addresses(udp: UdpEndpoint, settings: GatewaySettings) -> PackageAdd
     """Return the addresses of packages at these ports."""
     bound_host, port = udp.address[:2]
     secure_port = port if udp.secure_address is None else udp.secure_address[1]
-    return PackageAddresses(public_host=settings.public_host, bound_host=bound_host, port=port, secure_port=secure_port)
+    return PackageAddresses(
+        public_host=settings.public_host,
+        bound_host=bound_host,
+        port=port,
+        secure_port=secure_port,
+        package_url=settings.package_url,
+    )

@@ -1,4 +1,4 @@
-"""The gateway is one UDP socket and what stands behind it; after any end it goes on from the store.
+"""The gateway is its sockets and what stands behind them; after any end it goes on from the store.
 
 Nothing about a device lives in memory alone: registrations, orders and states are rows. What a restart loses, and asks
 for again, is how far a transfer had come.
@@ -7,6 +7,8 @@ for again, is how far a transfer had come.
 import asyncio
 import random as random_module
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Final, assert_never
 
 import structlog
@@ -46,6 +48,7 @@ from firmcast.gateway.expiry import Expiry
 from firmcast.gateway.images import PackageImages
 from firmcast.gateway.live_devices import LiveDevice, LiveDevices
 from firmcast.gateway.metrics import GatewayMetrics
+from firmcast.gateway.package_port.ports import PackagePorts
 from firmcast.gateway.ports import open_ports, package_addresses
 from firmcast.gateway.registration import RegistrationInterface
 from firmcast.gateway.reports import ReportIntake
@@ -53,6 +56,7 @@ from firmcast.gateway.secure_port import SecurePort
 from firmcast.gateway.sessions import DeviceSessions
 from firmcast.gateway.transfers import Transfers
 from firmcast.ids import DeviceId, DeviceUpgradeId
+from firmcast.lwm2m.firmware_update import Protocol
 from firmcast.metrics import Metrics
 from firmcast.settings import GatewaySettings
 from firmcast.upgrades.limits import Limits
@@ -107,8 +111,12 @@ class Gateway:
         self._intake = ReportIntake(write)
         images = PackageImages(files.open)
         self._transfers = Transfers(database, images, report=self._intake.add, now=now)
-        addresses = package_addresses(udp, settings)
-        self._runner = CommandRunner(self._transfers, addresses, transfer_limit=settings.transfer_limit)
+        self._addresses = package_addresses(udp, settings)
+        self._open_package_ports = partial(
+            PackagePorts.open, self._transfers, self._addresses, settings=settings, metrics=metrics
+        )
+        self._package_ports: PackagePorts | None = None
+        self._runner = CommandRunner(self._transfers, self._addresses, transfer_limit=settings.transfer_limit)
         self._sessions = DeviceSessions(
             database=database, live=self._live, intake=self._intake, runner=self._runner, link_to=link_to, now=now
         )
@@ -146,20 +154,19 @@ class Gateway:
         require_room: RequireRoom = lambda: None,
         random: random_module.Random | None = None,
         open_key: OpenKey | None = None,
+        package_certificate: tuple[Path, Path] | None = None,
     ) -> "Gateway":
         """Open the sockets and go on from the store; packages are read from `files`.
 
-        `open_key` opens the keys of devices. Raises StartError as `open_ports` does.
+        `open_key` opens the keys of devices; `package_certificate`, a PEM chain and its key, is for HTTPS. Raises as
+        `open_ports` and `PackagePorts.open` do.
         """
         metrics = metrics or GatewayMetrics(Metrics())
         gateway: Gateway | None = None
         early: list[Event] = []
 
         def on_event(event: Event) -> None:
-            if gateway is None:
-                early.append(event)
-            else:
-                gateway.handle(event)
+            (early.append if gateway is None else gateway.handle)(event)
 
         udp = UdpEndpoint.closed(
             on_event=on_event, clock=clock.monotonic, parameters=_transmission(settings), random=random
@@ -182,13 +189,13 @@ class Gateway:
                 secure_port=secure_port,
             )
             await starting._load()
+            starting._package_ports = await starting._open_package_ports(certificate=package_certificate)
         except BaseException:
             if secure_port is not None:
                 await secure_port.stop()
             udp.close()
             raise
-        starting._resuming = asyncio.create_task(starting._resume(), name="gateway-resume")
-        starting._expiry.begin()
+        starting._begin()
         gateway = starting
         for event in early:
             gateway.handle(event)
@@ -203,6 +210,10 @@ class Gateway:
     def secure_address(self) -> tuple[str, int] | None:
         """The host and port of secure sessions; None for nowhere."""
         return None if self._udp.secure_address is None else stored_address(self._udp.secure_address)
+
+    def package_url(self, protocol: Protocol) -> str | None:
+        """Where packages are fetched by HTTP or HTTPS, without a path; None for nowhere."""
+        return None if self._package_ports is None else self._package_ports.url(protocol)
 
     @property
     def is_listening(self) -> bool:
@@ -224,6 +235,8 @@ class Gateway:
         if self._resuming is not None:
             self._resuming.cancel()
             await asyncio.gather(self._resuming, return_exceptions=True)
+        if self._package_ports is not None:
+            await self._package_ports.stop()
         await self._expiry.stop()
         await self._sessions.stop()
         await self._downloads.stop()
@@ -234,6 +247,10 @@ class Gateway:
         self._udp.close()
 
     # The start.
+
+    def _begin(self) -> None:
+        self._resuming = asyncio.create_task(self._resume(), name="gateway-resume")
+        self._expiry.begin()
 
     async def _load(self) -> None:
         """Take in every live registration, and note which orders may have been carried out in part."""

@@ -23,7 +23,7 @@ Report = Callable[[DeviceReport], None]
 class Transfer:
     """One package on its way to one device."""
 
-    __slots__ = ("body", "has_begun", "reached", "target")
+    __slots__ = ("body", "has_begun", "is_over", "reached", "target")
 
     def __init__(self, target: TransferTarget, body: StaticBody) -> None:
         self.target = target
@@ -31,6 +31,8 @@ class Transfer:
         self.reached = 0
         """Bytes up to the furthest block that was served, or acknowledged."""
         self.has_begun = False
+        self.is_over = False
+        """True when no more of it is to be sent."""
 
 
 class Transfers:
@@ -66,6 +68,17 @@ class Transfers:
             transfer = self._by_token.get(token) or self._keep(token, Transfer(target, body))
         return transfer
 
+    async def look_up(self, token: str) -> Transfer | None:
+        """Return the same as `find`, and as the store has it now: how it is offered may have changed since."""
+        transfer = self._by_token.get(token)
+        if transfer is None:
+            return await self.find(token)
+        try:
+            transfer.target = await self._database.read(upgrades.transfer, token)
+        except NotFoundError:
+            return None
+        return transfer
+
     async def check_bytes(self, transfer: Transfer) -> None:
         """Find out whether the package can be read from end to end, and go on with what was read.
 
@@ -83,7 +96,9 @@ class Transfers:
 
         A device that goes on fetching whatever it is told gets no further block then.
         """
-        self._by_token.pop(token, None)
+        transfer = self._by_token.pop(token, None)
+        if transfer is not None:
+            transfer.is_over = True
 
     def begin_anew(self, transfer: Transfer) -> None:
         """Note that the package goes to the device from its first byte on."""

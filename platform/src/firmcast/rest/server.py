@@ -56,10 +56,14 @@ class HttpsServer:
         certificate: Path | None = None,
         key: Path | None = None,
         ask_client_certificate: bool = False,
+        protocol: type[ContractHttpProtocol] = ContractHttpProtocol,
+        keep_alive: int = _KEEP_ALIVE_SECONDS,
+        send_buffer: int | None = None,
     ) -> "HttpsServer":
         """Listen on `host` and `port` (0 for any free one) and serve until `stop`.
 
-        Clients are asked for a certificate where that is wanted; none is needed, and any will do.
+        Clients are asked for a certificate where that is wanted; none is needed, and any will do. An idle connection
+        ends after `keep_alive` seconds; the kernel holds `send_buffer` bytes of one, or as many as it likes.
 
         Raises:
             StartError: the address cannot be listened on.
@@ -70,6 +74,8 @@ class HttpsServer:
         # Of a socket that does not say TCP, asyncio does not switch off Nagle's wait, and each answer costs 40 ms.
         listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if send_buffer is not None:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # connections inherit it
         try:
             listening.bind((host, port))
         except OSError as error:
@@ -78,7 +84,7 @@ class HttpsServer:
             raise StartError(message) from error
         config = uvicorn.Config(
             application,
-            http=ContractHttpProtocol,
+            http=protocol,
             ws="none",
             log_config=None,
             log_level="critical",
@@ -86,7 +92,7 @@ class HttpsServer:
             lifespan="off",
             server_header=False,
             proxy_headers=False,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_keep_alive=keep_alive,
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         )
         config.load()

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, assert_never
 
-from firmcast.settings import UpgradeSettings
+from firmcast.lwm2m.firmware_update import Protocol
+from firmcast.settings import GatewaySettings, UpgradeSettings
 from firmcast.upgrades.model import UpgradePhase
 
 _SHORTEST: Final = timedelta(milliseconds=1)
@@ -24,6 +25,10 @@ class Limits:
     deferral_pause: timedelta
     deferral: timedelta
     prefer_write: bool
+    protocols: tuple[Protocol, ...] = (Protocol.COAPS, Protocol.COAP)
+    """By which packages are served and may be fetched, the most wanted first."""
+    http_from: int = 0
+    """Bytes: a smaller package goes by HTTP or HTTPS only to a device that takes it by no CoAP."""
 
     def of(self, phase: UpgradePhase) -> timedelta:
         """Return how long `phase` may take; nothing for the two that have no time of their own."""
@@ -48,8 +53,12 @@ class Limits:
         return max(self.probe, self.of(phase) / _CHECKS_IN_A_PHASE)
 
 
-def limits_of(settings: UpgradeSettings) -> Limits:
-    """Return the limits that an operator set; a duration of nothing becomes the shortest there is."""
+def limits_of(settings: UpgradeSettings, gateway: GatewaySettings | None = None) -> Limits:
+    """Return the limits that an operator set, for devices of such a gateway.
+
+    A duration of nothing becomes the shortest there is.
+    """
+    served = _served(GatewaySettings() if gateway is None else gateway)
     return Limits(
         waiting=max(settings.waiting_limit, _SHORTEST),
         inspecting=max(settings.inspecting_limit, _SHORTEST),
@@ -60,4 +69,19 @@ def limits_of(settings: UpgradeSettings) -> Limits:
         deferral_pause=max(settings.deferral_pause, _SHORTEST),
         deferral=max(settings.deferral_limit, _SHORTEST),
         prefer_write=settings.prefer_write,
+        protocols=tuple(protocol for name in settings.protocols if (protocol := Protocol[name.upper()]) in served),
+        http_from=settings.http_from,
     )
+
+
+def _served(settings: GatewaySettings) -> set[Protocol]:
+    """Return by what devices can fetch packages; which CoAP it is depends on how a device is reached."""
+    served = {Protocol.COAP, Protocol.COAPS}
+    if settings.package_url:
+        served.add(Protocol[settings.package_url.partition(":")[0].upper()])
+        return served
+    if settings.package_port is not None:
+        served.add(Protocol.HTTP)
+    if settings.package_secure_port is not None:
+        served.add(Protocol.HTTPS)
+    return served

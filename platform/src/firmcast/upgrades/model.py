@@ -8,7 +8,7 @@ from firmcast.devices.model import CommandKind
 from firmcast.errors import ConflictError, InvalidValueError, NotFoundError
 from firmcast.events.model import Outcome
 from firmcast.ids import ApplicationId, CommandId, DeviceId, DeviceUpgradeId, GroupId, PackageId, TaskId
-from firmcast.lwm2m.firmware_update import FirmwareUpdateState
+from firmcast.lwm2m.firmware_update import FirmwareUpdateState, Protocol
 
 
 class UpgradePhase(StrEnum):
@@ -208,6 +208,8 @@ class Evidence:
     """/5/0/5 as last told since the transfer was ordered."""
     transfer_kind: CommandKind | None = None
     """How the package was last sent."""
+    transfer_protocol: Protocol | None = None
+    """By what its address was last to be fetched; None for that by which the device is reached."""
     transfer_finished: bool = False
     """The last byte reached the device."""
     lost_transfers: int = 0
@@ -300,6 +302,8 @@ class TransferTarget:
     """SHA-256 of the bytes, 64 lower-case hexadecimal digits."""
     size: int
     """Bytes."""
+    protocol: Protocol | None = None
+    """By which the device is to fetch it; None for that by which it is reached."""
 
 
 # --- what can be told of a device -------------------------------------------------------------------------------

@@ -149,6 +149,7 @@ async def transfer(tx: Transaction, token: str) -> TransferTarget:
         package_id=package.package_id,
         digest=package.digest,
         size=package.size,
+        protocol=upgrade.evidence.transfer_protocol,
     )
 
 

@@ -388,6 +388,7 @@ class World:
         self.files = FirmwareFiles(tmp_path / "firmware", database)
         self.settings = settings
         self.has_room = True
+        self.package_certificate = None
         self.clock = SystemClock()
         self.log = EventLog(encode=lambda _event: b"{}", projections=[self._note])
         self.limits = limits_of(
@@ -438,6 +439,7 @@ class World:
             metrics=self.metrics,
             require_room=self.require_room,
             open_key=lambda sealed: bytes.fromhex(sealed.decode()),
+            package_certificate=self.package_certificate,
         )
 
     def outcome(self, outcome: HandshakeOutcome) -> int:
@@ -461,6 +463,7 @@ class World:
         gateway._udp._layer = None  # It does not take leave.
         gateway._udp.close()
         gateway._intake._waiting.clear()
+        await gateway._package_ports.stop()
         for task in (gateway._resuming, gateway._intake._writing):
             if task is not None:
                 task.cancel()
@@ -577,10 +580,15 @@ class World:
 
 
 @pytest.fixture
-async def world(database, tmp_path, make_device) -> AsyncIterator[World]:
+def make_world(tmp_path) -> Callable[..., World]:
+    """Return what makes a world that does not run yet."""
+    return lambda database: World(database, tmp_path, GatewaySettings(port=0, acknowledgement_timeout=0.3))
+
+
+@pytest.fixture
+async def world(database, make_world, make_device) -> AsyncIterator[World]:
     """A gateway that runs, and that ends before its devices do."""
-    settings = GatewaySettings(port=0, acknowledgement_timeout=0.3)
-    made = World(database, tmp_path, settings)
+    made = make_world(database)
     await made.start()
     yield made
     await made.stop()

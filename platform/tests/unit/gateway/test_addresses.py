@@ -14,6 +14,7 @@ from firmcast.gateway.addresses import (
     stored_address,
     uri_host,
 )
+from firmcast.lwm2m.firmware_update import Protocol
 
 PORTS = st.integers(1, 65535)
 
@@ -69,6 +70,28 @@ def test_a_package_has_an_address_that_its_device_can_reach(public: str, bound: 
 def test_a_device_with_a_session_fetches_through_it(bound: str, address: tuple, uri: str) -> None:
     addresses = PackageAddresses(public_host="", bound_host=bound, port=5683, secure_port=5684)
     assert addresses.uri("secret", secure_peer(address, "device-1")) == uri
+
+
+@pytest.mark.parametrize(
+    ("protocol", "uri"),
+    [
+        (None, "coap://192.0.2.7:5683/fw/secret"),
+        (Protocol.COAP, "coap://192.0.2.7:5683/fw/secret"),
+        (Protocol.HTTP, "http://192.0.2.7:8080/fw/secret"),
+        (Protocol.HTTPS, "https://fw.example.org/devices/fw/secret"),
+    ],
+)
+def test_a_package_has_an_address_for_each_protocol_that_it_is_served_by(protocol: Protocol | None, uri: str) -> None:
+    addresses = PackageAddresses(
+        public_host="", bound_host="192.0.2.7", port=5683, package_url="https://fw.example.org/devices/"
+    )
+    addresses.add(Protocol.HTTP, 8080)
+    assert addresses.uri("secret", ("127.0.0.1", 40000), protocol) == uri
+
+
+def test_what_is_not_served_has_no_address() -> None:
+    with pytest.raises(KeyError):
+        PackageAddresses(public_host="", bound_host="h", port=1).uri("secret", ("127.0.0.1", 1), Protocol.HTTP)
 
 
 @pytest.mark.parametrize("address", [("192.0.2.9", 40000), ("2001:db8::1", 40000, 0, 0), ("fe80::1", 40000, 0, 3)])

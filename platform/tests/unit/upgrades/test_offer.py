@@ -1,30 +1,121 @@
-"""How a package is offered follows from what the device says it can, and from how it is reached."""
+"""How a package is offered follows from what the device says it can, how it is reached, and what is served."""
+
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from firmcast.devices.model import CommandKind
+from firmcast.lwm2m.firmware_update import Protocol
+from firmcast.settings import GatewaySettings, UpgradeSettings
+from firmcast.upgrades.limits import limits_of
 from firmcast.upgrades.model import ResourcesReported
-from firmcast.upgrades.rules.offer import choose_transfer
+from firmcast.upgrades.rules.offer import Offer, choose_transfer
 
-BY_URI, BY_WRITE = CommandKind.TRANSFER_BY_URI, CommandKind.TRANSFER_BY_WRITE
+COAP, COAPS, HTTP, HTTPS = Protocol.COAP, Protocol.COAPS, Protocol.HTTP, Protocol.HTTPS
+BY_WRITE = Offer(CommandKind.TRANSFER_BY_WRITE)
+WITHOUT_HTTP = limits_of(UpgradeSettings())
+WITH_HTTP = limits_of(UpgradeSettings(), GatewaySettings(package_port=80, package_secure_port=443))
+
+
+def by_uri(protocol: Protocol) -> Offer:
+    return Offer(CommandKind.TRANSFER_BY_URI, protocol)
 
 
 @pytest.mark.parametrize(
     ("protocols", "is_secure", "expected"),
     [
-        (None, None, BY_URI),
-        ((0,), None, BY_URI),
-        ((0, 1), False, BY_URI),
+        (None, None, by_uri(COAP)),
+        ((0,), None, by_uri(COAP)),
+        ((0, 1), False, by_uri(COAP)),
         ((1,), False, BY_WRITE),
-        (None, True, BY_URI),
-        ((0, 1), True, BY_URI),
-        ((1,), True, BY_URI),
+        (None, True, by_uri(COAPS)),
+        ((0, 1), True, by_uri(COAPS)),
+        ((1,), True, by_uri(COAPS)),
         ((0,), True, BY_WRITE),
+        ((2, 3), True, BY_WRITE),
+        ((0, 2, 3), False, by_uri(COAP)),
     ],
 )
 def test_a_package_is_offered_by_the_protocol_that_the_device_is_reached_by(
-    protocols: tuple[int, ...] | None, is_secure: bool | None, expected: CommandKind
+    protocols: tuple[int, ...] | None, is_secure: bool | None, expected: Offer
 ) -> None:
     """OMA Object 5, resource 8: 0 is CoAP, 1 is CoAPs; absent means what the device speaks anyway."""
     told = ResourcesReported(protocols=protocols, delivery_method=2, is_secure=is_secure)
-    assert choose_transfer(told, prefer_write=False) is expected
+    assert choose_transfer(told, 1000, WITHOUT_HTTP) == expected
+
+
+@pytest.mark.parametrize(
+    ("protocols", "is_secure", "expected"),
+    [
+        (None, False, by_uri(COAP)),
+        ((0, 2, 3), False, by_uri(HTTPS)),
+        ((0, 2), False, by_uri(HTTP)),
+        ((0, 2), True, BY_WRITE),
+        ((1, 2), True, by_uri(COAPS)),
+        ((1, 2, 3), True, by_uri(HTTPS)),
+        ((4, 5, 77), False, BY_WRITE),
+        ((3, 99), False, by_uri(HTTPS)),
+    ],
+)
+def test_http_is_offered_where_it_is_served_and_never_in_clear_to_a_device_with_a_session(
+    protocols: tuple[int, ...] | None, is_secure: bool, expected: Offer
+) -> None:
+    told = ResourcesReported(protocols=protocols, delivery_method=2, is_secure=is_secure)
+    assert choose_transfer(told, 1000, WITH_HTTP) == expected
+
+
+def test_the_order_is_the_operators() -> None:
+    told = ResourcesReported(protocols=(0, 2, 3), delivery_method=0)
+    coap_first = UpgradeSettings(protocols=("coap", "coaps", "http"))
+    limits = limits_of(coap_first, GatewaySettings(package_port=80, package_secure_port=443))
+    assert choose_transfer(told, 1000, limits) == by_uri(COAP)
+    without_coap = replace(told, protocols=(2, 3))
+    assert choose_transfer(without_coap, 1000, limits) == by_uri(HTTP)
+    large_by_http = limits_of(UpgradeSettings(http_from=5000), GatewaySettings(package_port=80))
+    assert choose_transfer(told, 4999, large_by_http) == by_uri(COAP)
+    assert choose_transfer(told, 5000, large_by_http) == by_uri(HTTP)
+    assert choose_transfer(without_coap, 1, large_by_http) == by_uri(HTTP)
+
+
+def test_behind_a_proxy_its_scheme_alone_is_offered() -> None:
+    behind = GatewaySettings(package_port=80, package_url="https://fw.example.org")
+    told = ResourcesReported(protocols=(2, 3), delivery_method=0)
+    assert choose_transfer(told, 1, limits_of(UpgradeSettings(), behind)) == by_uri(HTTPS)
+    assert choose_transfer(replace(told, protocols=(2,)), 1, limits_of(UpgradeSettings(), behind)) is None
+
+
+NUMBERS = st.lists(st.integers(-1, 9), max_size=5).map(tuple)
+
+
+@given(
+    protocols=st.none() | NUMBERS,
+    method=st.none() | st.integers(-1, 4),
+    is_secure=st.booleans(),
+    prefer_write=st.booleans(),
+    served=st.lists(st.sampled_from([COAP, COAPS, HTTP, HTTPS]), unique=True).map(tuple),
+    http_from=st.integers(0, 3),
+)
+def test_no_offer_is_one_that_the_device_does_not_take(
+    protocols: tuple[int, ...] | None,
+    method: int | None,
+    is_secure: bool,
+    prefer_write: bool,
+    served: tuple[Protocol, ...],
+    http_from: int,
+) -> None:
+    limits = replace(WITH_HTTP, prefer_write=prefer_write, protocols=served, http_from=http_from)
+    told = ResourcesReported(protocols=protocols, delivery_method=method, is_secure=is_secure)
+    offer = choose_transfer(told, 2, limits)
+    if offer is None:
+        assert method == 0
+    elif offer.kind is CommandKind.TRANSFER_BY_WRITE:
+        assert method != 0
+        assert offer.protocol is None
+    else:
+        assert method != 1
+        assert offer.protocol in served
+        assert offer.protocol in (protocols or (COAPS if is_secure else COAP,))
+        assert not (is_secure and offer.protocol in (COAP, HTTP))
+        assert not (not is_secure and offer.protocol is COAPS)

@@ -1,27 +1,62 @@
 """A package goes to an Idle device only, in the way that the device can take it."""
 
+from dataclasses import dataclass
+from typing import Final
+
 from firmcast.devices.model import CommandKind
 from firmcast.lwm2m.firmware_update import DeliveryMethod, Protocol, parse_delivery_method, parse_protocols
+from firmcast.upgrades.limits import Limits
 from firmcast.upgrades.model import DeviceUpgrade, Evidence, ResourcesReported
 from firmcast.upgrades.rules import wording
 from firmcast.upgrades.rules.evidence import WINDOW_TOO_SHORT, failure, parse_state
 from firmcast.upgrades.rules.turn import Turn
 
+_BY_HTTP: Final = (Protocol.HTTP, Protocol.HTTPS)
+_TO_SECURE: Final = (Protocol.COAPS, Protocol.HTTPS)
+_TO_CLEAR: Final = (Protocol.COAP, Protocol.HTTP, Protocol.HTTPS)
 
-def choose_transfer(told: ResourcesReported, *, prefer_write: bool) -> CommandKind | None:
-    """Return how the device can have the package, None when in no way that is offered.
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """How a device is given a package; by what it fetches it where it does."""
+
+    kind: CommandKind
+    protocol: Protocol | None = None
+
+
+def choose_transfer(told: ResourcesReported, size: int, limits: Limits) -> Offer | None:
+    """Return how the device can have a package of `size` bytes, None when in no way that is offered.
 
     Source: OMA Object 5, resources 8 (Protocol Support, absent means CoAP) and 9 (Delivery Method).
     """
-    # Through its session a device is offered a `coaps` address; one that lists no protocol speaks that of its session.
-    wanted = Protocol.COAPS if told.is_secure else Protocol.COAP
-    by_uri = not told.protocols or wanted in parse_protocols(told.protocols)
+    taken = protocols_of(told)
+    fitting = [protocol for protocol in offered_to(told, limits) if protocol in taken]
+    if size < limits.http_from:
+        fitting.sort(key=lambda protocol: protocol in _BY_HTTP)
     method = parse_delivery_method(told.delivery_method)
-    if method is DeliveryMethod.PULL:
-        return CommandKind.TRANSFER_BY_URI if by_uri else None
-    if method is DeliveryMethod.PUSH or prefer_write or not by_uri:
-        return CommandKind.TRANSFER_BY_WRITE
-    return CommandKind.TRANSFER_BY_URI
+    by_write = method is DeliveryMethod.PUSH or (
+        method is not DeliveryMethod.PULL and (limits.prefer_write or not fitting)
+    )
+    if by_write:
+        return Offer(CommandKind.TRANSFER_BY_WRITE)
+    return Offer(CommandKind.TRANSFER_BY_URI, fitting[0]) if fitting else None
+
+
+def protocols_of(told: ResourcesReported) -> frozenset[Protocol]:
+    """Return by what the device fetches packages; one that lists none speaks that by which it is reached."""
+    if not told.protocols:
+        return frozenset({Protocol.COAPS if told.is_secure else Protocol.COAP})
+    return parse_protocols(told.protocols)
+
+
+def offered_to(told: ResourcesReported, limits: Limits) -> tuple[Protocol, ...]:
+    """Return what the device may be offered, the most wanted first.
+
+    A device with a secure session is offered nothing in clear, and fetches by CoAPs through that session; one without a
+    session has no key for CoAPs.
+    """
+    fitting = _TO_SECURE if told.is_secure else _TO_CLEAR
+    return tuple(protocol for protocol in limits.protocols if protocol in fitting)
 
 
 def is_ours(upgrade: DeviceUpgrade, told: ResourcesReported) -> bool:
@@ -39,18 +74,19 @@ def start_transfer(turn: Turn, told: ResourcesReported) -> None:
     if turn.window_is_over:
         turn.conclude(WINDOW_TOO_SHORT, parse_state(told.state))
         return
-    kind = choose_transfer(told, prefer_write=turn.limits.prefer_write)
-    if kind is None:
-        turn.conclude(failure(wording.NO_COMMON_METHOD), parse_state(told.state))
+    offer = choose_transfer(told, turn.upgrade.bytes_total, turn.limits)
+    if offer is None:
+        description = wording.describe_no_method(protocols_of(told), offered_to(told, turn.limits))
+        turn.conclude(failure(description), parse_state(told.state))
         return
     known = turn.upgrade.evidence
-    turn.change(
-        evidence=Evidence(
-            baseline_result=told.result or 0,
-            transfer_kind=kind,
-            lost_transfers=known.lost_transfers,
-            spoilt=known.spoilt,
-        )
+    evidence = Evidence(
+        baseline_result=told.result or 0,
+        transfer_kind=offer.kind,
+        transfer_protocol=offer.protocol,
+        lost_transfers=known.lost_transfers,
+        spoilt=known.spoilt,
     )
-    turn.order(kind)
+    turn.change(evidence=evidence)
+    turn.order(offer.kind)
     turn.hold()

@@ -5,11 +5,11 @@ that occur here. One of its texts is never used: cells are not asked for. Source
 section 6, the reasons of a device's failure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from firmcast.lwm2m.firmware_update import UpdateResult, describe_result, is_failure, parse_result
+from firmcast.lwm2m.firmware_update import Protocol, UpdateResult, describe_result, is_failure, parse_result
 from firmcast.upgrades.model import UpgradePhase
 
 SAME_VERSION: Final = "The current version is the same as the target version"
@@ -21,7 +21,7 @@ NO_FIRMWARE_OBJECT: Final = (
 NOT_ONLINE: Final = "Device Abnormal is not online"
 """It was there, and answers no more; who never came is told of by the time-out of waiting."""
 BUSY: Final = "Task Conflict: the device is busy with a firmware update that is not this one"
-NO_COMMON_METHOD: Final = "Unsupported protocol: the device fetches packages only, and by none that is offered"
+NO_COMMON_METHOD: Final = "Unsupported protocol: the device fetches packages only, and by none that is offered to it"
 NO_BYTES: Final = "The bytes of the package cannot be read"
 STOPPED: Final = "The upgrade was stopped"
 WINDOW_OVER: Final = "The upgrade was stopped: the device did not come online within the window of the task"
@@ -40,6 +40,17 @@ DEFERRED: Final = "The device has put the installation off"
 DEFERRED_TOO_LONG: Final = "Firmware update failed: the device put the installation off until its time was over"
 DEFERRED_BEYOND_WINDOW: Final = (
     "The upgrade was stopped: the device put the installation off until the window of the task ended"
+)
+
+_PROTOCOLS: Final[Mapping[Protocol, str]] = MappingProxyType(
+    {
+        Protocol.COAP: "CoAP",
+        Protocol.COAPS: "CoAPs",
+        Protocol.HTTP: "HTTP",
+        Protocol.HTTPS: "HTTPS",
+        Protocol.COAP_TCP: "CoAP over TCP",
+        Protocol.COAP_TLS: "CoAP over TLS",
+    }
 )
 
 _RESULTS: Final[Mapping[UpdateResult, str]] = MappingProxyType(
@@ -65,6 +76,11 @@ TIMEOUTS: Final[Mapping[UpgradePhase, str]] = MappingProxyType(
 )
 
 
+def describe_no_method(taken: Iterable[Protocol], offered: Iterable[Protocol]) -> str:
+    """Return why there is no way for the package, by what the device takes and what it is offered."""
+    return f"{NO_COMMON_METHOD}: it takes {_names(taken)}, and is offered {_names(offered)}"
+
+
 def describe_success(wanted: str, told: str | None) -> str:
     """Return what a success is called; where the device names its new firmware otherwise, that is said."""
     return SUCCEEDED if not told or told == wanted else f"{SUCCEEDED}; the device calls its version {told!r}"
@@ -85,3 +101,7 @@ def describe_refusal(what: str, answer: str, result: int | None) -> str:
     if result is not None and is_failure(parse_result(result)):
         return f"{describe_failure(result)}. {said}"
     return said
+
+
+def _names(protocols: Iterable[Protocol]) -> str:
+    return ", ".join(_PROTOCOLS[protocol] for protocol in sorted(protocols)) or "none that is known"

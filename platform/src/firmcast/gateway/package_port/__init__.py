@@ -1,0 +1,1 @@
+"""The ports at which devices fetch packages by HTTP and HTTPS."""

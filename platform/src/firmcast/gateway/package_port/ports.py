@@ -1,0 +1,96 @@
+"""Which package ports there are: by HTTP, by HTTPS, both, or none unless the settings name one."""
+
+import ssl
+from pathlib import Path
+from typing import Final
+
+from firmcast.errors import StartError
+from firmcast.gateway.addresses import PackageAddresses
+from firmcast.gateway.metrics import GatewayMetrics
+from firmcast.gateway.package_port.application import PackageApplication
+from firmcast.gateway.package_port.connections import SEND_BUFFER, Places
+from firmcast.gateway.transfers import Transfers
+from firmcast.lwm2m.firmware_update import Protocol
+from firmcast.rest.server import HttpsServer
+from firmcast.settings import GatewaySettings
+
+_KEEP_ALIVE_SECONDS: Final = 15
+_NO_CERTIFICATE: Final = "gateway.package_secure_port needs a certificate"
+
+
+class PackagePorts:
+    """The open ports. Made by `open`."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._servers: dict[Protocol, HttpsServer] = {}
+
+    @classmethod
+    async def open(
+        cls,
+        transfers: Transfers,
+        addresses: PackageAddresses,
+        *,
+        settings: GatewaySettings,
+        certificate: tuple[Path, Path] | None,
+        metrics: GatewayMetrics,
+    ) -> "PackagePorts":
+        """Listen as the settings say and note in `addresses` where; `certificate` is a PEM chain and its key.
+
+        Raises:
+            StartError: an address cannot be had, or HTTPS has no certificate that can be used.
+        """
+        places = Places(settings.package_connections)
+        application = PackageApplication(transfers, metrics, patience=settings.package_patience.total_seconds())
+        metrics.package_connections.read = lambda: len(places.taken)
+        self = cls(places)
+        try:
+            if settings.package_port is not None:
+                await self._listen(application, Protocol.HTTP, settings.host, settings.package_port, None)
+            if settings.package_secure_port is not None:
+                await self._listen(
+                    application, Protocol.HTTPS, settings.host, settings.package_secure_port, certificate
+                )
+        except BaseException:
+            await self.stop()
+            raise
+        for protocol, server in self._servers.items():
+            addresses.add(protocol, server.address[1])
+        return self
+
+    def url(self, protocol: Protocol) -> str | None:
+        """Return where packages are fetched by a protocol; None for nowhere."""
+        server = self._servers.get(protocol)
+        return None if server is None else server.url
+
+    async def stop(self) -> None:
+        """Break off what is under way, and stop listening."""
+        self._places.close()
+        for server in self._servers.values():
+            await server.stop()
+
+    async def _listen(
+        self,
+        application: PackageApplication,
+        protocol: Protocol,
+        host: str,
+        port: int,
+        files: tuple[Path, Path] | None,
+    ) -> None:
+        certificate, key = files or (None, None)
+        if protocol is Protocol.HTTPS and files is None:
+            raise StartError(_NO_CERTIFICATE)
+        try:
+            self._servers[protocol] = await HttpsServer.start(
+                application.asgi,
+                host=host,
+                port=port,
+                certificate=certificate,
+                key=key,
+                protocol=self._places.protocol(),
+                keep_alive=_KEEP_ALIVE_SECONDS,
+                send_buffer=SEND_BUFFER,
+            )
+        except (ssl.SSLError, FileNotFoundError) as error:
+            message = f"the certificate for packages or its key cannot be used: {error}"
+            raise StartError(message) from error
