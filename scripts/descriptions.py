@@ -49,6 +49,7 @@ def declared() -> list[Endpoint]:
         check_readiness=_ready,
         metrics=Metrics(),
         require_room=lambda: None,
+        require_taken=nothing,
     )
     return endpoints(parts)
 

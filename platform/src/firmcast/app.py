@@ -53,6 +53,7 @@ from firmcast.push.http_sender import HttpSender
 from firmcast.push.ownership import Ownership
 from firmcast.push.pusher import Pusher
 from firmcast.push.replay.runner import ReplayRunner
+from firmcast.push.undelivered import UndeliveredKeeper, UndeliveredLimit
 from firmcast.push.use_cases import fan_out
 from firmcast.rest import health
 from firmcast.rest.application import http_application
@@ -203,7 +204,8 @@ class Platform:
             removed=self.metrics.removed,
             give_back=None if isinstance(database, PostgresDatabase) else database.give_back,
         )
-        await self._begin(Duty(HOUSEKEEPING, [uploads, old], self.keeper))
+        undelivered = UndeliveredKeeper(database=database, clock=self.clock)
+        await self._begin(Duty(HOUSEKEEPING, [uploads, old, undelivered], self.keeper))
         if Role.PUSHER in self.settings.roles:
             await self._start_push(database, sealer)
         else:
@@ -274,6 +276,7 @@ class Platform:
             metrics=self.metrics.push,
             explains=explains,
             limit=self.settings.push.stall_limit,
+            undelivered_limit=self.settings.push.undelivered_limit,
         )
         watch.start()
         self._parts.push_async_callback(watch.stop)
@@ -354,6 +357,9 @@ class Platform:
             check_readiness=self._readiness,
             metrics=self.metrics.all,
             require_room=self._room.require,
+            require_taken=UndeliveredLimit(
+                database=self.database, limit=self.settings.push.undelivered_limit, metrics=self.metrics.store
+            ).require,
         )
         has_calls = Role.REST in self.settings.roles
         calls = endpoints(parts) if has_calls else endpoints_of_every_node(parts)

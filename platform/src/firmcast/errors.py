@@ -12,6 +12,7 @@ FirmcastError
 │   ├── StoreInUseError       another process holds the store
 │   ├── StoreUnreachableError the database does not answer; it may again
 │   └── StoreBrokenError      a commit or a sync failed; the process must end
+├── UndeliveredLimitError     the application has to take what waits for it before anything new begins
 └── StartError                the settings do not allow the platform to start
 """
 
@@ -48,6 +49,13 @@ class ConflictError(RefusedError):
 
 class NotAllowedError(RefusedError):
     """The caller may not do this."""
+
+
+class UndeliveredLimitError(FirmcastError):
+    """Too much waits to be delivered to the application; when it has taken some of it, it may ask again."""
+
+    def __init__(self, waiting: int, limit: int) -> None:
+        super().__init__(f"{waiting} deliveries wait for the application, and {limit} may")
 
 
 class StoreError(FirmcastError):

@@ -45,6 +45,7 @@ from firmcast.settings import Settings
 from firmcast.subscriptions import api as subscriptions_api
 from firmcast.upgrades import api as upgrades_api
 from firmcast.upgrades import use_cases as upgrades
+from firmcast.upgrades.creation import RequireTaken
 from firmcast.upgrades.limits import Limits
 from firmcast.upgrades.management import api as upgrades_management_api
 
@@ -71,6 +72,8 @@ class HttpParts:
     metrics: Metrics
     require_room: RequireRoom
     """Raises StoreError while there is no room for new work."""
+    require_taken: RequireTaken
+    """Raises UndeliveredLimitError while an application has too much to take before it may begin anything new."""
 
 
 def endpoints(parts: HttpParts) -> list[Endpoint]:
@@ -119,11 +122,14 @@ def endpoints(parts: HttpParts) -> list[Endpoint]:
             is_needed=upgrades.is_needed,
             verification_key=applications.verification_key,
         ),
-        *upgrades_api.endpoints(database=database, clock=clock, authenticate=authenticate, body_limit=rest.body_limit),
-        *_feed(parts, check_token, authorise),
-        *upgrades_management_api.endpoints(
-            database=database, clock=clock, authorise_administrator=authorise, log=parts.log, limits=parts.limits
+        *upgrades_api.endpoints(
+            database=database,
+            clock=clock,
+            authenticate=authenticate,
+            require_taken=parts.require_taken,
+            body_limit=rest.body_limit,
         ),
+        *_feed(parts, check_token, authorise),
         *health.endpoints(parts.check_readiness),
     ]
     calls = [within_room(call, parts.require_room) for call in calls]
@@ -172,6 +178,9 @@ def _for_operators(parts: HttpParts, authorise: AuthoriseAdministrator) -> list[
             clock=clock,
             authorise_administrator=authorise,
             usual_rate=parts.settings.push.replay_rate,
+        ),
+        *upgrades_management_api.endpoints(
+            database=database, clock=clock, authorise_administrator=authorise, log=parts.log, limits=parts.limits
         ),
     ]
 

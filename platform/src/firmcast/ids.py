@@ -71,6 +71,11 @@ def new_secret(length_bytes: int = 24) -> str:
     return secrets.token_urlsafe(length_bytes)
 
 
+def new_number() -> int:
+    """Return a random number above 0 that no other is like, and that every store can hold."""
+    return secrets.randbits(62) + 1
+
+
 def new_node_id() -> NodeId:
     """Return a new, random name for this life of this process."""
     return NodeId(uuid.uuid4().hex)

@@ -255,6 +255,12 @@ class PushSettings(_Part):
         default=timedelta(minutes=5),
         description="the platform is not ready when an event is not tried for this long and nothing explains it",
     )
+    undelivered_limit: int = Field(
+        default=1_000_000,
+        ge=0,
+        description="deliveries that may wait for one application: with as many, its new upgrade tasks are refused"
+        " until it has taken some; 0 for any number",
+    )
     replay_rate: int = Field(
         default=500, ge=1, le=10_000, description="deliveries a second of a replay that names no rate"
     )

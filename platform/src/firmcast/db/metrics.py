@@ -25,10 +25,11 @@ class StoreMetrics:
             "firmcast_store_conflicts", "Transactions that were run again because of another node (PostgreSQL)"
         )
         refused = metrics.counts(
-            "firmcast_store_refused_writes", "Writes that were refused, by reason (full, busy)", "reason"
+            "firmcast_store_refused_writes", "New work that was refused, by reason (full, busy, undelivered)", "reason"
         )
         self.refused_full = refused.of("full")
         self.refused_busy = refused.of("busy")
+        self.refused_undelivered = refused.of("undelivered")
         self.waiting = metrics.gauge("firmcast_store_waiting_writes", "Writes that wait for their turn")
         self.size = metrics.gauge("firmcast_store_bytes", "Size of the store")
         self.log_size = metrics.gauge(

@@ -80,6 +80,8 @@ class PostgresTransaction:
 
     async def execute(self, statement: Statement, *arguments: Value) -> int:
         self._check()
+        if not statement.postgres:
+            return 0
         sql = spelt(statement.postgres)
         status: str = await _Asked(lambda connection: _execute(connection, sql, arguments))
         changed = status.rpartition(" ")[2]

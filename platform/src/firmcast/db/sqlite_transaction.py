@@ -47,6 +47,8 @@ class SqliteTransaction:
 
     async def execute(self, statement: Statement, *arguments: Value) -> int:
         self._check()
+        if not statement.sqlite:
+            return 0
         try:
             return self._connection.execute(statement.sqlite, _bound(arguments)).rowcount
         except Exception as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One SQL statement in the dialect of each store."""
+    """One SQL statement in the dialect of each store; an empty one where a store has nothing to execute for it."""
 
     sqlite: str
     postgres: str

@@ -21,6 +21,7 @@ from firmcast.push import use_cases
 from firmcast.push.metrics import PushMetrics
 from firmcast.push.model import OldestUndelivered
 from firmcast.push.replay import use_cases as replays
+from firmcast.push.undelivered import Undelivered, UndeliveredWarnings, undelivered
 
 Explains = Callable[[SubscriptionId, DeviceId], bool]
 """Says whether it is right that the event at the head of a device's lane is not being sent just now."""
@@ -54,9 +55,25 @@ class BacklogWatch:
     """Asks the store every few seconds, so that whoever asks for figures reads what is known already."""
 
     def __init__(
-        self, *, database: Database, clock: Clock, metrics: PushMetrics, explains: Explains, limit: timedelta
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        metrics: PushMetrics,
+        explains: Explains,
+        limit: timedelta,
+        undelivered_limit: int = 0,
     ) -> None:
-        """Bind the parts; nothing happens before `start`."""
+        """Bind the parts; nothing happens before `start`.
+
+        Args:
+            database: the store.
+            clock: tells the time.
+            metrics: where to tell what is seen.
+            explains: says why an event rests.
+            limit: for so long an event may rest without a reason.
+            undelivered_limit: deliveries that may wait for one application, 0 for any number.
+        """
         self._database = database
         self._clock = clock
         self._explains = explains
@@ -71,6 +88,11 @@ class BacklogWatch:
         metrics.oldest_of.read = self._ages
         metrics.behind.read = lambda: len(self._found)
         metrics.stalled.read = lambda: len(self._stalled)
+        self._undelivered = Undelivered(of_subscriptions={}, of_applications={})
+        self._warnings = UndeliveredWarnings(undelivered_limit)
+        metrics.undelivered.read = lambda: sum(self._undelivered.of_subscriptions.values())
+        metrics.undelivered_of.read = lambda: dict[str, float](self._undelivered.of_subscriptions.items())
+        metrics.at_limit.read = lambda: len(self._warnings.at_limit)
 
     @property
     def is_moving(self) -> bool:
@@ -95,6 +117,8 @@ class BacklogWatch:
         """
         self._found = await self._database.read(use_cases.oldest_undelivered)
         self._replays = await self._database.read(replays.backlog, _COUNTED)
+        self._undelivered = await self._database.read(undelivered)
+        self._warnings.look(self._undelivered.of_applications)
         before, self._stalled = self._stalled, self._stalls.look(self._found, self._explains, self._clock.now())
         for subscription_id in set(self._stalled).difference(before):
             _log.error("push.stalled", subscription_id=subscription_id)

@@ -278,10 +278,16 @@ class Dispatcher:
         self._lanes.offer_late(deliveries, self._time.now())
         self._pump_soon()
 
+    def _take_anew(self, deliveries: Sequence[Delivery]) -> None:
+        """Take rows that stand in the place of others that were taken back while they were under way."""
+        if self._arrivals is None:
+            self._offer_late(deliveries)
+        else:
+            self._arrivals.announced([(it.event_id, partition_of(it.device_id)) for it in deliveries])
+
     def _withdraw(self, withdrawn: Sequence[Told]) -> None:
         if self._arrivals is not None:
             self._arrivals.withdrawn(told.event_id for told in withdrawn)
-        self._writer.withdraw({(told.event_id, told.subscription_id) for told in withdrawn})
         for told in withdrawn:
             group_id = self._roster.groups.group_of(told.subscription_id)
             if group_id is not None:
@@ -428,12 +434,15 @@ class Dispatcher:
 
     async def _write(self, settlements: Sequence[Settlement]) -> None:
         still_held = self._ownership.still_held if self._ownership.is_shared else None
-        refused = await patiently(
+        recorded = await patiently(
             lambda: self._database.write_apart(use_cases.record_settlements, settlements, still_held)
         )
-        if refused:
-            self._metrics.refused.value += refused
-            _log.warning("push.outcomes_refused", outcomes=refused, reason="their partitions are another node's")
+        if recorded.refused:
+            self._metrics.refused.value += recorded.refused
+            reason = "their partitions are another node's"
+            _log.warning("push.outcomes_refused", outcomes=recorded.refused, reason=reason)
+        if recorded.made_since:
+            self._take_anew(recorded.made_since)
         if len(settlements) + self._writer.unwritten > _MOST_UNWRITTEN:
             self._pump_soon()
 

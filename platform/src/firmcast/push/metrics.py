@@ -35,6 +35,22 @@ class PushMetrics:
         self._duration = metrics.histogram(
             "firmcast_push_attempt_seconds", "How long the attempts that delivered were under way"
         )
+        self._declare_backlog(metrics)
+        self.refused = metrics.count(
+            "firmcast_push_refused_outcomes",
+            "Outcomes of attempts that could not be written, because the partition was another node's by then",
+        )
+        self.in_flight = metrics.gauge("firmcast_push_in_flight", "Attempts under way")
+        self.unwritten = metrics.gauge("firmcast_push_unwritten", "Attempts that ended and are not yet in the store")
+        self.queued = metrics.gauge("firmcast_push_queued", "Deliveries in memory, those under way included")
+        self.lanes = metrics.gauges(
+            "firmcast_push_lanes", "Lanes in memory, by state (ready, in_flight, waiting, blocked)", "state"
+        )
+        self.breakers = metrics.gauges(
+            "firmcast_push_breakers", f"Callbacks by the state of their breaker ({_states()})", "state"
+        )
+
+    def _declare_backlog(self, metrics: Metrics) -> None:
         self.oldest = metrics.gauge(
             "firmcast_push_oldest_undelivered_seconds", "Age of the oldest event that is still to be delivered"
         )
@@ -46,28 +62,25 @@ class PushMetrics:
         self.behind = metrics.gauge(
             "firmcast_push_subscriptions_behind", "Subscriptions that have anything still to be delivered"
         )
+        self.undelivered = metrics.gauge("firmcast_push_undelivered", "Deliveries that are still to be made")
+        self.undelivered_of = metrics.gauges(
+            "firmcast_push_subscription_undelivered",
+            "The same for each subscription that has any; of more than a thousand, those with the most",
+            "subscription_id",
+        )
+        self.at_limit = metrics.gauge(
+            "firmcast_push_applications_at_limit",
+            "Applications whose new upgrade tasks are refused, since too many deliveries wait for them",
+        )
         self.stalled = metrics.gauge(
             "firmcast_push_subscriptions_stalled",
             "Subscriptions whose oldest event nobody tries, and nothing explains it; 0 unless something is broken",
-        )
-        self.refused = metrics.count(
-            "firmcast_push_refused_outcomes",
-            "Outcomes of attempts that could not be written, because the partition was another node's by then",
         )
         self.replays = metrics.gauge(
             "firmcast_push_replays_running", "Replays that run, one at a time for each application"
         )
         self.replayed = metrics.gauge(
             "firmcast_push_replay_backlog", "Deliveries of replays that are still to be made, counted up to 100000"
-        )
-        self.in_flight = metrics.gauge("firmcast_push_in_flight", "Attempts under way")
-        self.unwritten = metrics.gauge("firmcast_push_unwritten", "Attempts that ended and are not yet in the store")
-        self.queued = metrics.gauge("firmcast_push_queued", "Deliveries in memory, those under way included")
-        self.lanes = metrics.gauges(
-            "firmcast_push_lanes", "Lanes in memory, by state (ready, in_flight, waiting, blocked)", "state"
-        )
-        self.breakers = metrics.gauges(
-            "firmcast_push_breakers", f"Callbacks by the state of their breaker ({_states()})", "state"
         )
 
     def settled(self, verdict: Verdict, occurred_at: datetime, now: datetime, duration: float) -> None:

@@ -71,6 +71,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     replay: int = 0
     """0 for what is told live, RESENT for what a person sends again, else the number of its replay."""
 
+    edition: int = 0
+    """Which row this is of those that the event and the subscription have had; 0 for what is told live."""
+
 
 RESENT: Final = -1
 """Stands for the number of a replay where a person had a delivery made once more, or a dead letter.
@@ -95,13 +98,21 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     epoch: Epoch = ALONE
     """Under which the device's partition was ours when the attempt began."""
 
-    withdrawn: bool = False
-    """True when the delivery was taken back meanwhile: only the attempt is told, for the row may be another by now."""
-
     @property
     def claim(self) -> Claim:
         """What the settlement may be written for."""
         return partition_of(self.delivery.device_id), self.epoch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What was found when a batch of settlements was written."""
+
+    refused: int
+    """Settlements that were not written, since their partition has changed hands since their attempts began."""
+
+    made_since: list[Delivery]
+    """Deliveries that came into being after those that were settled had been taken back: they are still to be made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

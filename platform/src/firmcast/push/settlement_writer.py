@@ -5,11 +5,8 @@ only not yet known to the store. Any other failure ends the writer.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-import msgspec
-
-from firmcast.ids import EventId, SubscriptionId
 from firmcast.push.model import Settlement
 
 WriteBatch = Callable[[Sequence[Settlement]], Awaitable[None]]
@@ -30,16 +27,6 @@ class SettlementWriter:
         """Have a settlement written soon."""
         self._gathered.append(settlement)
         self._wake.set()
-
-    def withdraw(self, keys: Collection[tuple[EventId, SubscriptionId]]) -> None:
-        """Take note that deliveries were taken back; what comes to be written of them must not touch a later one."""
-        if self._gathered:
-            self._gathered = [
-                msgspec.structs.replace(item, withdrawn=True)
-                if (item.delivery.event_id, item.delivery.subscription_id) in keys
-                else item
-                for item in self._gathered
-            ]
 
     @property
     def unwritten(self) -> int:

@@ -1,4 +1,6 @@
-"""The tables of push: deliveries still to be made, lanes in trouble, attempts, dead letters.
+"""The tables of push: lanes in trouble, attempts, dead letters, and what is read of deliveries still to be made.
+
+How rows of deliveries come and go says `delivery_store.py`.
 
 What is written of every delivery goes in one statement for a whole batch, its rows in one JSON text: the store then
 works through them without taking turns with the event loop for each row.
@@ -17,39 +19,8 @@ import msgspec
 from firmcast.db.columns import from_column, to_column
 from firmcast.db.port import Row, Transaction
 from firmcast.db.statement import differing, portable
-from firmcast.ids import DeviceId, EventId, Partition, SubscriptionId, partition_of
-from firmcast.push.model import DeliveryKey, Discarded, Settlement, Trouble
-
-# Events are to be delivered to subscriptions: [[event, subscription, device, sequence, partition], …].
-INSERT_DELIVERIES: Final = differing(
-    sqlite="INSERT INTO delivery (event_id, subscription_id, device_id, sequence, partition)"
-    " SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?1)",
-    postgres="INSERT INTO delivery (event_id, subscription_id, device_id, sequence, partition)"
-    " SELECT (row ->> 0)::bigint, row ->> 1, row ->> 2, (row ->> 3)::bigint, (row ->> 4)::bigint"
-    " FROM json_array_elements(?1::json) row",
-)
-
-# Events are to be delivered once more: [[event, subscription, device, sequence, partition, replay], …]; those of a
-# replay leave alone what is on its way, those that a person sends again make it theirs.
-INSERT_AGAIN: Final = differing(
-    sqlite="INSERT INTO delivery (event_id, subscription_id, device_id, sequence, partition, replay)"
-    " SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?1)"
-    " WHERE true ON CONFLICT (event_id, subscription_id) DO UPDATE SET replay = excluded.replay"
-    " WHERE excluded.replay <= 0 RETURNING event_id, subscription_id",
-    postgres="INSERT INTO delivery (event_id, subscription_id, device_id, sequence, partition, replay)"
-    " SELECT (row ->> 0)::bigint, row ->> 1, row ->> 2, (row ->> 3)::bigint, (row ->> 4)::bigint, (row ->> 5)::bigint"
-    " FROM json_array_elements(?1::json) row"
-    " ON CONFLICT (event_id, subscription_id) DO UPDATE SET replay = excluded.replay"
-    " WHERE excluded.replay <= 0 RETURNING event_id, subscription_id",
-)
-
-# They were delivered, or given up: [[event, subscription], …].
-DELETE_DELIVERIES: Final = differing(
-    sqlite="DELETE FROM delivery WHERE (event_id, subscription_id) IN"
-    " (SELECT value ->> 0, value ->> 1 FROM json_each(?1))",
-    postgres="DELETE FROM delivery WHERE (event_id, subscription_id) IN"
-    " (SELECT (row ->> 0)::bigint, row ->> 1 FROM json_array_elements(?1::json) row)",
-)
+from firmcast.ids import DeviceId, EventId, Partition, SubscriptionId
+from firmcast.push.model import Settlement, Trouble
 
 # Is an event still on its way to a subscription?
 SELECT_DELIVERY: Final = portable("SELECT 1 FROM delivery WHERE event_id = ?1 AND subscription_id = ?2")
@@ -83,13 +54,11 @@ SELECT_OLDEST: Final = portable(
 
 # The next part of a subscription's backlog, with what is known of failed attempts.
 SELECT_BACKLOG: Final = differing(
-    sqlite="SELECT d.event_id, d.device_id, d.sequence, d.replay, l.attempts, l.first_attempted_at, l.next_attempt_at,"
-    " l.blocked"
+    sqlite="SELECT d.event_id, d.replay, d.edition, l.attempts, l.first_attempted_at, l.next_attempt_at, l.blocked"
     " FROM delivery d LEFT JOIN lane l ON l.subscription_id = d.subscription_id AND l.device_id = d.device_id"
     " AND l.event_id = d.event_id"
     " WHERE d.subscription_id = ?1 AND d.event_id > ?2 ORDER BY d.event_id LIMIT ?3",
-    postgres="SELECT d.event_id, d.device_id, d.sequence, d.replay, l.attempts, l.first_attempted_at,"
-    " l.next_attempt_at, l.blocked"
+    postgres="SELECT d.event_id, d.replay, d.edition, l.attempts, l.first_attempted_at, l.next_attempt_at, l.blocked"
     " FROM delivery d LEFT JOIN lane l ON l.subscription_id = d.subscription_id AND l.device_id = d.device_id"
     " AND l.event_id = d.event_id"
     " WHERE (d.subscription_id, d.event_id) > (?1, ?2) AND d.subscription_id <= ?1"
@@ -98,14 +67,12 @@ SELECT_BACKLOG: Final = differing(
 
 # The same for a node that has some partitions only: it passes the others' rows by.
 SELECT_BACKLOG_OF_PARTITIONS: Final = differing(
-    sqlite="SELECT d.event_id, d.device_id, d.sequence, d.replay, l.attempts, l.first_attempted_at, l.next_attempt_at,"
-    " l.blocked"
+    sqlite="SELECT d.event_id, d.replay, d.edition, l.attempts, l.first_attempted_at, l.next_attempt_at, l.blocked"
     " FROM delivery d LEFT JOIN lane l ON l.subscription_id = d.subscription_id AND l.device_id = d.device_id"
     " AND l.event_id = d.event_id"
     " WHERE d.subscription_id = ?1 AND d.event_id > ?2 AND d.partition IN (SELECT value FROM json_each(?4))"
     " ORDER BY d.event_id LIMIT ?3",
-    postgres="SELECT d.event_id, d.device_id, d.sequence, d.replay, l.attempts, l.first_attempted_at,"
-    " l.next_attempt_at, l.blocked"
+    postgres="SELECT d.event_id, d.replay, d.edition, l.attempts, l.first_attempted_at, l.next_attempt_at, l.blocked"
     " FROM delivery d LEFT JOIN lane l ON l.subscription_id = d.subscription_id AND l.device_id = d.device_id"
     " AND l.event_id = d.event_id"
     " WHERE (d.subscription_id, d.event_id) > (?1, ?2) AND d.subscription_id <= ?1"
@@ -114,9 +81,10 @@ SELECT_BACKLOG_OF_PARTITIONS: Final = differing(
 
 # What another node has just written, for the node that delivers it.
 SELECT_DELIVERIES_OF: Final = differing(
-    sqlite="SELECT event_id, subscription_id, replay FROM delivery WHERE event_id IN (SELECT value FROM json_each(?1))"
-    " AND partition IN (SELECT value FROM json_each(?2)) ORDER BY event_id, subscription_id",
-    postgres="SELECT event_id, subscription_id, replay FROM delivery WHERE event_id = ANY(?1::bigint[])"
+    sqlite="SELECT event_id, subscription_id, replay, edition FROM delivery"
+    " WHERE event_id IN (SELECT value FROM json_each(?1)) AND partition IN (SELECT value FROM json_each(?2))"
+    " ORDER BY event_id, subscription_id",
+    postgres="SELECT event_id, subscription_id, replay, edition FROM delivery WHERE event_id = ANY(?1::bigint[])"
     " AND partition = ANY(?2::bigint[]) ORDER BY event_id, subscription_id",
 )
 
@@ -124,7 +92,7 @@ SELECT_DELIVERIES_OF: Final = differing(
 UPSERT_LANE: Final = portable(
     "INSERT INTO lane (subscription_id, device_id, event_id, attempts, first_attempted_at, next_attempt_at, reason,"
     " blocked) SELECT subscription_id, device_id, event_id, ?3, ?4, ?5, ?6, ?7 FROM delivery"
-    " WHERE event_id = ?1 AND subscription_id = ?2"
+    " WHERE event_id = ?1 AND subscription_id = ?2 AND edition = ?8"
     " ON CONFLICT (subscription_id, device_id) DO UPDATE SET event_id = excluded.event_id,"
     " attempts = excluded.attempts, first_attempted_at = excluded.first_attempted_at,"
     " next_attempt_at = excluded.next_attempt_at, reason = excluded.reason, blocked = excluded.blocked"
@@ -178,7 +146,7 @@ SELECT_ATTEMPTED: Final = portable("SELECT device_id FROM attempt WHERE event_id
 INSERT_DEAD_LETTER: Final = portable(
     "INSERT INTO dead_letter (event_id, subscription_id, device_id, sequence, attempts, reason, failure, died_at)"
     " SELECT event_id, subscription_id, device_id, sequence, ?3, ?4, ?5, ?6 FROM delivery"
-    " WHERE event_id = ?1 AND subscription_id = ?2"
+    " WHERE event_id = ?1 AND subscription_id = ?2 AND edition = ?7"
     " ON CONFLICT (event_id, subscription_id) DO UPDATE SET attempts = excluded.attempts,"
     " reason = excluded.reason, failure = excluded.failure, died_at = excluded.died_at"
 )
@@ -209,32 +177,11 @@ SELECT_DEAD_OF_LANE: Final = portable(
 )
 
 # What a deleted subscription leaves behind goes a part at a time.
-PURGE_DELIVERIES: Final = portable(
-    "DELETE FROM delivery WHERE (event_id, subscription_id) IN (SELECT event_id, subscription_id FROM delivery"
-    " WHERE subscription_id >= ?1 AND subscription_id <= ?1 ORDER BY subscription_id, event_id LIMIT ?2)"
-)
 PURGE_DEAD_LETTERS: Final = portable(
     "DELETE FROM dead_letter WHERE (event_id, subscription_id) IN (SELECT event_id, subscription_id FROM dead_letter"
     " WHERE subscription_id >= ?1 AND subscription_id <= ?1 ORDER BY subscription_id, event_id LIMIT ?2)"
 )
 PURGE_LANES: Final = portable("DELETE FROM lane WHERE subscription_id = ?1")
-
-
-async def insert_deliveries(tx: Transaction, keys: Iterable[tuple[EventId, SubscriptionId, DeviceId, int]]) -> None:
-    """Store that these events (id, subscription, device, sequence) are to be delivered."""
-    await tx.execute(INSERT_DELIVERIES, _json((*key, partition_of(key[2])) for key in keys))
-
-
-async def insert_again(
-    tx: Transaction, told: Iterable[DeliveryKey], *, replay: int
-) -> list[tuple[EventId, SubscriptionId]]:
-    """Store that events are to be delivered once more, for a replay unless they are on their way; return which."""
-    rows = [
-        (it.event_id, it.subscription_id, it.device_id, it.sequence, partition_of(it.device_id), replay) for it in told
-    ]
-    if not rows:
-        return []
-    return sorted((EventId(row[0]), SubscriptionId(row[1])) for row in await tx.fetch(INSERT_AGAIN, _json(rows)))
 
 
 def _json(rows: Iterable[Sequence[object]]) -> str:
@@ -263,8 +210,8 @@ async def backlog(
     after: EventId,
     limit: int,
     partitions: Collection[Partition] | None = None,
-) -> list[tuple[EventId, DeviceId, int, int, Trouble | None]]:
-    """Return (event, device, sequence, replay, trouble) of the deliveries after an event, the oldest first.
+) -> list[tuple[EventId, SubscriptionId, int, int, Trouble | None]]:
+    """Return (event, subscription, replay, edition, trouble) of the deliveries after an event, the oldest first.
 
     Of some partitions, or of all when none are named.
     """
@@ -272,32 +219,26 @@ async def backlog(
         rows = await tx.fetch(SELECT_BACKLOG, subscription_id, after, limit)
     else:
         rows = await tx.fetch(SELECT_BACKLOG_OF_PARTITIONS, subscription_id, after, limit, sorted(partitions))
-    return [(EventId(row[0]), DeviceId(row[1]), row[2], row[3], _trouble(row)) for row in rows]
+    return [(EventId(row[0]), subscription_id, row[1], row[2], _trouble(row[3:])) for row in rows]
 
 
 async def deliveries_of(
     tx: Transaction, event_ids: Sequence[EventId], partitions: Collection[Partition]
-) -> list[tuple[EventId, SubscriptionId, int, Trouble | None]]:
-    """Return (event, subscription, replay, no trouble) of these events' deliveries that are of these partitions."""
+) -> list[tuple[EventId, SubscriptionId, int, int]]:
+    """Return (event, subscription, replay, edition) of these events' deliveries that are of these partitions."""
     rows = await tx.fetch(SELECT_DELIVERIES_OF, list(event_ids), sorted(partitions))
-    return [(EventId(row[0]), SubscriptionId(row[1]), row[2], None) for row in rows]
+    return [(EventId(row[0]), SubscriptionId(row[1]), row[2], row[3]) for row in rows]
 
 
 def _trouble(row: Row) -> Trouble | None:
-    if row[4] is None:
+    if row[0] is None:
         return None
     return Trouble(
-        attempts=row[4],
-        first_attempted_at=from_column(row[5]),
-        due_at=from_column(row[6]),
-        blocked=bool(row[7]),
+        attempts=row[0],
+        first_attempted_at=from_column(row[1]),
+        due_at=from_column(row[2]),
+        blocked=bool(row[3]),
     )
-
-
-async def delete_deliveries(tx: Transaction, keys: Sequence[tuple[EventId, SubscriptionId]]) -> None:
-    """Forget deliveries that were made or given up."""
-    if keys:
-        await tx.execute(DELETE_DELIVERIES, _json(keys))
 
 
 async def upsert_lanes(tx: Transaction, rows: Sequence[tuple[Settlement, Trouble, str]]) -> None:
@@ -313,6 +254,7 @@ async def upsert_lanes(tx: Transaction, rows: Sequence[tuple[Settlement, Trouble
                 to_column(trouble.due_at),
                 reason,
                 int(trouble.blocked),
+                item.delivery.edition,
             )
             for item, trouble, reason in rows
         ],
@@ -407,6 +349,7 @@ async def insert_dead_letters(tx: Transaction, rows: Sequence[tuple[Settlement, 
                 reason,
                 failure,
                 to_column(item.settled_at),
+                item.delivery.edition,
             )
             for item, reason, failure in rows
         ],
@@ -439,11 +382,11 @@ async def dead_letters_after(
     return [EventId(row[0]) for row in rows]
 
 
-async def purge(tx: Transaction, subscription_id: SubscriptionId, limit: int) -> Discarded:
-    """Remove a part of what a subscription has left."""
-    deliveries = await tx.execute(PURGE_DELIVERIES, subscription_id, limit)
-    if deliveries == limit:
-        return Discarded(deliveries=deliveries, dead_letters=0, more=True)
+async def purge_lanes(tx: Transaction, subscription_id: SubscriptionId) -> None:
+    """Forget what the lanes of a subscription wait for."""
     await tx.execute(PURGE_LANES, subscription_id)
-    dead_letters = await tx.execute(PURGE_DEAD_LETTERS, subscription_id, limit)
-    return Discarded(deliveries=deliveries, dead_letters=dead_letters, more=dead_letters == limit)
+
+
+async def purge_dead_letters(tx: Transaction, subscription_id: SubscriptionId, limit: int) -> int:
+    """Remove the oldest `limit` dead letters of a subscription, and return how many there were."""
+    return await tx.execute(PURGE_DEAD_LETTERS, subscription_id, limit)

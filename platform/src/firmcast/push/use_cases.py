@@ -6,6 +6,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Final, assert_never
 
+import msgspec
+
 from firmcast.db.columns import to_column
 from firmcast.db.page import Page
 from firmcast.db.port import Channel, Transaction
@@ -14,7 +16,8 @@ from firmcast.events import use_cases as events
 from firmcast.events.log import Written
 from firmcast.events.model import StoredEvent, stored_form, type_of
 from firmcast.ids import DeviceId, EventId, Partition, SubscriptionId
-from firmcast.push import listing_store, standing_store, store
+from firmcast.push import delivery_store, listing_store, standing_store, store, undelivered_store
+from firmcast.push.delivery_store import LIVE
 from firmcast.push.model import (
     RESENT,
     Attempt,
@@ -27,6 +30,7 @@ from firmcast.push.model import (
     OldestUndelivered,
     PendingDelivery,
     Position,
+    Recorded,
     Settlement,
     Trouble,
 )
@@ -73,11 +77,10 @@ async def fan_out(tx: Transaction, new_events: Sequence[Written]) -> None:
 
 async def record_settlements(
     tx: Transaction, settlements: Sequence[Settlement], still_held: StillHeld | None = None
-) -> int:
+) -> Recorded:
     """Write what became of a batch of attempts, but for those whose partition has changed hands since they began.
 
-    Returns:
-        How many were refused for that.
+    Of a delivery that was taken back meanwhile the attempt alone is written.
     """
     refused = 0
     if still_held is not None:
@@ -106,19 +109,27 @@ async def record_settlements(
                 failed.append((item, verdict.failure.value))
             case _:
                 assert_never(verdict)
-    dead = [it for it in dead if not it[0].withdrawn]
-    blocked = [it for it in blocked if not it[0].withdrawn]
-    waiting = [it for it in waiting if not it[0].withdrawn]
-    ended = [item for item in delivered if not item.withdrawn] + [item for item, _, _ in dead]
+    ended = delivered + [item for item, _, _ in dead]
     await store.insert_delivered_attempts(tx, delivered)
     await store.delete_dead_letters(tx, [item for item in delivered if item.delivery.replay > 0])
     await store.insert_failed_attempts(tx, failed)
     await store.insert_dead_letters(tx, dead + blocked)
-    await store.delete_deliveries(tx, [(item.delivery.event_id, item.delivery.subscription_id) for item in ended])
+    keys = [(it.delivery.event_id, it.delivery.subscription_id, it.delivery.edition) for it in ended]
+    gone = await delivery_store.delete_deliveries(tx, keys)
     await store.delete_lanes(tx, [item for item in ended if item.retried])
     # Last, since the next event of a lane may have failed already; one of an ended delivery finds nothing to wait for.
     await store.upsert_lanes(tx, waiting)
-    return refused
+    made_since: list[Delivery] = []
+    if len(gone) < len(keys):
+        left = [(event_id, subscription_id) for event_id, subscription_id, _ in keys]
+        made_since = await _made_since(tx, [key for key in left if key not in gone])
+    return Recorded(refused=refused, made_since=made_since)
+
+
+async def _made_since(tx: Transaction, keys: Sequence[tuple[EventId, SubscriptionId]]) -> list[Delivery]:
+    """Return the deliveries that there are of what was taken back; who has let go of a former one may not know them."""
+    rows = [(*row, None) for row in await delivery_store.present(tx, keys)]
+    return await _with_bodies(tx, rows)
 
 
 def trouble_of(item: Settlement, verdict: RetryAt | Blocked) -> Trouble:
@@ -192,10 +203,7 @@ async def load(
     """
     # Each subscription's part comes in order from its index, and a group has few: merging them here sorts nothing.
     parts = [
-        [
-            (event_id, subscription_id, replay, trouble)
-            for event_id, _, _, replay, trouble in await store.backlog(tx, subscription_id, after, limit, partitions)
-        ]
+        await store.backlog(tx, subscription_id, after, limit, partitions)
         for subscription_id in sorted(subscription_ids)
     ]
     rows = list(islice(heapq.merge(*parts, key=lambda row: row[:2]), limit))
@@ -210,11 +218,12 @@ async def deliveries_of(
     Raises:
         StoreError: as `load` does.
     """
-    return await _with_bodies(tx, await store.deliveries_of(tx, event_ids, partitions))
+    rows = await store.deliveries_of(tx, event_ids, partitions)
+    return await _with_bodies(tx, [(*row, None) for row in rows])
 
 
 async def _with_bodies(
-    tx: Transaction, rows: Sequence[tuple[EventId, SubscriptionId, int, Trouble | None]]
+    tx: Transaction, rows: Sequence[tuple[EventId, SubscriptionId, int, int, Trouble | None]]
 ) -> list[Delivery]:
     stored = await events.bodies(tx, [event_id for event_id, *_ in rows])
     lost = [event_id for event_id, *_ in rows if event_id not in stored]
@@ -222,17 +231,23 @@ async def _with_bodies(
         message = f"event {lost[0]} is to be delivered and is not in the log"
         raise StoreError(message)
     return [
-        delivery_of(stored[event_id], subscription_id, trouble, replay=replay)
-        for event_id, subscription_id, replay, trouble in rows
+        delivery_of(stored[event_id], subscription_id, trouble, replay=replay, edition=edition)
+        for event_id, subscription_id, replay, edition, trouble in rows
     ]
 
 
 async def discard_subscription(tx: Transaction, subscription_id: SubscriptionId) -> Discarded:
     """Remove a part of what a deleted subscription has left; the last part takes along how it stood."""
-    discarded = await store.purge(tx, subscription_id, _PURGED_AT_ONCE)
-    if not discarded.more:
+    limit = _PURGED_AT_ONCE
+    deliveries = await delivery_store.purge(tx, subscription_id, limit)
+    if deliveries == limit:
+        return Discarded(deliveries=deliveries, dead_letters=0, more=True)
+    await store.purge_lanes(tx, subscription_id)
+    dead_letters = await store.purge_dead_letters(tx, subscription_id, limit)
+    if dead_letters < limit:
         await standing_store.forget(tx, subscription_id)
-    return discarded
+        await undelivered_store.forget(tx, subscription_id)
+    return Discarded(deliveries=deliveries, dead_letters=dead_letters, more=dead_letters == limit)
 
 
 async def resend(tx: Transaction, event_id: EventId, subscription_id: SubscriptionId) -> None:
@@ -287,7 +302,7 @@ async def discard(tx: Transaction, event_id: EventId, subscription_id: Subscript
     if await store.take_dead_letter(tx, event_id, subscription_id) is None:
         raise NotFoundError("dead letter", f"{event_id} to {subscription_id}")
     if await _unblock(tx, event_id, subscription_id):
-        await store.delete_deliveries(tx, [(event_id, subscription_id)])
+        await delivery_store.discard(tx, event_id, subscription_id)
 
 
 async def discard_dead_letters(
@@ -338,8 +353,14 @@ async def _again(tx: Transaction, subscription_id: SubscriptionId, event_ids: Se
         if event_id not in stored:
             raise NotFoundError("event", str(event_id))
     deliveries = [delivery_of(stored[event_id], subscription_id, replay=RESENT) for event_id in event_ids]
-    await store.insert_again(tx, deliveries, replay=RESENT)
-    tx.announce(DELIVERIES_AGAIN, deliveries)
+    made = await delivery_store.insert_again(tx, deliveries, replay=RESENT)
+    # What was on its way is so still, and need not be heard of.
+    again = [
+        msgspec.structs.replace(it, edition=made[it.event_id, subscription_id])
+        for it in deliveries
+        if (it.event_id, subscription_id) in made
+    ]
+    tx.announce(DELIVERIES_AGAIN, again)
 
 
 async def _require(tx: Transaction, subscription_id: SubscriptionId) -> None:
@@ -356,7 +377,7 @@ async def _unblock(tx: Transaction, event_id: EventId, subscription_id: Subscrip
 
 
 async def _insert(tx: Transaction, deliveries: Sequence[Delivery]) -> None:
-    await store.insert_deliveries(
+    await delivery_store.insert_deliveries(
         tx,
         [
             (delivery.event_id, delivery.subscription_id, delivery.device_id, delivery.sequence)
@@ -366,7 +387,12 @@ async def _insert(tx: Transaction, deliveries: Sequence[Delivery]) -> None:
 
 
 def delivery_of(
-    event: StoredEvent, subscription_id: SubscriptionId, trouble: Trouble | None = None, *, replay: int = 0
+    event: StoredEvent,
+    subscription_id: SubscriptionId,
+    trouble: Trouble | None = None,
+    *,
+    replay: int = 0,
+    edition: int = LIVE,
 ) -> Delivery:
     """Return the delivery of an event to a subscription."""
     return Delivery(
@@ -381,4 +407,5 @@ def delivery_of(
         body=event.body,
         trouble=trouble,
         replay=replay,
+        edition=edition,
     )

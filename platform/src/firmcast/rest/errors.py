@@ -20,6 +20,7 @@ from firmcast.errors import (
     RefusedError,
     StoreBusyError,
     StoreFullError,
+    UndeliveredLimitError,
 )
 from firmcast.rest.answers import JSON
 from firmcast_sdk.wire import errors as wire
@@ -110,6 +111,7 @@ def exception_handlers() -> Mapping[Any, Callable[[Request, Any], Awaitable[Resp
         RefusedError: _on_refused,
         StoreFullError: _on_no_room,
         StoreBusyError: _on_no_room,
+        UndeliveredLimitError: _on_undelivered_limit,
         ClientDisconnect: _on_disconnect,
         Exception: _on_unforeseen,
     }
@@ -160,6 +162,11 @@ async def _on_no_room(request: Request, error: StoreFullError | StoreBusyError) 
         answer = _answer(UPGRADE_STORE_FULL if _path(request).startswith(_UPGRADES_PREFIX) else STORE_FULL)
     answer.headers["retry-after"] = _BUSY_RETRY_SECONDS if busy else _FULL_RETRY_SECONDS
     return answer
+
+
+async def _on_undelivered_limit(_request: Request, error: UndeliveredLimitError) -> Response:
+    headers = {"retry-after": _FULL_RETRY_SECONDS}
+    return render(ApiError(UPGRADE_STORE_FULL, str(error), headers=headers))
 
 
 async def _on_disconnect(_request: Request, _error: ClientDisconnect) -> Response:

@@ -28,6 +28,7 @@ from firmcast.rest.errors import ApiError
 from firmcast.rest.paging import RequestedPage, requested_page
 from firmcast.rest.requests import DEFAULT_BODY_LIMIT, decode_body, decode_parameters, path_identifier, read_body
 from firmcast.upgrades import use_cases
+from firmcast.upgrades.creation import RequireTaken
 from firmcast.upgrades.model import (
     CreationKey,
     DeviceUpgrade,
@@ -99,10 +100,15 @@ _EXECUTE_TYPES: Final = MappingProxyType({mode: word for word, mode in _START_MO
 
 
 def endpoints(
-    *, database: Database, clock: Clock, authenticate: Authenticate, body_limit: int = DEFAULT_BODY_LIMIT
+    *,
+    database: Database,
+    clock: Clock,
+    authenticate: Authenticate,
+    require_taken: RequireTaken,
+    body_limit: int = DEFAULT_BODY_LIMIT,
 ) -> list[Endpoint]:
     """Return the calls on upgrade tasks."""
-    calls = _TaskCalls(database, clock, authenticate, body_limit)
+    calls = _TaskCalls(database, clock, authenticate, require_taken, body_limit)
     return [*_creations(calls), *_readings(calls)]
 
 
@@ -178,10 +184,13 @@ def _readings(calls: "_TaskCalls") -> list[Endpoint]:
 
 
 class _TaskCalls:
-    def __init__(self, database: Database, clock: Clock, authenticate: Authenticate, body_limit: int) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, authenticate: Authenticate, require_taken: RequireTaken, body_limit: int
+    ) -> None:
         self._database = database
         self._clock = clock
         self._authenticate = authenticate
+        self._require_taken = require_taken
         self._body_limit = body_limit
 
     async def create(self, request: Request) -> Response:
@@ -191,6 +200,7 @@ class _TaskCalls:
         try:
             task = await self._created_before(application_id, key)
             if task is None:
+                await self._require_taken(application_id)
                 task = await self._create(application_id, said, key)
         except RefusedError as refusal:
             raise _contract_error(refusal) from None

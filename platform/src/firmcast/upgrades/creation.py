@@ -3,6 +3,7 @@
 A creator that names its request has it carried out once: the same name tells the same task again.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -35,6 +36,9 @@ from firmcast.upgrades.model import (
     UpgradeTask,
 )
 from firmcast.upgrades.store import device_upgrades, tasks
+
+RequireTaken = Callable[[ApplicationId], Awaitable[None]]
+"""Raises UndeliveredLimitError while an application has too much to take before it may begin anything new."""
 
 _RETRY_LIMIT: Final = 5
 NO_KEY: Final = CreationKey()

@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute
 
 from firmcast.applications import use_cases as applications
 from firmcast.applications.model import Credentials
+from firmcast.db.metrics import StoreMetrics
 from firmcast.db.port import Database
 from firmcast.errors import InvalidValueError
 from firmcast.events.log import EventLog
@@ -29,6 +30,7 @@ from firmcast.ids import ApplicationId, DeviceId
 from firmcast.metrics import Metrics
 from firmcast.push.destination import DestinationRules
 from firmcast.push.http_sender import HttpSender, SenderLimits
+from firmcast.push.undelivered import UndeliveredLimit
 from firmcast.rest.application import http_application
 from firmcast.rest.endpoints import Endpoint
 from firmcast.sealing import Sealer
@@ -256,6 +258,12 @@ def rest_settings() -> RestSettings:
 
 
 @pytest.fixture
+def undelivered_limit() -> int:
+    """Any number of deliveries may wait; a module that tests the limit has a fixture of this name."""
+    return 0
+
+
+@pytest.fixture
 def room() -> Callable[[], None]:
     """There is room; a module that tests the lack of it has a fixture of this name."""
     return lambda: None
@@ -263,7 +271,7 @@ def room() -> Callable[[], None]:
 
 @pytest.fixture
 async def world(
-    database: Database, tmp_path: Path, rest_settings: RestSettings, room: Callable[[], None]
+    database: Database, tmp_path: Path, rest_settings: RestSettings, room: Callable[[], None], undelivered_limit: int
 ) -> AsyncIterator[World]:
     clock = SetClock()
     settings = rest_settings
@@ -292,6 +300,9 @@ async def world(
         check_readiness=ready,
         metrics=Metrics(),
         require_room=room,
+        require_taken=UndeliveredLimit(
+            database=database, limit=undelivered_limit, metrics=StoreMetrics(Metrics(), clock.monotonic)
+        ).require,
     )
     calls = endpoints(parts)
     yield World(

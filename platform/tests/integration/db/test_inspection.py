@@ -142,6 +142,11 @@ async def test_a_sound_store_is_found_sound_while_it_is_served(sound):
     [
         ("DELETE FROM event WHERE event_id = 4", "every delivery has its event", "event 4 subscription s1"),
         ("UPDATE delivery SET sequence = 9 WHERE event_id = 3", "every delivery has its event", "event 3"),
+        (
+            "UPDATE undelivered SET deliveries = 7 WHERE subscription_id = 's1'",
+            "each subscription has as many deliveries as are counted",
+            "and counted 7",
+        ),
         ("DELETE FROM event WHERE event_id = 2", "every dead letter has its event", "event 2 subscription s1"),
         (
             "UPDATE event SET sequence = 7 WHERE event_id = 1",

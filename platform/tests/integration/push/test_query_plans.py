@@ -11,14 +11,17 @@ import pytest
 from firmcast.db.statement import Statement, differing, portable
 from firmcast.devices.store import commands
 from firmcast.events import store as events
+from firmcast.push import delivery_store as deliveries
 from firmcast.push import listing_store as listing
 from firmcast.push import retention
 from firmcast.push import store as push
+from firmcast.push import undelivered_store as undelivered
 from firmcast.push.replay import store as replay
 from firmcast.subscriptions import store as subscriptions
 
 EVENTS, SUBSCRIPTIONS, DEVICES = 30_000, 30, 3_000
 PAIRS = '[[1, "s1"], [2, "s2"]]'
+TRIPLES = '[[1, "s1", 0], [2, "s2", 0]]'
 ONE = [101, 102]
 ATTEMPT = (1, "s1", "d1", 1, 1, 1, 200, "", "", "", b"")
 
@@ -32,6 +35,7 @@ TABLES = {
     "lane": "subscription_id, device_id, event_id, attempts, first_attempted_at, next_attempt_at, reason",
     "subscription": "subscription_id, application_id, event_type, callback_url, created_at",
     "event_stream": "device_id, last_sequence",
+    "undelivered": "subscription_id, part, deliveries",
     "device_command": "device_id, device_upgrade_id, kind, transfer_token, created_at",
     "replay": "replay_id, application_id, subscription_ids, device_id, rate, created_at, created_by, last, state,"
     " cursor, queued, passed_over, incomplete, paid_until",
@@ -64,6 +68,8 @@ def rows_of(table: str) -> list[tuple[object, ...]]:
         case "replay":
             states = ["open", *["finished"] * 49]
             return [(n, f"a{n % 10}", "[]", "", 100, n, "o", n, states[n % 50], n, 0, 0, 0, n) for n in range(1, 5_000)]
+        case "undelivered":
+            return [(f"s{n}", part, 1) for n in range(3_000) for part in range(1, 4)]
         case "event_stream":
             return [(f"d{n}", 1) for n in numbers]
         case _:
@@ -72,7 +78,28 @@ def rows_of(table: str) -> list[tuple[object, ...]]:
 
 HOT: dict[str, tuple[Statement, tuple[object, ...], str, str]] = {
     # name: the statement, arguments, the index of SQLite, the index of PostgreSQL
-    "push.DELETE_DELIVERIES": (push.DELETE_DELIVERIES, (PAIRS,), "PRIMARY KEY", "delivery_pkey"),
+    "deliveries.DELETE_DELIVERIES": (deliveries.DELETE_DELIVERIES, (TRIPLES,), "PRIMARY KEY", "delivery_pkey"),
+    "deliveries.TAKE_OVER": (deliveries.TAKE_OVER, (PAIRS, -1), "PRIMARY KEY", "delivery_pkey"),
+    "deliveries.SELECT_PRESENT": (deliveries.SELECT_PRESENT, (PAIRS,), "PRIMARY KEY", "delivery_pkey"),
+    "deliveries.DISCARD_DELIVERY": (
+        deliveries.DISCARD_DELIVERY,
+        (1, "s1"),
+        "PRIMARY KEY",
+        "delivery_pkey or delivery_by_subscription",
+    ),
+    "deliveries.PURGE_DELIVERIES": (
+        deliveries.PURGE_DELIVERIES,
+        ("s1", 50),
+        "delivery_by_subscription",
+        "delivery_by_subscription",
+    ),
+    "deliveries.WITHDRAW": (deliveries.WITHDRAW, (7,), "delivery_by_replay", "delivery_by_replay"),
+    "undelivered.SELECT_SUMS_OF": (
+        undelivered.SELECT_SUMS_OF,
+        (["s1", "s2"],),
+        "PRIMARY KEY",
+        "undelivered_pkey",
+    ),
     "push.SELECT_DELIVERY": (
         push.SELECT_DELIVERY,
         (1, "s1"),
@@ -101,7 +128,7 @@ HOT: dict[str, tuple[Statement, tuple[object, ...], str, str]] = {
     "push.SELECT_DELIVERIES_OF": (push.SELECT_DELIVERIES_OF, (ONE, [1, 2, 3]), "PRIMARY KEY", "delivery_pkey"),
     "push.UPSERT_LANE": (
         push.UPSERT_LANE,
-        (1, "s1", 1, 1, 1, "r", 0),
+        (1, "s1", 1, 1, 1, "r", 0, 0),
         "PRIMARY KEY",
         "delivery_pkey or delivery_by_subscription",
     ),
@@ -109,7 +136,7 @@ HOT: dict[str, tuple[Statement, tuple[object, ...], str, str]] = {
     "push.SELECT_ATTEMPTED": (push.SELECT_ATTEMPTED, (1, "s1"), "attempt_by_event", "attempt_by_event"),
     "push.INSERT_DEAD_LETTER": (
         push.INSERT_DEAD_LETTER,
-        (1, "s1", 1, "r", "f", 1),
+        (1, "s1", 1, "r", "f", 1, 0),
         "PRIMARY KEY",
         "delivery_pkey or delivery_by_subscription",
     ),
@@ -126,12 +153,6 @@ HOT: dict[str, tuple[Statement, tuple[object, ...], str, str]] = {
         ("s1", 5, 100, "d1"),
         "dead_letter_by_lane",
         "dead_letter_by_lane",
-    ),
-    "push.PURGE_DELIVERIES": (
-        push.PURGE_DELIVERIES,
-        ("s1", 50),
-        "delivery_by_subscription",
-        "delivery_by_subscription",
     ),
     "push.PURGE_DEAD_LETTERS": (push.PURGE_DEAD_LETTERS, ("s1", 50), "dead_letter_by_", "dead_letter_by_"),
     "push.UNBLOCK_LANE": (push.UNBLOCK_LANE, (1, "s1"), "PRIMARY KEY", "lane_pkey"),
@@ -273,7 +294,6 @@ HOT: dict[str, tuple[Statement, tuple[object, ...], str, str]] = {
         "delivery_by_subscription",
         "delivery_by_subscription",
     ),
-    "replay.WITHDRAW": (replay.WITHDRAW, (7,), "delivery_by_replay", "delivery_by_replay"),
     "replay.WITHDRAW_LANE": (replay.WITHDRAW_LANE, ("s1", "d1", 1), "PRIMARY KEY", "lane_pkey"),
     "subscriptions.OF_APPLICATIONS": (
         subscriptions._OF_APPLICATIONS,
@@ -304,6 +324,7 @@ SORTED = {
     "retention.DELETE_ATTEMPTS",
     "retention.SELECT_NEEDED",
     "push.SELECT_DELIVERIES_OF",
+    "undelivered.SELECT_SUMS_OF",
     "events.SELECT_APPLICATIONS",
     "events.SELECT_OF_DEVICE",
     "events.SELECT_HEADINGS_OF_DEVICE",
@@ -313,8 +334,15 @@ SORTED = {
 """What is about given events, or given devices, may sort the few rows that it finds of them."""
 
 NOT_HOT = {
-    "push.INSERT_DELIVERIES": "writes only",
-    "push.INSERT_AGAIN": "writes only",
+    "deliveries.INSERT_DELIVERIES": "writes only",
+    "deliveries.INSERT_AGAIN": "writes only",
+    "deliveries.COUNT": "writes by the primary key",
+    "deliveries.COUNT_UNLESS_COUNTED": "writes by the primary key",
+    "undelivered.SELECT_SUMS": "a table of a few rows for each subscription",
+    "undelivered.COUNT_PARTS": "a table of a few rows for each subscription",
+    "undelivered.FOLD": "a table of a few rows for each subscription",
+    "undelivered.FORGET": "by the primary key",
+    "undelivered.SELECT_DIFFERENCES": "once an hour, over everything, to find what is wrong",
     "push.INSERT_FAILED_ATTEMPT": "writes only",
     "push.INSERT_DELIVERED_ATTEMPTS": "writes only",
     "push.SELECT_HELD": "once at a start, over the lanes in trouble",
@@ -394,7 +422,15 @@ async def test_a_statement_without_an_index_is_noticed(filled) -> None:
 
 @pytest.mark.parametrize(
     ("prefix", "module"),
-    [("push", push), ("listing", listing), ("events", events), ("retention", retention), ("replay", replay)],
+    [
+        ("push", push),
+        ("deliveries", deliveries),
+        ("undelivered", undelivered),
+        ("listing", listing),
+        ("events", events),
+        ("retention", retention),
+        ("replay", replay),
+    ],
 )
 def test_every_statement_is_named_here(prefix: str, module) -> None:
     statements = {f"{prefix}.{name}" for name, value in vars(module).items() if isinstance(value, Statement)}

@@ -22,7 +22,7 @@ from firmcast.push.breaker import BreakerPolicy
 from firmcast.push.concurrency import ConcurrencyPolicy
 from firmcast.push.lane_limits import LaneLimits
 from firmcast.push.lanes import Lanes, Sendable
-from firmcast.push.model import GroupId, Trouble
+from firmcast.push.model import RESENT, GroupId, Trouble
 from firmcast.push.retry import Blocked, Dead, DeadReason, Delivered, FailureReason, RetryAt, Verdict
 from firmcast.push.spill import LoadRequest
 
@@ -43,6 +43,7 @@ class Row:
     event_id: EventId
     trouble: Trouble | None = None
     replay: int = 0
+    edition: int = 0
 
     @property
     def key(self) -> tuple[GroupId, EventId]:
@@ -89,6 +90,7 @@ class World:
         self.shared = seed % 2 == 1
         self.now = START
         self.next_event = 1
+        self.next_edition = 1
         self.store: dict[GroupId, dict[EventId, Row]] = defaultdict(dict)
         self.open: list[list[Row]] = []  # transactions that have their event ids and have not committed
         self.dead: list[Row] = []
@@ -157,24 +159,35 @@ class World:
 
     def replay(self, _: Node) -> None:
         """Tell some history again, in order; what is on its way stays on its way."""
-        group = self.chance.choice(GROUPS)
+        groups = sorted({row.group_id for row in self.delivered})
+        if not groups:
+            return
+        group = self.chance.choice(groups)
         told = {row.event_id: row for row in self.delivered if row.group_id == group}
         chosen = sorted(self.chance.sample(sorted(told), min(len(told), self.chance.randint(1, 5))))
         for row in [replace(told[event], replay=1) for event in chosen if event not in self.store[group]]:
             self.insert_again(row)
 
     def withdraw(self, _: Node) -> None:
-        """Cancel the replay of a group: what has not left does not leave any more."""
-        group = self.chance.choice(GROUPS)
-        for row in [row for row in self.store[group].values() if row.replay]:
-            del self.store[group][row.event_id]
-            self.owner[row.device_id].lanes.withdraw(group, row.device_id, row.event_id)
+        """Cancel the replay of a group: what has not left does not leave any more, unless somebody wants it again."""
+        replayed = [row for rows in self.store.values() for row in rows.values() if row.replay > 0]
+        group = self.chance.choice(replayed).group_id if replayed else None
+        for row in [row for row in replayed if row.group_id == group]:
+            del self.store[row.group_id][row.event_id]
+            self.owner[row.device_id].lanes.withdraw(row.group_id, row.device_id, row.event_id)
+            if self.chance.random() < 0.5:
+                self.insert_again(replace(row, trouble=None, replay=RESENT))
 
     def insert_again(self, row: Row) -> None:
         if row.group_id in self.dropped:
             return
+        row = replace(row, edition=self.next_edition)
+        self.next_edition += 1
         self.store[row.group_id][row.event_id] = row
         self.oracle.sent_again.add(row.key)
+        self.offer_late(row)
+
+    def offer_late(self, row: Row) -> None:
         node = self.owner[row.device_id]
         if row.device_id not in node.leaving:
             node.lanes.offer_late([row], self.now)
@@ -216,15 +229,16 @@ class World:
 
     def answer(self, node: Node) -> None:
         if node.flying:
-            self.settle(node, self.chance.choice(node.flying), self.verdict())
+            flight = self.chance.choice(node.flying)
+            self.settle(node, flight, self.verdict(flight[0].row))
 
-    def verdict(self) -> Verdict:
+    def verdict(self, row: Row) -> Verdict:
         if self.chance.random() >= self.failing:
             return Delivered()
         drawn = self.chance.random()
         if drawn < 0.1:
             return Dead(reason=DeadReason.GONE, failure=FailureReason.GONE)
-        if drawn < 0.2:
+        if drawn < 0.2 and not row.edition:  # what is told again blocks nothing
             return Blocked(reason=DeadReason.GONE, failure=FailureReason.GONE)
         if drawn < 0.3:
             return RetryAt(
@@ -248,6 +262,11 @@ class World:
     def record(self, sendable: Sendable[Row], verdict: Verdict) -> None:
         row, rows = sendable.row, self.store[sendable.row.group_id]
         if row.event_id not in rows:
+            return
+        if rows[row.event_id].edition != row.edition:
+            # It was taken back and made anew meanwhile: what became of the former says nothing of this one.
+            if isinstance(verdict, Delivered | Dead):
+                self.offer_late(rows[row.event_id])
             return
         if isinstance(verdict, RetryAt | Blocked):
             trouble = Trouble(
@@ -423,7 +442,7 @@ ACTIONS: dict[Callable[[World, Node], None], float] = {
     World.commit: 4,
     World.send_again: 2,
     World.replay: 2,
-    World.withdraw: 0.5,
+    World.withdraw: 1,
     World.unblock: 1,
     World.pause_or_resume: 0.6,
     World.hand_over: 0.8,

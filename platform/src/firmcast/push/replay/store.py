@@ -10,7 +10,8 @@ from firmcast.db.columns import from_column, from_optional_column, to_column, to
 from firmcast.db.page import Page
 from firmcast.db.port import Row, Transaction
 from firmcast.db.statement import portable
-from firmcast.ids import ApplicationId, DeviceId, EventId, ReplayId, SubscriptionId
+from firmcast.ids import ApplicationId, DeviceId, ReplayId, SubscriptionId
+from firmcast.push import delivery_store
 from firmcast.push.replay.model import Replay, ReplayOrder, ReplayState, Told
 
 _COUNTED_AMONG: Final = 5
@@ -76,18 +77,13 @@ COUNT_REPLAYED: Final = portable("SELECT COUNT(*) FROM (SELECT 1 FROM delivery W
 # How many a subscription waits for, whatever they are of, but for lanes that stand still and so need no memory; counted
 # no further than ?2, among ?3 at the most.
 COUNT_WAITING: Final = portable(
-    "SELECT COUNT(*) FROM (SELECT 1 FROM (SELECT device_id FROM delivery WHERE subscription_id = ?1"
-    " ORDER BY event_id LIMIT ?3) d"
+    "SELECT COUNT(*) FROM (SELECT 1 FROM (SELECT device_id FROM delivery WHERE subscription_id >= ?1"
+    " AND subscription_id <= ?1 ORDER BY subscription_id, event_id LIMIT ?3) d"
     " WHERE NOT EXISTS (SELECT 1 FROM lane l WHERE l.subscription_id = ?1 AND l.device_id = d.device_id"
     " AND l.blocked = 1) LIMIT ?2) waiting"
 )
 
-# A replay is cancelled: what it has not delivered is not to be delivered.
-WITHDRAW: Final = portable(
-    "DELETE FROM delivery WHERE replay = ?1 AND replay > 0 RETURNING event_id, subscription_id, device_id, sequence"
-)
-
-# Nor is it waited for.
+# What a cancelled replay has not delivered is not waited for either.
 WITHDRAW_LANE: Final = portable("DELETE FROM lane WHERE subscription_id = ?1 AND device_id = ?2 AND event_id = ?3")
 
 
@@ -170,13 +166,8 @@ async def most_waiting(tx: Transaction, subscription_ids: Sequence[SubscriptionI
 async def withdraw(tx: Transaction, replay_id: ReplayId) -> list[Told]:
     """Remove the deliveries of a replay that are still to be made, and return them."""
     withdrawn = [
-        Told(
-            event_id=EventId(row[0]),
-            subscription_id=SubscriptionId(row[1]),
-            device_id=DeviceId(row[2]),
-            sequence=row[3],
-        )
-        for row in await tx.fetch(WITHDRAW, replay_id)
+        Told(event_id=event_id, subscription_id=subscription_id, device_id=device_id, sequence=sequence)
+        for event_id, subscription_id, device_id, sequence in await delivery_store.withdraw(tx, replay_id)
     ]
     await tx.execute_many(WITHDRAW_LANE, [(it.subscription_id, it.device_id, it.event_id) for it in withdrawn])
     return withdrawn

@@ -17,10 +17,10 @@ from firmcast.errors import ConflictError, NotFoundError
 from firmcast.events import use_cases as events
 from firmcast.events.model import EventType
 from firmcast.ids import ApplicationId, EventId, ReplayId, SubscriptionId
+from firmcast.push import delivery_store
 from firmcast.push.replay import store
 from firmcast.push.replay.model import Replay, ReplayOrder, ReplayState, Step, Told, choose
 from firmcast.push.replay.pace import allowance, pay
-from firmcast.push.store import insert_again
 from firmcast.push.use_cases import DELIVERIES_AGAIN, delivery_of
 from firmcast.subscriptions import use_cases as subscriptions
 from firmcast.subscriptions.model import Subscription
@@ -161,8 +161,11 @@ async def make_step(tx: Transaction, step: Step, now: datetime) -> bool:
     wanted = [it for it in step.told if it.subscription_id in present]
     stored = await events.bodies(tx, sorted({it.event_id for it in wanted}))
     told = [it for it in wanted if it.event_id in stored]
-    inserted = await insert_again(tx, told, replay=replay.replay_id)
-    deliveries = [delivery_of(stored[event_id], to, replay=replay.replay_id) for event_id, to in inserted]
+    made = await delivery_store.insert_again(tx, told, replay=replay.replay_id)
+    deliveries = [
+        delivery_of(stored[event_id], to, replay=replay.replay_id, edition=edition)
+        for (event_id, to), edition in made.items()
+    ]
     await store.move(
         tx,
         replay,

@@ -1,0 +1,4 @@
+-- push -----------------------------------------------------------------------------------------------------------
+
+-- Which row this is of those that an event and a subscription have had: what was found out about another does not count.
+ALTER TABLE delivery ADD COLUMN edition BIGINT NOT NULL DEFAULT 0;
