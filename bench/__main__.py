@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from bench import coap_bench, push_bench, push_shapes, task_bench
+from bench import coap_bench, fleet_bench, push_bench, push_shapes, task_bench
 from bench.rows import Row, show, write
 
 _OUTPUT = Path("build/bench.json")
@@ -21,7 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a fifth of the time for each figure")
     parser.add_argument(
-        "--only", default="", help="run the suites whose name has this in it: coap, push, shapes, upgrades"
+        "--only", default="", help="run the suites whose name has this in it: coap, fleet, push, shapes, upgrades"
     )
     chosen = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
@@ -29,7 +29,13 @@ def main() -> None:
     rows: list[Row] = []
     remarks: list[str] = []
     shapes = partial(push_shapes.run, backlog=20_000 if chosen.quick else 1_000_000)
-    suites = {"coap": coap_bench.run, "push": push_bench.run, "shapes": shapes, "upgrades": task_bench.run}
+    suites = {
+        "coap": coap_bench.run,
+        "push": push_bench.run,
+        "shapes": shapes,
+        "upgrades": task_bench.run,
+        "fleet": fleet_bench.run,
+    }
     for name, suite in suites.items():
         if chosen.only in name:
             found, left_out = suite(seconds)
