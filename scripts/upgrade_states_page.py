@@ -40,7 +40,7 @@ stateDiagram-v2
   restart of the platform, an order without an answer) the next order is an inspection: observe and read everything.
 - **Idle is not success.** An upgrade has succeeded when the device tells result 1 and that is news, or when it runs the
   target version after it registered anew. A device that comes back idle with neither is probed until its time is over,
-  and has then failed.
+  and has then failed. What follows from everything that a device can tell is a [table of its own](outcomes.md).
 - **A loss is not an end.** A package that was lost on its way is sent again, within the time for it: up to five times
   after a lost connection, for want of memory or without a reason, once after a failed integrity check.
 - **A deferral is not an end.** A device that puts the installation off is told again after a pause, until its time for

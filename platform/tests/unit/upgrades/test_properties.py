@@ -1,7 +1,7 @@
 """What no sequence of inputs can do to an upgrade."""
 
 from datetime import timedelta
-from itertools import pairwise
+from itertools import cycle, pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -146,6 +146,24 @@ def test_deadlines_alone_bring_every_upgrade_to_its_end(make_driver, steps, answ
         if driver.upgrade.command_id is not None and answers:
             driver.tell(CommandAnswered(command_id=driver.upgrade.command_id, resources=answers.pop()))
     assert driver.upgrade.phase is UpgradePhase.CLOSED
+
+
+@settings(max_examples=60)
+@given(
+    steps=st.lists(inputs(RESOURCES).filter(lambda step: not isinstance(step, StopRequested)), min_size=1, max_size=20)
+)
+def test_nothing_that_is_told_again_and_again_puts_the_end_off_for_ever(make_driver, steps):
+    driver = make_driver()
+    limits = driver.limits
+    ends_at = driver.now + limits.waiting + limits.inspecting + limits.transferring + limits.deferral
+    ends_at += 4 * (limits.executing + limits.verifying + limits.probe)
+    for step in cycle(steps):
+        if driver.upgrade.phase is UpgradePhase.CLOSED:
+            break
+        assert driver.now <= ends_at
+        driver.pass_deadline()
+        play(driver, step)
+        driver.now += timedelta(seconds=1)
 
 
 @settings(max_examples=300)

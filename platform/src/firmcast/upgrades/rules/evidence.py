@@ -1,21 +1,7 @@
 """Idle is not success: a verdict needs state and result read together, and a result that is news, or the new version.
 
-The whole outcome rule is in this module, as three functions of (state, result, version, registration, time):
-
-| the device is | and tells                                              | then                                       |
-| ------------- | ------------------------------------------------------ | ------------------------------------------ |
-| transferring  | Idle, result 3, 4 or 5 that is news                    | it is sent again, so often; then failed    |
-| transferring  | Idle, another failing result that is news              | failed                                     |
-| transferring  | Idle, the target version, and a new registration or    | succeeded: it installed by itself          |
-|               | result 1 that is news                                  |                                            |
-| installing    | Idle, the target version, a new registration           | succeeded                                  |
-| installing    | Idle, result 1 that is news, another version than it   | succeeded                                  |
-|               | had before, or none                                    |                                            |
-| installing    | Idle, result 1 that is news, the version it had before | nothing yet; at the end of the time failed |
-| installing    | Idle or Downloaded, a failing result that is news      | failed                                     |
-| installing    | Downloaded, result deferred                            | it is told again after a pause, so long    |
-| installing    | Downloaded, having been Updating, any other result     | failed, the package was kept               |
-| installing    | anything else                                          | nothing yet: the deadline decides          |
+The whole outcome rule is in this module, as functions of (state, result, version, registration, time). What they make
+of every combination of these is the table of docs/explanation/outcomes.md, to which a test holds them.
 
 A result is news when it differs from the one before the transfer, or was seen to leave it in between. Source: OMA
 Object 5, resources 3 and 5, and the ways of real clients.
@@ -147,8 +133,7 @@ def judge_transfer(upgrade: DeviceUpgrade, reading: Reading, *, is_late: bool) -
         return failure(wording.PACKAGE_KEPT) if tells_failure(evidence, reading.result) else None
     if reading.state is not IDLE:
         return None
-    says_so = tells_success(evidence, reading.result) and reading.version == upgrade.target_version
-    if says_so or _runs_target_after_registration(upgrade, reading):
+    if _installed_by_itself(upgrade, reading) or _runs_target_after_registration(upgrade, reading):
         return success(upgrade)
     is_over = is_late or not may_be_sent_again(upgrade, reading.result)
     if tells_lost_transfer(evidence, reading.result) and is_over:
@@ -219,13 +204,21 @@ def judge_at_the_end(upgrade: DeviceUpgrade, reading: Reading | None, *, window_
             return success(upgrade)
         if tells_success(upgrade.evidence, result):
             return failure(wording.OLD_VERSION) if _runs_what_it_had(upgrade) else success(upgrade)
-    if tells_failure(upgrade.evidence, result):
+    # What is told together with work that is not done is left from something earlier.
+    is_at_rest = reading is None or reading.state in (IDLE, DOWNLOADED)
+    if is_at_rest and tells_failure(upgrade.evidence, result):
         return failure_of(result)
     if upgrade.phase is UpgradePhase.VERIFYING and reading is not None and reading.state is IDLE:
         return failure(wording.NO_EVIDENCE)
     if not installing and window_is_over:
         return WINDOW_TOO_SHORT
     return Verdict(outcome=Outcome.FAILED, tally=Tally.TIMED_OUT, description=wording.TIMEOUTS[upgrade.phase])
+
+
+def _installed_by_itself(upgrade: DeviceUpgrade, reading: Reading) -> bool:
+    """Tell whether the device says that it has installed what it was sent, and runs something else than before."""
+    changed = reading.version is not None and reading.version != upgrade.source_version
+    return tells_success(upgrade.evidence, reading.result) and changed
 
 
 def _runs_what_it_had(upgrade: DeviceUpgrade) -> bool:
