@@ -29,6 +29,7 @@ _BOTH_STORES = frozenset(
         "feed",
         "firmware",
         "groups",
+        "journal",
         "push",
         "subscriptions",
         "upgrades",

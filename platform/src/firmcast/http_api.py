@@ -23,6 +23,7 @@ from firmcast.firmware.package_files import PackageFiles
 from firmcast.groups import api as groups_api
 from firmcast.groups import use_cases as groups
 from firmcast.ids import ApplicationId, DeviceId, GroupId
+from firmcast.journal import use_cases as journal
 from firmcast.metrics import Metrics
 from firmcast.push import api as push_api
 from firmcast.push.configuration import retry_policy
@@ -207,10 +208,11 @@ async def _join_group(tx: Transaction, application_id: ApplicationId, group_id: 
 
 
 def _release_device(parts: HttpParts) -> devices.ReleaseDevice:
-    """Return what ends the upgrades of a device that is about to be deleted, and takes it out of its groups."""
+    """Return what ends the upgrades of a device that is about to be deleted, and forgets its groups and its journal."""
 
     async def release(tx: Transaction, device_id: DeviceId, now: datetime) -> None:
         await upgrades.release_device(tx, device_id, now, log=parts.log, limits=parts.limits)
         await groups.forget_device(tx, device_id)
+        await journal.forget_device(tx, device_id)
 
     return release

@@ -21,6 +21,7 @@ from firmcast.db.port import Database, Transaction
 from firmcast.errors import StoreError
 from firmcast.events import use_cases as events
 from firmcast.ids import EventId, SubscriptionId
+from firmcast.journal import use_cases as journal
 from firmcast.metrics import Counts
 from firmcast.push import retention as push
 from firmcast.push.model import Position
@@ -82,6 +83,7 @@ class RetentionSweeper:
         await self._simple("attempt", push.forget_attempts, now - keep.attempts)
         await self._dead_letters(now - keep.dead_letters)
         await self._events(now - keep.events)
+        await self._simple("journal", journal.forget, now - keep.journal)
         await self._simple("audit", audit.forget, now - keep.audit)
         if self._give_back is not None:
             began = self._clock.monotonic()

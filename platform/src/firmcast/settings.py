@@ -311,6 +311,10 @@ class RetentionSettings(_Part):
     dead_letters: PositiveDuration = Field(
         default=timedelta(days=90), description="of deliveries that were given up; then they are gone for good"
     )
+    journal: PositiveDuration = Field(
+        default=timedelta(days=7),
+        description="of the journal: what passed between the gateway and each device, and what was decided about it",
+    )
     audit: PositiveDuration = Field(default=timedelta(days=365), description="of the audit")
     interval: PositiveDuration = Field(default=timedelta(minutes=15), description="between looks for what is too old")
 

@@ -13,6 +13,8 @@ from firmcast.db.statement import portable
 from firmcast.events import use_cases as events
 from firmcast.events.model import FirmwareStateChanged, NewEvent
 from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, TaskId
+from firmcast.journal import use_cases as journal
+from firmcast.journal.model import DeviceNote, Exchange, ExchangeKind, Note
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 from firmcast.metrics import Counts
 from firmcast.retention import RetentionSweeper
@@ -177,14 +179,20 @@ async def test_attempts_letters_and_audit_have_their_own_ages(database, event_lo
     await delivery(database, event_id, "stands")  # its lane stands until somebody decides
     for age in (366 * DAY, 364 * DAY):
         await database.write(audit.record, administrator("somebody"), "a.b", "x", NOW - age)
+    for age in (8 * DAY, 6 * DAY):
+        what = Exchange(kind=ExchangeKind.REGISTER)
+        noted = DeviceNote(device_id=DeviceId("d"), note=Note(occurred_at=NOW - age, what=what))
+        await database.write(journal.write, [noted])
     counts = Counts(("kind",), 9)
     await sweeper(database, counts).sweep()
     assert (await count(database, "attempt"), await count(database, "dead_letter")) == (1, 2)
+    assert await count(database, "journal_page") == 1
     assert len((await database.read(audit.listed, AuditFilter(), Page()))[0]) == 1
     assert {labels[0]: number.value for labels, number in counts} == {
         "attempt": 2,
         "dead_letter": 1,
         "event": 0,
+        "journal": 1,
         "audit": 1,
     }
 
