@@ -100,7 +100,7 @@ class CommandRunner:
         async with self._slots:
             transfer = await self._find(token)
             device_id = link.device.device_id
-            self._transfers.begin_anew(transfer)
+            self._transfers.begin_anew(transfer, by_write=True)
             self._written[device_id] = transfer
             try:
                 told = await commands.transfer_by_write(link, transfer.body)

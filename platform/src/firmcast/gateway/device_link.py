@@ -3,6 +3,7 @@
 A device whose address changes while it is asked is asked again at the new one.
 """
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,7 +15,11 @@ from firmcast.coap.events import Peer, ResponseReceived
 from firmcast.coap.options import Options, options
 from firmcast.coap.static_bodies import StaticBody
 from firmcast.coap.udp import RequestFailedError, UdpEndpoint
+from firmcast.devices.model import DeviceCommand
 from firmcast.gateway.live_devices import LiveDevice
+from firmcast.gateway.noting import values_told, written
+from firmcast.ids import DeviceUpgradeId
+from firmcast.journal.model import Exchange, ExchangeKind
 from firmcast.lwm2m.content import decode_content
 from firmcast.lwm2m.errors import ContentFormatError
 from firmcast.lwm2m.paths import Path
@@ -50,12 +55,25 @@ class Read:
     values: ResourceValues | None
 
 
+NoteExchange = Callable[[LiveDevice, Exchange, DeviceUpgradeId | None], None]
+"""Notes an exchange with a device, made for an upgrade or for none."""
+
+
+def _not_noted(_device: LiveDevice, _what: Exchange, _device_upgrade_id: DeviceUpgradeId | None) -> None:
+    """Leave it unnoted."""
+
+
 class DeviceLink:
     """The way to one device, for as long as its registration lives."""
 
-    def __init__(self, udp: UdpEndpoint, device: LiveDevice, *, block_exponent: int = 6) -> None:
+    def __init__(
+        self, udp: UdpEndpoint, device: LiveDevice, *, note: NoteExchange = _not_noted, block_exponent: int = 6
+    ) -> None:
         self.device = device
+        self.command: DeviceCommand | None = None
+        """The order that is being carried out; what is exchanged is noted as done for it."""
         self._udp = udp
+        self._note = note
         self._block_exponent = block_exponent
         self._under_way: tuple[Peer, bytes] | None = None
         self.notifications = 0
@@ -69,7 +87,8 @@ class DeviceLink:
 
     async def read(self, path: Path, content_format: int | None) -> Read:
         """Read `path` (LwM2M Read), asking for a content format. Raises DeviceSilentError."""
-        return self._understood(path, await self._ask(Code.GET, _to(path, accept=content_format)))
+        asked = self._ask(Code.GET, _to(path, accept=content_format))
+        return self._understood(path, await self._noted(ExchangeKind.READ, path, asked))
 
     async def observe(self, path: Path, content_format: int | None) -> Read:
         """Observe `path`, one of `live_devices.OBSERVED`, anew; the values are those of now. Raises DeviceSilentError.
@@ -83,16 +102,58 @@ class DeviceLink:
             self._udp.endpoint.forget_observation(peer, token, self._udp.now())
             return await self._udp.observe(peer, wording, token)
 
-        return self._understood(path, await self._repeated(begin, token))
+        asked = self._repeated(begin, token)
+        return self._understood(path, await self._noted(ExchangeKind.OBSERVE, path, asked))
 
     async def write(self, path: Path, payload: bytes | StaticBody, content_format: int) -> int:
         """Write a resource, block by block where it is large; return the code. Raises DeviceSilentError."""
         wording = _to(path, content_format=content_format)
-        return (await self._ask(Code.PUT, wording, payload)).code
+        told = written(path, payload.size if isinstance(payload, StaticBody) else payload)
+        asked = self._ask(Code.PUT, wording, payload)
+        return (await self._noted(ExchangeKind.WRITE, path, asked, told)).code
 
     async def execute(self, path: Path) -> int:
         """Execute a resource; return the code. Raises DeviceSilentError."""
-        return (await self._ask(Code.POST, _to(path))).code
+        return (await self._noted(ExchangeKind.EXECUTE, path, self._ask(Code.POST, _to(path)))).code
+
+    async def _noted(
+        self,
+        kind: ExchangeKind,
+        path: Path,
+        asked: Awaitable[ResponseReceived],
+        told: dict[str, str] | None = None,
+    ) -> ResponseReceived:
+        """Return what came of a request, and note it: `told` was said with it, or else the values of the answer."""
+        began = self._udp.now()
+        answer, failure, values = "", "", told or {}
+        try:
+            response = await asked
+        except DeviceSilentError as error:
+            failure = str(error)
+            raise
+        except asyncio.CancelledError:
+            failure = "given up: the order is not wanted any more, or the gateway stops"
+            raise
+        else:
+            answer = code_text(response.code)
+            if kind in (ExchangeKind.READ, ExchangeKind.OBSERVE):
+                values = values_told(self._understood(path, response).values or {})
+            return response
+        finally:
+            command = self.command
+            self._note(
+                self.device,
+                Exchange(
+                    kind=kind,
+                    path=str(path),
+                    told=values,
+                    answer=answer,
+                    failure=failure,
+                    seconds=round(self._udp.now() - began, 3),
+                    order="" if command is None else command.kind.value,
+                ),
+                None if command is None else command.device_upgrade_id,
+            )
 
     async def _ask(self, method: Code, wording: Options, payload: bytes | StaticBody = b"") -> ResponseReceived:
         token = secrets.token_bytes(8)

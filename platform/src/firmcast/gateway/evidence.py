@@ -12,16 +12,19 @@ from typing import Final
 
 import structlog
 
-from firmcast.coap.codes import Code, is_success
+from firmcast.coap.codes import Code, code_text, is_success
 from firmcast.coap.events import NotificationReceived, NotificationUnmatched, RequestReceived
 from firmcast.coap.options import options
 from firmcast.coap.udp import UdpEndpoint
 from firmcast.errors import StoreError
 from firmcast.gateway.batches import Answer
+from firmcast.gateway.journal_notes import JournalNotes
 from firmcast.gateway.live_devices import LiveDevice, LiveDevices
+from firmcast.gateway.noting import values_told
 from firmcast.gateway.reports import ReportIntake
 from firmcast.gateway.resources import NOTHING, resources_of
 from firmcast.gateway.sessions import DeviceSessions
+from firmcast.journal.model import Exchange, ExchangeKind
 from firmcast.lwm2m.content import decode_content, decode_sent
 from firmcast.lwm2m.errors import ContentFormatError
 from firmcast.lwm2m.values import ResourceValues
@@ -43,12 +46,14 @@ class Evidence:
         intake: ReportIntake,
         sessions: DeviceSessions,
         now: Callable[[], datetime],
+        notes: JournalNotes,
     ) -> None:
         self._udp = udp
         self._live = live
         self._intake = intake
         self._sessions = sessions
         self._now = now
+        self._notes = notes
 
     def notified(self, notification: NotificationReceived | NotificationUnmatched) -> None:
         """Take in a notification; one that nobody here asked for is left to the engine, which resets it."""
@@ -66,7 +71,11 @@ class Evidence:
             values = decode_content(notification.message.content_format, notification.payload, path)
         except ContentFormatError as error:
             _log.warning("notification.unreadable", device_id=device.device_id, path=str(path), reason=str(error))
+            unreadable = Exchange(kind=ExchangeKind.NOTIFICATION, path=str(path), failure=f"unreadable: {error}")
+            self._notes.exchange(device, unreadable)
             return
+        told = Exchange(kind=ExchangeKind.NOTIFICATION, path=str(path), told=values_told(values))
+        self._notes.exchange(device, told)
         report = self._report(device, values)
         if report is not None:
             self._intake.add(report)
@@ -83,6 +92,8 @@ class Evidence:
             _log.warning("send.unreadable", device_id=device.device_id, reason=str(error))
             self._udp.respond(request, Code.BAD_REQUEST, payload=str(error).encode())
             return
+        told = Exchange(kind=ExchangeKind.SEND, told=values_told(values), answer=code_text(Code.CHANGED))
+        self._notes.exchange(device, told)
         report = self._report(device, values)
         self._sessions.wake((device.device_id,))
         if report is None:

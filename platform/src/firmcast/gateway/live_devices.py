@@ -53,6 +53,8 @@ class LiveDevice:
         "expires_at",
         "expiry_watched_at",
         "key",
+        "noted",
+        "noted_minute",
         "peer",
         "read_format",
         "registration_id",
@@ -72,6 +74,9 @@ class LiveDevice:
         """The content format in which this device was found to answer the read of an object."""
         self.reset_way: ResetWay | None = None
         """What was found to bring this device back to Idle."""
+        self.noted_minute = 0
+        """The minute since 1970 in which the journal last had a line of it, and how many it had in that minute."""
+        self.noted = 0
 
     def may_speak(self, peer: Peer) -> bool:
         """Tell whether what `peer` says in the name of this device can be the device's word, by its security."""

@@ -21,11 +21,13 @@ from firmcast.errors import StoreError
 from firmcast.gateway.addresses import stored_address
 from firmcast.gateway.batches import Answer, Leaving, Registering, Updating
 from firmcast.gateway.expiry import Expiry
+from firmcast.gateway.journal_notes import JournalNotes
 from firmcast.gateway.live_devices import OBSERVED, LiveDevice, LiveDevices
 from firmcast.gateway.metrics import GatewayMetrics
 from firmcast.gateway.reports import ReportIntake
 from firmcast.gateway.sessions import DeviceSessions
 from firmcast.ids import RegistrationId
+from firmcast.journal.model import Exchange, ExchangeKind
 from firmcast.lwm2m.errors import RegistrationFormatError
 from firmcast.lwm2m.registration import parse_register, parse_update
 
@@ -48,6 +50,7 @@ class RegistrationInterface:
         expiry: Expiry,
         now: Callable[[], datetime],
         metrics: GatewayMetrics,
+        notes: JournalNotes,
         require_room: Callable[[], None] = lambda: None,
     ) -> None:
         self._udp = udp
@@ -57,6 +60,7 @@ class RegistrationInterface:
         self._expiry = expiry
         self._now = now
         self._metrics = metrics
+        self._notes = notes
         self._require_room = require_room
 
     def handle(self, request: RequestReceived) -> None:
@@ -82,6 +86,8 @@ class RegistrationInterface:
         """Take in that a registration has run out."""
         self._metrics.expired.value += 1
         _log.info("registration.expired", device_id=registration.device_id, endpoint_name=registration.endpoint_name)
+        words = {"lifetime": str(registration.lifetime_seconds)}
+        self._notes.note(registration.device_id, Exchange(kind=ExchangeKind.EXPIRY, told=words))
         self._remove(registration.registration_id)
 
     # Register.
@@ -183,7 +189,10 @@ class RegistrationInterface:
                 self._remove(registration_id)
                 self._refuse(request, Code.NOT_FOUND, "")
 
-        self._intake.submit(Updating(told=update, occurred_at=self._now())).add_done_callback(committed)
+        known = self._live.by_registration(registration_id)
+        moved = known is not None and known.peer != request.peer
+        updating = Updating(told=update, occurred_at=self._now(), moved=moved)
+        self._intake.submit(updating).add_done_callback(committed)
 
     def _updated(self, request: RequestReceived, registration: Registration) -> None:
         self._metrics.updated.value += 1
@@ -213,7 +222,8 @@ class RegistrationInterface:
                 (self._metrics.ended if known else self._metrics.unknown).value += 1
                 self._udp.respond(request, Code.DELETED if known else Code.NOT_FOUND)
 
-        self._intake.submit(Leaving(registration_id=registration_id)).add_done_callback(committed)
+        leaving = Leaving(registration_id=registration_id, occurred_at=self._now())
+        self._intake.submit(leaving).add_done_callback(committed)
 
     # All of them.
 

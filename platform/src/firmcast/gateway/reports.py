@@ -1,7 +1,8 @@
 """What devices tell is written in the order in which it came; one write is under way and the next takes all the rest.
 
 Nothing that a device told is dropped. A full store is tried again, with the same reports in the same order, until it
-has room; who waits for an answer (a registration) is refused instead, since the device asks again by itself.
+has room; who waits for an answer (a registration) is refused instead, since the device asks again by itself. What is
+only noted waits a moment for company, and is dropped by a full store.
 """
 
 import asyncio
@@ -14,9 +15,11 @@ import structlog
 
 from firmcast.errors import StoreError, StoreFullError
 from firmcast.gateway.batches import Answer, Item
+from firmcast.journal.model import DeviceNote
 from firmcast.upgrades.model import DeviceReport
 
 BATCH_LIMIT: Final = 1000
+_NOTE_DELAY_SECONDS: Final = 1.0
 _log = structlog.get_logger()
 
 WriteBatch = Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]
@@ -32,8 +35,18 @@ class _Entry:
 class ReportIntake:
     """The queue between the devices and the store."""
 
-    def __init__(self, write: WriteBatch, *, retry_delay: float = 0.5, longest_delay: float = 5.0) -> None:
-        """Try a full store again after `retry_delay` seconds, then after twice as many, up to `longest_delay`."""
+    def __init__(
+        self,
+        write: WriteBatch,
+        *,
+        retry_delay: float = 0.5,
+        longest_delay: float = 5.0,
+        note_delay: float = _NOTE_DELAY_SECONDS,
+    ) -> None:
+        """Try a full store again after `retry_delay` seconds, then after twice as many, up to `longest_delay`.
+
+        What is noted waits `note_delay` seconds at the most for something that is to be written anyway.
+        """
         self._write = write
         self._retry_delay = retry_delay
         self._longest_delay = longest_delay
@@ -42,6 +55,8 @@ class ReportIntake:
         self._failures = 0
         self._ended: StoreError | None = None
         self._writing: asyncio.Task[None] | None = None
+        self._note_delay = note_delay
+        self._note_timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         """How many items wait, those being written aside."""
@@ -61,12 +76,22 @@ class ReportIntake:
         self._put(_Entry(item, answer))
         return answer
 
+    def note(self, item: DeviceNote) -> None:
+        """Have a note written with whatever is written next, or soon; it is let go while the store is full."""
+        if self._ended is not None:
+            return
+        self._waiting.append(_Entry(item, None))
+        if self._writing is None and self._note_timer is None:
+            self._note_timer = asyncio.get_running_loop().call_later(self._note_delay, self._start_writing)
+
     async def record(self, report: DeviceReport) -> None:
         """Have a report written and wait until it is durable. Raises StoreError when the store is broken or closed."""
         await self.submit(report)
 
     async def drain(self, patience: float) -> bool:
         """Wait until all is written, for `patience` seconds at the most; return whether it is."""
+        if self._waiting:
+            self._start_writing()
         if self._writing is not None:
             await asyncio.wait({self._writing}, timeout=patience)
         if self._writing is None:
@@ -81,6 +106,12 @@ class ReportIntake:
             _settle(entry, self._ended)
             return
         self._waiting.append(entry)
+        self._start_writing()
+
+    def _start_writing(self) -> None:
+        if self._note_timer is not None:
+            self._note_timer.cancel()
+            self._note_timer = None
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_all(), name="report-intake")
 

@@ -46,6 +46,7 @@ from firmcast.gateway.downloads import Downloads
 from firmcast.gateway.evidence import Evidence
 from firmcast.gateway.expiry import Expiry
 from firmcast.gateway.images import PackageImages
+from firmcast.gateway.journal_notes import JournalNotes
 from firmcast.gateway.live_devices import LiveDevice, LiveDevices
 from firmcast.gateway.metrics import GatewayMetrics
 from firmcast.gateway.package_port.ports import PackagePorts
@@ -54,6 +55,7 @@ from firmcast.gateway.registration import RegistrationInterface
 from firmcast.gateway.reports import ReportIntake
 from firmcast.gateway.secure_port import SecurePort
 from firmcast.gateway.sessions import DeviceSessions
+from firmcast.gateway.transfer_notes import TransferNotes
 from firmcast.gateway.transfers import Transfers
 from firmcast.ids import DeviceId, DeviceUpgradeId
 from firmcast.lwm2m.firmware_update import Protocol
@@ -94,6 +96,7 @@ class Gateway:
         secure_port: SecurePort | None,
     ) -> None:
         self._udp = udp
+        self._block_exponent = settings.block_exponent
         self._secure_port = secure_port
         self._database = database
         self._clock = clock
@@ -101,16 +104,14 @@ class Gateway:
         self._stopped = False
         now = clock.now
 
-        async def write(items: Sequence[Item]) -> Sequence[Answer]:
-            return await database.write(record_batch, items, log=log, limits=limits, now=now())
-
-        def link_to(device: LiveDevice) -> DeviceLink:
-            return DeviceLink(udp, device, block_exponent=settings.block_exponent)
-
         self._live = LiveDevices()
-        self._intake = ReportIntake(write)
+        self._intake = ReportIntake(partial(self._write, log, limits))
+        self._notes = JournalNotes(self._intake, now)
+        self._ways = TransferNotes(self._notes, now)
         images = PackageImages(files.open)
-        self._transfers = Transfers(database, images, report=self._intake.add, now=now)
+        self._transfers = Transfers(
+            database, images, report=self._intake.add, now=now, tell_block=self._ways.block_gone
+        )
         self._addresses = package_addresses(udp, settings)
         self._open_package_ports = partial(
             PackagePorts.open, self._transfers, self._addresses, settings=settings, metrics=metrics
@@ -118,7 +119,7 @@ class Gateway:
         self._package_ports: PackagePorts | None = None
         self._runner = CommandRunner(self._transfers, self._addresses, transfer_limit=settings.transfer_limit)
         self._sessions = DeviceSessions(
-            database=database, live=self._live, intake=self._intake, runner=self._runner, link_to=link_to, now=now
+            database=database, live=self._live, intake=self._intake, runner=self._runner, link_to=self._link_to, now=now
         )
         self._expiry = Expiry(database=database, log=log, live=self._live, clock=clock, on_expired=self._expired)
         self._registration = RegistrationInterface(
@@ -129,16 +130,31 @@ class Gateway:
             expiry=self._expiry,
             now=now,
             metrics=metrics,
+            notes=self._notes,
             require_room=require_room,
         )
+        self._evidence = Evidence(
+            udp=udp, live=self._live, intake=self._intake, sessions=self._sessions, now=now, notes=self._notes
+        )
+        self._downloads = Downloads(self._transfers, block_exponent=settings.block_exponent)
+        udp.endpoint.fast_route(self._downloads.route, self._downloads.block_served)
+        self._listen()
+        self._show(metrics)
+
+    async def _write(self, log: EventLog, limits: Limits, items: Sequence[Item]) -> Sequence[Answer]:
+        return await self._database.write(record_batch, items, log=log, limits=limits, now=self._clock.now())
+
+    def _link_to(self, device: LiveDevice) -> DeviceLink:
+        return DeviceLink(self._udp, device, note=self._notes.exchange, block_exponent=self._block_exponent)
+
+    def _listen(self) -> None:
+        self._database.listen(DEVICE_COMMANDS, self._sessions.announced)
+        self._database.listen(DEVICES_COMMANDED, self._sessions.wake)
+
+    def _show(self, metrics: GatewayMetrics) -> None:
         metrics.live.read = lambda: len(self._live)
         metrics.waiting.read = lambda: len(self._intake)
         metrics.sessions.read = lambda: len(self._sessions)
-        self._evidence = Evidence(udp=udp, live=self._live, intake=self._intake, sessions=self._sessions, now=now)
-        self._downloads = Downloads(self._transfers, block_exponent=settings.block_exponent)
-        udp.endpoint.fast_route(self._downloads.route, self._downloads.block_served)
-        database.listen(DEVICE_COMMANDS, self._sessions.announced)
-        database.listen(DEVICES_COMMANDED, self._sessions.wake)
 
     @classmethod
     async def start(
@@ -240,6 +256,7 @@ class Gateway:
         await self._expiry.stop()
         await self._sessions.stop()
         await self._downloads.stop()
+        self._ways.stop()
         if not await self._intake.drain(_DRAIN_SECONDS):
             _log.error("gateway.reports_lost", advice="devices are asked again after the next start")
         if self._secure_port is not None:

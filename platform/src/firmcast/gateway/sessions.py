@@ -179,7 +179,7 @@ class DeviceSessions:
         """Return what came of an order, None when it was given up since it is not wanted any more."""
         may_be_repeat = command.command_id in self._begun
         self._note_begun(command.command_id)
-        session.running_command = command
+        session.running_command = session.link.command = command
         session.running = asyncio.create_task(self._runner.run(session.link, command, may_be_repeat=may_be_repeat))
         try:
             await asyncio.wait({session.running})

@@ -12,6 +12,7 @@ from firmcast.db.port import Database
 from firmcast.errors import NotFoundError
 from firmcast.gateway.images import PackageImages
 from firmcast.ids import DeviceUpgradeId
+from firmcast.journal.model import Transfer as JournalTransfer
 from firmcast.upgrades import use_cases as upgrades
 from firmcast.upgrades.model import DeviceReport, TransferProgressed, TransferTarget
 
@@ -19,11 +20,30 @@ _KNOWN_LIMIT: Final = 100_000
 
 Report = Callable[[DeviceReport], None]
 
+TellBlock = Callable[["Transfer", bool], None]
+"""Is told of each block, and whether it was the last one that was missing."""
+
+
+def _untold(_transfer: "Transfer", _completes: bool) -> None:
+    """Tell nobody."""
+
 
 class Transfer:
     """One package on its way to one device."""
 
-    __slots__ = ("body", "has_begun", "is_over", "reached", "target")
+    __slots__ = (
+        "began_at",
+        "blocks",
+        "body",
+        "by_write",
+        "has_begun",
+        "is_over",
+        "last_at",
+        "noted_at",
+        "reached",
+        "restarts",
+        "target",
+    )
 
     def __init__(self, target: TransferTarget, body: StaticBody) -> None:
         self.target = target
@@ -33,13 +53,47 @@ class Transfer:
         self.has_begun = False
         self.is_over = False
         """True when no more of it is to be sent."""
+        self.by_write = False
+        """True when the package is written to the device, False when the device fetches it."""
+        self.began_at: datetime | None = None
+        """When the first block since the order went to the device, and the latest one; None before it."""
+        self.last_at: datetime | None = None
+        self.blocks = 0
+        self.restarts = 0
+        self.noted_at: datetime | None = None
+        """When the journal was last told how far it has come; None since the order."""
+
+    @property
+    def is_complete(self) -> bool:
+        """True when the last byte has gone to the device."""
+        return self.reached >= self.body.size
+
+    def summary(self) -> JournalTransfer | None:
+        """Return how far it has come since the order, for the journal; None before the first block."""
+        if self.began_at is None or self.last_at is None:
+            return None
+        return JournalTransfer(
+            way="write" if self.by_write else "uri",
+            began_at=self.began_at,
+            last_at=self.last_at,
+            blocks=self.blocks,
+            reached=self.reached,
+            total=self.body.size,
+            restarts=self.restarts,
+        )
 
 
 class Transfers:
     """Every transfer that was lately begun or asked for."""
 
     def __init__(
-        self, database: Database, images: PackageImages, *, report: Report, now: Callable[[], datetime]
+        self,
+        database: Database,
+        images: PackageImages,
+        *,
+        report: Report,
+        now: Callable[[], datetime],
+        tell_block: TellBlock = _untold,
     ) -> None:
         self._database = database
         self._images = images
@@ -47,6 +101,7 @@ class Transfers:
         self._now = now
         self._by_token: dict[str, Transfer] = {}
         self._by_upgrade: dict[DeviceUpgradeId, Transfer] = {}
+        self._tell_block = tell_block
 
     def known(self, token: str) -> Transfer | None:
         """Return the transfer of a token if it was found before."""
@@ -100,24 +155,35 @@ class Transfers:
         if transfer is not None:
             transfer.is_over = True
 
-    def begin_anew(self, transfer: Transfer) -> None:
-        """Note that the package goes to the device from its first byte on."""
+    def begin_anew(self, transfer: Transfer, *, by_write: bool = False) -> None:
+        """Note that the package goes to the device from its first byte on, since that was ordered."""
         transfer.reached = 0
         transfer.has_begun = False
+        transfer.by_write = by_write
+        transfer.began_at = transfer.last_at = transfer.noted_at = None
+        transfer.blocks = transfer.restarts = 0
 
     def advance(self, transfer: Transfer, offset: int, length: int) -> None:
         """Note that `length` bytes from `offset` went to the device; the first ones are reported.
 
         A device that asks for the first byte again has begun anew.
         """
+        was_complete = transfer.is_complete
+        if not offset and transfer.reached > length:
+            transfer.restarts += 1
         transfer.reached = max(transfer.reached if offset else 0, offset + length)
+        now = self._now()
+        transfer.began_at, transfer.last_at = transfer.began_at or now, now
+        transfer.blocks += 1
+        self._tell_block(transfer, transfer.is_complete and not was_complete)
         if not transfer.has_begun:
             transfer.has_begun = True
             self._report_progress(transfer, finished=False)
 
     def finish(self, transfer: Transfer) -> None:
         """Note, and report, that the device has taken the last byte."""
-        self.advance(transfer, transfer.body.size, 0)
+        if not transfer.is_complete:
+            self.advance(transfer, transfer.body.size, 0)
         self._report_progress(transfer, finished=True)
 
     def _report_progress(self, transfer: Transfer, *, finished: bool) -> None:

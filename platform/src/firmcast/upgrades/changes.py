@@ -15,9 +15,12 @@ from firmcast.devices.model import CommandKind, NewCommand
 from firmcast.events.log import EventLog
 from firmcast.events.model import NewEvent
 from firmcast.ids import DeviceUpgradeId, TaskId
+from firmcast.journal import use_cases as journal
+from firmcast.journal.model import DeviceNote
 from firmcast.upgrades import course
 from firmcast.upgrades.course import Batch
 from firmcast.upgrades.model import DeviceUpgrade, Tally, TaskCourse, UpgradePhase, UpgradePolicy
+from firmcast.upgrades.noting import note_of
 from firmcast.upgrades.state_machine import Decision
 from firmcast.upgrades.store import device_upgrades, tasks
 
@@ -44,6 +47,8 @@ class Changes:
     def __init__(self) -> None:
         self._changes: dict[DeviceUpgradeId, _Change] = {}
         self._events: list[NewEvent] = []
+        self.notes: list[DeviceNote] = []
+        """A line for the journal about each decision."""
 
     def decide(self, upgrade: DeviceUpgrade, decide: Decide, occurred_at: datetime) -> DeviceUpgrade:
         """Have something decided about an upgrade as it has become so far, and return what it is then."""
@@ -69,6 +74,7 @@ class Changes:
         return change
 
     def _take(self, change: _Change, decision: Decision, occurred_at: datetime) -> DeviceUpgrade:
+        self.notes.append(note_of(change.now, decision, occurred_at))
         upgrade = change.now = decision.upgrade
         if decision.command is not None:
             change.order, change.withdraw = decision.command, False
@@ -90,6 +96,11 @@ class Changes:
 
     async def write(self, tx: Transaction, *, log: EventLog, now: datetime) -> None:
         """Write everything that was decided, and announce the deadlines that are new."""
+        await journal.write(tx, self.notes)
+        await self.write_unnoted(tx, log=log, now=now)
+
+    async def write_unnoted(self, tx: Transaction, *, log: EventLog, now: datetime) -> None:
+        """Do as `write` does, and leave it to the caller to write `notes`."""
         if not self._changes:
             return
         await self._give_orders(tx, now)

@@ -159,7 +159,7 @@ def advance(upgrade: DeviceUpgrade, told: Input, at: datetime, limits: Limits) -
     rule = TABLE[upgrade.phase][type(told)]
     rule.decide(turn, told)
     assert turn.upgrade.phase is upgrade.phase or turn.upgrade.phase in rule.leads_to
-    return turn.decision()
+    return replace(turn.decision(), heard=told)
 
 
 def refuse(upgrade: DeviceUpgrade, at: datetime, limits: Limits) -> Decision:

@@ -4,9 +4,11 @@ The state machine decides, `changes.py` writes; this module finds out about whom
 again and stopped stands in modules of their own, whose calls are offered here too.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Final
 
 from firmcast.db.page import Page
 from firmcast.db.port import Transaction
@@ -16,6 +18,7 @@ from firmcast.errors import NotFoundError
 from firmcast.events.log import EventLog
 from firmcast.firmware import use_cases as firmware
 from firmcast.ids import ApplicationId, CommandId, DeviceId, DeviceUpgradeId, PackageId, TaskId
+from firmcast.journal.model import DeviceNote
 from firmcast.upgrades.changes import UPGRADES_CHANGED, Changes
 from firmcast.upgrades.creation import create_task, created_before
 from firmcast.upgrades.limits import Limits
@@ -56,6 +59,19 @@ __all__ = [
 ]
 
 EVERYTHING = Page()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What the journal is to say of a batch of reports."""
+
+    under_way: Mapping[DeviceId, DeviceUpgradeId]
+    """Which upgrade each of the devices was in, of those that were in one."""
+    notes: Sequence[DeviceNote]
+    """A line about each decision."""
+
+
+NOTHING_HEARD: Final = Heard(under_way={}, notes=())
 
 
 async def find_task(tx: Transaction, application_id: ApplicationId | None, task_id: TaskId) -> UpgradeTask:
@@ -155,8 +171,11 @@ async def transfer(tx: Transaction, token: str) -> TransferTarget:
 
 async def record_reports(
     tx: Transaction, reports: Sequence[DeviceReport], *, log: EventLog, limits: Limits, now: datetime
-) -> None:
-    """Let the state machine hear what devices told, in order; what is told of no upgrade under way changes nothing."""
+) -> Heard:
+    """Let the state machine hear what devices told, in order; what is told of no upgrade under way changes nothing.
+
+    Returns what the journal is to say of it: the caller writes that, with what else it has to note.
+    """
     await devices.record_firmware_versions(tx, _versions(reports), now, log=log)
     begun = await store.begun(tx, [report.device_id for report in reports])
     changes = Changes()
@@ -165,7 +184,9 @@ async def record_reports(
         if upgrade is not None:
             changes.decide(upgrade, _hearing(report.input, now, limits), report.occurred_at)
     await commands.finish(tx, _answered(reports))
-    await changes.write(tx, log=log, now=now)
+    await changes.write_unnoted(tx, log=log, now=now)
+    under_way = {device_id: upgrade.device_upgrade_id for device_id, upgrade in begun.items()}
+    return Heard(under_way=under_way, notes=changes.notes)
 
 
 def _hearing(told: Input, now: datetime, limits: Limits) -> Callable[[DeviceUpgrade], Decision]:

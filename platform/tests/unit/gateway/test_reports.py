@@ -13,6 +13,7 @@ from firmcast.errors import StoreBrokenError, StoreError, StoreFullError
 from firmcast.gateway.batches import Answer, Item, Registering
 from firmcast.gateway.reports import BATCH_LIMIT, ReportIntake
 from firmcast.ids import DeviceId
+from firmcast.journal.model import DeviceNote, Exchange, ExchangeKind, Note
 from firmcast.upgrades.model import DeviceReport, ResourcesReported
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -176,3 +177,40 @@ async def test_patience_with_a_full_store_ends() -> None:
     assert not await intake.drain(0.01)
     with pytest.raises(StoreError):
         await waiting
+
+
+def noted(path: str) -> DeviceNote:
+    what = Exchange(kind=ExchangeKind.READ, path=path)
+    return DeviceNote(device_id=DeviceId("d"), note=Note(occurred_at=START, what=what))
+
+
+async def test_a_note_goes_with_the_next_report_or_by_itself_a_moment_later() -> None:
+    store = Store()
+    intake = ReportIntake(store.write, note_delay=3600)
+    intake.note(noted("/1"))
+    await asyncio.sleep(0)
+    assert store.batches == []
+    await intake.record(report(1))
+    assert [len(batch) for batch in store.batches] == [2]
+    intake.note(noted("/2"))
+    assert await intake.drain(5)
+    assert [len(batch) for batch in store.batches] == [2, 1]
+    soon = ReportIntake(store.write, note_delay=0)
+    store.gate = asyncio.Event()
+    soon.note(noted("/3"))
+    while not store.under_way:
+        await asyncio.sleep(0)
+    store.gate.set()
+    assert await soon.drain(5)
+    assert store.batches[-1] == [noted("/3")]
+
+
+async def test_a_full_store_lets_notes_go_and_nothing_else() -> None:
+    store = Store(StoreFullError("full"))
+    intake = intake_of(store)
+    intake.note(noted("/1"))
+    intake.add(report(1))
+    intake.note(noted("/2"))
+    intake.add(report(2))
+    assert await intake.drain(5)
+    assert store.batches == [[report(1), report(2)]]

@@ -8,7 +8,7 @@ from firmcast.devices.model import CommandKind
 from firmcast.events.model import Fact, FirmwareStateChanged, FirmwareUpgradeEnded, Outcome
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 from firmcast.upgrades.limits import Limits
-from firmcast.upgrades.model import DeviceUpgrade, ResourcesReported, Tally, UpgradePhase
+from firmcast.upgrades.model import DeviceUpgrade, Input, ResourcesReported, Tally, UpgradePhase
 from firmcast.upgrades.rules.evidence import Verdict, weigh
 from firmcast.upgrades.rules.ladder import DOWNLOADED, DOWNLOADING, IDLE, UPDATING, way, way_through_updating
 
@@ -39,6 +39,8 @@ class Decision:
     withdraw: bool = False
     """True when the order that waits must not be carried out any more."""
     facts: tuple[PublishedFact, ...] = ()
+    heard: Input | None = None
+    """What it is about; None where the device was in another upgrade."""
 
 
 class Turn:
