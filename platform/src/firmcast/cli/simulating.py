@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from firmcast.simulator.fleet import Fleet, FleetStatistics
+from firmcast.simulator.fleet import Fleet
+from firmcast.simulator.statistics import FleetStatistics
 
 _ROWS = 20
 

@@ -8,7 +8,7 @@ uvloop alike.
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from firmcast.coap.events import Peer
 
@@ -18,6 +18,21 @@ _LONGEST_DATAGRAM: Final = 4096
 _MOST_UNSENT: Final = 10_000
 
 Receive = Callable[[bytes, Peer, float], None]
+
+
+class MakeSocket(Protocol):
+    """What serves a bound socket: DatagramSocket, or one that stands something between it and the peers."""
+
+    def __call__(
+        self,
+        sock: socket.socket,
+        *,
+        turn_ended: Callable[[], None],
+        refused: Callable[[Peer], None],
+        clock: Callable[[], float],
+    ) -> "DatagramSocket":
+        """Return what serves the socket; arguments as of DatagramSocket."""
+        ...
 
 
 class DatagramSocket:
@@ -50,6 +65,14 @@ class DatagramSocket:
         """The socket's own address: host and port, and two more fields for IPv6."""
         bound: Peer = self._socket.getsockname()
         return bound
+
+    def replace(self, sock: socket.socket) -> None:
+        """Go on with another socket, non-blocking and bound; what comes to the present one is lost."""
+        self.close()
+        self._socket = sock
+        self._loop.add_reader(sock.fileno(), self._read)
+        if self._unsent:
+            self._loop.add_writer(sock.fileno(), self._write)
 
     def close(self) -> None:
         """Close the socket without a word to anybody."""

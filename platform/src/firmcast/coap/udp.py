@@ -12,7 +12,7 @@ from typing import Any
 from firmcast.clock import SystemClock
 from firmcast.coap.block import BlockSink
 from firmcast.coap.codes import Code
-from firmcast.coap.datagram_socket import RECEIVE_BUFFER, DatagramSocket, bind
+from firmcast.coap.datagram_socket import RECEIVE_BUFFER, DatagramSocket, MakeSocket, bind
 from firmcast.coap.dtls.layer import Deliver, Ended, SecureLayer, Transmit
 from firmcast.coap.dtls.peers import SECURE_PEER_LENGTH
 from firmcast.coap.endpoint import Endpoint
@@ -98,11 +98,17 @@ class UdpEndpoint:
         return cls(endpoint, on_event=on_event, clock=clock or SystemClock().monotonic)
 
     async def listen(
-        self, host: str, port: int, *, receive_buffer: int = RECEIVE_BUFFER, reuse_port: bool = False
+        self,
+        host: str,
+        port: int,
+        *,
+        receive_buffer: int = RECEIVE_BUFFER,
+        reuse_port: bool = False,
+        make_socket: MakeSocket = DatagramSocket,
     ) -> None:
         """Serve those who speak in clear. Raises OSError when the address cannot be had."""
         sock = await bind(host, port, receive_buffer=receive_buffer, reuse_port=reuse_port)
-        self._clear = DatagramSocket(sock, turn_ended=self.flush, refused=self._unreachable, clock=self._clock)
+        self._clear = make_socket(sock, turn_ended=self.flush, refused=self._unreachable, clock=self._clock)
         self._clear.start(self.endpoint.receive)
 
     async def listen_securely(
@@ -113,6 +119,7 @@ class UdpEndpoint:
         *,
         receive_buffer: int = RECEIVE_BUFFER,
         reuse_port: bool = False,
+        make_socket: MakeSocket = DatagramSocket,
     ) -> None:
         """Serve those who speak through the sessions of a layer. Raises OSError when the address cannot be had.
 
@@ -120,7 +127,7 @@ class UdpEndpoint:
         """
         sock = await bind(host, port, receive_buffer=receive_buffer, reuse_port=reuse_port)
         # A peer whose address refuses is left to the deadlines: the address alone does not say who it is.
-        self._secure = DatagramSocket(sock, turn_ended=self.flush, refused=lambda _: None, clock=self._clock)
+        self._secure = make_socket(sock, turn_ended=self.flush, refused=lambda _: None, clock=self._clock)
         self._layer = make(self.endpoint.receive, self._secure.send, self.endpoint.forget)
         self._secure.start(self._layer.receive)
 

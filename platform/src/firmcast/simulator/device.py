@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
@@ -16,6 +17,7 @@ from firmcast.simulator.download import Downloader
 from firmcast.simulator.download_errors import DownloadFailedError
 from firmcast.simulator.firmware_object import advance, install_succeeds, start
 from firmcast.simulator.firmware_steps import (
+    ChangePort,
     DeferralEnded,
     DownloadFinished,
     EndDeferral,
@@ -31,6 +33,7 @@ from firmcast.simulator.firmware_steps import (
     StopTransfer,
     TransferFailed,
 )
+from firmcast.simulator.network import PERFECT, Network, NetworkConditions, NetworkCounters
 from firmcast.simulator.package_intake import PackageIntake
 from firmcast.simulator.power_cut import PowerCuts
 from firmcast.simulator.profile import DeviceProfile
@@ -48,13 +51,16 @@ class DeviceSpec:
     """A device to be: its endpoint client name and its kind.
 
     With a pre-shared `key` it speaks through secure sessions only, under its endpoint name, and says so in /5/0/8 where
-    its profile lists CoAP. With HTTPS it trusts the `authority`, a PEM file, or those that this machine trusts.
+    its profile lists CoAP. With HTTPS it trusts the `authority`, a PEM file, or those that this machine trusts. Its
+    `network` is that of its fleet where it has none of its own; `profile_name` is only told.
     """
 
     endpoint_name: str
     profile: DeviceProfile
     key: bytes | None = None
     authority: FilePath | None = None
+    network: NetworkConditions | None = None
+    profile_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +68,12 @@ class DeviceStatus:
     """Where a device is.
 
     `received` of `total` bytes of the package under way, or of the last one, have come; `total` is None where the
-    server told none. `bytes_received` counts all packages. `registrations` counts every successful one,
-    and `missed` the datagrams that came while the device slept.
+    server told none. `bytes_received` counts all packages. `registrations` counts every successful one, and `missed`
+    the datagrams that came while the device slept. An update that was rejected, lost or cancelled has failed.
     """
 
     endpoint_name: str
+    profile: str
     registered: bool
     registrations: int
     state: FirmwareUpdateState
@@ -112,6 +119,7 @@ class VirtualDevice:
             timing=timing,
             clock=clock or SystemClock(),
             random=random,
+            network=Network(spec.network or PERFECT, Random(random.getrandbits(64))),  # noqa: S311 -- as above
             admission=admission or asyncio.Semaphore(REGISTERING_AT_ONCE),
         )
         self._on_change = on_change
@@ -135,6 +143,9 @@ class VirtualDevice:
         self._succeeded = 0
         self._failed = 0
         self._missed = 0
+        self._retransmitted = 0
+        self.results: Counter[UpdateResult] = Counter()
+        """How its updates ended, each of them."""
 
     # Its life.
 
@@ -164,6 +175,7 @@ class VirtualDevice:
         firmware = self._firmware
         return DeviceStatus(
             endpoint_name=self.spec.endpoint_name,
+            profile=self.spec.profile_name,
             registered=self._registered,
             registrations=self._registrations,
             state=firmware.state,
@@ -183,6 +195,17 @@ class VirtualDevice:
             self._status_changed.clear()
             await self._status_changed.wait()
         return self.status
+
+    @property
+    def datagrams(self) -> NetworkCounters:
+        """What its network made of its datagrams, in all its lives."""
+        return self._settings.network.counters
+
+    @property
+    def retransmitted(self) -> int:
+        """How many messages it sent again because nobody acknowledged them, in all its lives."""
+        session = self._session
+        return self._retransmitted + (0 if session is None else session.udp.endpoint.counters.retransmitted)
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -230,6 +253,7 @@ class VirtualDevice:
 
     def _power_off(self, session: Session) -> None:
         self._session = None
+        self._retransmitted += session.udp.endpoint.counters.retransmitted
         self._stop_download()
         self._set_install(None)
         self._show_all()
@@ -273,6 +297,10 @@ class VirtualDevice:
                 case RegisterAnew():
                     if self._session is not None:
                         self._session.register_anew()
+                case ChangePort():
+                    if self._session is not None:
+                        # After the answer to the request that led here, if one did.
+                        asyncio.get_running_loop().call_soon(self._session.transport.rebind)
                 case _:
                     assert_never(action)
         self._report(step)
@@ -348,8 +376,10 @@ class VirtualDevice:
             self._power_cuts.draw()
         if is_failure(after.result) and after.result is not before.result:
             self._failed += 1
+            self.results[after.result] += 1
         elif before.state is FirmwareUpdateState.UPDATING and after.state is FirmwareUpdateState.IDLE:
             self._succeeded += install_succeeds(self.spec.profile)
+            self.results[UpdateResult.SUCCESS] += install_succeeds(self.spec.profile)
 
     # Downloads.
 

@@ -18,6 +18,7 @@ from firmcast.simulator.firmware_steps import (
     Action,
     Answer,
     CancelExecuted,
+    ChangePort,
     DeferralEnded,
     DownloadFinished,
     EndDeferral,
@@ -78,8 +79,11 @@ def advance(profile: DeviceProfile, before: FirmwareObject, happened: Input) -> 
     if profile.result_first and FIRMWARE_STATE in reports and FIRMWARE_RESULT in reports:
         reports = (FIRMWARE_RESULT, FIRMWARE_STATE, *reports[2:])
     actions = step.actions
-    if after.state is profile.registers_anew_in and before.state is not after.state:
-        actions = (*actions, RegisterAnew())
+    if before.state is not after.state:
+        if after.state is profile.registers_anew_in:
+            actions = (*actions, RegisterAnew())
+        if after.state is profile.changes_port_in:
+            actions = (*actions, ChangePort())
     return replace(step, reports=reports, actions=actions)
 
 

@@ -148,7 +148,12 @@ class RegisterAnew:
     """Register again from where the device is."""
 
 
-Action: TypeAlias = StartDownload | StopTransfer | Reboot | EndInstall | EndDeferral | RegisterAnew
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangePort:
+    """Go on from another port."""
+
+
+Action: TypeAlias = StartDownload | StopTransfer | Reboot | EndInstall | EndDeferral | RegisterAnew | ChangePort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,39 +2,25 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from random import Random
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from firmcast.clock import Clock, SystemClock
-from firmcast.simulator.device import REGISTERING_AT_ONCE, DeviceSpec, DeviceStatus, VirtualDevice
+from firmcast.simulator.device import REGISTERING_AT_ONCE, DeviceSpec, VirtualDevice
+from firmcast.simulator.network import PERFECT, NetworkConditions
+from firmcast.simulator.statistics import FleetStatistics, statistics_of
 from firmcast.simulator.timing import PATIENT, DeviceTiming
 
 _CLOSING_AT_ONCE = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FleetStatistics:
-    """What became of a fleet: `registered` of its `devices` are so now; `bytes_received` counts package bytes."""
-
-    devices: int
-    registered: int
-    registrations: int
-    updates_succeeded: int
-    updates_failed: int
-    bytes_received: int
-    statuses: tuple[DeviceStatus, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the same as plain values for JSON; states and results as their numbers."""
-        return asdict(self)
-
-
 class Fleet:
     """Virtual devices as an asynchronous context: inside it they live, at its end they de-register.
 
-    `on_change` and `on_progress` are called with the device; `seed` makes jitter and ports' tokens repeatable.
+    `on_change` and `on_progress` are called with the device. `network` is that of the devices that have none of their
+    own. The same `seed` makes the same of chance: what networks lose and delay, where power is cut, and jitter.
     """
 
     def __init__(
@@ -45,11 +31,15 @@ class Fleet:
         timing: DeviceTiming = PATIENT,
         clock: Clock | None = None,
         seed: int | None = None,
+        network: NetworkConditions = PERFECT,
         registering_at_once: int = REGISTERING_AT_ONCE,
         on_change: Callable[[VirtualDevice], None] | None = None,
         on_progress: Callable[[VirtualDevice], None] | None = None,
     ) -> None:
         self._on_change = on_change
+        self._clock = clock or SystemClock()
+        self._began_at = self._clock.monotonic()
+        self._seed = seed
         self._changed = asyncio.Event()
         self._registered: set[str] = set()
         self._updated: set[str] = set()
@@ -60,10 +50,10 @@ class Fleet:
             if spec.endpoint_name in self.devices:
                 raise ValueError(f"two devices are called {spec.endpoint_name!r}")
             self.devices[spec.endpoint_name] = VirtualDevice(
-                spec,
+                spec if spec.network is not None else replace(spec, network=network),
                 server=server,
                 timing=timing,
-                clock=clock or SystemClock(),
+                clock=self._clock,
                 random=Random(random.getrandbits(64)),  # noqa: S311 -- as above
                 admission=admission,
                 on_change=self._note_change,
@@ -119,16 +109,7 @@ class Fleet:
 
     def statistics(self) -> FleetStatistics:
         """Return what became of the devices so far."""
-        statuses = tuple(device.status for device in self.devices.values())
-        return FleetStatistics(
-            devices=len(statuses),
-            registered=sum(status.registered for status in statuses),
-            registrations=sum(status.registrations for status in statuses),
-            updates_succeeded=sum(status.updates_succeeded for status in statuses),
-            updates_failed=sum(status.updates_failed for status in statuses),
-            bytes_received=sum(status.bytes_received for status in statuses),
-            statuses=statuses,
-        )
+        return statistics_of(self.devices.values(), seconds=self._clock.monotonic() - self._began_at, seed=self._seed)
 
     def _note_change(self, device: VirtualDevice) -> None:
         name, status = device.spec.endpoint_name, device.status

@@ -155,6 +155,8 @@ class DeviceProfile:
     """State, result and version are sent unasked (LwM2M Send) after each restart."""
     registers_anew_in: FirmwareUpdateState | None = None
     """In this state it registers anew without a reboot, as clients do that lost an Update of their registration."""
+    changes_port_in: FirmwareUpdateState | None = None
+    """When it enters this state its address changes, of which it says nothing, as behind a NAT."""
     is_stub: bool = False
     """There is nothing behind Object 5: it boots in state 1, takes everything and never changes."""
 

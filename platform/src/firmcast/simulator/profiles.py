@@ -182,6 +182,10 @@ NAMED_PROFILES: dict[str, NamedProfile] = {
         "Registers anew in state 2 without a reboot, as after an Update of its registration that was lost",
         DeviceProfile(registers_anew_in=DOWNLOADED),
     ),
+    "port-changing": _named(
+        "Goes on from another port in state 1, of which it says nothing, as behind a NAT",
+        DeviceProfile(changes_port_in=DOWNLOADING),
+    ),
     "several-instances": _named(
         "Has two instances of Object 5, and tells the object's version",
         DeviceProfile(firmware_instances=2, object_version="1.1", links_object_version=True),

@@ -34,6 +34,7 @@ from firmcast.lwm2m.values import ResourceValues
 from firmcast.simulator.answers import Reply, input_of_execute, input_of_write, reply_of, reply_to_read
 from firmcast.simulator.download import resolve
 from firmcast.simulator.firmware_steps import Answer, Input, PackageStarted, Step, TransferFailed
+from firmcast.simulator.network import Network
 from firmcast.simulator.package_intake import PackageIntake
 from firmcast.simulator.profile import DeviceProfile
 from firmcast.simulator.resources import object_links
@@ -88,6 +89,7 @@ class SessionSettings:
     timing: DeviceTiming
     clock: Clock
     random: Random
+    network: Network
     admission: asyncio.Semaphore
 
 
@@ -143,6 +145,7 @@ class Session:
             clock=settings.clock.monotonic,
             parameters=parameters,
             random=settings.random,
+            network=settings.network,
             habit=settings.profile.sleep,
             on_missed=owner.missed,
         )

@@ -1,5 +1,6 @@
 """How a device reaches its server, by one socket: in clear, or through secure sessions where it has a key."""
 
+import socket
 from collections.abc import Callable
 from random import Random
 
@@ -9,6 +10,8 @@ from firmcast.coap.endpoint import Endpoint
 from firmcast.coap.events import Event, Peer
 from firmcast.coap.parameters import TransmissionParameters
 from firmcast.coap.udp import UdpEndpoint
+from firmcast.simulator.network import Network
+from firmcast.simulator.network_socket import NetworkSocket
 from firmcast.simulator.sleep import SleepHabit, SleepyEndpoint
 
 _RECEIVE_BUFFER = 256 << 10
@@ -18,8 +21,10 @@ _RECEIVE_BUFFER = 256 << 10
 class Transport:
     """One socket of one device. Made by `open`."""
 
-    def __init__(self, udp: UdpEndpoint) -> None:
+    def __init__(self, udp: UdpEndpoint, network: Network) -> None:
         self.udp = udp
+        self._network = network
+        self._socket: NetworkSocket | None = None
         self._client: DtlsClient | None = None
 
     @classmethod
@@ -34,10 +39,11 @@ class Transport:
         clock: Callable[[], float],
         parameters: TransmissionParameters,
         random: Random,
+        network: Network,
         habit: SleepHabit | None = None,
         on_missed: Callable[[], None] = lambda: None,
     ) -> "Transport":
-        """Open a socket on a free port of `host`; with a `key`, secure sessions under `identity`.
+        """Open a socket on a free port of `host`, behind a `network`; with a `key`, secure sessions under `identity`.
 
         With a `habit` it is deaf while the device sleeps, and `on_missed` is called for what it misses. Raises OSError.
         """
@@ -46,9 +52,9 @@ class Transport:
             if habit is None
             else SleepyEndpoint(habit, clock=clock, on_missed=on_missed, random=random, parameters=parameters)
         )
-        self = cls(UdpEndpoint(endpoint, on_event=on_event, clock=clock))
+        self = cls(UdpEndpoint(endpoint, on_event=on_event, clock=clock), network)
         if key is None:
-            await self.udp.listen(host, 0, receive_buffer=_RECEIVE_BUFFER)
+            await self.udp.listen(host, 0, receive_buffer=_RECEIVE_BUFFER, make_socket=self._make_socket)
             return self
         secret = key
 
@@ -60,8 +66,24 @@ class Transport:
             self._client = DtlsClient(identity=identity, key=secret, deliver=deliver, transmit=transmit, ended=over)
             return self._client
 
-        await self.udp.listen_securely(host, 0, make, receive_buffer=_RECEIVE_BUFFER)
+        await self.udp.listen_securely(host, 0, make, receive_buffer=_RECEIVE_BUFFER, make_socket=self._make_socket)
         return self
+
+    def _make_socket(
+        self,
+        sock: socket.socket,
+        *,
+        turn_ended: Callable[[], None],
+        refused: Callable[[Peer], None],
+        clock: Callable[[], float],
+    ) -> NetworkSocket:
+        self._socket = NetworkSocket(sock, turn_ended=turn_ended, refused=refused, clock=clock, network=self._network)
+        return self._socket
+
+    def rebind(self) -> None:
+        """Go on from another port without a word to the server, as behind a NAT that forgot this one."""
+        if self._socket is not None:
+            self._socket.rebind()
 
     @property
     def scheme(self) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from firmcast.simulator.device import DeviceSpec
 from firmcast.simulator.fleet import Fleet
+from firmcast.simulator.network import NetworkConditions
 from firmcast.simulator.profiles import profile_named
 from firmcast.simulator.timing import QUICK
 
@@ -15,8 +16,8 @@ PACKAGE = bytes(range(256)) * 64
 SUCCESS = ["1", "2", "3", "0", "succeeded"]
 
 
-def spec(name: str, profile: str) -> DeviceSpec:
-    return DeviceSpec(endpoint_name=name, profile=replace(profile_named(profile), reboot_delay=0.01))
+def spec(name: str, profile: str, **changes: object) -> DeviceSpec:
+    return DeviceSpec(endpoint_name=name, profile=replace(profile_named(profile), reboot_delay=0.01, **changes))
 
 
 def without_marks(told: list[str]) -> list[str]:
@@ -58,6 +59,38 @@ async def test_every_kind_of_device_is_upgraded_to_its_end(world, profile, expec
         await world.upgrade(package, known)
         told = await world.until_told(known, "succeeded", "failed", any_of=True)
     assert without_marks(told) == expected
+
+
+@pytest.mark.parametrize("key", [b"", bytes(range(16))], ids=["clear", "secure"])
+async def test_a_bad_network_costs_time_and_nothing_else(world, key) -> None:
+    kinds = ("pull", "push")
+    known = [await world.add_device(f"device-{number}", key) for number in range(len(kinds))]
+    package = await world.add_package(PACKAGE, "2.0.0")
+    # A notification that is not confirmable and is lost costs half a minute, until the device is asked.
+    specs = [
+        replace(spec(f"device-{number}", kind, notifies_confirmable=True), key=key or None)
+        for number, kind in enumerate(kinds)
+    ]
+    network = NetworkConditions(loss=0.05, delay=0.002, jitter=0.004, duplicate=0.1)
+    server = world.secure_server if key else world.server
+    async with Fleet(server=server, devices=specs, timing=QUICK, seed=11, network=network) as fleet:
+        await fleet.registered()
+        await world.upgrade(package, *known)
+        for device in known:
+            assert without_marks(await world.until_told(device, "succeeded", "failed", any_of=True)) == SUCCESS
+        statistics = fleet.statistics()
+    assert statistics.datagrams.lost > 0
+    assert statistics.datagrams.duplicated > 0
+
+
+async def test_a_device_whose_address_changes_is_found_again_by_its_next_update(world) -> None:
+    known = await world.add_device()
+    package = await world.add_package(PACKAGE, "2.0.0")
+    device = spec("device-1", "port-changing", lifetime=1)
+    async with Fleet(server=world.server, devices=[device], timing=QUICK, seed=1) as fleet:
+        await fleet.registered()
+        await world.upgrade(package, known)
+        assert await world.until_told(known, "succeeded", "failed", any_of=True) == SUCCESS
 
 
 async def test_transfers_beyond_the_limit_wait_for_their_turn(world) -> None:

@@ -16,6 +16,7 @@ import pytest
 from aiocoap.numbers.codes import Code
 
 from firmcast.simulator.device import DeviceSpec, VirtualDevice
+from firmcast.simulator.network import NetworkConditions
 from firmcast.simulator.profile import DeviceProfile
 from firmcast.simulator.profiles import profile_named
 from firmcast.simulator.timing import QUICK, DeviceTiming
@@ -325,11 +326,14 @@ async def start_device(server: ScriptedServer) -> AsyncIterator[StartDevice]:
     devices: list[VirtualDevice] = []
 
     async def start(
-        profile: str | DeviceProfile = "plain", timing: DeviceTiming = QUICK, **changes: Any
+        profile: str | DeviceProfile = "plain",
+        timing: DeviceTiming = QUICK,
+        network: NetworkConditions | None = None,
+        **changes: Any,
     ) -> VirtualDevice:
         base = profile_named(profile) if isinstance(profile, str) else profile
         changed = replace(base, **{"reboot_delay": 0.01, "expected_digest": DIGEST, **changes})
-        spec = DeviceSpec(endpoint_name=f"node-{len(devices) + 1}", profile=changed)
+        spec = DeviceSpec(endpoint_name=f"node-{len(devices) + 1}", profile=changed, network=network)
         devices.append(VirtualDevice(spec, server=server.address, timing=timing, random=Random(len(devices))))
         devices[-1].start()
         return devices[-1]

@@ -11,6 +11,7 @@ from firmcast.clock import SystemClock
 from firmcast.lwm2m.firmware_update import UpdateResult
 from firmcast.simulator.download import Downloader
 from firmcast.simulator.download_errors import DownloadFailedError
+from firmcast.simulator.network import PERFECT, Network
 from firmcast.simulator.package_intake import PackageIntake
 from firmcast.simulator.profile import DeviceProfile
 from firmcast.simulator.profiles import profile_named
@@ -58,6 +59,7 @@ async def fetch() -> AsyncIterator[Callable]:
         clock=SystemClock().monotonic,
         parameters=QUICK.transmission,
         random=Random(1),
+        network=Network(PERFECT, Random(1)),
     )
 
     async def fetched(*answers: bytes, profile: DeviceProfile | None = None) -> tuple[PackageIntake, ScriptedServer]:

@@ -11,6 +11,7 @@ from firmcast.simulator.firmware_steps import (
     Action,
     Answer,
     CancelExecuted,
+    ChangePort,
     DeferralEnded,
     DownloadFinished,
     EndDeferral,
@@ -133,6 +134,7 @@ def test_every_action_has_its_reason(name: str, happened: list[Input]) -> None:
                 EndInstall: device.state is DOWNLOADED and step.after.state is UPDATING,
                 EndDeferral: step.after.result is UpdateResult.DEFERRED and step.after.state is DOWNLOADED,
                 RegisterAnew: step.after.state is profile.registers_anew_in,
+                ChangePort: step.after.state is profile.changes_port_in,
             }
             assert reasons[type(action)]
         device = step.after
@@ -420,3 +422,5 @@ def test_a_stub_takes_everything_and_never_changes(happened: list[Input]) -> Non
 def test_a_new_registration_in_a_certain_state() -> None:
     steps = walk(profile_named("re-registering"), UriWritten(uri=ADDRESS), DownloadFinished(intact=True), Rebooted())
     assert [step.actions for step in steps] == [(StartDownload(uri=ADDRESS),), (RegisterAnew(),), ()]
+    moving = walk(profile_named("port-changing"), UriWritten(uri=ADDRESS))[0]
+    assert moving.actions == (StartDownload(uri=ADDRESS), ChangePort())
