@@ -129,6 +129,7 @@ class RegistrationUpdate:
     """Of the secure session that it came through; None when it came in clear."""
     lifetime_seconds: int | None = None
     binding: str | None = None
+    queue_mode: bool | None = None
     objects: str | None = None
 
 

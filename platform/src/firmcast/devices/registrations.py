@@ -168,6 +168,17 @@ def _registration(device: Device, told: NewRegistration, now: datetime) -> Regis
     )
 
 
+def _queue_mode(registration: Registration, update: RegistrationUpdate) -> bool:
+    """Return whether a device is in queue mode after an update.
+
+    Up to LwM2M 1.0 the binding says both. From 1.1 on the flag is a word of its own, and clients leave it out of an
+    update that names a binding: then it stays.
+    """
+    if update.queue_mode is None:
+        return registration.queue_mode
+    return update.queue_mode or (registration.queue_mode and registration.lwm2m_version != "1.0")
+
+
 def _updated(registration: Registration, update: RegistrationUpdate, now: datetime) -> Registration:
     lifetime = registration.lifetime_seconds if update.lifetime_seconds is None else update.lifetime_seconds
     return replace(
@@ -176,6 +187,7 @@ def _updated(registration: Registration, update: RegistrationUpdate, now: dateti
         port=update.port,
         lifetime_seconds=lifetime,
         binding=registration.binding if update.binding is None else update.binding,
+        queue_mode=_queue_mode(registration, update),
         objects=registration.objects if update.objects is None else update.objects,
         updated_at=now,
         expires_at=now + timedelta(seconds=lifetime),

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from firmcast.devices import registrations, use_cases
 from firmcast.devices.model import RegistrationUpdate
 from firmcast.ids import RegistrationId
@@ -60,6 +62,29 @@ async def test_updates_change_what_they_say(database, event_log, devices, told, 
     assert (second.port, second.binding, second.objects) == (2, "UQ", "</3/0>")
     assert second.expires_at == later + timedelta(seconds=60)
     assert {one.registration_id: one for one in await database.read(registrations.live, later)} == changed
+
+
+@pytest.mark.parametrize(
+    ("version", "was", "told_now", "is_now"),
+    [
+        ("1.0", True, None, True),
+        ("1.0", True, False, False),
+        ("1.0", False, True, True),
+        ("1.1", True, None, True),
+        ("1.1", True, False, True),
+        ("1.1", False, False, False),
+        ("1.2", False, True, True),
+    ],
+)
+async def test_an_update_may_change_the_queue_mode(
+    database, event_log, devices, told, now, version, was, told_now, is_now
+):
+    new = told("node-0", lwm2m_version=version, queue_mode=was)
+    made = (await database.write(registrations.register, [new], now, log=event_log))["node-0"]
+    update = RegistrationUpdate(registration_id=made.registration_id, host="h", port=1, queue_mode=told_now)
+    changed = await database.write(registrations.refresh, [update], now)
+    assert changed[made.registration_id].queue_mode is is_now
+    assert [one.queue_mode for one in await database.read(registrations.live, now)] == [is_now]
 
 
 async def test_a_secure_registration_is_its_devices_alone(database, event_log, devices, told, now):

@@ -27,7 +27,7 @@ _UPSERT = portable(
 # A device updated its registration.
 _UPDATE = portable(
     "UPDATE registration SET host = ?2, port = ?3, lifetime_seconds = ?4, binding = ?5, objects = ?6,"
-    " updated_at = ?7, expires_at = ?8 WHERE registration_id = ?1"
+    " updated_at = ?7, expires_at = ?8, queue_mode = ?9 WHERE registration_id = ?1"
 )
 
 # The registrations that a batch of updates is about.
@@ -142,6 +142,7 @@ async def update(tx: Transaction, registrations: Sequence[Registration]) -> None
                 registration.objects,
                 to_column(registration.updated_at),
                 to_column(registration.expires_at),
+                int(registration.queue_mode),
             )
             for registration in registrations
         ],
