@@ -45,6 +45,8 @@ stateDiagram-v2
   after a lost connection, for want of memory or without a reason, once after a failed integrity check.
 - **A deferral is not an end.** A device that puts the installation off is told again after a pause, until its time for
   that or the window of the task is over.
+- **Who sleeps is not judged.** How the time of a device in queue mode is counted is told in
+  [sleepy devices](sleepy-devices.md).
 - **Closed is closed.** Late and repeated reports change nothing and are told to nobody.
 
 ## What applications are told

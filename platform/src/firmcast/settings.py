@@ -196,6 +196,15 @@ class UpgradeSettings(_Part):
         default=timedelta(hours=24),
         description="how long a device may put the installation off, from the first time on",
     )
+    awake_window: Duration = Field(
+        default=timedelta(seconds=93),
+        description="how long a device in queue mode listens after it was heard: MAX_TRANSMIT_WAIT of RFC 7252 4.8,"
+        " while many clients listen for some 20 s",
+    )
+    sleeping_limit: Duration = Field(
+        default=timedelta(days=7),
+        description="how long in all a device in queue mode may sleep within a phase before its time runs on",
+    )
     prefer_write: bool = Field(default=False, description="push block-wise to devices that support both methods")
     protocols: Protocols = Field(
         default=("https", "http", "coaps", "coap"),

@@ -1,8 +1,7 @@
 """An upgrade begins with its device when its task's turn has come, unless the device is in another upgrade."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from firmcast.db.port import Transaction
 from firmcast.devices import registrations
@@ -12,9 +11,6 @@ from firmcast.upgrades.limits import Limits
 from firmcast.upgrades.model import DeviceUpgrade, StartMode, TaskBegan, UpgradePhase
 from firmcast.upgrades.state_machine import Decision, advance, refuse
 from firmcast.upgrades.store import device_upgrades
-
-_AWAKE: Final = timedelta(seconds=93)
-"""How long a sleepy device listens after it was heard: MAX_TRANSMIT_WAIT of RFC 7252 4.8.2, the default of LwM2M."""
 
 
 class Beginning:
@@ -58,7 +54,7 @@ async def beginning(
     """Find out about the devices that upgrades of tasks with these modes are to begin with."""
     live = await registrations.of_devices(tx, device_ids, now)
     return Beginning(
-        awake={device_id for device_id, registration in live.items() if _is_awake(registration, now)},
+        awake={device_id for device_id, registration in live.items() if _is_awake(registration, limits, now)},
         busy=await device_upgrades.busy(tx, device_ids),
         modes=modes,
         limits=limits,
@@ -66,6 +62,6 @@ async def beginning(
     )
 
 
-def _is_awake(registration: Registration, now: datetime) -> bool:
+def _is_awake(registration: Registration, limits: Limits, now: datetime) -> bool:
     """Tell whether a registered device can be talked to; one that sleeps is waited for until it shows itself."""
-    return not registration.queue_mode or now - registration.updated_at < _AWAKE
+    return not registration.queue_mode or now - registration.updated_at < limits.awake

@@ -24,6 +24,10 @@ class Limits:
     probe: timedelta
     deferral_pause: timedelta
     deferral: timedelta
+    awake: timedelta
+    """How long a device in queue mode listens after it was heard."""
+    sleeping: timedelta
+    """How long in all a device may sleep within a phase before its time runs on."""
     prefer_write: bool
     protocols: tuple[Protocol, ...] = (Protocol.COAPS, Protocol.COAP)
     """By which packages are served and may be fetched, the most wanted first."""
@@ -68,6 +72,8 @@ def limits_of(settings: UpgradeSettings, gateway: GatewaySettings | None = None)
         probe=max(settings.probe_limit, _SHORTEST),
         deferral_pause=max(settings.deferral_pause, _SHORTEST),
         deferral=max(settings.deferral_limit, _SHORTEST),
+        awake=max(settings.awake_window, _SHORTEST),
+        sleeping=max(settings.sleeping_limit, _SHORTEST),
         prefer_write=settings.prefer_write,
         protocols=tuple(protocol for name in settings.protocols if (protocol := Protocol[name.upper()]) in served),
         http_from=settings.http_from,

@@ -1,7 +1,7 @@
 """What a task and the upgrade of one device are, and what a device can tell us about it."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from firmcast.devices.model import CommandKind
@@ -223,7 +223,7 @@ class Evidence:
     installs_other_since: datetime | None = None
     """When the device was first seen, before anything was sent to it, to install what is not of this upgrade."""
     executed_at: datetime | None = None
-    """When the device was first told to install what it now has."""
+    """When the device was first told to install what it now has; later by what it has slept since."""
     execute_confirmed: bool = False
     """The device is known to have begun to install."""
     repeated_executions: int = 0
@@ -238,6 +238,10 @@ class Evidence:
     """It registered since the last order to transfer or to install: it may run other firmware now."""
     installed_version: str | None = None
     """/3/0/3 as last told since the first order to install; None while it was not told."""
+    asleep_since: datetime | None = None
+    """Since when the device, in queue mode, has not listened; None while it listens."""
+    slept: timedelta = timedelta(0)
+    """How long it has slept in this phase, before `asleep_since`; an installation and its verification are one."""
     download_began_at: datetime | None = None
     """When the first byte went to the device, or it was first seen downloading."""
     downloaded_at: datetime | None = None
@@ -319,7 +323,15 @@ class SessionRenewed:
 
 @dataclass(frozen=True, slots=True)
 class SeenAlive:
-    """The device updated its registration, so it can be talked to."""
+    """The device updated its registration, or was heard after it had slept, so it can be talked to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FellAsleep:
+    """The device, in queue mode, does not listen until it is heard again; it may be told more than once."""
+
+    registered_until: datetime
+    """By then it shows itself, or is away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -400,6 +412,7 @@ class StopRequested:
 Input = (
     SessionRenewed
     | SeenAlive
+    | FellAsleep
     | ResourcesReported
     | TransferProgressed
     | CommandAnswered

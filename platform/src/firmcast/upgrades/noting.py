@@ -11,6 +11,7 @@ from firmcast.upgrades.model import (
     CommandFailed,
     DeadlinePassed,
     DeviceUpgrade,
+    FellAsleep,
     Input,
     ResourcesReported,
     SeenAlive,
@@ -22,6 +23,7 @@ from firmcast.upgrades.model import (
 from firmcast.upgrades.state_machine import Decision
 
 _LONGEST_WORDS: Final = 200
+_WORDS: Final = {DeadlinePassed: "deadline_passed", StopRequested: "stop_requested", FellAsleep: "fell_asleep"}
 _STATES: Final = frozenset(FirmwareUpdateState)
 
 
@@ -55,8 +57,8 @@ def _heard(before: DeviceUpgrade, told: Input | None) -> tuple[str, str]:
             return "task_began", "the device can be talked to" if online else "the device is awaited"
         case SessionRenewed(newly_registered=newly):
             return ("registered", "") if newly else ("gateway_started", "")
-        case SeenAlive():
-            return "registration_updated", ""
+        case SeenAlive(updated=updated):
+            return ("registration_updated", "") if updated else ("woke_up", "")
         case ResourcesReported():
             return "resources_told", describe_resources(told)
         case TransferProgressed(finished=finished):
@@ -65,10 +67,8 @@ def _heard(before: DeviceUpgrade, told: Input | None) -> tuple[str, str]:
             return f"{_order(before)}_answered", describe_resources(resources)
         case CommandFailed(description=description, failure=failure):
             return f"{_order(before)}_failed", f"{failure.value}: {description}"
-        case DeadlinePassed():
-            return "deadline_passed", ""
-        case StopRequested():
-            return "stop_requested", ""
+        case DeadlinePassed() | StopRequested() | FellAsleep():
+            return _WORDS[type(told)], ""
         case _:
             assert_never(told)
 

@@ -9,6 +9,7 @@ out. Its rules:
 * After a doubt (new registration, our own start, no answer) the next order is an inspection, and only after an
   inspection is a package sent or installed again.
 * Each phase has an end. What has not ended by then is probed once, and then judged.
+* A device in queue mode that sleeps is not judged before it wakes, or is away (`rules/sleep.py`).
 """
 
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ from firmcast.upgrades.model import (
     DeadlinePassed,
     DeviceUpgrade,
     Evidence,
+    FellAsleep,
     Input,
     ResourcesReported,
     SeenAlive,
@@ -35,7 +37,7 @@ from firmcast.upgrades.model import (
     TransferProgressed,
     UpgradePhase,
 )
-from firmcast.upgrades.rules import installing, looking, starting, transferring
+from firmcast.upgrades.rules import installing, looking, sleep, starting, transferring
 from firmcast.upgrades.rules.evidence import TASK_CONFLICT
 from firmcast.upgrades.rules.turn import Decision, PublishedFact, Turn
 
@@ -74,6 +76,7 @@ TABLE: Final[Mapping[UpgradePhase, Mapping[type[Input], Rule]]] = MappingProxyTy
             TaskBegan: _to(starting.begin, WAITING, INSPECTING, CLOSED),
             SessionRenewed: _IGNORED,
             SeenAlive: _IGNORED,
+            FellAsleep: _IGNORED,
             ResourcesReported: _IGNORED,
             TransferProgressed: _IGNORED,
             CommandAnswered: _IGNORED,
@@ -85,6 +88,7 @@ TABLE: Final[Mapping[UpgradePhase, Mapping[type[Input], Rule]]] = MappingProxyTy
             TaskBegan: _IGNORED,
             SessionRenewed: _to(starting.came_online, INSPECTING),
             SeenAlive: _to(starting.came_online, INSPECTING),
+            FellAsleep: _IGNORED,
             ResourcesReported: _to(starting.came_online, INSPECTING),
             TransferProgressed: _IGNORED,
             CommandAnswered: _IGNORED,
@@ -96,6 +100,7 @@ TABLE: Final[Mapping[UpgradePhase, Mapping[type[Input], Rule]]] = MappingProxyTy
             TaskBegan: _IGNORED,
             SessionRenewed: _to(starting.inspect_anew),
             SeenAlive: _to(starting.inspect_if_idle),
+            FellAsleep: _to(sleep.fall_asleep),
             ResourcesReported: _IGNORED,
             TransferProgressed: _IGNORED,
             CommandAnswered: _to(starting.answered, TRANSFERRING, EXECUTING, CLOSED),
@@ -107,6 +112,7 @@ TABLE: Final[Mapping[UpgradePhase, Mapping[type[Input], Rule]]] = MappingProxyTy
             TaskBegan: _IGNORED,
             SessionRenewed: _to(transferring.renew),
             SeenAlive: _to(looking.look),
+            FellAsleep: _to(sleep.fall_asleep),
             ResourcesReported: _to(transferring.report, EXECUTING, CLOSED),
             TransferProgressed: _to(transferring.progress),
             CommandAnswered: _to(transferring.answered, EXECUTING, CLOSED),
@@ -118,6 +124,7 @@ TABLE: Final[Mapping[UpgradePhase, Mapping[type[Input], Rule]]] = MappingProxyTy
             TaskBegan: _IGNORED,
             SessionRenewed: _to(installing.renew, VERIFYING),
             SeenAlive: _to(looking.look),
+            FellAsleep: _to(sleep.fall_asleep),
             ResourcesReported: _to(installing.report, VERIFYING, CLOSED),
             TransferProgressed: _IGNORED,
             CommandAnswered: _to(installing.answered, VERIFYING, CLOSED),
@@ -129,6 +136,7 @@ TABLE: Final[Mapping[UpgradePhase, Mapping[type[Input], Rule]]] = MappingProxyTy
             TaskBegan: _IGNORED,
             SessionRenewed: _to(installing.renew),
             SeenAlive: _to(looking.look),
+            FellAsleep: _to(sleep.fall_asleep),
             ResourcesReported: _to(installing.report, EXECUTING, CLOSED),
             TransferProgressed: _IGNORED,
             CommandAnswered: _to(installing.answered, EXECUTING, CLOSED),
@@ -140,6 +148,7 @@ TABLE: Final[Mapping[UpgradePhase, Mapping[type[Input], Rule]]] = MappingProxyTy
             TaskBegan: _IGNORED,
             SessionRenewed: _IGNORED,
             SeenAlive: _IGNORED,
+            FellAsleep: _IGNORED,
             ResourcesReported: _IGNORED,
             TransferProgressed: _IGNORED,
             CommandAnswered: _IGNORED,
@@ -156,6 +165,7 @@ def advance(upgrade: DeviceUpgrade, told: Input, at: datetime, limits: Limits) -
     if _is_old(upgrade, told, at):
         return Decision(upgrade=upgrade)
     turn = Turn(upgrade, at, limits)
+    sleep.take_notice(turn, told)
     rule = TABLE[upgrade.phase][type(told)]
     rule.decide(turn, told)
     assert turn.upgrade.phase is upgrade.phase or turn.upgrade.phase in rule.leads_to

@@ -18,7 +18,9 @@ from firmcast.upgrades.model import (
     DeadlinePassed,
     DeviceUpgrade,
     Evidence,
+    FellAsleep,
     ResourcesReported,
+    SeenAlive,
     SessionRenewed,
     Tally,
     TaskBegan,
@@ -38,6 +40,8 @@ LIMITS = Limits(
     probe=timedelta(minutes=2),
     deferral_pause=timedelta(minutes=15),
     deferral=timedelta(hours=24),
+    awake=timedelta(seconds=93),
+    sleeping=timedelta(days=7),
     prefer_write=False,
 )
 
@@ -124,6 +128,16 @@ class Driver:
 
     def restart_gateway(self) -> "Driver":
         return self.tell(SessionRenewed(newly_registered=False))
+
+    def fall_asleep(self, *, lifetime: timedelta = timedelta(days=1)) -> "Driver":
+        """Let the device sleep; its registration lasts for `lifetime` from now on."""
+        return self.tell(FellAsleep(registered_until=self.now + lifetime))
+
+    def sleep(self, duration: timedelta, *, lifetime: timedelta = timedelta(days=1)) -> "Driver":
+        """Let the device sleep for a time, and then be heard."""
+        self.fall_asleep(lifetime=lifetime)
+        self.now += duration
+        return self.tell(SeenAlive())
 
     def pass_deadline(self) -> "Driver":
         """Wait until the next deadline."""

@@ -1,5 +1,7 @@
 """What is noted of a decision says what was heard, in which phase, and what it led to."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from firmcast.events.model import Outcome
@@ -9,6 +11,7 @@ from firmcast.upgrades.model import (
     CommandFailed,
     CommandFailure,
     DeadlinePassed,
+    FellAsleep,
     ResourcesReported,
     SeenAlive,
     SessionRenewed,
@@ -75,6 +78,8 @@ def test_a_verdict_has_the_words_that_applications_are_told(driver) -> None:
         (SessionRenewed(newly_registered=True), "registered"),
         (SessionRenewed(newly_registered=False), "gateway_started"),
         (SeenAlive(), "registration_updated"),
+        (SeenAlive(updated=False), "woke_up"),
+        (FellAsleep(registered_until=datetime(2026, 1, 2, tzinfo=UTC)), "fell_asleep"),
         (ResourcesReported(state=2), "resources_told"),
         (TransferProgressed(finished=False), "first_block"),
         (TransferProgressed(finished=True), "last_block"),

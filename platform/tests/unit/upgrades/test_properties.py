@@ -53,6 +53,7 @@ def inputs(resources):
         st.tuples(st.just("failed"), number, st.sampled_from(CommandFailure), resources),
         st.tuples(st.just("deadline")),
         st.tuples(st.just("time"), st.integers(0, 7200)),
+        st.tuples(st.just("asleep"), st.integers(3600, 86400)),
         resources,
         st.builds(SessionRenewed, newly_registered=st.booleans()),
         st.just(SeenAlive()),
@@ -78,6 +79,8 @@ def play(driver, step):
                 driver.pass_deadline()
         case ("time", seconds):
             driver.now += timedelta(seconds=seconds)
+        case ("asleep", lifetime):
+            driver.fall_asleep(lifetime=timedelta(seconds=lifetime))
         case told:
             driver.tell(told)
 
@@ -156,7 +159,7 @@ def test_nothing_that_is_told_again_and_again_puts_the_end_off_for_ever(make_dri
     driver = make_driver()
     limits = driver.limits
     ends_at = driver.now + limits.waiting + limits.inspecting + limits.transferring + limits.deferral
-    ends_at += 4 * (limits.executing + limits.verifying + limits.probe)
+    ends_at += 4 * (limits.executing + limits.verifying + limits.probe) + 3 * limits.sleeping
     for step in cycle(steps):
         if driver.upgrade.phase is UpgradePhase.CLOSED:
             break
@@ -164,6 +167,52 @@ def test_nothing_that_is_told_again_and_again_puts_the_end_off_for_ever(make_dri
         driver.pass_deadline()
         play(driver, step)
         driver.now += timedelta(seconds=1)
+
+
+@settings(max_examples=100)
+@given(steps=STEPS, lifetime=st.integers(1, 72))
+def test_a_device_that_sleeps_for_ever_is_given_up(make_driver, steps, lifetime):
+    driver = make_driver()
+    for step in steps:
+        play(driver, step)
+    for _ in range(4000):
+        if driver.upgrade.phase is UpgradePhase.CLOSED:
+            break
+        driver.pass_deadline()
+        driver.fall_asleep(lifetime=timedelta(hours=lifetime))
+    assert driver.upgrade.phase is UpgradePhase.CLOSED
+
+
+@settings(max_examples=300)
+@given(steps=STEPS)
+def test_sleep_draws_a_phase_out_by_its_limit_at_the_most(make_driver, steps):
+    driver = make_driver()
+    phase, latest = driver.upgrade.phase, None
+    for step in steps:
+        play(driver, step)
+        upgrade = driver.upgrade
+        if upgrade.phase is not phase or upgrade.evidence.slept == timedelta(0):
+            # It may have gone through another phase and come back, as a device does that cannot be reached.
+            phase, latest = upgrade.phase, upgrade.phase_ends_at
+        assert upgrade.evidence.slept <= driver.limits.sleeping
+        if latest is not None and upgrade.phase_ends_at is not None:
+            assert upgrade.phase_ends_at <= latest + upgrade.evidence.slept
+
+
+@settings(max_examples=300)
+@given(steps=STEPS, lifetime=st.integers(1, 7 * 86400), share=st.floats(0, 1, exclude_max=True))
+def test_no_time_is_up_while_a_device_sleeps(make_driver, steps, lifetime, share):
+    driver = make_driver()
+    for step in steps:
+        play(driver, step)
+    driver.fall_asleep(lifetime=timedelta(seconds=lifetime))
+    before = driver.upgrade
+    if before.evidence.asleep_since is None or before.deadline_at <= driver.now:
+        return
+    just_before = before.deadline_at - timedelta(microseconds=1)
+    driver.now = min(just_before, driver.now + (before.deadline_at - driver.now) * share)
+    driver.tell(DeadlinePassed())
+    assert driver.upgrade == before
 
 
 @settings(max_examples=300)

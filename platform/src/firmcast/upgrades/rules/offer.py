@@ -86,6 +86,7 @@ def start_transfer(turn: Turn, told: ResourcesReported) -> None:
         transfer_protocol=offer.protocol,
         lost_transfers=known.lost_transfers,
         spoilt=known.spoilt,
+        slept=known.slept,
     )
     turn.change(evidence=evidence)
     turn.order(offer.kind)

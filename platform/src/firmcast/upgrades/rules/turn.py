@@ -121,16 +121,29 @@ class Turn:
 
     def enter(self, phase: UpgradePhase, ends_at: datetime | None = None) -> None:
         """Go to a phase, which ends at `ends_at`, or else after its limit; at the window's end unless it installs."""
-        ends_at = self.at + self.limits.of(phase) if ends_at is None else ends_at
-        window_end = self.upgrade.window_end
-        if window_end is not None and phase not in _INSTALLING:
-            ends_at = min(ends_at, window_end)
+        ends_at = self._within_window(phase, self.at + self.limits.of(phase) if ends_at is None else ends_at)
+        goes_on = phase in _INSTALLING and self.upgrade.phase in _INSTALLING
+        slept = self.upgrade.evidence.slept if goes_on else timedelta(0)
         waits = phase in (UpgradePhase.SCHEDULED, UpgradePhase.WAITING)
         tally = Tally.WAITING if waits else Tally.PROCESSING
         self.change(phase=phase, tally=tally, phase_ends_at=ends_at, deadline_at=ends_at, probed=False)
+        self.note(asleep_since=None, slept=slept)
+
+    def put_off_end(self, ends_at: datetime) -> None:
+        """Have the phase end at `ends_at`; still at the window's end unless it installs."""
+        self.change(phase_ends_at=self._within_window(self.upgrade.phase, ends_at))
+
+    def _within_window(self, phase: UpgradePhase, ends_at: datetime) -> datetime:
+        window_end = self.upgrade.window_end
+        return ends_at if window_end is None or phase in _INSTALLING else min(ends_at, window_end)
 
     def arm(self, after: timedelta | None = None) -> None:
-        """Look again `after` so long, or at the phase's own pace, and when the phase ends at the latest."""
+        """Look again `after` so long, or at the phase's own pace, and when the phase ends at the latest.
+
+        A device that sleeps is looked at when it wakes.
+        """
+        if self.upgrade.evidence.asleep_since is not None:
+            return
         ends_at = self.upgrade.phase_ends_at
         assert ends_at is not None
         look_at = self.at + (self.limits.between_checks(self.upgrade.phase) if after is None else after)
@@ -203,6 +216,7 @@ class Turn:
             deadline_at=None,
             probed=False,
         )
+        self.note(asleep_since=None)
         self._facts.append(PublishedFact(self._ending(verdict), synthesised=False))
 
     def _ending(self, verdict: Verdict) -> FirmwareUpgradeEnded:
