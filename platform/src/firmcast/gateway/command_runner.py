@@ -11,13 +11,16 @@ from firmcast.errors import StoreError
 from firmcast.firmware.package_files import PackageUnreadableError
 from firmcast.gateway import commands
 from firmcast.gateway.addresses import PackageAddresses
-from firmcast.gateway.device_link import DeviceLink, DeviceRefusedError, DeviceSilentError
+from firmcast.gateway.device_link import DeviceAsleepError, DeviceLink, DeviceRefusedError, DeviceSilentError
 from firmcast.gateway.transfers import Transfer, Transfers
 from firmcast.ids import DeviceId
 from firmcast.lwm2m.firmware_update import LONGEST_PACKAGE_URI, Protocol
 from firmcast.upgrades.model import CommandAnswered, CommandFailed, CommandFailure, ResourcesReported
 
 _log = structlog.get_logger()
+_REPEATABLE: Final = (CommandKind.INSPECT, CommandKind.PROBE, CommandKind.RESET)
+"""What may be asked of a device once more whether it heard it or not; of anything else its state is in doubt then."""
+
 _NO_TRANSFER: Final = "no open upgrade has this transfer token"
 
 
@@ -36,16 +39,21 @@ class CommandRunner:
 
     async def run(
         self, link: DeviceLink, command: DeviceCommand, *, may_be_repeat: bool
-    ) -> CommandAnswered | CommandFailed:
+    ) -> CommandAnswered | CommandFailed | None:
         """Carry out `command`; `may_be_repeat` tells that an earlier try may have reached the device.
 
-        Raises StoreError when the package cannot be looked up.
+        Returns None where the order goes on waiting, since the device sleeps. Raises StoreError when the package cannot
+        be looked up.
         """
         command_id = command.command_id
         failure, description, resources = CommandFailure.REJECTED, "", ResourcesReported()
         try:
             told = await self._carry_out(link, command, may_be_repeat=may_be_repeat)
             return CommandAnswered(command_id=command_id, resources=told)
+        except DeviceAsleepError as error:
+            if command.kind in _REPEATABLE or not error.asked:
+                return None
+            failure, description = CommandFailure.UNREACHABLE, str(error)
         except DeviceSilentError as error:
             failure, description = CommandFailure.UNREACHABLE, str(error)
         except DeviceRefusedError as error:

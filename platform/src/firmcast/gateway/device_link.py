@@ -1,6 +1,7 @@
 """One request to one device at its present address: what comes back is a code and values, or one of two errors.
 
-A device whose address changes while it is asked is asked again at the new one.
+A device whose address changes while it is asked is asked again at the new one. One in queue mode is asked in its awake
+window only; a request that the end of the window finds unanswered is given up with it.
 """
 
 import asyncio
@@ -11,11 +12,12 @@ from typing import Final
 
 from firmcast.coap.client import BacklogFullError
 from firmcast.coap.codes import Code, ContentFormat, code_text, is_success
-from firmcast.coap.events import Peer, ResponseReceived
+from firmcast.coap.events import FailureReason, Peer, ResponseReceived
 from firmcast.coap.options import Options, options
 from firmcast.coap.static_bodies import StaticBody
 from firmcast.coap.udp import RequestFailedError, UdpEndpoint
 from firmcast.devices.model import DeviceCommand
+from firmcast.gateway.awake_windows import AwakeWindows
 from firmcast.gateway.live_devices import LiveDevice
 from firmcast.gateway.noting import values_told, written
 from firmcast.ids import DeviceUpgradeId
@@ -30,11 +32,20 @@ LARGEST_READ: Final = 1 << 16
 """Bytes of the largest answer to a read; a firmware object has a few hundred."""
 
 _MOST_ADDRESSES: Final = 5
+_SILENCE: Final = (FailureReason.TIMEOUT, FailureReason.UNREACHABLE, FailureReason.CANCELLED)
 _PASSING: Final = (Code.TOO_MANY_REQUESTS, Code.SERVICE_UNAVAILABLE, Code.GATEWAY_TIMEOUT)
 
 
 class DeviceSilentError(Exception):
     """The device did not answer, or not sensibly: whether it acted is unknown. The message is for a person."""
+
+
+class DeviceAsleepError(DeviceSilentError):
+    """The device, in queue mode, does not listen; `asked` tells whether a request was sent that it may have heard."""
+
+    def __init__(self, *, asked: bool) -> None:
+        super().__init__("the device fell asleep" if asked else "the device sleeps")
+        self.asked = asked
 
 
 class DeviceRefusedError(Exception):
@@ -67,13 +78,20 @@ class DeviceLink:
     """The way to one device, for as long as its registration lives."""
 
     def __init__(
-        self, udp: UdpEndpoint, device: LiveDevice, *, note: NoteExchange = _not_noted, block_exponent: int = 6
+        self,
+        udp: UdpEndpoint,
+        device: LiveDevice,
+        windows: AwakeWindows,
+        *,
+        note: NoteExchange = _not_noted,
+        block_exponent: int = 6,
     ) -> None:
         self.device = device
         self.command: DeviceCommand | None = None
         """The order that is being carried out; what is exchanged is noted as done for it."""
         self._udp = udp
         self._note = note
+        self._windows = windows
         self._block_exponent = block_exponent
         self._under_way: tuple[Peer, bytes] | None = None
         self.notifications = 0
@@ -82,8 +100,17 @@ class DeviceLink:
     def moved(self) -> None:
         """Give up waiting at the former address: what is under way begins again at the present one."""
         if self._under_way is not None and self._under_way[0] != self.device.peer:
-            self._udp.endpoint.cancel_request(*self._under_way, self._udp.now())
-            self._udp.flush()
+            self._give_up()
+
+    def fell_asleep(self) -> None:
+        """Give up waiting for an answer."""
+        if self._under_way is not None:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        assert self._under_way is not None
+        self._udp.endpoint.cancel_request(*self._under_way, self._udp.now())
+        self._udp.flush()
 
     async def read(self, path: Path, content_format: int | None) -> Read:
         """Read `path` (LwM2M Read), asking for a content format. Raises DeviceSilentError."""
@@ -172,16 +199,26 @@ class DeviceLink:
         return await self._repeated(ask, token)
 
     async def _repeated(self, ask: Callable[[Peer], Awaitable[ResponseReceived]], token: bytes) -> ResponseReceived:
+        asked = False
         for _ in range(_MOST_ADDRESSES):
             peer = self.device.peer
+            if not self._windows.is_awake(self.device):
+                raise DeviceAsleepError(asked=asked)
             self._under_way = peer, token
+            asked = True
             try:
-                return await ask(peer)
+                response = await ask(peer)
             except RequestFailedError as error:
-                if peer == self.device.peer:
+                if self.device.queue_mode and error.reason in _SILENCE:
+                    if peer == self.device.peer and error.reason is not FailureReason.CANCELLED:
+                        self._windows.unanswered(self.device)
+                elif peer == self.device.peer:
                     raise DeviceSilentError(f"no answer from the device: {error.reason.value}") from error
             except BacklogFullError as error:
                 raise DeviceSilentError(str(error)) from error
+            else:
+                self._windows.heard(self.device)
+                return response
             finally:
                 self._under_way = None
         raise DeviceSilentError("no answer from the device: its address changes again and again")

@@ -17,6 +17,7 @@ from firmcast.coap.events import NotificationReceived, NotificationUnmatched, Re
 from firmcast.coap.options import options
 from firmcast.coap.udp import UdpEndpoint
 from firmcast.errors import StoreError
+from firmcast.gateway.awake_windows import AwakeWindows
 from firmcast.gateway.batches import Answer
 from firmcast.gateway.journal_notes import JournalNotes
 from firmcast.gateway.live_devices import LiveDevice, LiveDevices
@@ -43,6 +44,7 @@ class Evidence:
         *,
         udp: UdpEndpoint,
         live: LiveDevices,
+        windows: AwakeWindows,
         intake: ReportIntake,
         sessions: DeviceSessions,
         now: Callable[[], datetime],
@@ -50,6 +52,7 @@ class Evidence:
     ) -> None:
         self._udp = udp
         self._live = live
+        self._windows = windows
         self._intake = intake
         self._sessions = sessions
         self._now = now
@@ -65,6 +68,7 @@ class Evidence:
             return
         if isinstance(notification, NotificationUnmatched):
             self._udp.adopt_observation(notification.peer, notification.token)
+        self._windows.heard(device)
         if not is_success(notification.code):
             return
         try:
@@ -92,6 +96,7 @@ class Evidence:
             _log.warning("send.unreadable", device_id=device.device_id, reason=str(error))
             self._udp.respond(request, Code.BAD_REQUEST, payload=str(error).encode())
             return
+        self._windows.heard(device)
         told = Exchange(kind=ExchangeKind.SEND, told=values_told(values), answer=code_text(Code.CHANGED))
         self._notes.exchange(device, told)
         report = self._report(device, values)

@@ -48,6 +48,7 @@ class LiveDevice:
     """One device with a registration. What may change with an update changes here, so that who holds it sees it."""
 
     __slots__ = (
+        "awake_until",
         "device_id",
         "endpoint_name",
         "expires_at",
@@ -56,9 +57,11 @@ class LiveDevice:
         "noted",
         "noted_minute",
         "peer",
+        "queue_mode",
         "read_format",
         "registration_id",
         "reset_way",
+        "window_watched",
     )
 
     def __init__(self, registration: Registration) -> None:
@@ -70,6 +73,11 @@ class LiveDevice:
         self.expires_at: datetime = registration.expires_at
         self.expiry_watched_at: datetime | None = None
         """The earliest time at which somebody looks whether the registration has ended."""
+        self.queue_mode = registration.queue_mode
+        """It listens in its awake window only: see `awake_windows`."""
+        self.awake_until = 0.0
+        """When that window ends, by the monotonic clock."""
+        self.window_watched = False
         self.read_format: int | None = None
         """The content format in which this device was found to answer the read of an object."""
         self.reset_way: ResetWay | None = None
@@ -125,6 +133,7 @@ class LiveDevices:
             self.add(registration)
             return self._by_registration[registration.registration_id], None
         device.expires_at = registration.expires_at
+        device.queue_mode = registration.queue_mode
         peer = peer_of(registration.host, registration.port, registration.identity)
         if peer == device.peer:
             return device, None

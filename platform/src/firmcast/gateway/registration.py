@@ -19,6 +19,7 @@ from firmcast.coap.udp import UdpEndpoint
 from firmcast.devices.model import NewRegistration, Registration, RegistrationUpdate
 from firmcast.errors import StoreError
 from firmcast.gateway.addresses import stored_address
+from firmcast.gateway.awake_windows import AwakeWindows
 from firmcast.gateway.batches import Answer, Leaving, Registering, Updating
 from firmcast.gateway.expiry import Expiry
 from firmcast.gateway.journal_notes import JournalNotes
@@ -45,6 +46,7 @@ class RegistrationInterface:
         *,
         udp: UdpEndpoint,
         live: LiveDevices,
+        windows: AwakeWindows,
         intake: ReportIntake,
         sessions: DeviceSessions,
         expiry: Expiry,
@@ -55,6 +57,7 @@ class RegistrationInterface:
     ) -> None:
         self._udp = udp
         self._live = live
+        self._windows = windows
         self._intake = intake
         self._sessions = sessions
         self._expiry = expiry
@@ -81,6 +84,7 @@ class RegistrationInterface:
         device = self._live.by_registration(registration.registration_id)
         if device is not None:
             self._expiry.watch(device)
+            self._windows.open(device, heard_before=(self._now() - registration.updated_at).total_seconds())
 
     def ended(self, registration: Registration) -> None:
         """Take in that a registration has run out."""
@@ -175,6 +179,7 @@ class RegistrationInterface:
             identity=identity_of(request.peer),
             lifetime_seconds=told.lifetime,
             binding=told.binding,
+            queue_mode=told.queue_mode,
             objects=None if told.objects is None else request.payload.decode(),
         )
 
@@ -203,6 +208,7 @@ class RegistrationInterface:
             self._sessions.end(former.device_id)
             self._forget(former)
         self._expiry.watch(device)
+        self._windows.open(device)
         if former_address is not None:
             self._sessions.moved(device.device_id)
             _log.info("registration.moved", device_id=device.device_id, host=registration.host, port=registration.port)

@@ -7,6 +7,7 @@ for again, is how far a transfer had come.
 import asyncio
 import random as random_module
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final, assert_never
@@ -38,6 +39,7 @@ from firmcast.events.log import EventLog
 from firmcast.firmware.package_files import PackageFiles
 from firmcast.gateway import evidence, registration
 from firmcast.gateway.addresses import PACKAGE_PATH, stored_address
+from firmcast.gateway.awake_windows import AwakeWindows
 from firmcast.gateway.batches import Answer, Item, record_batch
 from firmcast.gateway.command_runner import CommandRunner
 from firmcast.gateway.device_keys import OpenKey
@@ -110,7 +112,12 @@ class Gateway:
         self._ways = TransferNotes(self._notes, now)
         images = PackageImages(files.open)
         self._transfers = Transfers(
-            database, images, report=self._intake.add, now=now, tell_block=self._ways.block_gone
+            database,
+            images,
+            report=self._intake.add,
+            heard=self._heard,
+            now=now,
+            tell_block=self._ways.block_gone,
         )
         self._addresses = package_addresses(udp, settings)
         self._open_package_ports = partial(
@@ -118,13 +125,39 @@ class Gateway:
         )
         self._package_ports: PackagePorts | None = None
         self._runner = CommandRunner(self._transfers, self._addresses, transfer_limit=settings.transfer_limit)
+        self._windows = self._open_windows(limits.awake)
         self._sessions = DeviceSessions(
-            database=database, live=self._live, intake=self._intake, runner=self._runner, link_to=self._link_to, now=now
+            database=database,
+            live=self._live,
+            windows=self._windows,
+            intake=self._intake,
+            runner=self._runner,
+            link_to=self._link_to,
+            now=now,
         )
         self._expiry = Expiry(database=database, log=log, live=self._live, clock=clock, on_expired=self._expired)
-        self._registration = RegistrationInterface(
-            udp=udp,
+        self._registration, self._evidence = self._open_interfaces(metrics, require_room)
+        self._downloads = Downloads(self._transfers, block_exponent=settings.block_exponent)
+        self._connect(metrics)
+
+    def _open_windows(self, length: timedelta) -> AwakeWindows:
+        return AwakeWindows(
+            self._live,
+            window=length.total_seconds(),
+            clock=self._clock.monotonic,
+            on_awake=self._awoke,
+            on_asleep=self._fell_asleep,
+        )
+
+    def _open_interfaces(
+        self, metrics: GatewayMetrics, require_room: RequireRoom
+    ) -> tuple[RegistrationInterface, Evidence]:
+        """Make those that take in what devices say."""
+        now = self._clock.now
+        interface = RegistrationInterface(
+            udp=self._udp,
             live=self._live,
+            windows=self._windows,
             intake=self._intake,
             sessions=self._sessions,
             expiry=self._expiry,
@@ -133,28 +166,33 @@ class Gateway:
             notes=self._notes,
             require_room=require_room,
         )
-        self._evidence = Evidence(
-            udp=udp, live=self._live, intake=self._intake, sessions=self._sessions, now=now, notes=self._notes
+        taken = Evidence(
+            udp=self._udp,
+            live=self._live,
+            windows=self._windows,
+            intake=self._intake,
+            sessions=self._sessions,
+            now=now,
+            notes=self._notes,
         )
-        self._downloads = Downloads(self._transfers, block_exponent=settings.block_exponent)
-        udp.endpoint.fast_route(self._downloads.route, self._downloads.block_served)
-        self._listen()
-        self._show(metrics)
+        return interface, taken
 
     async def _write(self, log: EventLog, limits: Limits, items: Sequence[Item]) -> Sequence[Answer]:
         return await self._database.write(record_batch, items, log=log, limits=limits, now=self._clock.now())
 
     def _link_to(self, device: LiveDevice) -> DeviceLink:
-        return DeviceLink(self._udp, device, note=self._notes.exchange, block_exponent=self._block_exponent)
+        return DeviceLink(
+            self._udp, device, self._windows, note=self._notes.exchange, block_exponent=self._block_exponent
+        )
 
-    def _listen(self) -> None:
-        self._database.listen(DEVICE_COMMANDS, self._sessions.announced)
-        self._database.listen(DEVICES_COMMANDED, self._sessions.wake)
-
-    def _show(self, metrics: GatewayMetrics) -> None:
+    def _connect(self, metrics: GatewayMetrics) -> None:
+        """Let figures be read, and hear of blocks and of orders."""
         metrics.live.read = lambda: len(self._live)
         metrics.waiting.read = lambda: len(self._intake)
         metrics.sessions.read = lambda: len(self._sessions)
+        self._udp.endpoint.fast_route(self._downloads.route, self._downloads.block_served)
+        self._database.listen(DEVICE_COMMANDS, self._sessions.announced)
+        self._database.listen(DEVICES_COMMANDED, self._sessions.wake)
 
     @classmethod
     async def start(
@@ -254,6 +292,7 @@ class Gateway:
         if self._package_ports is not None:
             await self._package_ports.stop()
         await self._expiry.stop()
+        self._windows.stop()
         await self._sessions.stop()
         await self._downloads.stop()
         self._ways.stop()
@@ -322,6 +361,17 @@ class Gateway:
             self._downloads.answer(request, self._udp)
         else:
             self._udp.respond(request, Code.NOT_FOUND)
+
+    def _awoke(self, device: LiveDevice) -> None:
+        self._sessions.awoke(device)
+
+    def _fell_asleep(self, device: LiveDevice) -> None:
+        self._sessions.fell_asleep(device)
+
+    def _heard(self, device_id: DeviceId) -> None:
+        device = self._live.of(device_id)
+        if device is not None:
+            self._windows.heard(device)
 
     def _expired(self, found: Registration) -> None:
         self._registration.ended(found)

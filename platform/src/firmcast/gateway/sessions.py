@@ -1,7 +1,8 @@
-"""A device has a session while orders wait for it: they are read, carried out one at a time, and read again.
+"""A device has a session while orders wait for it and it listens: they are read, carried out one by one, read again.
 
 The store alone says what is to be done. An announcement, a registration or an update only wakes the device, so an order
-that was replaced or withdrawn is never begun, and one under way is given up as soon as that is known.
+that was replaced or withdrawn is never begun, and one under way is given up as soon as that is known. The session of a
+device that falls asleep ends; its orders stay rows until it is heard again.
 """
 
 import asyncio
@@ -17,12 +18,13 @@ from firmcast.db.port import Database
 from firmcast.devices import commands as waiting_commands
 from firmcast.devices.model import DeviceCommand
 from firmcast.errors import StoreError
+from firmcast.gateway.awake_windows import AwakeWindows
 from firmcast.gateway.command_runner import CommandRunner
 from firmcast.gateway.device_link import DeviceLink
 from firmcast.gateway.live_devices import LiveDevice, LiveDevices
 from firmcast.gateway.reports import ReportIntake
 from firmcast.ids import CommandId, DeviceId
-from firmcast.upgrades.model import CommandAnswered, CommandFailed, DeviceReport
+from firmcast.upgrades.model import CommandAnswered, CommandFailed, DeviceReport, FellAsleep, SeenAlive
 
 READ_AT_ONCE: Final = 1000
 _BEGUN_LIMIT: Final = 200_000
@@ -37,7 +39,7 @@ class _Session:
     def __init__(self, link: DeviceLink) -> None:
         self.link = link
         self.waiting: list[DeviceCommand] = []
-        self.running: asyncio.Task[CommandAnswered | CommandFailed] | None = None
+        self.running: asyncio.Task[CommandAnswered | CommandFailed | None] | None = None
         self.running_command: DeviceCommand | None = None
         self.carried_out: set[CommandId] = set()
         """Orders whose outcome was recorded or is about to be, though they may still be read as waiting."""
@@ -53,6 +55,7 @@ class DeviceSessions:
         *,
         database: Database,
         live: LiveDevices,
+        windows: AwakeWindows,
         intake: ReportIntake,
         runner: CommandRunner,
         link_to: LinkTo,
@@ -60,6 +63,7 @@ class DeviceSessions:
     ) -> None:
         self._database = database
         self._live = live
+        self._windows = windows
         self._intake = intake
         self._runner = runner
         self._link_to = link_to
@@ -103,6 +107,20 @@ class DeviceSessions:
         if session is not None:
             session.link.moved()
 
+    def awoke(self, device: LiveDevice) -> None:
+        """Go on with a device that is heard again; who waits for it is told of that too."""
+        self._intake.add(
+            DeviceReport(device_id=device.device_id, input=SeenAlive(updated=False), occurred_at=self._now())
+        )
+        self.wake((device.device_id,))
+
+    def fell_asleep(self, device: LiveDevice) -> None:
+        """Give up what is under way with a device that does not listen any more; its time stands still."""
+        self._tell_asleep(device)
+        session = self._sessions.get(device.device_id)
+        if session is not None:
+            session.link.fell_asleep()
+
     def end(self, device_id: DeviceId) -> None:
         """Give up what is under way with a device whose registration is over; its orders go on waiting."""
         session = self._sessions.pop(device_id, None)
@@ -144,6 +162,10 @@ class DeviceSessions:
             device = self._live.of(device_id)
             if device is None or not commands or self._stopped:
                 return
+            if not self._windows.is_awake(device):
+                # Its upgrade may have got here after it fell asleep, and not know of it.
+                self._tell_asleep(device)
+                return
             session = self._sessions[device_id] = _Session(self._link_to(device))
             session.task = asyncio.create_task(self._serve(device_id, session), name="device-session")
         session.waiting = [command for command in commands if command.command_id not in session.carried_out]
@@ -157,7 +179,7 @@ class DeviceSessions:
 
     async def _serve(self, device_id: DeviceId, session: _Session) -> None:
         try:
-            while session.waiting:
+            while session.waiting and self._windows.is_awake(session.link.device):
                 command = session.waiting[0]
                 outcome = await self._carry_out(session, command)
                 if outcome is not None:
@@ -176,7 +198,7 @@ class DeviceSessions:
                 del self._sessions[device_id]
 
     async def _carry_out(self, session: _Session, command: DeviceCommand) -> CommandAnswered | CommandFailed | None:
-        """Return what came of an order, None when it was given up since it is not wanted any more."""
+        """Return what came of an order, None when it was given up: it is not wanted any more, or the device sleeps."""
         may_be_repeat = command.command_id in self._begun
         self._note_begun(command.command_id)
         session.running_command = session.link.command = command
@@ -190,6 +212,10 @@ class DeviceSessions:
                 with suppress(asyncio.CancelledError):
                     await session.running
             session.running = session.running_command = None
+
+    def _tell_asleep(self, device: LiveDevice) -> None:
+        told = FellAsleep(registered_until=device.expires_at)
+        self._intake.add(DeviceReport(device_id=device.device_id, input=told, occurred_at=self._now()))
 
     def _note_begun(self, command_id: CommandId) -> None:
         self._begun[command_id] = None

@@ -11,7 +11,7 @@ from firmcast.coap.static_bodies import StaticBody
 from firmcast.db.port import Database
 from firmcast.errors import NotFoundError
 from firmcast.gateway.images import PackageImages
-from firmcast.ids import DeviceUpgradeId
+from firmcast.ids import DeviceId, DeviceUpgradeId
 from firmcast.journal.model import Transfer as JournalTransfer
 from firmcast.upgrades import use_cases as upgrades
 from firmcast.upgrades.model import DeviceReport, TransferProgressed, TransferTarget
@@ -92,12 +92,15 @@ class Transfers:
         images: PackageImages,
         *,
         report: Report,
+        heard: Callable[[DeviceId], None],
         now: Callable[[], datetime],
         tell_block: TellBlock = _untold,
     ) -> None:
+        """Say by `report` what is to be stored, and by `heard` whose device shows that it listens."""
         self._database = database
         self._images = images
         self._report = report
+        self._heard = heard
         self._now = now
         self._by_token: dict[str, Transfer] = {}
         self._by_upgrade: dict[DeviceUpgradeId, Transfer] = {}
@@ -168,6 +171,7 @@ class Transfers:
 
         A device that asks for the first byte again has begun anew.
         """
+        self._heard(transfer.target.device_id)
         was_complete = transfer.is_complete
         if not offset and transfer.reached > length:
             transfer.restarts += 1

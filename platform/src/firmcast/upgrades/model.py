@@ -325,6 +325,9 @@ class SessionRenewed:
 class SeenAlive:
     """The device updated its registration, or was heard after it had slept, so it can be talked to."""
 
+    updated: bool = True
+    """False when it was only heard."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FellAsleep:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
@@ -13,7 +14,11 @@ import pytest
 from aiocoap.numbers.codes import Code
 
 from firmcast.clock import SystemClock
+from firmcast.coap.codes import Code as CoapCode
+from firmcast.coap.codes import MessageType
 from firmcast.coap.dtls.parameters import HandshakeOutcome
+from firmcast.coap.message import Message, decode, encode
+from firmcast.coap.options import options
 from firmcast.db.port import Channel
 from firmcast.devices import use_cases as devices
 from firmcast.devices.model import DeviceDetails
@@ -380,6 +385,158 @@ async def make_device() -> AsyncIterator[MakeDevice]:
             await device.power_off()
 
 
+class RawDevice(asyncio.DatagramProtocol):
+    """A device of single datagrams: it answers what it has a value for while it is told to, and is silent otherwise."""
+
+    def __init__(self, endpoint_name: str, server: tuple[str, int]) -> None:
+        self.endpoint_name = endpoint_name
+        self.server = server
+        self.values: dict[str, str] = {"/3/0/3": "1.0", "/5/0/1": "", "/5/0/3": "0", "/5/0/5": "0", "/5/0/9": "0"}
+        self.answers = True
+        self.asked: list[Message] = []
+        """Every request of the gateway, repeats too."""
+        self.tokens: dict[str, bytes] = {}
+        """Of the observations, by path."""
+        self.location: tuple[str, ...] = ()
+        self.on_asked: Callable[[Message], None] = lambda _: None
+        self._replies: dict[int, asyncio.Future[Message]] = {}
+        self._answers: dict[bytes, asyncio.Future[Message]] = {}
+        self._numbers = itertools.count(1)
+        self._changed = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._transport: asyncio.DatagramTransport | None = None
+
+    async def open(self) -> None:
+        """Take a socket, in the place of the one before; what comes there is lost."""
+        self.close()
+        self._transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: self, local_addr=("127.0.0.1", 0)
+        )
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
+
+    def send(self, message: Message) -> None:
+        self._transport.sendto(encode(message), self.server)
+
+    def make(self, code: int, path: str, payload: bytes = b"", **wording: object) -> Message:
+        """Return a new confirmable request."""
+        number = next(self._numbers)
+        wording["uri_path"] = tuple(path.strip("/").split("/"))
+        return Message(MessageType.CON, code, number, number.to_bytes(2, "big"), options(**wording), payload)
+
+    async def ask(self, code: int, path: str, payload: bytes = b"", **wording: object) -> Message:
+        """Ask the gateway once, and wait for its answer."""
+        return await self.answer_to(self.make(code, path, payload, **wording))
+
+    async def answer_to(self, request: Message, *, repeats: int = 1) -> Message:
+        """Send a request, so many times, and wait for the answer."""
+        answer = self._answers[request.token] = asyncio.get_running_loop().create_future()
+        for _ in range(repeats):
+            self.send(request)
+        async with asyncio.timeout(10):
+            return await answer
+
+    async def reply_to(self, notification: Message) -> MessageType:
+        """Send a notification, and wait for the acknowledgement or the reset."""
+        reply = self._replies[notification.message_id] = asyncio.get_running_loop().create_future()
+        self.send(notification)
+        async with asyncio.timeout(10):
+            return (await reply).type
+
+    async def register(self, *more: str, lifetime: int = 300, version: str = "1.1", binding: str = "U") -> int:
+        query = (f"ep={self.endpoint_name}", f"lt={lifetime}", f"lwm2m={version}", f"b={binding}", *more)
+        response = await self.ask(CoapCode.POST, "/rd", OBJECT_LINKS, uri_query=query, content_format=40)
+        self.location = response.location_path or self.location
+        return response.code
+
+    async def update(self, *query: str) -> int:
+        return (await self.ask(CoapCode.POST, "/".join(self.location), uri_query=query)).code
+
+    def notification(self, path: str, value: str, sequence: int = 7) -> Message:
+        """Return what tells of a resource that is observed, which is `value` now."""
+        self.values[path] = value
+        wording = options(observe=sequence, content_format=0)
+        number = next(self._numbers)
+        return Message(MessageType.CON, CoapCode.CONTENT, number, self.tokens[path], wording, value.encode())
+
+    def answer(self, request: Message, code: int, payload: bytes = b"", **wording: object) -> None:
+        """Answer a request of the gateway in its acknowledgement."""
+        self.send(Message(MessageType.ACK, code, request.message_id, request.token, options(**wording), payload))
+
+    def requests(self, code: int, path: str) -> list[Message]:
+        """Return what the gateway asked, each message once."""
+        wanted = {m.message_id: m for m in self.asked if (m.code, "/" + "/".join(m.uri_path)) == (code, path)}
+        return list(wanted.values())
+
+    async def until(self, fulfilled: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20), self._changed:
+            await self._changed.wait_for(fulfilled)
+
+    async def until_asked(self, code: int, path: str, times: int = 1) -> Message:
+        await self.until(lambda: len(self.requests(code, path)) >= times)
+        return self.requests(code, path)[-1]
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        message = decode(data)
+        if message.code == 0:
+            _settle(self._replies.pop(message.message_id, None), message)
+        elif message.code >= 64:
+            if message.type is MessageType.CON:
+                self.send(Message(MessageType.ACK, 0, message.message_id))
+            _settle(self._answers.pop(message.token, None), message)
+        else:
+            self.asked.append(message)
+            self.on_asked(message)
+            if self.answers:
+                self._answer(message)
+        task = asyncio.ensure_future(self._tell())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _answer(self, request: Message) -> None:
+        path = "/" + "/".join(request.uri_path)
+        if request.code == CoapCode.PUT and path == "/5/0/1":
+            self.values[path] = request.payload.decode()
+            self.answer(request, CoapCode.CHANGED)
+        elif request.code == CoapCode.POST and path == "/5/0/2":
+            self.answer(request, CoapCode.CHANGED)
+        elif request.code == CoapCode.GET and path in self.values:
+            if request.observe == 0:
+                self.tokens[path] = request.token
+            observe = {} if request.observe is None else {"observe": 1}
+            self.answer(request, CoapCode.CONTENT, self.values[path].encode(), content_format=0, **observe)
+        else:
+            self.answer(request, CoapCode.METHOD_NOT_ALLOWED)
+
+
+def _settle(waiting: asyncio.Future[Message] | None, message: Message) -> None:
+    if waiting is not None and not waiting.done():
+        waiting.set_result(message)
+
+
+@pytest.fixture
+async def make_raw(world) -> AsyncIterator[Callable[..., Awaitable[RawDevice]]]:
+    """Open raw devices; they are closed at the end of the test."""
+    opened: list[RawDevice] = []
+
+    async def make(endpoint_name: str = "device-1") -> RawDevice:
+        device = RawDevice(endpoint_name, world.server)
+        opened.append(device)
+        await device.open()
+        return device
+
+    yield make
+    for device in opened:
+        device.close()
+
+
 class World:
     """A store, a gateway and the engine that begins tasks, with everything that a test may ask of them."""
 
@@ -469,6 +626,7 @@ class World:
                 task.cancel()
                 await asyncio.wait({task})
         await gateway._expiry.stop()
+        gateway._windows.stop()
         await gateway._sessions.stop()
         await gateway._downloads.stop()
 

@@ -15,8 +15,9 @@ from firmcast.coap.static_bodies import StaticBody
 from firmcast.coap.udp import UdpEndpoint
 from firmcast.devices.model import Registration
 from firmcast.gateway import commands
+from firmcast.gateway.awake_windows import AwakeWindows
 from firmcast.gateway.device_link import DeviceLink, DeviceRefusedError, DeviceSilentError
-from firmcast.gateway.live_devices import LiveDevice
+from firmcast.gateway.live_devices import LiveDevice, LiveDevices
 from firmcast.ids import DeviceId, RegistrationId
 from firmcast.lwm2m.paths import FIRMWARE_STATE
 from firmcast.upgrades.model import ResourcesReported
@@ -40,6 +41,10 @@ async def udp() -> AsyncIterator[SimpleNamespace]:
 
 @pytest.fixture
 def link_to(udp: SimpleNamespace) -> Callable[..., DeviceLink]:
+    windows = AwakeWindows(
+        LiveDevices(), window=60.0, clock=udp.endpoint.now, on_awake=lambda _: None, on_asleep=lambda _: None
+    )
+
     def link(device: Any, port: int | None = None) -> DeviceLink:
         registration = Registration(
             registration_id=RegistrationId("r1"),
@@ -56,7 +61,7 @@ def link_to(udp: SimpleNamespace) -> Callable[..., DeviceLink]:
             updated_at=START,
             expires_at=START + timedelta(seconds=60),
         )
-        return DeviceLink(udp.endpoint, LiveDevice(registration))
+        return DeviceLink(udp.endpoint, LiveDevice(registration), windows)
 
     return link
 

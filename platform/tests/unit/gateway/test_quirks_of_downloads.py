@@ -25,7 +25,7 @@ def served():
     """A package that is being fetched, and what is reported of it."""
     reports: list[DeviceReport] = []
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    transfers = Transfers(None, None, report=reports.append, now=lambda: now)
+    transfers = Transfers(None, None, report=reports.append, heard=lambda _: None, now=lambda: now)
     target = TransferTarget(
         device_upgrade_id=DeviceUpgradeId("u"),
         device_id=DeviceId("d"),

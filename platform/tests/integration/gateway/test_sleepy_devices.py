@@ -1,0 +1,241 @@
+"""Devices in queue mode over real sockets: nothing is sent to them while they sleep, and nothing is lost by it."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import cbor2
+import pytest
+
+from firmcast.coap.block import Block
+from firmcast.coap.codes import Code, MessageType
+from firmcast.devices import commands
+from firmcast.devices.model import CommandKind
+from firmcast.simulator.device import DeviceSpec
+from firmcast.simulator.fleet import Fleet
+from firmcast.simulator.profiles import profile_named
+from firmcast.simulator.sleep import SleepHabit
+from firmcast.simulator.timing import QUICK
+from firmcast.upgrades.model import UpgradePhase
+
+PACKAGE = bytes(range(256)) * 64
+SUCCESS = ["1", "2", "3", "0", "succeeded"]
+WINDOW = 0.3
+
+
+@pytest.fixture
+async def sleepy_world(world):
+    """A gateway that takes a device in queue mode to listen for a short while."""
+    await restarted(world, WINDOW)
+    return world
+
+
+async def restarted(world, window: float, **changed) -> None:
+    await world.stop()
+    world.limits = replace(world.limits, awake=timedelta(seconds=window))
+    world.settings = world.settings.model_copy(update=changed)
+    await world.start()
+
+
+@pytest.fixture
+async def known(world):
+    return await world.add_device()
+
+
+@pytest.fixture
+async def device(sleepy_world, known, make_raw):
+    return await make_raw()
+
+
+def spec(profile: str, habit: SleepHabit, **changed) -> DeviceSpec:
+    changed = {"reboot_delay": 0.01, "sleep": habit, **changed}
+    return DeviceSpec(endpoint_name="device-1", profile=replace(profile_named(profile), **changed))
+
+
+def without_marks(told: list[str]) -> list[str]:
+    return [one.removeprefix("*") for one in told]
+
+
+async def orders(world, known) -> list[CommandKind]:
+    return [command.kind for command in await world.database.read(commands.waiting, [known.device_id])]
+
+
+async def until_asleep(world, known) -> None:
+    """Wait until the gateway has said of a device's upgrade that it sleeps."""
+
+    async def look() -> bool:
+        found = await world.device_upgrade(world.task)
+        return found.evidence.asleep_since is not None
+
+    async with asyncio.timeout(10):
+        while not await look():
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("profile", "changed"),
+    [("pull", {}), ("push", {}), ("anjay", {}), ("zephyr", {}), ("no-reboot", {"reboot_delay": 0.8})],
+)
+async def test_a_sleepy_device_is_upgraded_and_asked_nothing_while_it_sleeps(
+    sleepy_world, known, profile, changed
+) -> None:
+    world = sleepy_world
+    package = await world.add_package(PACKAGE, "2.0.0")
+    # It listens for longer than the gateway believes: so on a slow machine too nothing is late.
+    habit = SleepHabit(awake_for=2 * WINDOW, update_every=3 * WINDOW)
+    async with Fleet(server=world.server, devices=[spec(profile, habit, **changed)], timing=QUICK, seed=1) as fleet:
+        await fleet.registered()
+        await asyncio.sleep(2.5 * WINDOW)
+        await world.upgrade(package, known)
+        told = await world.until_told(known, "succeeded", "failed", any_of=True)
+        (status,) = fleet.statistics().statuses
+    assert without_marks(told) == SUCCESS
+    assert status.missed == 0
+
+
+async def test_a_device_that_sleeps_sooner_than_is_believed_is_upgraded_all_the_same(world, known) -> None:
+    await restarted(world, 93.0, acknowledgement_timeout=0.02)
+    package = await world.add_package(PACKAGE, "2.0.0")
+    habit = SleepHabit(awake_for=0.05, update_every=0.4)
+    async with Fleet(server=world.server, devices=[spec("pull", habit)], timing=QUICK, seed=1) as fleet:
+        await fleet.registered()
+        await asyncio.sleep(0.1)
+        await world.upgrade(package, known)
+        told = await world.until_told(known, "succeeded", "failed", any_of=True)
+        (status,) = fleet.statistics().statuses
+    assert without_marks(told) == SUCCESS
+    assert status.missed > 0
+
+
+@pytest.mark.parametrize(("version", "binding", "more"), [("1.0", "UQ", ()), ("1.1", "U", ("Q",)), ("1.1", "U", ())])
+async def test_an_order_waits_as_a_row_while_the_device_sleeps(
+    sleepy_world, known, device, version, binding, more
+) -> None:
+    world = sleepy_world
+    await device.register(*more, version=version, binding=binding)
+    device.answers = False
+    world.task = await world.upgrade(await world.add_package(PACKAGE), known)
+    first = await device.until_asked(Code.GET, "/5/0/3")
+    if not (more or "Q" in binding):
+        # Who is not in queue mode is asked again and again, as ever.
+        await device.until(lambda: len(device.asked) >= 3)
+        return
+    await until_asleep(world, known)
+    asked = len(device.asked)
+    await asyncio.sleep(WINDOW)
+    assert len(device.asked) == asked
+    assert await orders(world, known) == [CommandKind.INSPECT]
+    upgrade = await world.device_upgrade(world.task)
+    assert (upgrade.phase, upgrade.command_kind) == (UpgradePhase.INSPECTING, CommandKind.INSPECT)
+    assert await world.told(known) == []
+    device.answers = True
+    assert await device.update() == Code.CHANGED
+    again = await device.until_asked(Code.GET, "/5/0/3", times=2)
+    assert again.message_id != first.message_id
+    await device.until_asked(Code.PUT, "/5/0/1")
+
+
+async def test_an_order_for_a_device_that_sleeps_already_does_not_wait_on_its_time(sleepy_world, known, device) -> None:
+    """The store takes it to be awake, since it has just registered; the gateway knows better."""
+    world = sleepy_world
+    await device.register("Q")
+    world.gateway._windows.unanswered(world.gateway._live.of(known.device_id))
+    world.task = await world.upgrade(await world.add_package(PACKAGE), known)
+    await until_asleep(world, known)
+    assert (await world.device_upgrade(world.task)).phase is UpgradePhase.INSPECTING
+    assert device.asked == []
+
+
+async def test_one_request_at_a_time_is_under_way(sleepy_world, known, device) -> None:
+    world = sleepy_world
+    await device.register("Q")
+    under_way: set[int] = set()
+    most = 0
+
+    def on_asked(request) -> None:
+        nonlocal most
+        under_way.add(request.message_id)
+        most = max(most, len(under_way))
+        asyncio.get_running_loop().call_later(0.005, answer, request)
+
+    def answer(request) -> None:
+        under_way.discard(request.message_id)
+        device._answer(request)
+
+    device.answers, device.on_asked = False, on_asked
+    await world.upgrade(await world.add_package(PACKAGE), known)
+    await device.until_asked(Code.PUT, "/5/0/1")
+    assert most == 1
+
+
+async def say_notification(device) -> None:
+    assert await device.reply_to(device.notification("/5/0/3", "1")) is MessageType.ACK
+
+
+async def say_send(device) -> None:
+    pack = cbor2.dumps([{0: "/3303/0/5700", 2: 21.5}])
+    assert (await device.ask(Code.POST, "/dp", pack, content_format=112)).code == Code.CHANGED
+
+
+async def say_block(device) -> None:
+    path = "/" + device.values["/5/0/1"].split("/", 3)[3]
+    for _ in range(2):
+        # The first one takes the long way through the engine, the second one the short one.
+        assert (await device.ask(Code.GET, path, block2=Block(0, more=False, szx=6))).code == Code.CONTENT
+
+
+async def say_update(device) -> None:
+    assert await device.update() == Code.CHANGED
+
+
+async def say_registration(device) -> None:
+    assert await device.register("Q") == Code.CREATED
+
+
+@pytest.mark.parametrize("sign", [say_notification, say_send, say_block, say_update, say_registration])
+async def test_any_sign_of_life_opens_the_window(sleepy_world, known, device, sign) -> None:
+    world = sleepy_world
+    await device.register("Q")
+    world.task = await world.upgrade(await world.add_package(PACKAGE), known)
+    await device.until_asked(Code.PUT, "/5/0/1")
+    await until_asleep(world, known)
+    asked = len(device.requests(Code.GET, "/5/0/3"))
+    await sign(device)
+    # What woke is looked at.
+    await device.until_asked(Code.GET, "/5/0/3", times=asked + 1)
+    upgrade = await world.device_upgrade(world.task)
+    assert upgrade.evidence.asleep_since is None
+
+
+async def test_an_update_tells_whether_a_device_is_in_queue_mode_still(sleepy_world, known, device) -> None:
+    world = sleepy_world
+    await device.register(version="1.0", binding="UQ")
+    live = world.gateway._live.of(known.device_id)
+    assert live.queue_mode
+    await device.update("b=U")
+    assert not live.queue_mode
+    await device.update("b=UQ")
+    assert live.queue_mode
+    await world.kill()
+    await world.start()
+    assert world.gateway._live.of(known.device_id).queue_mode
+    await device.register("Q")
+    await device.update("b=U")
+    assert world.gateway._live.of(known.device_id).queue_mode
+
+
+async def test_a_restarted_gateway_leaves_a_device_asleep(sleepy_world, known, device) -> None:
+    world = sleepy_world
+    await device.register("Q")
+    world.task = await world.upgrade(await world.add_package(PACKAGE), known)
+    await device.until_asked(Code.PUT, "/5/0/1")
+    await until_asleep(world, known)
+    asked = len(device.asked)
+    await world.kill()
+    await world.start()
+    await world.gateway._resuming
+    assert await orders(world, known) == [CommandKind.INSPECT]
+    assert (await world.device_upgrade(world.task)).evidence.asleep_since is not None
+    assert len(device.asked) == asked
+    await device.update()
+    await device.until(lambda: len(device.asked) > asked)
