@@ -22,6 +22,7 @@ from firmcast.db.installation import noted_key_check
 from firmcast.db.port import Database
 from firmcast.db.postgres import PostgresDatabase
 from firmcast.db.room import Room
+from firmcast.db.sqlite import SqliteDatabase
 from firmcast.devices.activation_watch import ActivationWatch
 from firmcast.devices.keys import open_key
 from firmcast.errors import FirmcastError, StartError
@@ -176,14 +177,7 @@ class Platform:
         database, self.keeper = await open_store(settings, self.clock, self.metrics.store)
         self._parts.push_async_callback(database.close)
         self.database = database
-        self._room = Room(
-            folder=folder,
-            # Of the disk of a database that is elsewhere, the database itself tells.
-            floor=0 if isinstance(database, PostgresDatabase) else settings.intake.free_floor,
-            waiting=lambda: database.waiting,
-            most_waiting=settings.intake.waiting_limit,
-            metrics=self.metrics.store,
-        )
+        self._room = await self._make_room(database)
         self._watch(database.broken)
         sealer = await self._sealer(database)
         self.admin_token = await asyncio.to_thread(_admin_token, self.settings)
@@ -220,6 +214,21 @@ class Platform:
         await self._start_metrics()
         # It ends first, and lets go whoever waits for events: the server's end would wait for him.
         self._parts.push_async_callback(watch.stop)
+
+    async def _make_room(self, database: SqliteDatabase | PostgresDatabase) -> Room:
+        intake = self.settings.intake
+        watch = database.size_watch if isinstance(database, PostgresDatabase) else None
+        if watch is not None and intake.database_limit:
+            await self._begin(watch)
+        return Room(
+            folder=self.settings.data,
+            floor=intake.free_floor if watch is None else 0,  # of a disk that is elsewhere nothing is known here
+            waiting=lambda: database.waiting,
+            most_waiting=intake.waiting_limit,
+            metrics=self.metrics.store,
+            size=lambda: None if watch is None else watch.size,
+            size_limit=intake.database_limit,
+        )
 
     def _files(self, database: Database) -> PackageFiles:
         folder = self.settings.data

@@ -305,6 +305,12 @@ class IntakeSettings(_Part):
         description="bytes to keep free on the disk of the data folder: with less, no upgrade, device, package or"
         " registration is taken in; 0 for none",
     )
+    database_limit: int = Field(
+        default=0,
+        ge=0,
+        description="bytes that a PostgreSQL database may have for the same, with what is free inside its files; 0 for"
+        " any size",
+    )
     waiting_limit: int = Field(default=5_000, ge=1, description="writes that may wait for the store, for the same")
 
 

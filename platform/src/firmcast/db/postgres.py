@@ -18,11 +18,11 @@ from firmcast.db.migrate import migrations_of
 from firmcast.db.port import Channel, Listener, Transaction
 from firmcast.db.postgres_mail import PostgresMail
 from firmcast.db.postgres_migrate import migrate
+from firmcast.db.postgres_size import SizeWatch
 from firmcast.db.postgres_transaction import Connection, ConnectionLostError, run_use_case
 from firmcast.db.postgres_writer import Isolation, PostgresWriter, Sharing
 from firmcast.db.schema_level import postgres_level, require_current
 from firmcast.db.sharing import SharedChannel, SharedChannels
-from firmcast.db.statement import portable
 from firmcast.errors import StartError, StoreError, StoreUnreachableError
 from firmcast.ids import NodeId, new_node_id
 
@@ -43,10 +43,6 @@ _STATEMENT_SECONDS: Final = 30.0
 _PATIENCE_SECONDS: Final = 30.0
 _URGENT_PATIENCE_SECONDS: Final = 5.0
 _STATEMENT_CACHE: Final = 1000
-_SIZE_SECONDS: Final = 60.0
-
-# How large the whole database is.
-_SIZE: Final = portable("SELECT pg_database_size(current_database())")
 
 
 class PostgresDatabase:
@@ -79,7 +75,12 @@ class PostgresDatabase:
         apart = Isolation.READ_COMMITTED
         self._apart = writer(patience=_PATIENCE_SECONDS, isolation=apart)
         self._urgent = writer(patience=_URGENT_PATIENCE_SECONDS, isolation=apart)
+        self.size_watch: SizeWatch | None = None
+        """Knows how large the database is, where metrics are kept; it has yet to be started."""
         if metrics is not None:
+            self.size_watch = watch = SizeWatch(self, metrics.monotonic)
+            metrics.all.before_telling(watch.refresh)
+            metrics.size.read = lambda: watch.size
             metrics.waiting.read = lambda: self._writer.waiting + self._apart.waiting + self._urgent.waiting
 
     @classmethod
@@ -121,26 +122,10 @@ class PostgresDatabase:
             self = cls(url, readers, node_id or new_node_id(), SharedChannels(shared), metrics)
             if self._mail is not None:
                 await self._mail.start()
-            if metrics is not None:
-                self._tell_size(metrics)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
             message = f"the database cannot be used: {error}"
             raise StartError(message) from error
         return self
-
-    def _tell_size(self, metrics: StoreMetrics) -> None:
-        size: int | None = None
-        asked_at: float | None = None
-
-        async def ask() -> None:
-            nonlocal size, asked_at
-            # The database looks at each of its files for it.
-            if asked_at is None or metrics.monotonic() - asked_at >= _SIZE_SECONDS:
-                asked_at = metrics.monotonic()
-                size = await self.read(_size)
-
-        metrics.all.before_telling(ask)
-        metrics.size.read = lambda: size
 
     @property
     def commits(self) -> int:
@@ -227,7 +212,3 @@ async def _connect(url: str) -> Connection:
     return await asyncpg.connect(
         url, timeout=_CONNECT_SECONDS, command_timeout=_STATEMENT_SECONDS, statement_cache_size=_STATEMENT_CACHE
     )
-
-
-async def _size(tx: Transaction) -> int:
-    return int((await tx.fetch(_SIZE))[0][0])

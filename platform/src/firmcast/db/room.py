@@ -37,14 +37,29 @@ class Room:
         most_waiting: int,
         metrics: StoreMetrics,
         free: Callable[[Path], int] = free_bytes,
+        size: Callable[[], int | None] = lambda: None,
+        size_limit: int = 0,
     ) -> None:
-        """Keep `floor` bytes free on the file system of `folder`, and no more than `most_waiting` writes waiting."""
+        """Refuse new work at a bound.
+
+        Args:
+            folder: where the store is, or what is beside it.
+            floor: bytes that are to be free on its file system, 0 for any number.
+            waiting: tells how many writes wait.
+            most_waiting: how many may.
+            metrics: where to tell it.
+            free: tells what is free on the file system of a folder.
+            size: tells how large the store is, None for what is not known.
+            size_limit: how large it may be, 0 for any size.
+        """
         self._folder = folder
         self._floor = floor
         self._waiting = waiting
         self._most_waiting = most_waiting
         self._metrics = metrics
         self._free = free
+        self._size = size
+        self._size_limit = size_limit
         self._looked_at = 0.0
         self._found: int | None = None
         metrics.free.read = self.free
@@ -60,7 +75,7 @@ class Room:
         """Let new work in.
 
         Raises:
-            StoreFullError: less space is left than is kept for work under way.
+            StoreFullError: less space is left than is kept for work under way, or the store is as large as it may be.
             StoreBusyError: too many writes wait already.
         """
         if self._waiting() >= self._most_waiting:
@@ -70,4 +85,8 @@ class Room:
         if self._floor and self.free() < self._floor:
             self._metrics.refused_full.value += 1
             message = f"fewer than {self._floor} bytes are free, which are kept for what is under way"
+            raise StoreFullError(message)
+        if self._size_limit and (self._size() or 0) >= self._size_limit:
+            self._metrics.refused_full.value += 1
+            message = f"the database has {self._size()} bytes, and may have {self._size_limit}"
             raise StoreFullError(message)
