@@ -30,6 +30,10 @@ class StoreMetrics:
         self.refused_full = refused.of("full")
         self.refused_busy = refused.of("busy")
         self.refused_undelivered = refused.of("undelivered")
+        self.unreadable = metrics.count(
+            "firmcast_store_unreadable_announcements",
+            "What other nodes announced and this one could not understand; it then reads the store anew (PostgreSQL)",
+        )
         self.waiting = metrics.gauge("firmcast_store_waiting_writes", "Writes that wait for their turn")
         self.size = metrics.gauge("firmcast_store_bytes", "Size of the store")
         self.log_size = metrics.gauge(

@@ -98,7 +98,8 @@ class Database(Reader, Protocol):
         """Run a use case as `write` does, beside other writes where the store can, each statement seeing what is there.
 
         For what no other write touches meanwhile, or what it locks itself. It may not announce anything to other
-        nodes: only `write` keeps announcements in order.
+        nodes: only `write` keeps announcements in order. It may be written twice, when the database was replaced in
+        the moment of its commit: so it must do no harm then.
         """
         ...
 

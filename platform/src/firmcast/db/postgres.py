@@ -11,32 +11,27 @@ from functools import partial
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import asyncpg
+from asyncpg.connect_utils import SessionAttribute
 
 from firmcast.db.announcements import Announcements
 from firmcast.db.metrics import StoreMetrics
 from firmcast.db.migrate import migrations_of
 from firmcast.db.port import Channel, Listener, Transaction
+from firmcast.db.postgres_errors import CANNOT_CONNECT, is_out_of_reach
 from firmcast.db.postgres_mail import PostgresMail
 from firmcast.db.postgres_migrate import migrate
 from firmcast.db.postgres_size import SizeWatch
-from firmcast.db.postgres_transaction import Connection, ConnectionLostError, run_use_case
+from firmcast.db.postgres_transaction import Connection, run_use_case
 from firmcast.db.postgres_writer import Isolation, PostgresWriter, Sharing
 from firmcast.db.schema_level import postgres_level, require_current
 from firmcast.db.sharing import SharedChannel, SharedChannels
 from firmcast.errors import StartError, StoreError, StoreUnreachableError
 from firmcast.ids import NodeId, new_node_id
+from firmcast.metrics import Count
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
-_OUT_OF_REACH: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.InterfaceError,
-)
 _READERS: Final = 4
 _CONNECT_SECONDS: Final = 5.0
 _STATEMENT_SECONDS: Final = 30.0
@@ -64,17 +59,23 @@ class PostgresDatabase:
         self._listeners = Announcements()
         self._closed = False
         self.broken = asyncio.Event()
-        """Never set: whether a commit came through is asked of the database, however often."""
+        """Set when the database cannot say whether a commit came through; the process must end."""
         self.missed = asyncio.Event()
         """Set when announcements of other nodes were gone before they were read."""
         tell = self._listeners.tell
-        self._mail = PostgresMail(connect, channels, node_id, tell, self.missed.set) if channels else None
+        unreadable = Count() if metrics is None else metrics.unreadable
+
+        def note_unreadable() -> None:
+            unreadable.value += 1
+
+        mail = partial(PostgresMail, connect, channels, node_id, tell, self.missed.set, note_unreadable)
+        self._mail = mail() if channels else None
         sharing = Sharing(node_id=node_id, channels=channels, on_shared=self._mail.call_soon) if self._mail else None
-        writer = partial(PostgresWriter, connect, tell, metrics=metrics)
+        writer = partial(PostgresWriter, connect, tell, metrics=metrics, on_broken=self.broken.set)
         self._writer = writer(patience=_PATIENCE_SECONDS, sharing=sharing)
         apart = Isolation.READ_COMMITTED
-        self._apart = writer(patience=_PATIENCE_SECONDS, isolation=apart)
-        self._urgent = writer(patience=_URGENT_PATIENCE_SECONDS, isolation=apart)
+        self._apart = writer(patience=_PATIENCE_SECONDS, isolation=apart, repeats=True)
+        self._urgent = writer(patience=_URGENT_PATIENCE_SECONDS, isolation=apart, repeats=True)
         self.size_watch: SizeWatch | None = None
         """Knows how large the database is, where metrics are kept; it has yet to be started."""
         if metrics is not None:
@@ -118,11 +119,12 @@ class PostgresDatabase:
                 timeout=_CONNECT_SECONDS,
                 command_timeout=_STATEMENT_SECONDS,
                 statement_cache_size=_STATEMENT_CACHE,
+                target_session_attrs=_server_wanted(url),
             )
             self = cls(url, readers, node_id or new_node_id(), SharedChannels(shared), metrics)
             if self._mail is not None:
                 await self._mail.start()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        except (*CANNOT_CONNECT, ValueError) as error:
             message = f"the database cannot be used: {error}"
             raise StartError(message) from error
         return self
@@ -184,10 +186,10 @@ class PostgresDatabase:
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
                 result, _announced = await run_use_case(connection, lambda tx: use_case(tx, *args, **kwargs))
-        except ConnectionLostError as error:
-            raise StoreUnreachableError(str(error)) from error
-        except _OUT_OF_REACH as error:
-            raise StoreUnreachableError(str(error) or type(error).__name__) from error
+        except Exception as error:
+            if is_out_of_reach(error):
+                raise StoreUnreachableError(str(error) or type(error).__name__) from error
+            raise
         return result
 
     def listen(self, channel: Channel, listener: Listener) -> None:
@@ -210,5 +212,15 @@ class PostgresDatabase:
 
 async def _connect(url: str) -> Connection:
     return await asyncpg.connect(
-        url, timeout=_CONNECT_SECONDS, command_timeout=_STATEMENT_SECONDS, statement_cache_size=_STATEMENT_CACHE
+        url,
+        timeout=_CONNECT_SECONDS,
+        command_timeout=_STATEMENT_SECONDS,
+        statement_cache_size=_STATEMENT_CACHE,
+        target_session_attrs=_server_wanted(url),
     )
+
+
+def _server_wanted(url: str) -> SessionAttribute | None:
+    """Return which of the servers that an address names is wanted, unless it says so itself."""
+    # A standby refuses all writes, and what it lets read may be of a while ago.
+    return None if "target_session_attrs" in url else SessionAttribute.primary

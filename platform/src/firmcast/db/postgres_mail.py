@@ -2,6 +2,9 @@
 
 Each node numbers what it announces, without gaps, and writes it in the transaction that it tells of. So whoever reads
 on from the last number of each node misses nothing and sees nothing twice. What is read in one go is told in one go.
+
+An announcement that makes no sense here, as of another release, is passed by: whoever listens then begins anew from the
+store, as after a gap, but not all the time.
 """
 
 import asyncio
@@ -15,6 +18,7 @@ import asyncpg
 import structlog
 
 from firmcast.db.port import Channel
+from firmcast.db.postgres_errors import CANNOT_CONNECT
 from firmcast.db.postgres_transaction import Connection
 from firmcast.db.sharing import SharedChannels
 from firmcast.ids import NodeId
@@ -30,7 +34,8 @@ _KEPT_MICROSECONDS: Final = 300_000_000
 _PRUNE_SECONDS: Final = 60.0
 _LONGEST_DEAF_SECONDS: Final = 240.0
 """Who has not read for longer than this begins anew: of his own announcements no gap tells what is gone."""
-_FAILURES: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_LEAST_BETWEEN_BEGINNINGS_SECONDS: Final = 60.0
+"""Who cannot read what is announced reads the store anew no more often than this."""
 
 # How far each node has come.
 _LAST_NUMBERS: Final = "SELECT node_id, max(number) FROM announcement GROUP BY node_id"
@@ -69,13 +74,21 @@ class PostgresMail:
         node_id: NodeId,
         tell: Callable[[Announcements], None],
         missed: Callable[[], None],
+        unreadable: Callable[[], None] = lambda: None,
     ) -> None:
-        """Tell what others announced with `tell`; call `missed` when some of it was gone before it was read."""
+        """Tell what others announced with `tell`.
+
+        `missed` is called when some of it was gone before it was read, or made no sense; `unreadable` for each that
+        made none.
+        """
         self._connect = connect
         self._channels = channels
         self._node_id = node_id
         self._tell = tell
         self._missed = missed
+        self._unreadable = unreadable
+        self._is_behind = False  # something made no sense since the last beginning
+        self._began_at = float("-inf")
         self._loop = asyncio.get_running_loop()
         self._known: dict[str, int] = {}
         self._wake = asyncio.Event()
@@ -136,10 +149,16 @@ class PostgresMail:
                 # Whoever waits began to wait before this read begins, so it sees all that he asks for.
                 await self._read(connection)
                 await self._prune(connection)
-            except _FAILURES as error:
+            except CANNOT_CONNECT as error:
                 failures += 1
                 self._waiters = waiters + self._waiters
                 _log.warning("store.mail_held_up", reason=str(error) or type(error).__name__)
+                await self._hang_up()
+                continue
+            except Exception as error:  # whatever it is, without mail nothing is sent on this node any more
+                failures += 1
+                self._waiters = waiters + self._waiters
+                _log.error("store.mail_held_up", exc_info=error)
                 await self._hang_up()
                 continue
             except asyncio.CancelledError:
@@ -175,13 +194,26 @@ class PostgresMail:
         for node_id, number, channel, items in rows:
             gap = gap or (number != self._known.get(node_id, 0) + 1 and node_id != self._node_id)
             self._known[node_id] = number
-            read = self._channels.read(channel, items)
+            read = self._understood(node_id, channel, items)
             if read is not None:
                 told[node_id].append(read)
-        if gap:  # said first: what comes behind the gap must not be believed to be all
+        if gap:
             _log.warning("store.mail_missed", advice="this node was cut off for long; it reads everything anew")
+        # Said first: what comes behind the gap must not be believed to be all.
+        if gap or (self._is_behind and began - self._began_at >= _LEAST_BETWEEN_BEGINNINGS_SECONDS):
+            self._is_behind, self._began_at = False, began
             self._missed()
         self._tell([each for of_node in told.values() for each in of_node])
+
+    def _understood(self, node_id: str, channel: str, items: str) -> tuple[Channel, Sequence[object]] | None:
+        """Return what an announcement says; None for nothing that concerns this release, or that it understands."""
+        try:
+            return self._channels.read(channel, items)
+        except Exception as error:  # whatever it is, the others are to be heard
+            _log.error("store.announcement_unreadable", node_id=node_id, channel=channel, error=repr(error))
+            self._is_behind = True
+            self._unreadable()
+            return None
 
     async def _prune(self, connection: Connection) -> None:
         if self._loop.time() - self._pruned_at > _PRUNE_SECONDS:

@@ -12,33 +12,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import asyncpg
 
-if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
-
 from firmcast.db.port import Channel, Row, Value
+from firmcast.db.postgres_errors import translated
 from firmcast.db.statement import Statement
 from firmcast.db.transaction_errors import ForeignAwaitError, TransactionOverError
-from firmcast.errors import StoreError, StoreFullError
+from firmcast.errors import StoreError
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
 
 Result = TypeVar("Result")
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
 _PARAMETER: Final = re.compile(r"\?(\d+)")
-_ANOTHER_TIME: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
-_CONNECTION_GONE: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-)
-
-
-class StatementConflictError(StoreError):
-    """Another transaction stood in the way: the whole of this one must be done again."""
-
-
-class ConnectionLostError(StoreError):
-    """The database cannot be reached, or has ended the connection."""
 
 
 @lru_cache(maxsize=2048)
@@ -104,7 +90,7 @@ class PostgresTransaction:
 
     def failed(self, error: Exception, connection: Connection) -> Exception:
         """Note that a statement failed, and return what the use case is told."""
-        self.failure = translated(error, connection)
+        self.failure = translated(error, is_closed=connection.is_closed())
         self._over = "a statement of this transaction has failed"
         return self.failure
 
@@ -130,7 +116,7 @@ async def run_use_case(
     Raises:
         ForeignAwaitError: it awaited something other than its transaction.
         StatementConflictError, ConnectionLostError: it must be run again from its beginning.
-        StoreFullError: a statement failed, whatever the use case made of that.
+        StoreFullError, ReadOnlyError: a statement failed, whatever the use case made of that.
         asyncpg.PostgresError: a statement failed, and the use case raised nothing else.
         StoreError: it ended with something that is no Exception, such as a cancellation.
     """
@@ -185,16 +171,3 @@ def _next(course: Coroutine[Any, Any, Any], answer: Any, error: Exception | None
         # Nobody but the use case itself can raise one here, and it must not end the writer.
         message = f"a use case ended with {ended!r}"
         raise StoreError(message) from ended
-
-
-def translated(error: Exception, connection: Connection) -> Exception:
-    """Return the error of ours that tells what the caller must do; one that is a mistake of ours stays as it is."""
-    if isinstance(error, _ANOTHER_TIME):
-        return StatementConflictError(str(error))
-    if isinstance(error, asyncpg.DiskFullError):
-        return StoreFullError("no space is left for the store")
-    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-        return StoreError("what was asked for as a read has tried to write")
-    if isinstance(error, _CONNECTION_GONE) or connection.is_closed():
-        return ConnectionLostError(str(error) or type(error).__name__)
-    return error

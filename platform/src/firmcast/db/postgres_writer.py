@@ -5,7 +5,10 @@ serialisable unless it is said otherwise: what other nodes did meanwhile is eith
 be run again. What the other nodes are to hear is written along, numbered.
 
 A connection that is lost before the commit has written nothing, so the group is run again on a new one. One that is
-lost while it commits may have written everything: the new connection asks the database what became of it.
+lost while it commits may have written everything: the new connection asks the database what became of it. Where that
+cannot be found out, what may be repeated is, and otherwise nothing more is written, and the process must end.
+
+A server that shuts down, starts, or is a standby counts as away: another connection may find its successor.
 """
 
 import asyncio
@@ -16,21 +19,22 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-import asyncpg
 import structlog
 
 from firmcast.db.metrics import StoreMetrics
 from firmcast.db.port import Channel
-from firmcast.db.postgres_transaction import (
-    Connection,
+from firmcast.db.postgres_errors import (
+    CANNOT_CONNECT,
     ConnectionLostError,
-    PostgresTransaction,
+    ReadOnlyError,
     StatementConflictError,
-    run_use_case,
+    is_out_of_reach,
     translated,
 )
+from firmcast.db.postgres_outcome import CommitOutcome, is_there, outcome_of, timeline_of
+from firmcast.db.postgres_transaction import Connection, PostgresTransaction, run_use_case
 from firmcast.db.sharing import SharedChannels
-from firmcast.errors import StoreError, StoreFullError, StoreUnreachableError
+from firmcast.errors import StoreBrokenError, StoreError, StoreFullError, StoreUnreachableError
 from firmcast.ids import NodeId
 
 _log = structlog.get_logger()
@@ -38,13 +42,15 @@ _WRITES_LIMIT: Final = 200
 _IDLE_LIMIT_MILLISECONDS: Final = 3000
 """A node that stands still within a transaction holds its locks no longer than this."""
 _LONGEST_PAUSE: Final = 1.0
-_STATUS_PAUSE: Final = 0.1
 
 Announcements = Sequence[tuple[Channel, Sequence[object]]]
 UseCase = Callable[[PostgresTransaction], Coroutine[Any, Any, Any]]
 
 # What the other nodes are to hear of this commit.
 _ANNOUNCE: Final = "INSERT INTO announcement (node_id, number, channel, items) VALUES ($1, $2, $3, $4)"
+_ANNOUNCED: Final = "SELECT 1 FROM announcement WHERE node_id = $1 AND number = $2"
+_NOTHING: Final = (Channel(""), "[]")
+"""What is announced on no channel: its row tells after a fail-over that the commit came through."""
 
 
 class Isolation(StrEnum):
@@ -88,8 +94,13 @@ class PostgresWriter:
         isolation: Isolation = Isolation.SERIALIZABLE,
         sharing: Sharing | None = None,
         metrics: StoreMetrics | None = None,
+        on_broken: Callable[[], None] = lambda: None,
+        repeats: bool = False,
     ) -> None:
-        """Have a write refused that the database does not take within `patience` seconds."""
+        """Have a write refused that the database does not take within `patience` seconds.
+
+        `on_broken` is called when nobody can say what became of a commit; with `repeats` it is made again instead.
+        """
         self._connect = connect
         self._announce = announce
         self._patience = patience
@@ -100,6 +111,10 @@ class PostgresWriter:
         self._sharing = sharing
         self._announced = 0  # the number of the last row that was committed
         self._metrics = metrics
+        self._on_broken = on_broken
+        self._repeats = repeats
+        self._broken = ""
+        self._timeline = ""
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Write] = deque()
         self._wake = asyncio.Event()
@@ -116,7 +131,10 @@ class PostgresWriter:
 
         Raises:
             StoreError: the store is closed.
+            StoreBrokenError: nobody knows what became of an earlier commit.
         """
+        if self._broken:
+            raise StoreBrokenError(self._broken)
         if self._closed:
             message = "the store is closed"
             raise StoreError(message)
@@ -162,8 +180,11 @@ class PostgresWriter:
                 self.conflicts += 1
                 if self._metrics is not None:
                     self._metrics.conflicts.value += 1
-            except ConnectionLostError:
+            except (ConnectionLostError, ReadOnlyError):
                 await self._hang_up()
+            except StoreBrokenError as error:
+                self._break(group, error)
+                return ()
             except StoreFullError as error:
                 if self._metrics is not None:
                     self._metrics.refused_full.value += len(group)
@@ -173,7 +194,8 @@ class PostgresWriter:
                 Exception
             ) as error:  # a mistake of ours, or trouble of the database: this group's, not the next one's
                 _log.error("store.write_failed", error=repr(error), writes=len(group), exc_info=error)
-                _refuse(group, f"the database did not take it: {error}")
+                kind = StoreUnreachableError if is_out_of_reach(error) else StoreError
+                _refuse(group, f"the database did not take it: {error}", kind)
                 return ()
             tries += 1
             await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.001 * 2**tries)))  # noqa: S311 -- no secret
@@ -189,27 +211,32 @@ class PostgresWriter:
             if len(group) == 1 and group[0].error is not None:
                 await connection.execute("ROLLBACK")
                 return ()
-            shared = await self._share(connection, announced)
             transaction: str | None = await connection.fetchval("SELECT pg_current_xact_id_if_assigned()::text")
+            shared = await self._share(connection, announced, has_written=transaction is not None)
+            if shared and transaction is None:
+                transaction = await connection.fetchval("SELECT pg_current_xact_id_if_assigned()::text")
         except Exception as error:
-            known = translated(error, connection)
+            known = translated(error, is_closed=connection.is_closed())
             await self._undo(connection)
             raise known from error
         metrics = self._metrics
         began = 0.0 if metrics is None else metrics.monotonic()
         await self._commit(connection, transaction)
         self.commits += 1
-        if shared and self._sharing is not None:
-            self._announced += shared
+        self._announced += shared
+        if announced and shared and self._sharing is not None:
             self._sharing.on_shared()
         if metrics is not None:
             metrics.committed(len(group), began)
         return announced
 
-    async def _share(self, connection: Connection, announced: Announcements) -> int:
+    async def _share(self, connection: Connection, announced: Announcements, *, has_written: bool) -> int:
         """Write what the other nodes are to hear, and return how many rows that was."""
         sharing = self._sharing
-        if sharing is None or not (texts := sharing.channels.texts(announced)):
+        if sharing is None:
+            return 0
+        texts = sharing.channels.texts(announced) or ([_NOTHING] if has_written else [])
+        if not texts:
             return 0
         first = self._announced + 1
         rows = [(sharing.node_id, first + place, channel, text) for place, (channel, text) in enumerate(texts)]
@@ -224,7 +251,7 @@ class PostgresWriter:
             write.result, announced = await run_use_case(connection, write.use_case)
             if not alone:
                 await connection.execute("RELEASE one")
-        except (StatementConflictError, ConnectionLostError, StoreFullError):
+        except (StatementConflictError, ConnectionLostError, ReadOnlyError, StoreFullError):
             raise
         except Exception as error:
             write.error = error
@@ -237,24 +264,39 @@ class PostgresWriter:
         try:
             await connection.execute("COMMIT")
         except Exception as error:
-            known = translated(error, connection)
+            known = translated(error, is_closed=connection.is_closed())
             if not isinstance(known, ConnectionLostError) or transaction is None:
                 raise known from error
         else:
             return
-        # Nobody told whether it was committed: so the database is asked, until it answers.
-        while True:
-            await self._hang_up()
-            try:
-                status = await (await self._connected()).fetchval("SELECT pg_xact_status($1::text::xid8)", transaction)
-            except (ConnectionLostError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                status = "in progress"
-            if status == "committed":
+        # Nobody told whether it was committed: so the database is asked.
+        match await outcome_of(self._anew, transaction, self._timeline):
+            case CommitOutcome.COMMITTED:
                 return
-            if status != "in progress":
-                message = "the commit was undone"
+            case CommitOutcome.UNTOLD if (sharing := self._sharing) is not None:
+                if await is_there(self._anew, _ANNOUNCED, sharing.node_id, self._announced + 1):
+                    return
+                message = "the commit was lost with the server"
                 raise ConnectionLostError(message)
-            await asyncio.sleep(_STATUS_PAUSE)
+            case CommitOutcome.UNTOLD | CommitOutcome.UNDER_WAY if not self._repeats:
+                message = "nobody can say whether a commit came through"
+                raise StoreBrokenError(message)
+            case _:
+                message = "the commit was undone, or may be made again"
+                raise ConnectionLostError(message)
+
+    async def _anew(self) -> Connection:
+        await self._hang_up()
+        return await self._connected()
+
+    def _break(self, group: list[_Write], error: StoreBrokenError) -> None:
+        """Write nothing more: what the store holds is known to the next process that reads it."""
+        _log.critical("store.broken", reason=str(error))
+        self._broken, self._closed = str(error), True
+        _refuse(group, self._broken, StoreBrokenError)
+        _refuse(self._queue, self._broken, StoreBrokenError)
+        self._queue.clear()
+        self._on_broken()
 
     async def _undo(self, connection: Connection) -> None:
         try:
@@ -266,7 +308,9 @@ class PostgresWriter:
         if self._connection is None or self._connection.is_closed():
             try:
                 self._connection = await self._connect()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                self._timeline = await timeline_of(self._connection)
+            except CANNOT_CONNECT as error:
+                await self._hang_up()
                 raise ConnectionLostError(str(error) or type(error).__name__) from error
         return self._connection
 

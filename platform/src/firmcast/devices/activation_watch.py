@@ -61,6 +61,10 @@ class ActivationWatch:
             except StoreError as error:
                 _log.warning("activations.postponed", reason=str(error))
                 await self._sleep(self._clock.now() + _RETRY)
+            except Exception as error:
+                # Whoever stood still after it would never tell of anything again, and nobody would know.
+                _log.error("activations.failed", exc_info=error)
+                await asyncio.sleep(_RETRY.total_seconds())
 
     async def _tell(self) -> datetime:
         """Tell of whose time is over, and return when to look again."""

@@ -251,6 +251,8 @@ class UploadSweeper:
                 await self._files.remove_orphans()
             except (StoreError, OSError) as error:
                 _log.error("upload.sweep_failed", reason=str(error))
+            except Exception as error:  # whatever it is, nothing would be swept any more, and nobody would be told
+                _log.error("upload.sweep_failed", exc_info=error)
             await asyncio.sleep(min(max(self._life.total_seconds() / 10, 1.0), 3600.0))
 
 

@@ -5,7 +5,7 @@ For a moment two nodes may do it, when one was given up and does not know it yet
 
 import asyncio
 from collections.abc import Collection
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -14,6 +14,7 @@ from firmcast.nodes.keeper import Keeper
 from firmcast.nodes.model import Share
 
 _log = structlog.get_logger()
+_PAUSE_SECONDS: Final = 1.0
 
 
 class Worker(Protocol):
@@ -56,8 +57,7 @@ class Duty:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        for worker in reversed(self._workers):
-            await worker.stop()
+        await self._stop_all()
 
     def gained(self, shares: Collection[Share]) -> None:
         """Begin when the share is among them."""
@@ -78,13 +78,35 @@ class Duty:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            if self._wanted == working:
+            wanted = self._wanted  # it may be another by the time when this is done
+            if wanted == working:
                 continue
             try:
-                for worker in self._workers if self._wanted else reversed(self._workers):
-                    await (worker.start() if self._wanted else worker.stop())
-                working = self._wanted
+                await (self._start_all() if wanted else self._stop_all())
+                working = wanted
             except StoreError as error:
                 _log.warning("node.duty_postponed", share=self._share, reason=str(error))
-                await asyncio.sleep(1)
-                self._changed.set()
+                await self._try_again()
+            except Exception as error:  # whatever it is, else nobody would do this duty while this node lives
+                _log.error("node.duty_postponed", share=self._share, exc_info=error)
+                await self._try_again()
+
+    async def _start_all(self) -> None:
+        """Have all of them begin, or none: who had begun before one that failed is begun again with it."""
+        begun: list[Worker] = []
+        try:
+            for worker in self._workers:
+                begun.append(worker)
+                await worker.start()
+        except Exception:
+            for worker in reversed(begun):
+                await worker.stop()
+            raise
+
+    async def _stop_all(self) -> None:
+        for worker in reversed(self._workers):
+            await worker.stop()
+
+    async def _try_again(self) -> None:
+        await asyncio.sleep(_PAUSE_SECONDS)
+        self._changed.set()

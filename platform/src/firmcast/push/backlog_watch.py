@@ -6,7 +6,6 @@ whoever balances load or restarts processes is to know.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -129,6 +128,10 @@ class BacklogWatch:
 
     async def _run(self) -> None:
         while True:
-            with contextlib.suppress(StoreError):  # it is told by who needs the store more
+            try:
                 await self.look()
+            except StoreError:
+                pass  # it is told by who needs the store more
+            except Exception as error:  # whatever it is, figures and readiness would stand still, and look sound
+                _log.error("push.backlog_not_seen", exc_info=error)
             await asyncio.sleep(_INTERVAL_SECONDS)

@@ -1,18 +1,21 @@
 """Nodes on one database hear of each other's commits: all of them, once, in order, through lost connections."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
 import asyncpg
 import pytest
 
+from firmcast.db.metrics import StoreMetrics
 from firmcast.db.port import Channel
 from firmcast.db.postgres import PostgresDatabase
 from firmcast.db.sharing import SharedChannel
 from firmcast.db.statement import portable
 from firmcast.errors import StoreError
 from firmcast.ids import NodeId
+from firmcast.metrics import Metrics
 
 NEWS = Channel("news")
 LOCAL = Channel("local")
@@ -229,3 +232,50 @@ async def test_writes_apart_go_on_beside_a_write_that_is_held_up(
         assert not held_up.done()
     with pytest.raises(asyncpg.UniqueViolationError):
         await held_up
+
+
+async def test_what_makes_no_sense_is_passed_by_counted_and_followed_by_a_new_beginning(
+    url: str, new_node: Nodes, administrator: asyncpg.Connection
+) -> None:
+    measured = StoreMetrics(Metrics(), time.monotonic)
+    reader = await PostgresDatabase.open(url, MOMENT, shared=SHARED, metrics=measured)
+    writer, heard, times = await new_node(), Heard(reader, NEWS), Heard(reader, HEARD_TIMES)
+    assert await writer.write(announce, NEWS, 1) is None
+    await heard.until(1)
+
+    async def say(number: int, channel: str, items: str) -> None:
+        await administrator.execute(
+            "INSERT INTO announcement (node_id, number, channel, items) VALUES ('of another release', $1, $2, $3)",
+            number,
+            channel,
+            items,
+        )
+
+    await say(1, "times", "{no JSON")
+    await say(2, "times", '["no time"]')
+    await say(3, "of which nobody knows", "whatever")
+    await say(4, "news", "[2]")
+    assert await heard.until(2) == [1, 2]
+    assert (times, measured.unreadable.value, reader.missed.is_set()) == ([], 2, True)
+    reader.missed.clear()
+    await say(5, "times", "[]]")
+    await say(6, "news", "[3]")
+    assert await heard.until(3) == [1, 2, 3]
+    assert (measured.unreadable.value, reader.missed.is_set()) == (3, False), "not all the time"
+    await reader.close()
+
+
+async def test_a_mistake_of_ours_ends_no_mail(new_node: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = await new_node(), await new_node()
+    heard = Heard(reader, NEWS)
+    failed = asyncio.Event()
+
+    async def fail(_connection) -> None:
+        failed.set()
+        raise KeyError("a mistake")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(reader._mail, "_read", fail)
+        await writer.write(announce, NEWS, 1)
+        await failed.wait()
+    assert await heard.until(1) == [1]
