@@ -16,7 +16,7 @@ from firmcast.coap.events import (
     ResponseReceived,
     TransferProgress,
 )
-from firmcast.coap.exchange import Exchange, Purpose, Step
+from firmcast.coap.exchange import BlockPace, Exchange, Purpose, Step
 from firmcast.coap.message import LONGEST_TOKEN, Message
 from firmcast.coap.message_layer import MessageLayer
 from firmcast.coap.observation import Observation
@@ -56,6 +56,7 @@ class ClientRole:
         max_body: int | None,
         whole: bool,
         sink: BlockSink | None,
+        pace: BlockPace | None = None,
         purpose: Purpose = Purpose.REQUEST,
     ) -> bytes:
         """Begin an exchange, or queue it behind the others of its peer."""
@@ -76,6 +77,7 @@ class ClientRole:
             restarts=parameters.max_block_restarts,
             whole=whole,
             sink=sink,
+            pace=pace,
             purpose=purpose,
         )
         self._enqueue(state, exchange, now)
@@ -329,7 +331,11 @@ class ClientRole:
 
     def exchange_due(self, exchange: Exchange, now: float) -> None:
         """Go on after a deadline of an exchange."""
-        if exchange.waiting:
+        if exchange.paused:
+            state = self._layer.peers.states.get(exchange.peer)
+            if state is not None:
+                self._send_now(state, exchange, now)
+        elif exchange.waiting:
             self._end(exchange, FailureReason.TIMEOUT, now)
         else:
             self._layer.timed_out(exchange, now)
@@ -360,6 +366,15 @@ class ClientRole:
         self._send(state, exchange, now)
 
     def _send(self, state: PeerState, exchange: Exchange, now: float) -> None:
+        pause = exchange.pause()
+        if pause > 0:
+            exchange.paused = True
+            self._layer.timers.set(exchange, now + pause)
+        else:
+            self._send_now(state, exchange, now)
+
+    def _send_now(self, state: PeerState, exchange: Exchange, now: float) -> None:
+        exchange.paused = False
         exchange.waiting = False
         exchange.message_id = state.next_message_id()
         try:

@@ -26,6 +26,7 @@ from firmcast.coap.events import (
     TransferProgress,
     UploadProgress,
 )
+from firmcast.coap.exchange import BlockPace
 from firmcast.coap.message import HEADER_SIZE, Message, MessageFormatError, decode
 from firmcast.coap.message_layer import Counters, MessageLayer
 from firmcast.coap.options import Options
@@ -136,6 +137,7 @@ class Endpoint:
         max_body: int | None = None,
         whole: bool = True,
         sink: BlockSink | None = None,
+        pace: BlockPace | None = None,
     ) -> bytes:
         """Ask `peer` and return the request's token; its end is one ResponseReceived or RequestFailed.
 
@@ -143,7 +145,8 @@ class Endpoint:
         be larger than memory. A response in blocks is fetched to its end, up to `max_body` bytes; `options` may hold
         a Block2 option to begin elsewhere, and with `whole=False` only that one block is fetched. A `sink` takes the
         body's bytes as (offset, bytes) instead of `payload`; it may be called again from offset 0 when the body
-        changed under way. `szx` bounds the block size in both directions.
+        changed under way. `szx` bounds the block size in both directions. `pace` tells how long each block of the
+        payload has to wait.
 
         Raises ValueError for a token already in use with this peer and BacklogFullError when too many requests wait
         for it.
@@ -160,6 +163,7 @@ class Endpoint:
             max_body=max_body,
             whole=whole,
             sink=sink,
+            pace=pace,
         )
 
     def cancel_request(self, peer: Peer, token: bytes, now: float) -> bool:

@@ -4,8 +4,9 @@ Block1 goes by a cursor over the caller's bytes, never a copy of them; Block2 fi
 sections 2.3 to 2.6 and 3; the order of the phases (upload, then download) is that of section 3.3.
 """
 
+from collections.abc import Callable
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from firmcast.coap.block import (
     LARGEST_SZX,
@@ -31,6 +32,8 @@ from firmcast.coap.options import (
 from firmcast.coap.static_bodies import StaticBody
 from firmcast.coap.transmission import Outcome, Transmission
 
+BlockPace: TypeAlias = Callable[[int], float]
+"""Returns the seconds to wait before so many bytes of a payload are sent; they are sent then."""
 _MOST_BLOCKS = 1 << 20
 _CONTINUE_HEADS = [bytes((0x60 | length, Code.CONTINUE)) for length in range(LONGEST_TOKEN + 1)]
 _BLOCK1_HEADS = [encode_options(((OptionNumber.BLOCK1, bytes(size)),))[: -size or None] for size in range(4)]
@@ -110,6 +113,8 @@ class Exchange(Transmission):
         "method",
         "observing",
         "options",
+        "pace",
+        "paused",
         "payload",
         "purpose",
         "sent",
@@ -137,6 +142,7 @@ class Exchange(Transmission):
         restarts: int,
         whole: bool = True,
         sink: BlockSink | None = None,
+        pace: BlockPace | None = None,
         purpose: Purpose = Purpose.REQUEST,
     ) -> None:
         super().__init__(peer, confirmable=confirmable)
@@ -148,6 +154,9 @@ class Exchange(Transmission):
         self.szx = szx
         self.max_body = max_body
         self.sink = sink
+        self.pace = pace
+        self.paused = False
+        """True while the next block of the payload waits for its time."""
         self.waiting = False
         self._payload = payload
         self.total = payload.size if isinstance(payload, StaticBody) else len(payload)
@@ -177,6 +186,12 @@ class Exchange(Transmission):
         self._owner.exchange_ended(self, outcome, now)
 
     # What to send next.
+
+    def pause(self) -> float:
+        """Return the seconds to wait before the next message is sent; asked once for each."""
+        if self.pace is None or self.fetching or not self.total:
+            return 0.0
+        return self.pace(min(1 << (self.szx + 4), self.total - self.sent))
 
     def next_datagram(self) -> bytes:
         """Return the message that the transfer needs now, under `message_id` and `wire_token`."""

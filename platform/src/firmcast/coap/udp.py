@@ -25,6 +25,7 @@ from firmcast.coap.events import (
     RequestReceived,
     ResponseReceived,
 )
+from firmcast.coap.exchange import BlockPace
 from firmcast.coap.options import Options
 from firmcast.coap.parameters import TransmissionParameters
 from firmcast.coap.static_bodies import StaticBody
@@ -192,6 +193,7 @@ class UdpEndpoint:
         max_body: int | None = None,
         whole: bool = True,
         sink: BlockSink | None = None,
+        pace: BlockPace | None = None,
     ) -> ResponseReceived:
         """Ask and wait for the response, of whatever code; fields as in `Endpoint.request`. Raises RequestFailedError.
 
@@ -209,6 +211,7 @@ class UdpEndpoint:
             max_body=max_body,
             whole=whole,
             sink=sink,
+            pace=pace,
         )
         return await self._response(peer, token)
 

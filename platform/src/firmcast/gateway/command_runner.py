@@ -111,7 +111,8 @@ class CommandRunner:
             self._transfers.begin_anew(transfer, by_write=True)
             self._written[device_id] = transfer
             try:
-                told = await commands.transfer_by_write(link, transfer.body)
+                pace = None if transfer.pace is None else transfer.pace.reserve
+                told = await commands.transfer_by_write(link, transfer.body, pace)
             except DeviceSilentError:
                 await self._transfers.check_bytes(transfer)
                 raise

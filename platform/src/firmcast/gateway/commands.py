@@ -9,6 +9,7 @@ from typing import assert_never
 
 from firmcast.coap.codes import is_success
 from firmcast.coap.dtls.peers import is_secure
+from firmcast.coap.exchange import BlockPace
 from firmcast.coap.static_bodies import StaticBody
 from firmcast.gateway.device_link import (
     OPAQUE,
@@ -70,9 +71,9 @@ async def transfer_by_uri(link: DeviceLink, uri: str, *, may_be_repeat: bool) ->
     return NOTHING
 
 
-async def transfer_by_write(link: DeviceLink, body: StaticBody) -> ResourcesReported:
-    """Write the package block by block. Raises DeviceSilentError, DeviceRefusedError."""
-    code = await link.write(PACKAGE, body, OPAQUE)
+async def transfer_by_write(link: DeviceLink, body: StaticBody, pace: BlockPace | None = None) -> ResourcesReported:
+    """Write the package block by block, at its pace. Raises DeviceSilentError, DeviceRefusedError."""
+    code = await link.write(PACKAGE, body, OPAQUE, pace=pace)
     if not is_success(code):
         await _refused(link, code, f"the write of {PACKAGE}")
     return NOTHING

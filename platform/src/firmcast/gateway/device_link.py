@@ -13,6 +13,7 @@ from typing import Final
 from firmcast.coap.client import BacklogFullError
 from firmcast.coap.codes import Code, ContentFormat, code_text, is_success
 from firmcast.coap.events import FailureReason, Peer, ResponseReceived
+from firmcast.coap.exchange import BlockPace
 from firmcast.coap.options import Options, options
 from firmcast.coap.static_bodies import StaticBody
 from firmcast.coap.udp import RequestFailedError, UdpEndpoint
@@ -132,11 +133,16 @@ class DeviceLink:
         asked = self._repeated(begin, token)
         return self._understood(path, await self._noted(ExchangeKind.OBSERVE, path, asked))
 
-    async def write(self, path: Path, payload: bytes | StaticBody, content_format: int) -> int:
-        """Write a resource, block by block where it is large; return the code. Raises DeviceSilentError."""
+    async def write(
+        self, path: Path, payload: bytes | StaticBody, content_format: int, *, pace: BlockPace | None = None
+    ) -> int:
+        """Write a resource, block by block where it is large; return the code. Raises DeviceSilentError.
+
+        `pace` tells how long each block has to wait.
+        """
         wording = _to(path, content_format=content_format)
         told = written(path, payload.size if isinstance(payload, StaticBody) else payload)
-        asked = self._ask(Code.PUT, wording, payload)
+        asked = self._ask(Code.PUT, wording, payload, pace)
         return (await self._noted(ExchangeKind.WRITE, path, asked, told)).code
 
     async def execute(self, path: Path) -> int:
@@ -182,7 +188,9 @@ class DeviceLink:
                 None if command is None else command.device_upgrade_id,
             )
 
-    async def _ask(self, method: Code, wording: Options, payload: bytes | StaticBody = b"") -> ResponseReceived:
+    async def _ask(
+        self, method: Code, wording: Options, payload: bytes | StaticBody = b"", pace: BlockPace | None = None
+    ) -> ResponseReceived:
         token = secrets.token_bytes(8)
 
         async def ask(peer: Peer) -> ResponseReceived:
@@ -194,6 +202,7 @@ class DeviceLink:
                 token=token,
                 szx=self._block_exponent,
                 max_body=LARGEST_READ,
+                pace=pace,
             )
 
         return await self._repeated(ask, token)

@@ -1,7 +1,7 @@
 """A device fetches its package from `/fw/<token>`, any block at any time; the token opens it to whoever has it.
 
 Blocks of a transfer that is known are answered within the engine; the first request for a token after a start waits
-for the store.
+for the store, and one whose bytes may not leave yet for its time.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from firmcast.gateway.transfers import Transfer, Transfers
 _LARGEST_SZX: Final = 6
 _LOOK_UPS_AT_ONCE: Final = 64
 _LOOK_UPS_WAITING: Final = 4096
+_PACED_LIMIT: Final = 50_000
 _log = structlog.get_logger()
 
 
@@ -35,6 +36,7 @@ class Downloads:
         self._block_exponent = block_exponent
         self._turns = asyncio.Semaphore(_LOOK_UPS_AT_ONCE)
         self._look_ups: set[asyncio.Task[None]] = set()
+        self._paced: set[asyncio.TimerHandle] = set()
 
     def route(self, request: StaticRequest, _peer: Peer) -> StaticBody | None:
         """Return the package that a request is for, if its transfer is known."""
@@ -42,16 +44,24 @@ class Downloads:
         if len(path) != 2 or path[0] != PACKAGE_PATH:
             return None
         transfer = self._transfers.known(path[1])
-        return None if transfer is None else transfer.body
+        if transfer is None or (transfer.pace is not None and not transfer.pace.may_send()):
+            return None
+        return transfer.body
 
     def block_served(self, _peer: Peer, path: tuple[str, ...], offset: int, length: int, _total: int) -> None:
         """Note that a block has gone out."""
         transfer = self._transfers.known(path[1])
         if transfer is not None:
+            if transfer.pace is not None:
+                transfer.pace.reserve(length)
             self._transfers.advance(transfer, offset, length)
 
     def answer(self, request: RequestReceived, udp: UdpEndpoint) -> None:
-        """Answer a request whose transfer is not known yet, when the store has been asked."""
+        """Answer a request when its transfer is known, for which the store is asked, and its bytes may leave."""
+        transfer = self._transfers.known(request.message.uri_path[1])
+        if transfer is not None:
+            self._serve_at_its_pace(request, transfer, udp)
+            return
         if len(self._look_ups) >= _LOOK_UPS_WAITING:
             udp.respond(request, Code.SERVICE_UNAVAILABLE)
             return
@@ -64,6 +74,8 @@ class Downloads:
         for look_up in self._look_ups:
             look_up.cancel()
         await asyncio.gather(*self._look_ups, return_exceptions=True)
+        for timer in self._paced:
+            timer.cancel()
 
     async def _look_up(self, request: RequestReceived, udp: UdpEndpoint) -> None:
         token = request.message.uri_path[1]
@@ -80,7 +92,34 @@ class Downloads:
         if transfer is None:
             udp.respond(request, Code.NOT_FOUND)
         else:
+            self._serve_at_its_pace(request, transfer, udp)
+
+    def _serve_at_its_pace(self, request: RequestReceived, transfer: Transfer, udp: UdpEndpoint) -> None:
+        """Answer when the bytes may leave: the engine acknowledges meanwhile, so that the device does not ask again."""
+        pace = transfer.pace
+        wait = 0.0 if pace is None else pace.reserve(self._block_size(request))
+        if pace is None or wait <= 0:
             self._serve(request, transfer, udp.respond)
+            return
+        if len(self._paced) >= _PACED_LIMIT:
+            udp.respond(request, Code.SERVICE_UNAVAILABLE)
+            return
+
+        def serve() -> None:
+            self._paced.discard(timer)
+            pace.waiting -= 1
+            self._serve(request, transfer, udp.respond)
+
+        pace.waiting += 1
+        timer = asyncio.get_running_loop().call_later(wait, serve)
+        self._paced.add(timer)
+
+    def _block_size(self, request: RequestReceived) -> int:
+        try:
+            asked = request.message.block2
+        except BlockError:
+            asked = None
+        return 1 << (4 + (self._block_exponent if asked is None else min(asked.szx, self._block_exponent)))
 
     def _serve(self, request: RequestReceived, transfer: Transfer, respond: Callable[..., bool]) -> None:
         body = transfer.body

@@ -51,6 +51,7 @@ from firmcast.gateway.images import PackageImages
 from firmcast.gateway.journal_notes import JournalNotes
 from firmcast.gateway.live_devices import LiveDevice, LiveDevices
 from firmcast.gateway.metrics import GatewayMetrics
+from firmcast.gateway.pacing import Pacing
 from firmcast.gateway.package_port.ports import PackagePorts
 from firmcast.gateway.ports import open_ports, package_addresses
 from firmcast.gateway.registration import RegistrationInterface
@@ -110,15 +111,7 @@ class Gateway:
         self._intake = ReportIntake(partial(self._write, log, limits))
         self._notes = JournalNotes(self._intake, now)
         self._ways = TransferNotes(self._notes, now)
-        images = PackageImages(files.open)
-        self._transfers = Transfers(
-            database,
-            images,
-            report=self._intake.add,
-            heard=self._heard,
-            now=now,
-            tell_block=self._ways.block_gone,
-        )
+        self._transfers = self._make_transfers(files, settings)
         self._addresses = package_addresses(udp, settings)
         self._open_package_ports = partial(
             PackagePorts.open, self._transfers, self._addresses, settings=settings, metrics=metrics
@@ -183,6 +176,18 @@ class Gateway:
     def _link_to(self, device: LiveDevice) -> DeviceLink:
         return DeviceLink(
             self._udp, device, self._windows, note=self._notes.exchange, block_exponent=self._block_exponent
+        )
+
+    def _make_transfers(self, files: PackageFiles, settings: GatewaySettings) -> Transfers:
+        clock = self._clock
+        return Transfers(
+            self._database,
+            PackageImages(files.open),
+            report=self._intake.add,
+            heard=self._heard,
+            now=clock.now,
+            pacing=Pacing(together=settings.byte_rate, each=settings.device_byte_rate, clock=clock.monotonic),
+            tell_block=self._ways.block_gone,
         )
 
     def _connect(self, metrics: GatewayMetrics) -> None:

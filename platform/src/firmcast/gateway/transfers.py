@@ -11,6 +11,7 @@ from firmcast.coap.static_bodies import StaticBody
 from firmcast.db.port import Database
 from firmcast.errors import NotFoundError
 from firmcast.gateway.images import PackageImages
+from firmcast.gateway.pacing import Pace, Pacing
 from firmcast.ids import DeviceId, DeviceUpgradeId
 from firmcast.journal.model import Transfer as JournalTransfer
 from firmcast.upgrades import use_cases as upgrades
@@ -40,14 +41,17 @@ class Transfer:
         "is_over",
         "last_at",
         "noted_at",
+        "pace",
         "reached",
         "restarts",
         "target",
     )
 
-    def __init__(self, target: TransferTarget, body: StaticBody) -> None:
+    def __init__(self, target: TransferTarget, body: StaticBody, pace: Pace | None = None) -> None:
         self.target = target
         self.body = body
+        self.pace = pace
+        """How fast its bytes may leave, whichever way they go; None for no bound."""
         self.reached = 0
         """Bytes up to the furthest block that was served, or acknowledged."""
         self.has_begun = False
@@ -94,6 +98,7 @@ class Transfers:
         report: Report,
         heard: Callable[[DeviceId], None],
         now: Callable[[], datetime],
+        pacing: Pacing | None = None,
         tell_block: TellBlock = _untold,
     ) -> None:
         """Say by `report` what is to be stored, and by `heard` whose device shows that it listens."""
@@ -102,6 +107,7 @@ class Transfers:
         self._report = report
         self._heard = heard
         self._now = now
+        self._pacing = pacing or Pacing()
         self._by_token: dict[str, Transfer] = {}
         self._by_upgrade: dict[DeviceUpgradeId, Transfer] = {}
         self._tell_block = tell_block
@@ -123,7 +129,7 @@ class Transfers:
             except NotFoundError:
                 return None
             body = await self._images.body(target.digest, target.size)
-            transfer = self._by_token.get(token) or self._keep(token, Transfer(target, body))
+            transfer = self._by_token.get(token) or self._keep(token, Transfer(target, body, self._pacing.pace()))
         return transfer
 
     async def look_up(self, token: str) -> Transfer | None:

@@ -93,6 +93,7 @@ class PackageApplication:
             admit=partial(self._answer_under_way, transfer),
             reached=lambda start, had: self._transfers.advance(transfer, start, had),
             is_over=lambda: transfer.is_over,
+            pace=transfer.pace,
             patience=self._patience,
         )
 

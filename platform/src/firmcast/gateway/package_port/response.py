@@ -4,7 +4,7 @@ How far the device is follows from what it has acknowledged, not from what was w
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final
@@ -14,6 +14,8 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from firmcast.coap.static_bodies import StaticBody
+from firmcast.gateway.pacing import CHUNK as PACED_CHUNK
+from firmcast.gateway.pacing import Pace
 from firmcast.gateway.package_port.byte_ranges import Part
 from firmcast.gateway.package_port.connections import CONNECTION, PackageHttpProtocol, StallWatch, unacknowledged
 from firmcast.ids import new_hex
@@ -43,9 +45,10 @@ class PackageResponse(Response):
         admit: Admit,
         reached: Reached,
         is_over: Callable[[], bool],
+        pace: Pace | None,
         patience: float,
     ) -> None:
-        """Tell `reached` how far it came.
+        """Tell `reached` how far it came, and send at the `pace` that is given.
 
         Break off when `is_over` says so, or when the device acknowledges nothing for `patience` seconds.
         """
@@ -53,6 +56,9 @@ class PackageResponse(Response):
         self._admit = admit
         self._reached = reached
         self._is_over = is_over
+        self._pace = pace
+        self._had = 0
+        """Bytes of the present part that the device is known to have."""
         self._patience = patience
         self._parts = [Part(0, body.size)] if parts is None else list(parts)
         self._preambles = [b""]
@@ -103,6 +109,7 @@ class PackageResponse(Response):
     async def _send_part(
         self, preamble: bytes, part: Part, transport: asyncio.Transport, watch: StallWatch, send: Send
     ) -> None:
+        self._had = 0
         if preamble:
             await send(_body(preamble, more=True))
         offset = part.start
@@ -111,11 +118,21 @@ class PackageResponse(Response):
                 transport.abort()
                 return
             chunk = await asyncio.to_thread(self._body.read, offset, min(CHUNK, part.end - offset))
-            watch.written += len(chunk)
-            await send(_body(chunk, more=True))
-            offset += len(chunk)
-            if not transport.is_closing():
+            for piece in self._pieces(chunk):
+                if self._pace is not None:
+                    await asyncio.sleep(self._pace.reserve(len(piece)))
+                watch.written += len(piece)
+                await send(_body(piece, more=True))
+                offset += len(piece)
+                if transport.is_closing():
+                    return
                 self._note(part, offset, transport)
+
+    def _pieces(self, chunk: bytes) -> Iterable[bytes]:
+        """Return what is sent at once of a chunk."""
+        if self._pace is None:
+            return (chunk,)
+        return (chunk[start : start + PACED_CHUNK] for start in range(0, len(chunk), PACED_CHUNK))
 
     async def _await_acknowledgement(self, part: Part, transport: asyncio.Transport) -> None:
         """Wait until the device has the last byte: then it is told in the same way as those before."""
@@ -129,8 +146,10 @@ class PackageResponse(Response):
     def _note(self, part: Part, offset: int, transport: asyncio.Transport) -> int:
         """Tell how far the device is of a part written up to `offset`; return how many bytes are on their way."""
         waiting = unacknowledged(transport)
-        had = max(0, offset - waiting - part.start)
-        if had:
+        had = offset - waiting - part.start
+        # Within TLS what waits is a little more than what is waited for, by turns.
+        if had > self._had:
+            self._had = had
             self._reached(part.start, had)
         return waiting
 
