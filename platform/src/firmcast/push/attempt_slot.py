@@ -17,11 +17,9 @@ import pycurl
 from firmcast.errors import InvalidValueError
 from firmcast.push.answer import SNIPPET_BYTES, Answer, FailureKind
 from firmcast.push.destination import DestinationRules, parse_callback_url
+from firmcast.push.posted import ANSWER_BYTES
 from firmcast.push.proxy import Proxy
 from firmcast.push.trust import Trust
-
-ANSWER_BYTES = 8192
-"""An answer is read up to this and then cut off: nobody needs more of it."""
 
 _HTTP2_STREAM = 92
 """CURLE_HTTP2_STREAM, which pycurl does not name: the server gave up one request of a connection."""
@@ -98,6 +96,7 @@ class AttemptSlot:
     """One libcurl handle and the buffers of the attempt that it makes."""
 
     __slots__ = (
+        "_attempt_timeout",
         "_blocked",
         "_body",
         "_body_size",
@@ -108,6 +107,7 @@ class AttemptSlot:
         "_proxied",
         "_proxy",
         "_rules",
+        "_spent",
         "_url",
         "_waits",
         "handle",
@@ -127,6 +127,8 @@ class AttemptSlot:
         self._forbidden = False
         self._url = ""
         self._waits = False
+        self._attempt_timeout = settings.attempt_timeout
+        self._spent = 0.0  # of the attempt's time, before libcurl had it
         self._head = BytesIO()
         self._body: list[bytes] = []
         self._body_size = 0
@@ -153,10 +155,29 @@ class AttemptSlot:
         """Whether the last attempt was answered on a connection that carries many at a time."""
         return bool(self.handle.getinfo(pycurl.INFO_HTTP_VERSION) == pycurl.CURL_HTTP_VERSION_2_0)
 
-    def prepare(self, url: str, headers: list[str], body: bytes, *, waits: bool = False) -> None:
+    @property
+    def is_direct(self) -> bool:
+        """Whether the last attempt went to the receiver itself, and as nobody in particular."""
+        return not self._proxied and not self.trust.client_certificate
+
+    @property
+    def port(self) -> int:
+        """The port that the last attempt dialled."""
+        return int(self.handle.getinfo(pycurl.PRIMARY_PORT))
+
+    def prepare(
+        self,
+        url: str,
+        headers: list[str],
+        body: bytes,
+        *,
+        waits: bool = False,
+        spent: float = 0.0,
+    ) -> None:
         """Make ready for an attempt; one that `waits` shares a connection that is being opened.
 
-        Over HTTP/1.1 that would be to wait for the answer of the attempt that has opened it.
+        Over HTTP/1.1 that would be to wait for the answer of the attempt that has opened it. Of its time so many
+        seconds are `spent`.
 
         Raises:
             ValueError: a header line holds what would end it: not even a fault of our own makes two of one.
@@ -173,6 +194,9 @@ class AttemptSlot:
         if waits is not self._waits:
             handle.setopt(pycurl.PIPEWAIT, int(waits))
             self._waits = waits
+        if spent != self._spent:
+            handle.setopt(pycurl.TIMEOUT_MS, _milliseconds(self._attempt_timeout - timedelta(seconds=spent)))
+            self._spent = spent
         handle.setopt(pycurl.HTTPHEADER, headers)
         handle.setopt(pycurl.POSTFIELDS, body)
         self._head.seek(0)
@@ -187,7 +211,7 @@ class AttemptSlot:
     def answer(self, code: int, message: str) -> Answer:
         """Return what the attempt came to, `code` being libcurl's result."""
         handle = self.handle
-        duration = handle.getinfo(pycurl.TOTAL_TIME)
+        duration = handle.getinfo(pycurl.TOTAL_TIME) + self._spent
         address = handle.getinfo(pycurl.PRIMARY_IP) or None
         head = self._head.getvalue()
         if self._has_whole_head(code, head):

@@ -6,20 +6,22 @@ libcurl's threads.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import msgspec
 import pycurl
 
 from firmcast.push.answer import Answer, FailureKind
 from firmcast.push.attempt_slot import AttemptSlot, SlotSettings
+from firmcast.push.busy_receivers import BusyReceivers
 from firmcast.push.destination import DestinationRules
+from firmcast.push.outgoing import OnDone, OutgoingRequest
 from firmcast.push.proxy import Proxy
 from firmcast.push.socket_watch import watch_sockets
 from firmcast.push.trust import Trust
+
+__all__ = ["HttpSender", "OnDone", "OutgoingRequest", "SenderLimits"]
 
 _MOST_IDLE_SLOTS = 256
 """Kept for each kind of trust; a slot costs some tens of kilobytes, to make one some tens of microseconds."""
@@ -29,8 +31,6 @@ _MOST_IDLE_SLOTS_IN_ALL = 1024
 
 _MOST_HTTP2_URLS = 10_000
 """Of which it is remembered that they were answered over HTTP/2."""
-
-OnDone = Callable[[Answer], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,16 +50,8 @@ class SenderLimits:
     http2: bool = True
     """Offer HTTP/2 on TLS connections."""
 
-
-class OutgoingRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One POST."""
-
-    url: str
-    headers: list[str] = msgspec.field(default_factory=list)
-    """Lines of `name: value`; `name:` takes out a header that the library would send."""
-
-    body: bytes
-    trust: Trust = msgspec.field(default_factory=Trust)
+    answers_before: int = 100
+    """Of one URL, before connections of our own are opened to it beside libcurl's, see `busy_receivers`."""
 
 
 class HttpSender:
@@ -89,11 +81,20 @@ class HttpSender:
         self._kick_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._busy_receivers = BusyReceivers(
+            rules=rules,
+            attempt_timeout=limits.attempt_timeout.total_seconds(),
+            connect_timeout=limits.connect_timeout.total_seconds(),
+            idle_connection=limits.idle_connection.total_seconds(),
+            connections=limits.connections,
+            answers_before=limits.answers_before,
+            hand_back=self._start_late,
+        )
 
     @property
     def in_flight(self) -> int:
         """How many attempts are under way."""
-        return len(self._busy)
+        return len(self._busy) + self._busy_receivers.in_flight
 
     def start(self, request: OutgoingRequest, on_done: OnDone) -> None:
         """Start an attempt; `on_done` is called once, later, on the loop, and must not raise.
@@ -103,10 +104,15 @@ class HttpSender:
         """
         if self._closed:
             raise RuntimeError("the sender is closed")
+        if not self._busy_receivers.post(request, on_done):
+            self._start_late(request, on_done, 0.0)
+
+    def _start_late(self, request: OutgoingRequest, on_done: OnDone, spent: float) -> None:
+        """Have libcurl make an attempt of whose time so many seconds are spent."""
         try:
             slot = self._slot(request.trust)
             waits = request.url in self._http2_urls
-            slot.prepare(request.url, request.headers, request.body, waits=waits)
+            slot.prepare(request.url, request.headers, request.body, waits=waits, spent=spent)
             self._multi.add_handle(slot.handle)
         except (pycurl.error, OSError, ValueError) as error:
             answer = Answer(status=None, failure=FailureKind.LOCAL, duration=0.0, detail=str(error))
@@ -131,6 +137,7 @@ class HttpSender:
         if self._closed:
             return
         self._closed = True
+        self._busy_receivers.close()
         if self._timer is not None:
             self._timer.cancel()
         broken_off = list(self._busy.values())
@@ -168,12 +175,15 @@ class HttpSender:
             for unused in eldest:
                 unused.close()
 
-    def _note_version(self, slot: AttemptSlot) -> None:
+    def _note_version(self, slot: AttemptSlot, answer: Answer) -> None:
         """Let attempts that begin together share one connection only where the last one was of HTTP/2."""
         if not slot.spoke_http2:
             self._http2_urls.discard(slot.url)
-        elif slot.url not in self._http2_urls and len(self._http2_urls) < _MOST_HTTP2_URLS:
+            return
+        if slot.url not in self._http2_urls and len(self._http2_urls) < _MOST_HTTP2_URLS:
             self._http2_urls.add(slot.url)
+        if answer.status is not None and answer.address is not None and slot.is_direct:
+            self._busy_receivers.answered_libcurl(slot.url, slot.trust, answer.address, slot.port)
 
     # ------------------------------------------------------------------ libcurl asks
 
@@ -240,7 +250,7 @@ class HttpSender:
         slot, on_done = self._busy.pop(handle)
         answer = slot.answer(code, message)
         if self._settings.http2:
-            self._note_version(slot)
+            self._note_version(slot, answer)
         self._multi.remove_handle(handle)
         self._put_back(slot)
         on_done(answer)

@@ -1,21 +1,11 @@
-"""HTTP/2 where a callback offers it, with everything that a server may do to a connection of many streams.
-
-The callback speaks with the `h2` package, an implementation that has nothing in common with libcurl's.
-"""
+"""HTTP/2 where a callback offers it, with everything that a server may do to a connection of many streams."""
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_network
 
-import pytest
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset
-from h2.settings import SettingCodes
 
 from firmcast.push.answer import FailureKind
 from firmcast.push.destination import DestinationRules
@@ -24,131 +14,6 @@ from firmcast.push.proxy import Proxy
 from firmcast.push.trust import Trust
 
 LOOPBACK = DestinationRules(allowed_networks=(ip_network("127.0.0.0/8"),))
-
-
-@dataclass(slots=True)
-class H2Request:
-    """A request as it came in on a stream."""
-
-    connection: int
-    stream: int
-    headers: dict[str, str]
-    body: bytearray = field(default_factory=bytearray)
-
-
-Script = Callable[["H2Session", H2Request], Awaitable[None]]
-
-
-class H2Session(asyncio.Protocol):
-    """One connection."""
-
-    def __init__(self, server: "H2Callback") -> None:
-        server.sessions.append(self)
-        self.number = len(server.sessions)
-        self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
-        self.most_open = 0
-        self._server = server
-        self._open: dict[int, H2Request] = {}
-        self._transport: asyncio.Transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self.h2.initiate_connection()
-        if self._server.most_streams is not None:
-            self.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: self._server.most_streams})
-        self.flush()
-
-    def data_received(self, data: bytes) -> None:
-        for event in self.h2.receive_data(data):
-            self._on_event(event)
-        self.flush()
-
-    def flush(self) -> None:
-        if waiting := self.h2.data_to_send():
-            self._transport.write(waiting)
-
-    def drop(self) -> None:
-        """End the connection without a word."""
-        self._transport.abort()
-
-    def answer(self, request: H2Request, status: int, body: bytes = b"") -> None:
-        self._open.pop(request.stream, None)
-        self.h2.send_headers(request.stream, [(":status", str(status)), ("content-length", str(len(body)))])
-        self.h2.send_data(request.stream, body, end_stream=True)
-        self.flush()
-
-    def _on_event(self, event: Event) -> None:
-        match event:
-            case RequestReceived(stream_id=stream, headers=headers):
-                self._open[stream] = H2Request(connection=self.number, stream=stream, headers=dict(headers))
-                self.most_open = max(self.most_open, len(self._open))
-            case DataReceived(stream_id=stream, data=data, flow_controlled_length=length):
-                self._open[stream].body += data
-                self.h2.acknowledge_received_data(length, stream)
-            case StreamEnded(stream_id=stream):
-                self._server.requests.append(self._open[stream])
-                self._server.run(self, self._open[stream])
-            case StreamReset(stream_id=stream):
-                self._open.pop(stream, None)
-
-
-async def answer_200(session: H2Session, request: H2Request) -> None:
-    session.answer(request, 200, b"ok")
-
-
-@dataclass(slots=True)
-class H2Callback:
-    """Listens on loopback; offers `h2` alone unless told otherwise."""
-
-    script: Script = answer_200
-    most_streams: int | None = None
-    requests: list[H2Request] = field(default_factory=list)
-    sessions: list[H2Session] = field(default_factory=list)
-    _server: asyncio.Server | None = None
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-
-    async def listen(self, context: ssl.SSLContext) -> None:
-        context.set_alpn_protocols(["h2"])
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: H2Session(self), "127.0.0.1", 0, ssl=context)
-
-    @property
-    def url(self) -> str:
-        assert self._server is not None
-        return f"https://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1.0.0/messageReceiver"
-
-    def run(self, session: H2Session, request: H2Request) -> None:
-        task = asyncio.ensure_future(self.script(session, request))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def stop(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for session in self.sessions:
-            session.drop()
-        assert self._server is not None
-        self._server.close()
-        await self._server.wait_closed()
-
-
-@pytest.fixture
-async def h2_callback(tls_context: ssl.SSLContext) -> AsyncIterator[H2Callback]:
-    callback = H2Callback()
-    await callback.listen(tls_context)
-    yield callback
-    await callback.stop()
-
-
-@pytest.fixture
-def post(h2_callback: H2Callback, authority):
-    def made(body: bytes = b"{}", *headers: str) -> OutgoingRequest:
-        trust = Trust(authorities=authority.certificate)
-        return OutgoingRequest(url=h2_callback.url, headers=["expect:", *headers], body=body, trust=trust)
-
-    return made
 
 
 async def test_requests_share_a_connection_and_each_gets_its_own_answer(sender, h2_callback, post) -> None:
@@ -269,6 +134,8 @@ async def test_a_stream_that_never_answers_ends_at_its_deadline_and_alone(h2_cal
 
 
 async def test_an_endless_answer_is_cut_off(sender, h2_callback, post) -> None:
+    answers = h2_callback.script
+
     async def script(session, request) -> None:
         session.h2.send_headers(request.stream, [(":status", "200")])
         while session.h2.local_flow_control_window(request.stream) >= 16384:
@@ -278,7 +145,7 @@ async def test_an_endless_answer_is_cut_off(sender, h2_callback, post) -> None:
     h2_callback.script = script
     answer = await sender.send(post())
     assert (answer.status, answer.snippet) == (200, b"z" * 1024)
-    h2_callback.script = answer_200
+    h2_callback.script = answers
     assert (await sender.send(post())).status == 200
 
 

@@ -1,0 +1,260 @@
+"""A receiver that answers many attempts over HTTP/2 has connections of our own, at a part of libcurl's cost.
+
+libcurl comes first: it finds the address out, which the rules judge, and shows by its answers that the receiver speaks
+HTTP/2 over TLS. Only then a connection is opened, to that very address, beside libcurl's; until one is ready, and
+whenever none has room, libcurl makes the attempt. So what is unusual need not be coped with here: it ends a connection,
+and the receiver is libcurl's again for a while.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+from urllib.parse import urlsplit
+
+import structlog
+
+from firmcast.push.answer import FailureKind
+from firmcast.push.attempt_slot import system_authorities
+from firmcast.push.destination import DestinationRules, spelt_address
+from firmcast.push.http2_connection import Http2Connection
+from firmcast.push.http2_wire import LARGEST_FRAME, lines_block, post_block
+from firmcast.push.outgoing import OnDone, OutgoingRequest, is_plain
+from firmcast.push.posted import Posted
+from firmcast.push.trust import Trust
+
+_log = structlog.get_logger()
+
+_MOST_RECEIVERS: Final = 1000
+_MOST_CONNECTIONS_EACH: Final = 8
+"""To one receiver; each carries as many attempts as the receiver allows."""
+
+_MOST_CONTEXTS: Final = 64
+_SWEEP_SECONDS: Final = 15.0
+_FORGOTTEN_SECONDS: Final = 60.0
+_REFUSED_SECONDS: Final = 300.0
+"""A receiver that takes no connection of ours, or whose certificate we do not take, is left to libcurl for so long."""
+
+HandBack = Callable[[OutgoingRequest, OnDone, float], None]
+"""Has libcurl make an attempt of whose time so many seconds have passed."""
+
+
+class _Receiver:
+    """What libcurl has found out of one URL, and our connections there."""
+
+    __slots__ = (
+        "address",
+        "answers",
+        "block",
+        "connections",
+        "host",
+        "is_opening",
+        "learnt_at",
+        "port",
+        "quiet_until",
+        "trust",
+        "url",
+    )
+
+    def __init__(self, url: str, trust: Trust) -> None:
+        parts = urlsplit(url)
+        self.url = url
+        self.trust = trust
+        self.host = (parts.hostname or "").removesuffix(".")
+        path = url[len(parts.scheme) + len("://") + len(parts.netloc) :]
+        self.block = post_block(parts.netloc.removesuffix(":443"), path)
+        self.address = ""
+        self.port = 0
+        self.learnt_at = 0.0
+        self.answers = 0  # that libcurl has had since the last connection that brought few
+        self.is_opening = False
+        self.quiet_until = 0.0
+        self.connections: list[Http2Connection] = []
+
+    def leave_alone_until(self, time: float) -> None:
+        """Open no connection before a time of the loop."""
+        self.answers = 0
+        self.quiet_until = time
+
+
+class BusyReceivers:
+    """The receivers that are told much, and our connections to them."""
+
+    def __init__(
+        self,
+        *,
+        rules: DestinationRules,
+        attempt_timeout: float,
+        connect_timeout: float,
+        idle_connection: float,
+        connections: int,
+        answers_before: int,
+        hand_back: HandBack,
+    ) -> None:
+        """Bind to the running loop.
+
+        Times are in seconds; there are at the most so many `connections`. A receiver is busy when libcurl has had
+        `answers_before` answers of it, and as many again after a connection that has brought fewer.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._rules = rules
+        self._attempt_timeout = attempt_timeout
+        self._connect_timeout = connect_timeout
+        self._idle_connection = idle_connection
+        self._most_connections = connections
+        self._answers_before = answers_before
+        self._hand_back = hand_back
+        self._receivers: dict[str, _Receiver] = {}
+        self._contexts: dict[bytes, ssl.SSLContext] = {}
+        self._openings: set[asyncio.Task[None]] = set()
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def in_flight(self) -> int:
+        """How many attempts are under way here."""
+        return sum(each.in_flight for receiver in self._receivers.values() for each in receiver.connections)
+
+    def post(self, request: OutgoingRequest, on_done: OnDone) -> bool:
+        """Make an attempt, unless it is libcurl's to make."""
+        receiver = self._receivers.get(request.url)
+        if receiver is None or receiver.trust != request.trust:
+            return False
+        size = len(request.body)
+        for connection in receiver.connections:
+            if connection.takes(size):
+                break
+        else:
+            return False
+        if not is_plain(request.headers):
+            return False
+        head = receiver.block + lines_block(request.headers, size)
+        if len(head) > LARGEST_FRAME:
+            return False
+        posted = Posted(self._loop.time(), on_done, partial(self._hand_back, request, on_done))
+        connection.post(head, request.body, posted)
+        return True
+
+    def answered_libcurl(self, url: str, trust: Trust, address: str, port: int) -> None:
+        """Take note of an answer that libcurl has had over HTTP/2 from an address that it has dialled."""
+        receiver = self._receivers.get(url)
+        if receiver is not None and receiver.trust != trust:
+            if receiver.connections or receiver.is_opening:
+                return
+            receiver = None
+        if receiver is None:
+            if len(self._receivers) >= _MOST_RECEIVERS or not _is_spelt_plainly(url):
+                return
+            receiver = self._receivers[url] = _Receiver(url, trust)
+            self._sweep_later()
+        receiver.answers += 1
+        receiver.address, receiver.port, receiver.learnt_at = address, port, self._loop.time()
+        if receiver.answers >= self._answers_before and self._may_open(receiver):
+            receiver.is_opening = True
+            task = self._loop.create_task(self._open(receiver), name="push-connection")
+            self._openings.add(task)
+            task.add_done_callback(self._openings.discard)
+
+    def close(self) -> None:
+        """Break off what is under way, answering it with LOCAL, and close all connections."""
+        self._closed = True
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+        for task in self._openings:
+            task.cancel()
+        receivers, self._receivers = list(self._receivers.values()), {}
+        now = self._loop.time()
+        for receiver in receivers:
+            for connection in receiver.connections:
+                for posted in connection.break_off():
+                    posted.failed(now, receiver.address, FailureKind.LOCAL, "shutting down")
+
+    # ------------------------------------------------------------------ connections
+
+    def _may_open(self, receiver: _Receiver) -> bool:
+        """Say whether the receiver should have one more: libcurl has had an attempt since none had room for it."""
+        if self._closed or receiver.is_opening or self._loop.time() < receiver.quiet_until:
+            return False
+        if len(receiver.connections) >= _MOST_CONNECTIONS_EACH or any(it.has_room for it in receiver.connections):
+            return False
+        total = sum(len(each.connections) for each in self._receivers.values())
+        return total < self._most_connections and self._rules.permits(receiver.address, receiver.port)
+
+    async def _open(self, receiver: _Receiver) -> None:
+        def make() -> Http2Connection:
+            return Http2Connection(receiver.address, self._attempt_timeout, partial(self._over, receiver))
+
+        connection: Http2Connection | None = None
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                context = await self._context(receiver.trust.authorities)
+                _, connection = await self._loop.create_connection(
+                    make, receiver.address, receiver.port, ssl=context, server_hostname=receiver.host
+                )
+                await connection.settled()
+        except (OSError, TimeoutError, ValueError) as error:
+            if connection is not None:
+                connection.break_off()
+            _log.info("push.left_to_libcurl", url=receiver.url, error=str(error) or type(error).__name__)
+            receiver.leave_alone_until(self._loop.time() + _REFUSED_SECONDS)
+        else:
+            receiver.connections.append(connection)
+        finally:
+            receiver.is_opening = False
+
+    async def _context(self, authorities: bytes) -> ssl.SSLContext:
+        found = self._contexts.get(authorities)
+        if found is None:
+            # To read the system's authorities takes some milliseconds, which the loop has not.
+            found = await self._loop.run_in_executor(None, _context, authorities)
+            if len(self._contexts) >= _MOST_CONTEXTS:
+                self._contexts.clear()
+            self._contexts[authorities] = found
+        return found
+
+    def _over(self, receiver: _Receiver, connection: Http2Connection) -> None:
+        """Take note of a connection's end; one that has served for long may be followed by another at once."""
+        if connection in receiver.connections:
+            receiver.connections.remove(connection)
+            if connection.answers < self._answers_before:
+                receiver.answers = 0
+
+    # ------------------------------------------------------------------ what is old
+
+    def _sweep_later(self) -> None:
+        if self._sweep_timer is None and self._receivers and not self._closed:
+            self._sweep_timer = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        """Close connections that are idle, and forget receivers that have none and are told nothing any more."""
+        self._sweep_timer = None
+        now = self._loop.time()
+        for url, receiver in list(self._receivers.items()):
+            for connection in receiver.connections:
+                if not connection.in_flight and connection.last_used < now - self._idle_connection:
+                    connection.leave()
+            is_quiet = max(receiver.learnt_at, receiver.quiet_until) < now - _FORGOTTEN_SECONDS
+            if is_quiet and not receiver.connections and not receiver.is_opening:
+                del self._receivers[url]
+        self._sweep_later()
+
+
+def _is_spelt_plainly(url: str) -> bool:
+    """Say whether a URL's host is sent as it is spelt: of every spelling of an address libcurl makes the usual one."""
+    host = urlsplit(url).hostname or ""
+    address = spelt_address(host)
+    return address is None or str(address) == host
+
+
+def _context(authorities: bytes) -> ssl.SSLContext:
+    """Return how a receiver is checked: as libcurl does it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if authorities:
+        context.load_verify_locations(cadata=authorities.decode())
+    elif known := system_authorities():
+        context.load_verify_locations(cafile=known)
+    context.set_alpn_protocols(["h2"])
+    return context
