@@ -107,6 +107,15 @@ class Gauges:
         """Where it returns more than `most`, the largest numbers are told."""
 
 
+class ReadCounts:
+    """Counts that somebody else keeps, one for each value of one label, read when somebody asks."""
+
+    __slots__ = ("read",)
+
+    def __init__(self) -> None:
+        self.read: Callable[[], Mapping[str, int]] = dict
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
     """What is told under one name."""
@@ -152,6 +161,19 @@ class Metrics:
             return family
 
         self._declare(f"{name}_total", "counter", labels, meaning, tell)
+        return counts
+
+    def read_counts(self, name: str, meaning: str, label: str) -> ReadCounts:
+        """Declare counts that are read when they are asked for, one for each of a label's few values."""
+        counts = ReadCounts()
+
+        def tell() -> Metric:
+            family = CounterMetricFamily(name, meaning, labels=(label,))
+            for value, number in counts.read().items():
+                family.add_metric((value,), number)
+            return family
+
+        self._declare(f"{name}_total", "counter", (label,), meaning, tell)
         return counts
 
     def histogram(self, name: str, meaning: str, bounds: Sequence[float] = LATENCIES) -> Histogram:

@@ -19,11 +19,19 @@ class Counters:
     """Counts since the start."""
 
     received: int = 0
+    """Datagrams that came, whatever they were."""
     malformed: int = 0
+    """Datagrams that are no CoAP."""
     repeated: int = 0
+    """Messages that came again."""
     retransmitted: int = 0
+    """Messages of ours that were sent again."""
     given_up: int = 0
+    """Messages of ours that were not acknowledged in the end."""
     refused: int = 0
+    """Requests that were turned away since too much of their peer, or of all peers, was held already."""
+    too_large: int = 0
+    """Bodies in blocks that are larger than what is taken."""
 
 
 class MessageLayer:

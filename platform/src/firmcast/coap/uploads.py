@@ -99,6 +99,7 @@ class Uploads:
         self._held += assembler.held - held
         if self._held > parameters.max_assembled:
             self._drop(state, assembly)
+            self._layer.counters.refused += 1
             return BlockAnswer(Code.SERVICE_UNAVAILABLE, ())
         # A smaller block than the peer sends is asked for in the answer; its size counts from the next block on.
         value = encode_block(block.number, block.more, min(block.szx, parameters.block_szx))
@@ -126,6 +127,7 @@ class Uploads:
         return _incomplete(block)
 
     def _refusal(self, block: Block, *, szx: int) -> BlockAnswer:
+        self._layer.counters.too_large += 1
         value = encode_block(block.number, block.more, szx)
         limit = encode_uint(self._layer.parameters.max_body)
         options = ((int(OptionNumber.BLOCK1), value), (int(OptionNumber.SIZE1), limit))

@@ -31,6 +31,13 @@ class GatewayMetrics:
             "outcome",
         )
         self.handshakes = {outcome: handshakes.of(outcome.value) for outcome in HandshakeOutcome}
+        self.datagrams = metrics.read_counts(
+            "firmcast_gateway_datagrams",
+            "CoAP datagrams of devices (received), those of them that are no CoAP (malformed) or came again (repeated),"
+            " requests turned away for what their sender has under way (refused) or for their size (too_large); and"
+            " messages of ours that were sent again (retransmitted) or never acknowledged (given_up)",
+            "outcome",
+        )
         self.secure_sessions = metrics.gauge("firmcast_gateway_secure_sessions", "Secure sessions of devices")
         self.half_open = metrics.gauge("firmcast_gateway_half_open_handshakes", "Handshakes under way")
         self.live = metrics.gauge("firmcast_gateway_live_devices", "Devices whose registration this node holds")

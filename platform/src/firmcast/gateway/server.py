@@ -7,6 +7,7 @@ for again, is how far a transfer had come.
 import asyncio
 import random as random_module
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -192,6 +193,8 @@ class Gateway:
 
     def _connect(self, metrics: GatewayMetrics) -> None:
         """Let figures be read, and hear of blocks and of orders."""
+        counters = self._udp.endpoint.counters
+        metrics.datagrams.read = lambda: asdict(counters)
         metrics.live.read = lambda: len(self._live)
         metrics.waiting.read = lambda: len(self._intake)
         metrics.sessions.read = lambda: len(self._sessions)
