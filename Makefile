@@ -7,7 +7,7 @@ ARGS ?=
 TEST_ARGS ?= -n auto --maxprocesses 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format lint types imports conformance faults bench lock clean
+.PHONY: help demo serve test check format lint types imports conformance faults fuzz bench lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -54,6 +54,13 @@ conformance: $(VENV)/.development ## hold the running platform to the contract, 
 
 faults: $(VENV)/.development ## kill, cut, fill and stall it on both stores, and show that nothing is lost (ARGS="--long")
 	$(BIN)/python -m pytest -q --faults tests/faults $(ARGS)
+
+$(VENV)/.fuzz: $(VENV)/.development requirements-fuzz.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-fuzz.txt
+	@touch $@
+
+fuzz: $(VENV)/.fuzz ## look for bytes that break a reader, guided by coverage (ARGS="--seconds 600 tlv")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: $(VENV)/.development ## measure, as ratios within one run; writes build/bench.json (ARGS="--quick")
 	$(BIN)/python -m bench $(ARGS)
