@@ -1,0 +1,166 @@
+"""A cell of the matrix is a device of one kind, a way for its package, a session or none, and one fault at the most."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import cache
+from random import Random
+
+from tests.matrix.virtual_device import VirtualDevice
+from tests.matrix.virtual_network import Network, VirtualTime
+from tests.matrix.virtual_platform import START, Platform
+
+from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, PackageId, TaskId
+from firmcast.lwm2m.firmware_update import DeliveryMethod, FirmwareUpdateState, Protocol
+from firmcast.simulator.profile import DeviceProfile
+from firmcast.simulator.profiles import PROFILES
+from firmcast.upgrades.limits import Limits
+from firmcast.upgrades.model import DeviceUpgrade, Evidence, Tally, UpgradePhase
+
+WAYS = ("coap", "http", "written")
+SESSIONS = ("clear", "secure")
+FAULTS = ("nothing", "loss", "device killed", "gateway killed", "rebound")
+
+BLOCK = 1024
+PACKAGE = bytes(6 * BLOCK)
+LOSS = 0.2
+BEGINS_AT = 1.0
+"""Seconds after which the upgrade begins, of a device that is online."""
+DOWN_FOR = 3.0
+"""Seconds that a killed gateway is away."""
+
+LIMITS = Limits(
+    waiting=timedelta(hours=1),
+    inspecting=timedelta(minutes=3),
+    transferring=timedelta(minutes=60),
+    executing=timedelta(minutes=30),
+    verifying=timedelta(minutes=10),
+    probe=timedelta(minutes=2),
+    deferral_pause=timedelta(minutes=5),
+    deferral=timedelta(minutes=30),
+    awake=timedelta(seconds=93),
+    sleeping=timedelta(hours=24),
+    prefer_write=False,
+    protocols=(Protocol.COAPS, Protocol.COAP, Protocol.HTTPS, Protocol.HTTP),
+)
+LONGEST = (LIMITS.waiting + LIMITS.transferring + LIMITS.deferral + 4 * LIMITS.executing).total_seconds()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One of them."""
+
+    kind: str
+    way: str
+    session: str
+    fault: str
+    seed: int = 1
+
+    @property
+    def profile(self) -> DeviceProfile:
+        """Return the profile, with nothing but this way to get a package."""
+        secure = self.session == "secure"
+        if self.way == "http":
+            protocols = (Protocol.HTTPS if secure else Protocol.HTTP,)
+        else:
+            protocols = (Protocol.COAPS if secure else Protocol.COAP,)
+        delivery = DeliveryMethod.PUSH if self.way == "written" else DeliveryMethod.PULL
+        return replace(PROFILES[self.kind], delivery=delivery, protocols=protocols, speaks=protocols)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell has ended."""
+
+    told: str
+    """What an application was told: states as numbers, and the end."""
+    description: str
+    active_until: float
+    """Seconds until the last state was told, or the end where none was."""
+    lasted: float
+    runs_new_firmware: bool
+    orders: tuple[str, ...]
+    """What the device was told to do."""
+
+
+def run(cell: Cell, at: float | None = None) -> Outcome:
+    """Let a cell come to its end, with its fault `at` seconds from the beginning."""
+    random = Random(f"{cell}")
+    time = VirtualTime()
+    network = Network(time, random, LOSS if cell.fault == "loss" else 0.0)
+    secure = cell.session == "secure"
+    profile = cell.profile
+    platform = Platform(_upgrade(profile), network, LIMITS, PACKAGE, block=BLOCK, is_secure=secure)
+    device = VirtualDevice(profile, network, platform, is_secure=secure, size=len(PACKAGE), block=BLOCK)
+    platform.device = device
+    device.boot()
+    time.after(BEGINS_AT, platform.start)
+    if at is not None:
+        time.after(at, _fault(cell.fault, platform, device, time))
+    time.run(until=lambda: platform.is_over or time.now > LONGEST)
+    states = [when for when, what in zip(platform.told_at, platform.told, strict=True) if what.isdigit()]
+    return Outcome(
+        told=" ".join(platform.told),
+        description=platform.upgrade.description,
+        active_until=(states or platform.told_at or [time.now])[-1],
+        lasted=time.now,
+        runs_new_firmware=device.firmware.version == profile.installs_version,
+        orders=tuple(order.value for order in platform.orders),
+    )
+
+
+def moments(cell: Cell, count: int) -> list[float | None]:
+    """Return when the fault of a cell comes, spread over the time in which there is something to disturb."""
+    if cell.fault in ("nothing", "loss"):
+        return [None] * (1 if cell.fault == "nothing" else count)
+    active_until = _undisturbed(cell.kind, cell.way, cell.session)
+    random = Random(f"when {cell}")
+    longest = active_until - BEGINS_AT
+    return [BEGINS_AT + longest * (number + random.random()) / count for number in range(count)]
+
+
+@cache
+def _undisturbed(kind: str, way: str, session: str) -> float:
+    return run(Cell(kind, way, session, "nothing")).active_until
+
+
+def _fault(fault: str, platform: Platform, device: VirtualDevice, time: VirtualTime) -> Callable[[], None]:
+    def kill_gateway() -> None:
+        platform.kill()
+        time.after(DOWN_FOR, platform.revive)
+
+    return {"device killed": device.lose_power, "gateway killed": kill_gateway, "rebound": device.move}[fault]
+
+
+def _upgrade(profile: DeviceProfile) -> DeviceUpgrade:
+    return DeviceUpgrade(
+        device_upgrade_id=DeviceUpgradeId("upgrade"),
+        task_id=TaskId("task"),
+        application_id=ApplicationId("application"),
+        device_id=DeviceId("device"),
+        package_id=PackageId("package"),
+        position=0,
+        attempt=1,
+        phase=UpgradePhase.SCHEDULED,
+        tally=Tally.WAITING,
+        retryable=False,
+        published_state=FirmwareUpdateState.IDLE,
+        command_id=None,
+        command_kind=None,
+        probed=False,
+        evidence=Evidence(),
+        transfer_token="token-of-this-upgrade",
+        source_version="",
+        target_version=profile.installs_version,
+        current_version="",
+        bytes_total=len(PACKAGE),
+        created_at=START,
+        started_at=None,
+        window_end=None,
+        waiting_ends_at=None,
+        phase_ends_at=START + LIMITS.waiting,
+        deadline_at=START + LIMITS.waiting,
+        ended_at=None,
+        outcome=None,
+        description="",
+    )
