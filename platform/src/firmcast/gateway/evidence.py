@@ -1,8 +1,8 @@
 """What a device says unasked is evidence, and no more: notifications and LwM2M Send become reports.
 
-A notification is attributed by its token, so that one made before a restart, or arriving from a new address, counts. A
-Send names nobody: the identity of its secure session does, or its sender's address in clear. It is answered after its
-commit, since a device says most things once.
+A notification is attributed by its token, so that one made before a restart, or arriving from a new address, counts; a
+device behind a NAT is spoken to there from then on. A Send names nobody: the identity of its secure session does, or in
+clear the address of its sender. It is answered after its commit, since a device says most things once.
 """
 
 import asyncio
@@ -13,10 +13,11 @@ from typing import Final
 import structlog
 
 from firmcast.coap.codes import Code, code_text, is_success
-from firmcast.coap.events import NotificationReceived, NotificationUnmatched, RequestReceived
+from firmcast.coap.events import NotificationReceived, NotificationUnmatched, Peer, RequestReceived
 from firmcast.coap.options import options
 from firmcast.coap.udp import UdpEndpoint
 from firmcast.errors import StoreError
+from firmcast.gateway.addresses import stored_address
 from firmcast.gateway.awake_windows import AwakeWindows
 from firmcast.gateway.batches import Answer
 from firmcast.gateway.journal_notes import JournalNotes
@@ -68,6 +69,8 @@ class Evidence:
             return
         if isinstance(notification, NotificationUnmatched):
             self._udp.adopt_observation(notification.peer, notification.token)
+            # One that is matched may be late, and from where the device was before.
+            self._find_at(device, notification.peer)
         self._windows.heard(device)
         if not is_success(notification.code):
             return
@@ -96,6 +99,7 @@ class Evidence:
             _log.warning("send.unreadable", device_id=device.device_id, reason=str(error))
             self._udp.respond(request, Code.BAD_REQUEST, payload=str(error).encode())
             return
+        self._find_at(device, request.peer)
         self._windows.heard(device)
         told = Exchange(kind=ExchangeKind.SEND, told=values_told(values), answer=code_text(Code.CHANGED))
         self._notes.exchange(device, told)
@@ -116,6 +120,13 @@ class Evidence:
                 self._udp.respond(request, Code.INTERNAL_SERVER_ERROR)
 
         self._intake.submit(report).add_done_callback(committed)
+
+    def _find_at(self, device: LiveDevice, peer: Peer) -> None:
+        """Speak to a device where it was heard, before it updates its registration: the store learns of it then."""
+        if self._live.move(device, peer) is not None:
+            host, port = stored_address(peer)
+            _log.info("registration.moved", device_id=device.device_id, host=host, port=port)
+            self._sessions.moved(device.device_id)
 
     def _report(self, device: LiveDevice, values: ResourceValues) -> DeviceReport | None:
         """Return what `values` tell of a device's upgrade, None where that is nothing."""

@@ -134,14 +134,17 @@ class LiveDevices:
             return self._by_registration[registration.registration_id], None
         device.expires_at = registration.expires_at
         device.queue_mode = registration.queue_mode
-        peer = peer_of(registration.host, registration.port, registration.identity)
+        return device, self.move(device, peer_of(registration.host, registration.port, registration.identity))
+
+    def move(self, device: LiveDevice, peer: Peer) -> Peer | None:
+        """Find a device at `peer` from now on; return its former address where that is another."""
         if peer == device.peer:
-            return device, None
+            return None
         former = device.peer
         self._leave_address(device)
         device.peer = peer
         self._by_peer[peer] = device
-        return device, former
+        return former
 
     def remove(self, device_id: DeviceId) -> LiveDevice | None:
         """Forget a device; return what it was, None where it was not live."""
