@@ -53,7 +53,7 @@ conformance: $(VENV)/.development ## hold the running platform to the contract, 
 	$(BIN)/python -m pytest -q $(TEST_ARGS) tests/acceptance/conformance $(ARGS)
 
 faults: $(VENV)/.development ## kill, cut, fill and stall it on both stores, and show that nothing is lost (ARGS="--long")
-	$(BIN)/python -m pytest -q --faults tests/faults $(ARGS)
+	$(BIN)/python -m pytest -q --faults tests/faults platform/tests/integration/gateway/test_storms.py $(ARGS)
 
 $(VENV)/.fuzz: $(VENV)/.development requirements-fuzz.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-fuzz.txt

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import itertools
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 
 import aiocoap
 import aiocoap.error
@@ -31,7 +33,7 @@ from firmcast.firmware.files import FirmwareFiles
 from firmcast.firmware.model import PackageMetadata
 from firmcast.gateway.metrics import GatewayMetrics
 from firmcast.gateway.server import Gateway
-from firmcast.ids import ApplicationId
+from firmcast.ids import ApplicationId, DeviceId
 from firmcast.metrics import Metrics
 from firmcast.settings import GatewaySettings, UpgradeSettings
 from firmcast.upgrades import use_cases as upgrades
@@ -45,6 +47,17 @@ OBJECT_LINKS = b'</>;rt="oma.lwm2m";ct=112,</1/0>,</3/0>,</5/0>'
 _NUMBERS = {"/5/0/3", "/5/0/5", "/5/0/9"}
 _SETTLING_TURNS = 5
 TOLD = Channel("told")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes long, unless faults are asked for."""
+    if config.getoption("fault_scale") != "short":
+        return
+    here = {item for item in items if item.path.parent == Path(__file__).parent}
+    left_out = [item for item in here if item.get_closest_marker("takes_long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def encode_tlv(values: dict[str, int | str | list[int]], base: str) -> bytes:
@@ -522,6 +535,12 @@ def _settle(waiting: asyncio.Future[Message] | None, message: Message) -> None:
 
 
 @pytest.fixture
+def raw_device() -> type[RawDevice]:
+    """Return the kind of device that a test makes on a loop of its own."""
+    return RawDevice
+
+
+@pytest.fixture
 async def make_raw(world) -> AsyncIterator[Callable[..., Awaitable[RawDevice]]]:
     """Open raw devices; they are closed at the end of the test."""
     opened: list[RawDevice] = []
@@ -535,6 +554,13 @@ async def make_raw(world) -> AsyncIterator[Callable[..., Awaitable[RawDevice]]]:
     yield make
     for device in opened:
         device.close()
+
+
+def word_of(event) -> str:
+    """Return an event of an upgrade as a word: a state as its number, `*` before an unseen one, and the end."""
+    if isinstance(event.fact, FirmwareStateChanged):
+        return ("*" if event.synthesised else "") + str(int(event.fact.state))
+    return event.fact.outcome.value if isinstance(event.fact, FirmwareUpgradeEnded) else ""
 
 
 class World:
@@ -558,6 +584,10 @@ class World:
         self.application_id = ApplicationId("application")
         self.gateway = None
         self.engine = None
+        self.words: dict[DeviceId, list[str]] = defaultdict(list)
+        """What `told` returns of each device, as far as it was announced."""
+        self.counts: Counter[str] = Counter()
+        """How often each word was told, whether it was seen or not."""
         self._changed = asyncio.Condition()
         self._telling: set[asyncio.Task[None]] = set()
         database.listen(TOLD, self._tell)
@@ -684,13 +714,7 @@ class World:
 
     async def told(self, device) -> list[str]:
         """Return what the log holds of a device's upgrades: states as numbers, `*` before unseen ones, and the end."""
-        told = []
-        for event in await self.stored_events(device):
-            if isinstance(event.fact, FirmwareStateChanged):
-                told.append(("*" if event.synthesised else "") + str(int(event.fact.state)))
-            elif isinstance(event.fact, FirmwareUpgradeEnded):
-                told.append(event.fact.outcome.value)
-        return told
+        return [word for event in await self.stored_events(device) if (word := word_of(event))]
 
     async def eventually(self, look) -> None:
         """Wait for something in the gateway that gives no signal."""
@@ -717,6 +741,11 @@ class World:
 
         await self.until(look)
 
+    async def until_counted(self, fulfilled, patience: float = 20.0) -> None:
+        """Wait until the counts of all words, which cost nothing to look at, fulfil a condition."""
+        async with asyncio.timeout(patience), self._changed:
+            await self._changed.wait_for(lambda: fulfilled(self.counts))
+
     async def until(self, look):
         """Wait for the first true result of a look that is taken after each change in the log."""
         async with asyncio.timeout(20), self._changed:
@@ -727,7 +756,12 @@ class World:
     async def _note(self, tx, stored) -> None:
         tx.announce(TOLD, stored)
 
-    def _tell(self, _events) -> None:
+    def _tell(self, told) -> None:
+        for event, _body in told:
+            if word := word_of(event):
+                self.words[event.device_id].append(word)
+                self.counts[word.removeprefix("*")] += 1
+
         async def tell() -> None:
             async with self._changed:
                 self._changed.notify_all()

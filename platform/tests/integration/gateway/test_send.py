@@ -61,25 +61,26 @@ async def test_what_is_sent_after_the_reboot_ends_an_upgrade(world, known, devic
     assert upgrade.current_version == ("1.0" if upgrade.outcome is Outcome.FAILED else "2.0")
 
 
-@pytest.mark.parametrize(
-    ("pack", "content_format"),
-    [
-        (b"\xff", SENML_CBOR),
-        (cbor2.dumps({0: "/5/0/3", 2: 1}), SENML_CBOR),
-        (cbor2.dumps([{0: "/5/0/3", 2: "one"}]), SENML_CBOR),
-        (cbor2.dumps([{0: "/5/0", 2: 1}]), SENML_CBOR),
-        (b'[{"n":"/5/0/3","v":', SENML_JSON),
-        (b"1", 0),
-        (b"", SENML_CBOR),
-    ],
+SENSELESS = (
+    (b"\xff", SENML_CBOR),
+    (cbor2.dumps({0: "/5/0/3", 2: 1}), SENML_CBOR),
+    (cbor2.dumps([{0: "/5/0/3", 2: "one"}]), SENML_CBOR),
+    (cbor2.dumps([{0: "/5/0", 2: 1}]), SENML_CBOR),
+    (b'[{"n":"/5/0/3","v":', SENML_JSON),
+    (b"1", 0),
+    (b"", SENML_CBOR),
 )
-async def test_what_makes_no_sense_is_refused_and_changes_nothing(world, known, device, pack, content_format) -> None:
+
+
+async def test_what_makes_no_sense_is_refused_and_changes_nothing(world, known, device) -> None:
     package = await world.add_package(PACKAGE)
     await device.register()
     device.on_uri = accept
     await world.upgrade(package, known)
     await device.until_seen("PUT", "/5/0/1")
-    assert (await device.request(Code.POST, "/dp", pack, content_format=content_format)).code is Code.BAD_REQUEST
+    for pack, content_format in SENSELESS:
+        answer = await device.request(Code.POST, "/dp", pack, content_format=content_format)
+        assert answer.code is Code.BAD_REQUEST, pack
     assert await world.told(known) == []
 
 

@@ -20,7 +20,7 @@ from firmcast.upgrades.model import UpgradePhase
 
 PACKAGE = bytes(range(256)) * 64
 SUCCESS = ["1", "2", "3", "0", "succeeded"]
-WINDOW = 0.3
+WINDOW = 0.2
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ async def until_asleep(world, known) -> None:
 
 @pytest.mark.parametrize(
     ("profile", "changed"),
-    [("pull", {}), ("push", {}), ("anjay", {}), ("zephyr", {}), ("no-reboot", {"reboot_delay": 0.8})],
+    [("pull", {}), ("push", {}), ("zephyr", {}), ("no-reboot", {"reboot_delay": 2.5 * WINDOW})],
 )
 async def test_a_sleepy_device_is_upgraded_and_asked_nothing_while_it_sleeps(
     sleepy_world, known, profile, changed
