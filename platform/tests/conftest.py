@@ -32,6 +32,7 @@ _BOTH_STORES = frozenset(
         "journal",
         "push",
         "subscriptions",
+        "timeline",
         "upgrades",
     }
 )

@@ -89,6 +89,21 @@ async def test_an_upgrade_by_commands_alone(served, tmp_path):
     assert [share["status"] for share in shown["subOperations"]] == ["success"]
     assert [device["deviceInfo"]["fwVersion"] for device in await asked("device", "list", **shell)] == ["2.0.0"]
     assert json.loads((await run("push", "log", "--json", **shell))[0]) == []
+    await assert_explained(device_id, shell)
+
+
+async def assert_explained(device_id, shell):
+    """The way of an upgraded device can be followed afterwards, by its name too."""
+    history = await asked("device", "timeline", device_id, "--limit", "1000", "--oldest-first", **shell)
+    kinds = {entry["kind"] for entry in history["entries"]}
+    assert {"upgrade", "exchange", "transfer", "decision", "event"} <= kinds
+    verdicts = [entry["details"]["outcome"] for entry in history["entries"] if entry["details"].get("outcome")]
+    assert verdicts == ["succeeded"]
+    said, _ = await run("device", "timeline", "virtual-1", "--limit", "3", **shell)
+    assert "it is in no upgrade" in said
+    assert "there are more" in said
+    _, errors = await run("device", "timeline", "nobody", status=1, **shell)
+    assert "nobody" in errors
 
 
 async def test_an_upgrade_of_a_device_with_a_key(served, tmp_path):

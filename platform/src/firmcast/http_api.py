@@ -44,6 +44,7 @@ from firmcast.rest.health import CheckReadiness
 from firmcast.sealing import Sealer
 from firmcast.settings import Settings
 from firmcast.subscriptions import api as subscriptions_api
+from firmcast.timeline import api as timeline_api
 from firmcast.upgrades import api as upgrades_api
 from firmcast.upgrades import use_cases as upgrades
 from firmcast.upgrades.creation import RequireTaken
@@ -153,6 +154,7 @@ def _for_operators(parts: HttpParts, authorise: AuthoriseAdministrator) -> list[
         *administrators_api.endpoints(database=database, clock=clock, authorise_administrator=authorise),
         *audit_api.endpoints(database=database, authorise_administrator=authorise),
         *metrics_api.endpoints(parts.metrics, authorise),
+        *timeline_api.endpoints(database=database, clock=clock, authorise_administrator=authorise),
         *applications_management_api.endpoints(
             database=database,
             clock=clock,

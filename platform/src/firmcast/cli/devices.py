@@ -20,7 +20,7 @@ from firmcast.cli.northbound import northbound
 from firmcast.cli.output import plain, print_fields, print_json, print_rows
 from firmcast_sdk import NorthboundError
 
-app = typer.Typer(no_args_is_help=True, help="Devices: add, list, show, modify, delete.")
+app = typer.Typer(no_args_is_help=True, help="Devices: add, list, show, modify, delete; see why one is where it is.")
 
 Device = Annotated[str, typer.Argument(help="Device id.")]
 

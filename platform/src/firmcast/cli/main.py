@@ -11,6 +11,7 @@ from firmcast.cli import (
     applications,
     database,
     demo,
+    device_history,
     devices,
     firmware,
     groups,
@@ -39,6 +40,7 @@ applications.app.command("callback-headers")(application_keys.callback_headers)
 applications.app.command("client-certificate")(application_keys.client_certificate)
 applications.app.command("signing-key")(application_keys.signing_key)
 applications.app.command("verification-key")(application_keys.verification_key)
+devices.app.command("timeline")(device_history.timeline)
 push.app.command("replay")(replays.replay)
 push.app.command("replays")(replays.replays)
 push.app.command("cancel-replay")(replays.cancel_replay)

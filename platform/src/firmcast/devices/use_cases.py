@@ -117,6 +117,21 @@ async def find(tx: Transaction, application_id: ApplicationId, device_id: Device
     return device
 
 
+async def find_called(tx: Transaction, called: str) -> Device:
+    """Return the device of an id or, where there is no such id, of an endpoint name; of any application.
+
+    Raises:
+        NotFoundError: there is no such device.
+    """
+    device = await store.find_any(tx, DeviceId(called))
+    if device is not None:
+        return device
+    named = await store.by_endpoint_names(tx, [called])
+    if not named:
+        raise NotFoundError("device", called)
+    return named[0]
+
+
 async def by_ids(
     tx: Transaction, application_id: ApplicationId, device_ids: Sequence[DeviceId]
 ) -> dict[DeviceId, Device]:

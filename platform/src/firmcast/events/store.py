@@ -138,6 +138,29 @@ UPSERT_FORGOTTEN: Final = differing(
     " ON CONFLICT (one) DO UPDATE SET through = greatest(event_forgotten.through, excluded.through)",
 )
 
+# What happened to a device in [?2, ?3), in one upgrade or in all (''): a device's events are few enough to be sorted.
+SELECT_NEWEST_BETWEEN: Final = portable(
+    "SELECT event_id, message_id, sequence, application_id, device_id, task_id, device_upgrade_id, occurred_at,"
+    " synthesised, event_type, fact FROM event WHERE device_id = ?1 AND occurred_at >= ?2 AND occurred_at < ?3"
+    " AND (?4 = '' OR device_upgrade_id = ?4) ORDER BY occurred_at DESC, sequence DESC LIMIT ?5"
+)
+SELECT_OLDEST_BETWEEN: Final = portable(
+    "SELECT event_id, message_id, sequence, application_id, device_id, task_id, device_upgrade_id, occurred_at,"
+    " synthesised, event_type, fact FROM event WHERE device_id = ?1 AND occurred_at >= ?2 AND occurred_at < ?3"
+    " AND (?4 = '' OR device_upgrade_id = ?4) ORDER BY occurred_at, sequence LIMIT ?5"
+)
+
+# Which numbers events have within their devices.
+SELECT_SEQUENCES_OF: Final = differing(
+    sqlite="SELECT event_id, sequence FROM event WHERE event_id IN (SELECT value FROM json_each(?1))",
+    postgres="SELECT event_id, sequence FROM event WHERE event_id = ANY(?1::bigint[])",
+)
+
+# The latest events of one of a device's upgrades.
+SELECT_LATEST_OF_UPGRADE: Final = portable(
+    "SELECT event_id FROM event WHERE device_id = ?1 AND device_upgrade_id = ?2 ORDER BY sequence DESC LIMIT ?3"
+)
+
 # What an application's events after a position are, for whoever looks for some of them.
 SELECT_HEADINGS: Final = portable(
     "SELECT event_id, application_id, device_id, sequence, event_type, occurred_at FROM event"
@@ -259,21 +282,50 @@ async def times(tx: Transaction, event_ids: Sequence[EventId]) -> dict[EventId, 
 
 async def of_device(tx: Transaction, device_id: DeviceId, after_sequence: int, limit: int) -> list[Event]:
     """Return the device's events after a number."""
-    return [
-        Event(
-            event_id=EventId(row[0]),
-            message_id=MessageId(row[1]),
-            sequence=row[2],
-            application_id=ApplicationId(row[3]),
-            device_id=DeviceId(row[4]),
-            task_id=TaskId(row[5]) if row[5] else None,
-            device_upgrade_id=DeviceUpgradeId(row[6]) if row[6] else None,
-            occurred_at=from_column(row[7]),
-            synthesised=bool(row[8]),
-            fact=_fact(EventType(row[9]), row[10]),
-        )
-        for row in await tx.fetch(SELECT_OF_DEVICE, device_id, after_sequence, limit)
-    ]
+    return [_event(row) for row in await tx.fetch(SELECT_OF_DEVICE, device_id, after_sequence, limit)]
+
+
+async def between(
+    tx: Transaction,
+    device_id: DeviceId,
+    begin: datetime,
+    end: datetime,
+    device_upgrade_id: DeviceUpgradeId | None,
+    limit: int,
+    *,
+    newest_first: bool,
+) -> list[Event]:
+    """Return what happened to a device in a stretch of time, in the order of time asked for."""
+    statement = SELECT_NEWEST_BETWEEN if newest_first else SELECT_OLDEST_BETWEEN
+    rows = await tx.fetch(statement, device_id, to_column(begin), to_column(end), device_upgrade_id or "", limit)
+    return [_event(row) for row in rows]
+
+
+async def sequences_of(tx: Transaction, event_ids: Sequence[EventId]) -> dict[EventId, int]:
+    """Return the numbers that events have within their devices."""
+    return {EventId(row[0]): row[1] for row in await tx.fetch(SELECT_SEQUENCES_OF, list(event_ids))}
+
+
+async def latest_of_upgrade(
+    tx: Transaction, device_id: DeviceId, device_upgrade_id: DeviceUpgradeId, limit: int
+) -> list[EventId]:
+    """Return the latest events of a device's upgrade, the last first."""
+    return [EventId(row[0]) for row in await tx.fetch(SELECT_LATEST_OF_UPGRADE, device_id, device_upgrade_id, limit)]
+
+
+def _event(row: Row) -> Event:
+    return Event(
+        event_id=EventId(row[0]),
+        message_id=MessageId(row[1]),
+        sequence=row[2],
+        application_id=ApplicationId(row[3]),
+        device_id=DeviceId(row[4]),
+        task_id=TaskId(row[5]) if row[5] else None,
+        device_upgrade_id=DeviceUpgradeId(row[6]) if row[6] else None,
+        occurred_at=from_column(row[7]),
+        synthesised=bool(row[8]),
+        fact=_fact(EventType(row[9]), row[10]),
+    )
 
 
 async def last_position(tx: Transaction) -> EventId:

@@ -8,7 +8,7 @@ from firmcast.db.port import Transaction
 from firmcast.events import store
 from firmcast.events.horizon import Observation
 from firmcast.events.model import Event, EventAge, EventFilter, EventHeading, StoredEvent, Stretch
-from firmcast.ids import ApplicationId, DeviceId, EventId
+from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, EventId
 
 BEFORE_ALL: Final = EventId(0)
 
@@ -114,6 +114,32 @@ async def headings_of_device(
 ) -> list[EventHeading]:
     """Return what a device's events after a number are, in order, `limit` at the most."""
     return await store.headings_of_device(tx, device_id, after_sequence, limit)
+
+
+async def between(
+    tx: Transaction,
+    device_id: DeviceId,
+    begin: datetime,
+    end: datetime,
+    *,
+    device_upgrade_id: DeviceUpgradeId | None = None,
+    limit: int,
+    newest_first: bool,
+) -> list[Event]:
+    """Return what happened to a device in a stretch of time, `end` excluded, `limit` at the most."""
+    return await store.between(tx, device_id, begin, end, device_upgrade_id, limit, newest_first=newest_first)
+
+
+async def sequences_of(tx: Transaction, event_ids: Sequence[EventId]) -> dict[EventId, int]:
+    """Return the numbers that events have within their devices; those that are no longer kept are absent."""
+    return await store.sequences_of(tx, event_ids)
+
+
+async def latest_of_upgrade(
+    tx: Transaction, device_id: DeviceId, device_upgrade_id: DeviceUpgradeId, limit: int
+) -> list[EventId]:
+    """Return the latest events of a device's upgrade, the last first."""
+    return await store.latest_of_upgrade(tx, device_id, device_upgrade_id, limit)
 
 
 async def first(tx: Transaction) -> tuple[EventId, datetime] | None:

@@ -88,7 +88,7 @@ def written(path: Path, payload: bytes | int) -> dict[str, str]:
 def package_address(uri: str) -> str:
     """Return the address of a package without the token in it."""
     origin, separator, _ = uri.rpartition("/")
-    return f"{origin}{separator}…"[:_LONGEST] if uri else ""
+    return f"{origin[:_LONGEST]}{separator}..." if uri else ""
 
 
 def _word(path: Path, value: Value) -> str | None:

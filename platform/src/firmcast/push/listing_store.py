@@ -23,7 +23,7 @@ from firmcast.push.retry import DeadReason, FailureReason
 COUNTED: Final = 100_000
 """More rows than this are not counted."""
 
-_EVENTS_OF_DEVICE: Final = 20_000
+EVENTS_OF_DEVICE: Final = 20_000
 """The latest events of a device that are looked at."""
 
 _FIRST: Final = Position(event_id=EventId(0), subscription_id=SubscriptionId(""))
@@ -171,20 +171,7 @@ async def dead_letters(
         (SELECT_DEAD_OF_EVENTS, COUNT_DEAD_OF_EVENTS),
     )
     rows, total = await _oldest_first(tx, ways, wanted, page, after)
-    letters = [
-        DeadLetter(
-            event_id=EventId(row[0]),
-            subscription_id=SubscriptionId(row[1]),
-            device_id=DeviceId(row[2]),
-            sequence=row[3],
-            attempts=row[4],
-            reason=DeadReason(row[5]),
-            failure=FailureReason(row[6]),
-            died_at=from_column(row[7]),
-        )
-        for row in rows
-    ]
-    return letters, total
+    return [dead_letter_of(row) for row in rows], total
 
 
 async def attempts(tx: Transaction, wanted: DeliveryFilter, page: Page, before: int | None = None) -> Listed[Attempt]:
@@ -201,10 +188,25 @@ async def attempts(tx: Transaction, wanted: DeliveryFilter, page: Page, before: 
     else:
         rows = await tx.fetch(SELECT_ATTEMPTS, *part)
         total = await _count(tx, COUNT_ATTEMPTS)
-    return [_attempt(row) for row in rows], total
+    return [attempt_of(row) for row in rows], total
 
 
-def _attempt(row: Row) -> Attempt:
+def dead_letter_of(row: Row) -> DeadLetter:
+    """Return the dead letter of a row."""
+    return DeadLetter(
+        event_id=EventId(row[0]),
+        subscription_id=SubscriptionId(row[1]),
+        device_id=DeviceId(row[2]),
+        sequence=row[3],
+        attempts=row[4],
+        reason=DeadReason(row[5]),
+        failure=FailureReason(row[6]),
+        died_at=from_column(row[7]),
+    )
+
+
+def attempt_of(row: Row) -> Attempt:
+    """Return the attempt of a row."""
     return Attempt(
         attempt_id=row[0],
         event_id=EventId(row[1]),
@@ -248,7 +250,7 @@ async def _events_of(tx: Transaction, wanted: DeliveryFilter) -> list[int] | Non
     """Return the events that are wanted, None for those of all devices."""
     if wanted.device_id is None:
         return None if wanted.event_id is None else [wanted.event_id]
-    found = await events.latest_of_device(tx, wanted.device_id, _EVENTS_OF_DEVICE)
+    found = await events.latest_of_device(tx, wanted.device_id, EVENTS_OF_DEVICE)
     return [event_id for event_id in found if wanted.event_id in (None, event_id)]
 
 

@@ -24,6 +24,7 @@ from firmcast.upgrades.state_machine import Decision
 
 _LONGEST_WORDS: Final = 200
 _WORDS: Final = {DeadlinePassed: "deadline_passed", StopRequested: "stop_requested", FellAsleep: "fell_asleep"}
+_ANSWERS: Final = (CommandAnswered, CommandFailed)
 _STATES: Final = frozenset(FirmwareUpdateState)
 
 
@@ -38,7 +39,7 @@ def note_of(before: DeviceUpgrade, decision: Decision, occurred_at: datetime) ->
         after=after.phase.value,
         attempt=after.attempt,
         order="" if decision.command is None else decision.command.value,
-        withdrawn=decision.withdraw and before.command_kind is not None,
+        withdrawn=decision.withdraw and before.command_kind is not None and not isinstance(decision.heard, _ANSWERS),
         deadline_at=None if after.deadline_at == before.deadline_at else after.deadline_at,
         phase_ends_at=None if after.phase_ends_at == before.phase_ends_at else after.phase_ends_at,
         outcome="" if after.outcome is None else after.outcome.value,

@@ -51,6 +51,7 @@ __all__ = [
     "is_needed",
     "listed_tasks",
     "next_deadline",
+    "of_device",
     "pass_time",
     "record_reports",
     "release_device",
@@ -122,6 +123,11 @@ async def device_upgrades(
         found += await store.page_of_tally(tx, task_id, tally, part, count)
         passed += count
     return found, passed
+
+
+async def of_device(tx: Transaction, device_id: DeviceId, limit: int = 1000) -> list[DeviceUpgrade]:
+    """Return the upgrades that a device is in, or was, `limit` at the most."""
+    return await store.of_device(tx, device_id, limit)
 
 
 async def is_needed(tx: Transaction, package_id: PackageId) -> bool:

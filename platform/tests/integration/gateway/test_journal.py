@@ -85,7 +85,7 @@ async def test_the_token_of_a_package_is_nowhere_in_it(world, known, device) -> 
     notes = await until_noted(world, known, lambda what: isinstance(what, Decision) and what.outcome)
     assert token not in repr(notes)
     (written,) = exchanges(notes, ExchangeKind.WRITE)
-    assert written.told["/5/0/1"].endswith("/fw/…")
+    assert written.told["/5/0/1"].endswith("/fw/...")
 
 
 async def test_a_silent_device_is_noted_as_silent(world, known, device) -> None:

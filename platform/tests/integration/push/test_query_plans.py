@@ -12,8 +12,8 @@ from firmcast.db.statement import Statement, differing, portable
 from firmcast.devices.store import commands
 from firmcast.events import store as events
 from firmcast.push import delivery_store as deliveries
+from firmcast.push import history, retention
 from firmcast.push import listing_store as listing
-from firmcast.push import retention
 from firmcast.push import store as push
 from firmcast.push import undelivered_store as undelivered
 from firmcast.push.replay import store as replay
@@ -279,6 +279,39 @@ HOT: dict[str, tuple[Statement, tuple[object, ...], str, str]] = {
     ),
     "events.SELECT_AT": (events.SELECT_AT, (5,), "PRIMARY KEY", "event_pkey"),
     "events.SELECT_LAST": (events.SELECT_LAST, (), "SCAN event", "event_pkey"),  # from its end, as far as the limit
+    "events.SELECT_NEWEST_BETWEEN": (
+        events.SELECT_NEWEST_BETWEEN,
+        ("d1", 0, EVENTS, "", 9),
+        "event_by_device",
+        "event_by_device",
+    ),
+    "events.SELECT_OLDEST_BETWEEN": (
+        events.SELECT_OLDEST_BETWEEN,
+        ("d1", 0, EVENTS, "u", 9),
+        "event_by_device",
+        "event_by_device",
+    ),
+    "events.SELECT_LATEST_OF_UPGRADE": (
+        events.SELECT_LATEST_OF_UPGRADE,
+        ("d1", "u", 9),
+        "event_by_device",
+        "event_by_device",
+    ),
+    "events.SELECT_SEQUENCES_OF": (events.SELECT_SEQUENCES_OF, (ONE,), "PRIMARY KEY", "event_pkey"),
+    "history.SELECT_NEWEST_ATTEMPTS": (
+        history.SELECT_NEWEST_ATTEMPTS,
+        (ONE, 0, EVENTS, 9),
+        "attempt_by_event",
+        "attempt_by_event",
+    ),
+    "history.SELECT_OLDEST_ATTEMPTS": (
+        history.SELECT_OLDEST_ATTEMPTS,
+        (ONE, 0, EVENTS, 9),
+        "attempt_by_event",
+        "attempt_by_event",
+    ),
+    "history.SELECT_NEWEST_DEAD": (history.SELECT_NEWEST_DEAD, (ONE, 0, EVENTS, 9), "PRIMARY KEY", "dead_letter_pkey"),
+    "history.SELECT_OLDEST_DEAD": (history.SELECT_OLDEST_DEAD, (ONE, 0, EVENTS, 9), "PRIMARY KEY", "dead_letter_pkey"),
     "events.SELECT_SEQUENCES": (events.SELECT_SEQUENCES, ("d1",), "event_by_device", "event_by_device"),
     "replay.SELECT_REPLAY": (replay.SELECT_REPLAY, (1,), "PRIMARY KEY", "replay_pkey"),
     "replay.SELECT_RUNNING": (replay.SELECT_RUNNING, (), "replay_open", "replay_open"),
@@ -317,6 +350,13 @@ HOT: dict[str, tuple[Statement, tuple[object, ...], str, str]] = {
 }
 
 SORTED = {
+    "events.SELECT_NEWEST_BETWEEN",
+    "events.SELECT_OLDEST_BETWEEN",
+    "events.SELECT_LATEST_OF_UPGRADE",
+    "history.SELECT_NEWEST_ATTEMPTS",
+    "history.SELECT_OLDEST_ATTEMPTS",
+    "history.SELECT_NEWEST_DEAD",
+    "history.SELECT_OLDEST_DEAD",
     "listing.SELECT_PENDING_OF_EVENTS",
     "listing.SELECT_DEAD_OF_EVENTS",
     "listing.SELECT_ATTEMPTS_OF_EVENTS",
@@ -429,6 +469,7 @@ async def test_a_statement_without_an_index_is_noticed(filled) -> None:
         ("listing", listing),
         ("events", events),
         ("retention", retention),
+        ("history", history),
         ("replay", replay),
     ],
 )

@@ -24,6 +24,7 @@ async def plan(tx, statement, arguments):
         (device_upgrades.SELECT_BUSY, ('["d"]',), "INDEX device_upgrade_begun (device_id=?)"),
         (device_upgrades.SELECT_OPEN_OF_DEVICE, ("d",), "INDEX device_upgrade_by_device"),
         (device_upgrades.GIVE_UP_RETRIES, ("d",), "INDEX device_upgrade_by_device"),
+        (device_upgrades.SELECT_OF_DEVICE, ("d", 9), "INDEX device_upgrade_by_device (device_id=?)"),
         (device_upgrades.SELECT_RETRYABLE, ("t", 1, 9), "INDEX device_upgrade_retryable (task_id=? AND attempt=?)"),
         (device_upgrades.SELECT_DUE, (1, 9), "INDEX device_upgrade_by_deadline"),
         (device_upgrades.SELECT_NEXT_DEADLINE, (), "INDEX device_upgrade_by_deadline"),

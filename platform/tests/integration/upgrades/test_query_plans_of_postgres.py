@@ -16,6 +16,7 @@ HOT = [
     (device_upgrades.SELECT_BUSY, (["d7"],), "device_upgrade_begun"),
     (device_upgrades.SELECT_OPEN_OF_DEVICE, ("d7",), "device_upgrade_by_device"),
     (device_upgrades.GIVE_UP_RETRIES, ("d7",), "device_upgrade_by_device"),
+    (device_upgrades.SELECT_OF_DEVICE, ("d7", 9), "device_upgrade_by_device"),
     (device_upgrades.SELECT_RETRYABLE, ("t7", 1, 9), "device_upgrade_retryable"),
     (device_upgrades.SELECT_DUE, (1, 9), "device_upgrade_by_deadline"),
     (device_upgrades.SELECT_NEXT_DEADLINE, (), "device_upgrade_by_deadline"),

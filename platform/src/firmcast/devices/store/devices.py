@@ -40,6 +40,13 @@ _FIND = portable(
     " attributes FROM device WHERE application_id = ?1 AND device_id = ?2"
 )
 
+# One device, whosever it is.
+_FIND_ANY = portable(
+    "SELECT device_id, application_id, endpoint_name, verification_code, name, manufacturer_id, manufacturer_name,"
+    " device_type, model, protocol_type, activation_seconds, firmware_version, created_at, changed_at, activated_at,"
+    " attributes FROM device WHERE device_id = ?1"
+)
+
 # The chosen devices of an application, for a new task; the plus keeps SQLite from walking through all that it has.
 BY_IDS = differing(
     sqlite="SELECT device_id, application_id, endpoint_name, verification_code, name, manufacturer_id,"
@@ -195,6 +202,12 @@ async def renew(tx: Transaction, device: Device, pre_shared_key: bytes) -> None:
 async def find(tx: Transaction, application_id: ApplicationId, device_id: DeviceId) -> Device | None:
     """Return the device, None when the application has no such device."""
     row = await tx.fetch_row(_FIND, application_id, device_id)
+    return None if row is None else device_of(row)
+
+
+async def find_any(tx: Transaction, device_id: DeviceId) -> Device | None:
+    """Return the device, whichever application it belongs to; None when there is none."""
+    row = await tx.fetch_row(_FIND_ANY, device_id)
     return None if row is None else device_of(row)
 
 

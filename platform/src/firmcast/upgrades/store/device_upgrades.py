@@ -63,6 +63,9 @@ SELECT_NOT_ENDED: Final = differing(
 # Everything of a device that has not ended, begun or not: when the device goes.
 SELECT_OPEN_OF_DEVICE: Final = portable(_ALL + " WHERE u.device_id = ?1 AND u.ended_at IS NULL")
 
+# Every upgrade that a device is in, or was.
+SELECT_OF_DEVICE: Final = portable(_ALL + " WHERE u.device_id = ?1 ORDER BY u.task_id LIMIT ?2")
+
 # A device that goes is not tried again.
 GIVE_UP_RETRIES: Final = portable("UPDATE device_upgrade SET retryable = 0 WHERE device_id = ?1 AND retryable = 1")
 
@@ -152,6 +155,11 @@ async def not_ended(tx: Transaction, device_upgrade_ids: Sequence[DeviceUpgradeI
 async def open_of_device(tx: Transaction, device_id: DeviceId) -> list[DeviceUpgrade]:
     """Return what has not ended of a device."""
     return await _upgrades(tx, SELECT_OPEN_OF_DEVICE, device_id)
+
+
+async def of_device(tx: Transaction, device_id: DeviceId, limit: int) -> list[DeviceUpgrade]:
+    """Return the upgrades of a device, `limit` at the most."""
+    return await _upgrades(tx, SELECT_OF_DEVICE, device_id, limit)
 
 
 async def give_up_retries(tx: Transaction, device_id: DeviceId) -> None:
