@@ -49,6 +49,7 @@ class LiveDevice:
 
     __slots__ = (
         "awake_until",
+        "commanded",
         "device_id",
         "endpoint_name",
         "expires_at",
@@ -78,6 +79,8 @@ class LiveDevice:
         self.awake_until = 0.0
         """When that window ends, by the monotonic clock."""
         self.window_watched = False
+        self.commanded = False
+        """True once an order was found for it, so that an upgrade may be under way."""
         self.read_format: int | None = None
         """The content format in which this device was found to answer the read of an object."""
         self.reset_way: ResetWay | None = None

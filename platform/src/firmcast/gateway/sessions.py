@@ -115,8 +115,9 @@ class DeviceSessions:
         self.wake((device.device_id,))
 
     def fell_asleep(self, device: LiveDevice) -> None:
-        """Give up what is under way with a device that does not listen any more; its time stands still."""
-        self._tell_asleep(device)
+        """Give up what is under way with a device that does not listen any more, and tell its upgrade if it has one."""
+        if device.commanded:
+            self._tell_asleep(device)
         session = self._sessions.get(device.device_id)
         if session is not None:
             session.link.fell_asleep()
@@ -162,6 +163,7 @@ class DeviceSessions:
             device = self._live.of(device_id)
             if device is None or not commands or self._stopped:
                 return
+            device.commanded = True
             if not self._windows.is_awake(device):
                 # Its upgrade may have got here after it fell asleep, and not know of it.
                 self._tell_asleep(device)

@@ -16,7 +16,7 @@ from firmcast.simulator.fleet import Fleet
 from firmcast.simulator.profiles import profile_named
 from firmcast.simulator.sleep import SleepHabit
 from firmcast.simulator.timing import QUICK
-from firmcast.upgrades.model import UpgradePhase
+from firmcast.upgrades.model import FellAsleep, UpgradePhase
 
 PACKAGE = bytes(range(256)) * 64
 SUCCESS = ["1", "2", "3", "0", "succeeded"]
@@ -205,6 +205,27 @@ async def test_any_sign_of_life_opens_the_window(sleepy_world, known, device, si
     await device.until_asked(Code.GET, "/5/0/3", times=asked + 1)
     upgrade = await world.device_upgrade(world.task)
     assert upgrade.evidence.asleep_since is None
+
+
+async def test_nobody_is_told_of_the_sleep_of_a_device_that_nothing_is_wanted_of(sleepy_world, known, device) -> None:
+    world = sleepy_world
+    await device.register("Q")
+    written = []
+    add = world.gateway._intake.add
+
+    def note(report) -> None:
+        written.append(type(report.input))
+        add(report)
+
+    world.gateway._intake.add = note
+    live = world.gateway._live.of(known.device_id)
+    await world.eventually(lambda: not world.gateway._windows.is_awake(live) and not live.window_watched)
+    assert written == []
+    world.task = await world.upgrade(await world.add_package(PACKAGE), known)
+    await device.update()
+    await device.until_asked(Code.PUT, "/5/0/1")
+    await until_asleep(world, known)
+    assert FellAsleep in written
 
 
 async def test_an_update_tells_whether_a_device_is_in_queue_mode_still(sleepy_world, known, device) -> None:
