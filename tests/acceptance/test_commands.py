@@ -117,15 +117,22 @@ async def test_an_upgrade_of_a_device_with_a_key(served, tmp_path):
     image = tmp_path / "image.bin"
     image.write_bytes(os.urandom(50_000))
     package_id = json.loads((await run("firmware", "upload", image, "--version", "2.0.0", "--json", **shell))[0])
-    words = ("--devices", "1", "--quick", "--until-updated", "--json")
-    simulation = asyncio.create_task(run("simulate", *words, "--keys", keys, **shell))
+    words = ("--devices", "1", "--quick", "--until-updated", "--json", "--interval", "0.5")
+    words += ("--profile", "anjay=1,zephyr=2", "--quirk", "boot_time=0.2", "--delay", "0.005", "--duplicate", "0.2")
+    simulation = asyncio.create_task(run("simulate", *words, "--seed", "7", "--keys", keys, **shell))
     task = await run("upgrade", "create", "--package", package_id["package_id"], "--device", device_id, **shell)
     said, _ = await run("upgrade", "watch", task[0].strip(), "--json", **shell)
     assert json.loads(said.splitlines()[-1])["status"] == "success"
     said, told = await simulation
     coaps = json.loads((served.data / "running.json").read_text())["coaps"]
     assert f"1 virtual device register at {coaps.removeprefix('coaps://')}" in told
-    assert json.loads(said)["updates_succeeded"] == 1
+    assert "; seed 7" in told
+    *lines, statistics = map(json.loads, said.splitlines())
+    assert (statistics["updates_succeeded"], statistics["results"], statistics["seed"]) == (1, {"1": 1}, 7)
+    assert statistics["datagrams"]["duplicated"] > 0
+    assert statistics["statuses"][0]["profile"] == "zephyr"
+    assert all("statuses" not in line and line["devices"] == 1 for line in lines)
+    assert len(lines) > 5
 
 
 async def test_listen_prints_what_arrives(world):

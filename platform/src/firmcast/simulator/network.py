@@ -7,6 +7,7 @@ own: the same seed makes the same of the nth datagram, whatever goes the other w
 import heapq
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from math import inf
 from random import Random
 
 from firmcast.coap.events import Peer
@@ -39,7 +40,7 @@ class NetworkConditions:
     def __post_init__(self) -> None:
         checks = {
             "loss and duplicate are 0 to 1": 0 <= self.loss <= 1 and 0 <= self.duplicate <= 1,
-            "delay and jitter are not negative": self.delay >= 0 and self.jitter >= 0,
+            "delay and jitter are not negative, and not for ever": 0 <= self.delay < inf and 0 <= self.jitter < inf,
             "bandwidth, mtu, rebind_after and rebind_after_datagrams are more than zero": all(
                 bound is None or bound > 0
                 for bound in (self.bandwidth, self.mtu, self.rebind_after, self.rebind_after_datagrams)

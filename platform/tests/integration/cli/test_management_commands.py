@@ -4,6 +4,7 @@ import base64
 import json
 import os
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -138,6 +139,36 @@ async def test_keys_for_virtual_devices_are_all_there(shell, tmp_path):
         assert expected in told.replace("\n", " ")
     _, told = await shell.run("simulate", "--keys", keys, "--psk", "00112233", status=1)
     assert "not both" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--profile", "unheard-of"), "no profile 'unheard-of'; there are anjay, "),
+        (("--profile", "anjay=30,zephyr=x"), "the share of zephyr is a whole number from 1, not 'x'"),
+        (("--quirk", "boot_time=soon"), "'soon' is no value of boot_time"),
+        (("--quirk", "block_szx=9"), "block_szx is 0 to 6"),
+        (("--quirk", "boots=1"), "'boots=1' is not NAME=VALUE with one of delivery, "),
+        (("--delay", "inf"), "delay and jitter are not negative, and not for ever"),
+        (("--server", "nowhere"), "'nowhere' is not host:port"),
+    ],
+)
+async def test_what_virtual_devices_cannot_be_is_said_in_one_line(shell, words, expected):
+    said, told = await shell.run("simulate", *words, status=1)
+    assert told.startswith(f"error: {expected}")
+    assert said == ""
+
+
+async def test_the_profiles_of_virtual_devices_are_shown(shell):
+    said, _ = await shell.run("simulate", "--list-profiles")
+    assert "zephyr-push" in said
+    assert "Takes only what is written" in said
+
+
+async def test_more_devices_than_files_are_refused(shell, monkeypatch):
+    monkeypatch.setattr("resource.getrlimit", lambda _which: (100, 200))
+    _, told = await shell.run("simulate", "--devices", "150", status=1)
+    assert "150 devices need as many open files, and this process may have 200" in told
 
 
 async def test_groups_are_told_by_name_or_id(shell):
