@@ -1,4 +1,4 @@
-"""What became of attempts is written in batches: while one is being written, the next gathers.
+"""What became of attempts is written in batches: while one is written, and a moment longer, the next gathers.
 
 A store that is full or out of reach is waited for by who writes, since nothing is lost by it: what was delivered is
 only not yet known to the store. Any other failure ends the writer.
@@ -6,8 +6,14 @@ only not yet known to the store. Any other failure ends the writer.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from firmcast.push.model import Settlement
+
+_PAUSE_SECONDS = 0.01
+"""A batch costs as much as some fifty outcomes, and nothing that is sent waits for it."""
+
+_ENOUGH = 500
 
 WriteBatch = Callable[[Sequence[Settlement]], Awaitable[None]]
 
@@ -21,12 +27,15 @@ class SettlementWriter:
         self._gathered: list[Settlement] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._writing = 0
 
     def add(self, settlement: Settlement) -> None:
         """Have a settlement written soon."""
         self._gathered.append(settlement)
         self._wake.set()
+        if len(self._gathered) >= _ENOUGH:
+            self._hurry.set()
 
     @property
     def unwritten(self) -> int:
@@ -40,6 +49,7 @@ class SettlementWriter:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._wake.set()
+        self._hurry.set()
         await waiter
 
     async def run(self) -> None:
@@ -60,3 +70,12 @@ class SettlementWriter:
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
+            await self._gather()
+
+    async def _gather(self) -> None:
+        """Wait for a moment, unless somebody waits for what is written next, or there is enough of it."""
+        if not self._waiters and len(self._gathered) < _ENOUGH:
+            self._hurry.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PAUSE_SECONDS):
+                    await self._hurry.wait()
