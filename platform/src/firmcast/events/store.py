@@ -36,7 +36,7 @@ TAKE_SEQUENCES: Final = differing(
     " ON CONFLICT (device_id) DO UPDATE SET last_sequence = event_stream.last_sequence + excluded.last_sequence"
     " RETURNING device_id, last_sequence",
     postgres="INSERT INTO event_stream (device_id, last_sequence)"
-    " SELECT row ->> 0, (row ->> 1)::bigint FROM json_array_elements(?1::json) row"
+    " SELECT row ->> 0, (row ->> 1)::bigint FROM jsonb_array_elements(?1::jsonb) row"
     " ON CONFLICT (device_id) DO UPDATE SET last_sequence = event_stream.last_sequence + excluded.last_sequence"
     " RETURNING device_id, last_sequence",
 )
@@ -60,7 +60,7 @@ INSERT_EVENTS: Final = differing(
     " device_upgrade_id, event_type, occurred_at, synthesised, fact, body)"
     " SELECT (row ->> 0)::bigint, row ->> 1, row ->> 2, (row ->> 3)::bigint, row ->> 4, row ->> 5, row ->> 6,"
     " row ->> 7, (row ->> 8)::bigint, (row ->> 9)::smallint, convert_to(row ->> 10, 'UTF8'),"
-    " convert_to(row ->> 11, 'UTF8') FROM json_array_elements(?1::json) row",
+    " convert_to(row ->> 11, 'UTF8') FROM jsonb_array_elements(?1::jsonb) row",
 )
 
 # The latest events of a device.

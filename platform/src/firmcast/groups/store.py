@@ -91,7 +91,7 @@ NEXT_MEMBERS: Final = differing(
     " AND last.device_id > asked.value ->> 1 ORDER BY last.device_id LIMIT 1 OFFSET ?2 - 1),"
     " (SELECT max(last.device_id) FROM device_group_member last WHERE last.group_id = asked.value ->> 0))",
     postgres="SELECT asked.group_id, found.device_id"
-    " FROM (SELECT row ->> 0 AS group_id, row ->> 1 AS after FROM json_array_elements(?1::json) row) AS asked"
+    " FROM (SELECT row ->> 0 AS group_id, row ->> 1 AS after FROM jsonb_array_elements(?1::jsonb) row) AS asked"
     " CROSS JOIN LATERAL (SELECT m.device_id FROM device_group_member m WHERE m.group_id = asked.group_id"
     " AND m.device_id > asked.after ORDER BY m.device_id LIMIT ?2) AS found",
 )

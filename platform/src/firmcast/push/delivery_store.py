@@ -29,7 +29,7 @@ INSERT_DELIVERIES: Final = differing(
     postgres="WITH made AS ("
     " INSERT INTO delivery (event_id, subscription_id, device_id, sequence, partition)"
     " SELECT (row ->> 0)::bigint, row ->> 1, row ->> 2, (row ->> 3)::bigint, (row ->> 4)::bigint"
-    " FROM json_array_elements(?1::json) row RETURNING subscription_id"
+    " FROM jsonb_array_elements(?1::jsonb) row RETURNING subscription_id"
     ") INSERT INTO undelivered (subscription_id, deliveries)"
     " SELECT subscription_id, COUNT(*) FROM made GROUP BY subscription_id",
 )
@@ -43,7 +43,7 @@ INSERT_AGAIN: Final = differing(
     " RETURNING event_id, subscription_id",
     postgres="INSERT INTO delivery (event_id, subscription_id, device_id, sequence, partition, replay, edition)"
     " SELECT (row ->> 0)::bigint, row ->> 1, row ->> 2, (row ->> 3)::bigint, (row ->> 4)::bigint, (row ->> 5)::bigint,"
-    " (row ->> 6)::bigint FROM json_array_elements(?1::json) row"
+    " (row ->> 6)::bigint FROM jsonb_array_elements(?1::jsonb) row"
     " ON CONFLICT (event_id, subscription_id) DO NOTHING RETURNING event_id, subscription_id",
 )
 
@@ -52,7 +52,7 @@ TAKE_OVER: Final = differing(
     sqlite="UPDATE delivery SET replay = ?2 WHERE (event_id, subscription_id) IN"
     " (SELECT value ->> 0, value ->> 1 FROM json_each(?1))",
     postgres="UPDATE delivery SET replay = ?2 WHERE (event_id, subscription_id) IN"
-    " (SELECT (row ->> 0)::bigint, row ->> 1 FROM json_array_elements(?1::json) row)",
+    " (SELECT (row ->> 0)::bigint, row ->> 1 FROM jsonb_array_elements(?1::jsonb) row)",
 )
 
 # They were delivered, or given up: [[event, subscription, edition], …].
@@ -61,7 +61,7 @@ DELETE_DELIVERIES: Final = differing(
     " (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1)) RETURNING event_id, subscription_id",
     postgres="WITH gone AS ("
     " DELETE FROM delivery WHERE (event_id, subscription_id, edition) IN"
-    " (SELECT (row ->> 0)::bigint, row ->> 1, (row ->> 2)::bigint FROM json_array_elements(?1::json) row)"
+    " (SELECT (row ->> 0)::bigint, row ->> 1, (row ->> 2)::bigint FROM jsonb_array_elements(?1::jsonb) row)"
     " RETURNING event_id, subscription_id"
     "), counted AS ("
     " INSERT INTO undelivered (subscription_id, deliveries)"
@@ -74,7 +74,7 @@ SELECT_PRESENT: Final = differing(
     sqlite="SELECT event_id, subscription_id, replay, edition FROM delivery WHERE (event_id, subscription_id) IN"
     " (SELECT value ->> 0, value ->> 1 FROM json_each(?1))",
     postgres="SELECT event_id, subscription_id, replay, edition FROM delivery WHERE (event_id, subscription_id) IN"
-    " (SELECT (row ->> 0)::bigint, row ->> 1 FROM json_array_elements(?1::json) row)",
+    " (SELECT (row ->> 0)::bigint, row ->> 1 FROM jsonb_array_elements(?1::jsonb) row)",
 )
 
 # Nobody is to be told it any more.
@@ -97,7 +97,7 @@ COUNT: Final = differing(
     " SELECT value ->> 0, 0, value ->> 1 FROM json_each(?1) WHERE true"
     " ON CONFLICT (subscription_id, part) DO UPDATE SET deliveries = deliveries + excluded.deliveries",
     postgres="INSERT INTO undelivered (subscription_id, deliveries)"
-    " SELECT row ->> 0, (row ->> 1)::bigint FROM json_array_elements(?1::json) row",
+    " SELECT row ->> 0, (row ->> 1)::bigint FROM jsonb_array_elements(?1::jsonb) row",
 )
 
 # The same after what PostgreSQL has counted already.

@@ -31,7 +31,7 @@ DELETE_OLD_DEAD_LETTERS: Final = differing(
     " (SELECT value ->> 0, value ->> 1 FROM json_each(?1)) AND NOT EXISTS (SELECT 1 FROM delivery d"
     " WHERE d.event_id = dead_letter.event_id AND d.subscription_id = dead_letter.subscription_id)",
     postgres="DELETE FROM dead_letter WHERE (event_id, subscription_id) IN"
-    " (SELECT (row ->> 0)::bigint, row ->> 1 FROM json_array_elements(?1::json) row) AND NOT EXISTS"
+    " (SELECT (row ->> 0)::bigint, row ->> 1 FROM jsonb_array_elements(?1::jsonb) row) AND NOT EXISTS"
     " (SELECT 1 FROM delivery d"
     " WHERE d.event_id = dead_letter.event_id AND d.subscription_id = dead_letter.subscription_id)",
 )

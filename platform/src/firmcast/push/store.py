@@ -136,7 +136,7 @@ INSERT_DELIVERED_ATTEMPTS: Final = differing(
     " failure, detail, address, answer)"
     " SELECT (row ->> 0)::bigint, row ->> 1, row ->> 2, (row ->> 3)::bigint, (row ->> 4)::bigint,"
     " (row ->> 5)::bigint, (row ->> 6)::bigint, '', '', row ->> 7, ''::bytea"
-    " FROM json_array_elements(?1::json) row",
+    " FROM jsonb_array_elements(?1::jsonb) row",
 )
 
 # Was an event ever sent to a subscription?
@@ -161,7 +161,7 @@ DELETE_DEAD_LETTERS: Final = differing(
     sqlite="DELETE FROM dead_letter WHERE (event_id, subscription_id) IN"
     " (SELECT value ->> 0, value ->> 1 FROM json_each(?1))",
     postgres="DELETE FROM dead_letter WHERE (event_id, subscription_id) IN"
-    " (SELECT (row ->> 0)::bigint, row ->> 1 FROM json_array_elements(?1::json) row)",
+    " (SELECT (row ->> 0)::bigint, row ->> 1 FROM jsonb_array_elements(?1::jsonb) row)",
 )
 
 # The next dead letters of a subscription, to send them again; or of one of its lanes.

@@ -120,7 +120,7 @@ _SET_FIRMWARE_VERSIONS = differing(
     " WHERE device.device_id = said.value ->> 0 AND device.firmware_version <> said.value ->> 1"
     " RETURNING device_id, application_id, firmware_version",
     postgres="UPDATE device SET firmware_version = said.version, changed_at = ?2"
-    " FROM (SELECT row ->> 0 AS id, row ->> 1 AS version FROM json_array_elements(?1::json) row) AS said"
+    " FROM (SELECT row ->> 0 AS id, row ->> 1 AS version FROM jsonb_array_elements(?1::jsonb) row) AS said"
     " WHERE device.device_id = said.id AND device.firmware_version <> said.version"
     " RETURNING device_id, application_id, firmware_version",
 )
