@@ -180,7 +180,7 @@ class EventAge:
     device_upgrade_id: DeviceUpgradeId | None
 
 
-class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
+class StoredEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is sent of an event: the bytes, frozen when it was written, and what stands beside them in headers."""
 
     event_id: EventId

@@ -42,7 +42,7 @@ class FailureKind(Enum):
     """Our own fault (no file descriptor, no memory, shutting down): it says nothing of the receiver."""
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The outcome of one attempt; exactly one of `status` and `failure` is set."""
 
     status: int | None

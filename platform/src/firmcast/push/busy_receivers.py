@@ -19,8 +19,8 @@ from firmcast.push.answer import FailureKind
 from firmcast.push.attempt_slot import system_authorities
 from firmcast.push.destination import DestinationRules, spelt_address
 from firmcast.push.http2_connection import Http2Connection
-from firmcast.push.http2_wire import LARGEST_FRAME, lines_block, post_block
-from firmcast.push.outgoing import OnDone, OutgoingRequest, is_plain
+from firmcast.push.http2_wire import LARGEST_FRAME, WireError, lines_block, post_block
+from firmcast.push.outgoing import OnDone, OutgoingRequest
 from firmcast.push.posted import Posted
 from firmcast.push.trust import Trust
 
@@ -127,9 +127,10 @@ class BusyReceivers:
                 break
         else:
             return False
-        if not is_plain(request.headers):
+        try:
+            head = receiver.block + lines_block(request.headers, size)
+        except WireError:
             return False
-        head = receiver.block + lines_block(request.headers, size)
         if len(head) > LARGEST_FRAME:
             return False
         posted = Posted(self._loop.time(), on_done, partial(self._hand_back, request, on_done))

@@ -4,6 +4,7 @@ Nothing is kept between header blocks (RFC 7541): ours never use the dynamic tab
 by our settings. So a block means the same each time, and what a receiver answers again and again is decoded once.
 """
 
+import re
 import struct
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -27,6 +28,23 @@ FRAME_HEAD: Final = struct.Struct(">IBI")
 
 _ENABLE_PUSH, _MAX_STREAMS, _INITIAL_WINDOW, _HEADER_TABLE_SIZE = 2, 3, 4, 1
 _LARGEST_HEADERS: Final = 16_384
+
+
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NOT_A_PUSHS: Final = frozenset(
+    {
+        "accept",
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
 
 
 class WireError(Exception):
@@ -132,7 +150,13 @@ def post_block(authority: str, path: str) -> bytes:
 
 @lru_cache(maxsize=1000)
 def _name(name: str) -> str:
-    """Return the name of a field that is in no table, as it begins a literal that goes into none."""
+    """Return the name of a field that is in no table, as it begins a literal that goes into none.
+
+    Raises:
+        WireError: it is none, or the connection's to say.
+    """
+    if _NAME.fullmatch(name) is None or name.lower() in _NOT_A_PUSHS:
+        raise WireError(f"{name} is not for a push to say")
     return (b"\0" + _text(name.lower().encode())).decode("latin-1")
 
 
@@ -140,7 +164,18 @@ _SIZES: Final = tuple(integer(size, 7).decode("latin-1") for size in range(1024)
 
 
 def lines_block(lines: list[str], length: int) -> bytes:
-    """Return the header block of ASCII lines of `name: value`, of `name:` nothing, and of the length of the body."""
+    """Return the header block of lines of `name: value`, and of the length of the body.
+
+    `expect:` takes out what we do not say anyway.
+
+    Raises:
+        WireError: a line is no such, or more than it seems, or says what is the connection's to say.
+    """
+    text = "\n".join(lines)
+    if text.count("\n") >= max(1, len(lines)) or "\r" in text or "\0" in text or not text.isascii():
+        raise WireError("a line that is more than it seems")
+    if ":  " in text or " \n" in text or "\t" in text or text.endswith(" "):
+        raise WireError("a blank around a value, which libcurl takes off")
     told = str(length)
     parts = ["\x0f\x0d", _SIZES[len(told)], told]  # content-length, number 28 of the static table
     for line in lines:
@@ -148,6 +183,8 @@ def lines_block(lines: list[str], length: int) -> bytes:
         if value:
             size = len(value)
             parts += (_name(name), _SIZES[size] if size < 1024 else integer(size, 7).decode("latin-1"), value)
+        elif line != "expect:":
+            raise WireError("a line without a value")
     return "".join(parts).encode("latin-1")
 
 

@@ -32,7 +32,7 @@ from firmcast.push.timers import Timers
 from firmcast.push.turns import Turns
 
 
-class Sendable(msgspec.Struct, Generic[DeliveryT], frozen=True, kw_only=True):
+class Sendable(msgspec.Struct, Generic[DeliveryT], frozen=True, kw_only=True, gc=False):
     """A delivery that is to be sent now."""
 
     row: DeliveryT

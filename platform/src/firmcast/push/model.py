@@ -21,7 +21,7 @@ GroupId = NewType("GroupId", int)
 """Names a callback group: subscriptions of one application that are called at one URL."""
 
 
-class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+class Trouble(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is remembered of a delivery that failed."""
 
     attempts: int
@@ -51,7 +51,7 @@ class DeliveryKey(Protocol):
     def sequence(self) -> int: ...
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event on its way to a subscription, with all that is sent of it."""
 
     event_id: EventId
@@ -82,7 +82,7 @@ It keeps its place before the live events behind it: they are newer, and it may 
 """
 
 
-class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An attempt that has ended, and what was decided about its delivery."""
 
     delivery: Delivery

@@ -126,11 +126,11 @@ class RetryPolicy:
     """The wait after a fault of our own."""
 
 
-class Delivered(msgspec.Struct, frozen=True, kw_only=True):
+class Delivered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The receiver has the event."""
 
 
-class RetryAt(msgspec.Struct, frozen=True, kw_only=True):
+class RetryAt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The delivery stays the head of its lane and is tried again."""
 
     at: datetime
@@ -142,7 +142,7 @@ class RetryAt(msgspec.Struct, frozen=True, kw_only=True):
     """True when nothing may be sent to the callback before `at`."""
 
 
-class Dead(msgspec.Struct, frozen=True, kw_only=True):
+class Dead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The delivery is given up; its lane goes on with the next event."""
 
     reason: DeadReason

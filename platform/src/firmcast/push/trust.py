@@ -1,10 +1,9 @@
 """Whom a TLS connection trusts and as whom it presents itself; connections are shared only where this is the same."""
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trust:
+class Trust(msgspec.Struct, frozen=True, kw_only=True):
     """PEM texts; empty ones stand for the system's authorities, and for no client certificate."""
 
     authorities: bytes = b""
