@@ -34,6 +34,7 @@ from firmcast.firmware.files import FOLDER, FirmwareFiles
 from firmcast.firmware.package_cache import PackageCache
 from firmcast.firmware.package_files import PackageFiles
 from firmcast.firmware.uploads import UploadSweeper
+from firmcast.gateway.membership import Membership, site_name
 from firmcast.gateway.package_port.certificate import package_certificate
 from firmcast.gateway.server import Gateway
 from firmcast.http_api import HttpParts, endpoints, endpoints_of_every_node
@@ -42,6 +43,7 @@ from firmcast.nodes import metrics as nodes_metrics
 from firmcast.nodes.duty import Duty, Worker
 from firmcast.nodes.keeper import Keeper
 from firmcast.nodes.model import HOUSEKEEPING, REPLAYS, UPGRADES
+from firmcast.nodes.use_cases import gateways
 from firmcast.platform_metrics import PlatformMetrics
 from firmcast.platform_store import open_store
 from firmcast.private_files import read_or_create
@@ -168,13 +170,14 @@ class Platform:
 
     async def _start(self) -> None:
         settings = self.settings
-        if settings.database_url is None and settings.roles != frozenset(Role):
-            message = "a node that does less than all of it needs a database_url: an SQLite store has one node"
-            raise StartError(message)
+        _require_possible(settings)
         folder = settings.data
         # What devices and applications tell is nobody else's on this machine.
         await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
-        database, self.keeper = await open_store(settings, self.clock, self.metrics.store)
+        member = self._member()
+        database, self.keeper = await open_store(
+            settings, self.clock, self.metrics.store, gateway_id=None if member is None else member.gateway_id
+        )
         self._parts.push_async_callback(database.close)
         self.database = database
         self._room = await self._make_room(database)
@@ -204,8 +207,10 @@ class Platform:
             await self._start_push(database, sealer)
         else:
             self._watch_backlog(lambda _subscription_id, _device_id: True)  # it is others' to explain, and to be seen
-        if Role.GATEWAY in self.settings.roles:
-            await self._start_gateway(database, log, limits, files, sealer)
+        if member is not None:
+            await self._start_gateway(database, log, limits, files, sealer, member)
+        if isinstance(database, PostgresDatabase):
+            self._renew_when_missed(database)
         self._resume_deletions(files)
         watch = LogWatch(database=database)
         feed = EventFeed(database=database, watch=watch)
@@ -270,8 +275,6 @@ class Platform:
         await pusher.start()
         self._parts.push_async_callback(pusher.stop, _DRAIN_SECONDS)
         self._watch(pusher.broken)
-        if isinstance(database, PostgresDatabase):
-            self._renew_when_missed(database, pusher)
         self._backlog = self._watch_backlog(pusher.explains)
         replays = ReplayRunner(database=database, clock=self.clock, most_waiting=most_waiting(push))
         await self._begin(Duty(REPLAYS, [replays], self.keeper))
@@ -296,7 +299,13 @@ class Platform:
         return HttpSender(rules=destination_rules(push), limits=sender_limits(push), proxy=proxy_of(push))
 
     async def _start_gateway(
-        self, database: Database, log: EventLog, limits: Limits, files: PackageFiles, sealer: Sealer
+        self,
+        database: Database,
+        log: EventLog,
+        limits: Limits,
+        files: PackageFiles,
+        sealer: Sealer,
+        member: Membership,
     ) -> None:
         self.gateway = await Gateway.start(
             database=database,
@@ -309,18 +318,32 @@ class Platform:
             require_room=self._room.require,
             open_key=partial(open_key, sealer),
             package_certificate=await asyncio.to_thread(package_certificate, self.settings, self.clock.now()),
+            member=member,
         )
         self._parts.push_async_callback(self.gateway.stop)
-        engine = UpgradeEngine(database=database, log=log, clock=self.clock, limits=limits)
+        engine = UpgradeEngine(database=database, log=log, clock=self.clock, limits=limits, living=member.living)
         activations = ActivationWatch(database=database, log=log, clock=self.clock)
         await self._begin(Duty(UPGRADES, [engine, activations], self.keeper))
 
-    def _renew_when_missed(self, database: PostgresDatabase, pusher: Pusher) -> None:
+    def _member(self) -> Membership | None:
+        """Return the life of this process's gateway, None where it is to have none."""
+        settings = self.settings
+        if Role.GATEWAY not in settings.roles:
+            return None
+        if settings.database_url is None:
+            return Membership.alone()
+        return Membership.of(site_name(settings.gateway), gateways, settings.nodes.lease_life.total_seconds())
+
+    def _renew_when_missed(self, database: PostgresDatabase) -> None:
+        """Have parts begin anew when news of other nodes were gone unread."""
+
         async def renew() -> None:
             while True:
                 await database.missed.wait()
                 database.missed.clear()
-                pusher.missed()
+                for part in (self.pusher, self.gateway):
+                    if part is not None:
+                        part.missed()
 
         task = asyncio.create_task(renew())
         self._parts.callback(task.cancel)
@@ -423,6 +446,18 @@ class Platform:
             message = f"the certificate or its key cannot be used: {error}"
             raise StartError(message) from error
         self._parts.push_async_callback(self._server.stop)
+
+
+def _require_possible(settings: Settings) -> None:
+    """Raise StartError for settings that want several processes on a store that has one."""
+    if settings.database_url is not None:
+        return
+    if settings.roles != frozenset(Role):
+        message = "a node that does less than all of it needs a database_url: an SQLite store has one node"
+        raise StartError(message)
+    if settings.gateway.share_ports:
+        message = "gateway.share_ports needs a database_url: an SQLite store has one gateway"
+        raise StartError(message)
 
 
 def _origin(scheme: str, address: tuple[str, int] | None) -> str | None:

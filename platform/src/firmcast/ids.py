@@ -44,6 +44,9 @@ ReplayId = NewType("ReplayId", int)
 NodeId = NewType("NodeId", str)
 """Names one life of one process of the platform: a new one is drawn at each start, so that nobody inherits a lease."""
 
+GatewayId = NewType("GatewayId", str)
+"""Names one life of one gateway: its site, a slash, and random digits. Gateways of a site are one to the devices."""
+
 Partition = NewType("Partition", int)
 """A share of the devices, 0 to PARTITIONS - 1: what is delivered of them is one node's at a time."""
 
@@ -79,6 +82,16 @@ def new_number() -> int:
 def new_node_id() -> NodeId:
     """Return a new, random name for this life of this process."""
     return NodeId(uuid.uuid4().hex)
+
+
+def new_gateway_id(site: str) -> GatewayId:
+    """Return a new, random name for the life of a gateway at `site`, which has no slash in it."""
+    return GatewayId(f"{site}/{uuid.uuid4().hex[:16]}")
+
+
+def site_of(gateway: GatewayId) -> str:
+    """Return the site of a gateway; that of none is empty."""
+    return gateway.rpartition("/")[0]
 
 
 def new_message_id() -> MessageId:

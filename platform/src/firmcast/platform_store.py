@@ -15,10 +15,11 @@ from firmcast.db.sharing import SharedChannel
 from firmcast.db.sqlite import STORE_FILE, SqliteDatabase
 from firmcast.devices.activations import ACTIVATIONS_AWAITED
 from firmcast.devices.commands import DEVICE_COMMANDS, DEVICES_COMMANDED
+from firmcast.devices.holding import GATEWAYS_LEFT, REGISTRATIONS_MOVED
 from firmcast.devices.keys import DEVICE_KEYS_CHANGED
-from firmcast.devices.model import DeviceCommand
+from firmcast.devices.model import DeviceCommand, RegistrationMoved
 from firmcast.events.log import NEW_EVENTS
-from firmcast.ids import DeviceId, EventId, SubscriptionId
+from firmcast.ids import DeviceId, EventId, GatewayId, RegistrationId, SubscriptionId
 from firmcast.nodes.keeper import Keeper
 from firmcast.push import arrivals
 from firmcast.push.replay.model import Told
@@ -39,6 +40,22 @@ def _moments(columns: Sequence[int]) -> list[datetime]:
 
 def _device_ids(commands: Sequence[DeviceCommand]) -> list[str]:
     return sorted({command.device_id for command in commands})
+
+
+def _moves_as_lists(moves: Sequence[RegistrationMoved]) -> list[tuple[str, str, str, int]]:
+    return [(moved.device_id, moved.registration_id, moved.gateway, moved.epoch) for moved in moves]
+
+
+def _as_moves(lists: Sequence[tuple[str, str, str, int]]) -> list[RegistrationMoved]:
+    return [
+        RegistrationMoved(
+            device_id=DeviceId(device_id),
+            registration_id=RegistrationId(registration_id),
+            gateway=GatewayId(gateway),
+            epoch=epoch,
+        )
+        for device_id, registration_id, gateway, epoch in lists
+    ]
 
 
 def _as_lists(withdrawn: Sequence[Told]) -> list[tuple[int, str, str, int]]:
@@ -69,15 +86,19 @@ SHARED: Final = [
     SharedChannel(channel=CALLBACKS_HELD),
     SharedChannel(channel=DELIVERIES_WITHDRAWN, told=_as_lists, heard=_as_told),
     SharedChannel(channel=DEVICE_KEYS_CHANGED),
+    SharedChannel(channel=REGISTRATIONS_MOVED, told=_moves_as_lists, heard=_as_moves),
+    SharedChannel(channel=GATEWAYS_LEFT),
     SharedChannel(channel=DEVICE_COMMANDS, heard_as=DEVICES_COMMANDED, told=_device_ids),
 ]
 """What nodes tell each other."""
 
 
 async def open_store(
-    settings: Settings, clock: Clock, metrics: StoreMetrics | None = None
+    settings: Settings, clock: Clock, metrics: StoreMetrics | None = None, *, gateway_id: GatewayId | None = None
 ) -> tuple[SqliteDatabase | PostgresDatabase, Keeper | None]:
     """Open the store of the settings; return it with the keeper of this node, who has yet to be started.
+
+    `gateway_id` names the gateway of this process.
 
     Raises:
         StartError: it cannot be used.
@@ -97,5 +118,6 @@ async def open_store(
         name=settings.nodes.name or f"{socket.gethostname()}:{os.getpid()}",
         roles=settings.roles,
         life=settings.nodes.lease_life,
+        gateway_id=gateway_id,
     )
     return database, keeper

@@ -121,6 +121,18 @@ class GatewaySettings(_Part):
     session_idle_limit: PositiveDuration = Field(
         default=timedelta(hours=24), description="a DTLS session of which nothing is heard for so long ends"
     )
+    share_ports: bool = Field(
+        default=False,
+        description="let other gateway processes of this platform listen on the same ports of this machine; needs"
+        " PostgreSQL, and has to be so for all of them",
+    )
+    site: str = Field(
+        default="",
+        pattern="^[^/]*$",
+        max_length=128,
+        description="a name of the address at which devices reach this gateway, the same for gateways behind one"
+        " balancer, which take up each other's devices; empty for this machine's name and ports",
+    )
     public_host: str = Field(
         default="", description="host in package URIs; empty for the address a device reached us at"
     )

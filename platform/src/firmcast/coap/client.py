@@ -173,7 +173,9 @@ class ClientRole:
         """Take in a message with a response code."""
         state = self._layer.peers.touch(peer, now)
         if message.type is ACK:
-            if state is not None and unsupported_critical_option(message.options) is None:
+            if state is None:
+                self._layer.note_stray(peer)
+            elif unsupported_critical_option(message.options) is None:
                 self._receive_piggybacked(state, message, now)
             return
         reply = None
@@ -215,6 +217,8 @@ class ClientRole:
         transmission = state.transmissions.get(message.message_id)
         if isinstance(transmission, Exchange) and transmission.wire_token == message.token:
             self._advance(state, transmission, message, now)
+        elif transmission is None:
+            self._layer.note_stray(state.address)
 
     def _advance(self, state: PeerState, exchange: Exchange, message: Message, now: float) -> None:
         uploading = exchange.sent < exchange.total

@@ -23,6 +23,7 @@ from firmcast.coap.events import (
     RequestFailed,
     RequestReceived,
     ResponseReceived,
+    StrayReceived,
     TransferProgress,
     UploadProgress,
 )
@@ -328,6 +329,7 @@ __all__ = [
     "ResponseReceived",
     "StaticBody",
     "StaticRequest",
+    "StrayReceived",
     "TransferProgress",
     "UploadProgress",
 ]

@@ -109,6 +109,12 @@ class NotificationUnmatched(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
 
 
+class StrayReceived(msgspec.Struct, frozen=True, kw_only=True):
+    """A peer answers, acknowledges or resets what was not sent from here, or not lately."""
+
+    peer: Peer
+
+
 class RequestFailed(msgspec.Struct, frozen=True, kw_only=True):
     """A request of ours ended without a response."""
 
@@ -159,6 +165,7 @@ Event: TypeAlias = (
     | ResponseReceived
     | NotificationReceived
     | NotificationUnmatched
+    | StrayReceived
     | RequestFailed
     | TransferProgress
     | DownloadProgress

@@ -4,7 +4,7 @@ import random as random_module
 from dataclasses import dataclass
 
 from firmcast.coap.deduplication import Reply
-from firmcast.coap.events import Event, Peer
+from firmcast.coap.events import Event, Peer, StrayReceived
 from firmcast.coap.parameters import TransmissionParameters
 from firmcast.coap.peers import PeerState, PeerTable
 from firmcast.coap.timers import Timers
@@ -126,6 +126,11 @@ class MessageLayer:
         if state is not None and state.transmissions.get(transmission.message_id) is transmission:
             del state.transmissions[transmission.message_id]
 
+    def note_stray(self, peer: Peer) -> None:
+        """Tell that a peer speaks of what was not sent from here."""
+        if self.parameters.tells_strays:
+            self.events.append(StrayReceived(peer=peer))
+
     def acknowledged(self, message_id: int, peer: Peer, now: float) -> None:
         """Note an empty acknowledgement; one for a message that does not wait for it is ignored."""
         state = self.peers.touch(peer, now)
@@ -133,12 +138,15 @@ class MessageLayer:
         if transmission is not None and transmission.confirmable:
             self.drop(transmission)
             transmission.ended(Outcome.ACKNOWLEDGED, now)
+        elif transmission is None:
+            self.note_stray(peer)
 
     def reset(self, message_id: int, peer: Peer, now: float) -> bool:
         """Note a reset; return whether a message waited that it rejects."""
         state = self.peers.touch(peer, now)
         transmission = None if state is None else state.transmissions.get(message_id)
         if transmission is None:
+            self.note_stray(peer)
             return False
         self.drop(transmission)
         transmission.ended(Outcome.RESET, now)

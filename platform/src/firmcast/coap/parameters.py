@@ -24,6 +24,8 @@ class TransmissionParameters:
     (MAX_TRANSMIT_WAIT)."""
     unmatched_timeout: float = 0.5
     """How long an unmatched notification may wait to be adopted before it is answered by a reset."""
+    tells_strays: bool = False
+    """Whether StrayReceived is told: of use where another process may have sent what is answered here."""
     replies_per_peer: int = 8
     """Messages of one peer whose replies are kept, to answer repeats."""
     messages_per_peer: int = 64

@@ -289,6 +289,12 @@ class UdpEndpoint:
         self.endpoint.forget(peer, self._clock())
         self.flush()
 
+    def end_session(self, peer: Peer) -> None:
+        """End the secure session with a peer, if there is one, and say so."""
+        if self._layer is not None and not self._closed:
+            self._layer.end_session(peer, self._clock())
+            self.flush()
+
     # The course of things.
 
     def flush(self) -> None:

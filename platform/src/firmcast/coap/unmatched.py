@@ -51,6 +51,7 @@ class UnmatchedNotifications:
             state = layer.state_of_caller(peer, now)
             reply = None if state is None else layer.admit(state, message.message_id, datagram, now)
         if not wanted or reply is None or sequence is None:
+            layer.note_stray(peer)
             if message.type is CON:
                 rejection = layer.send_reset(message.message_id, peer)
                 if reply is not None:

@@ -9,15 +9,13 @@ from datetime import datetime
 from firmcast.db.port import Channel, Transaction
 from firmcast.devices.model import DeviceCommand, NewCommand
 from firmcast.devices.store import commands as store
-from firmcast.ids import CommandId, DeviceId, DeviceUpgradeId
+from firmcast.ids import CommandId, DeviceId, DeviceUpgradeId, GatewayId
 
 DEVICE_COMMANDS = Channel("device_commands")
 """Announced with each new DeviceCommand."""
 
 DEVICES_COMMANDED = Channel("devices_commanded")
 """Told with the DeviceIds of new commands that another node has given."""
-
-BEFORE_ALL = CommandId(0)
 
 
 async def replace(tx: Transaction, orders: Sequence[NewCommand], now: datetime) -> list[DeviceCommand]:
@@ -49,6 +47,6 @@ async def waiting(tx: Transaction, device_ids: Sequence[DeviceId]) -> list[Devic
     return await store.of_devices(tx, device_ids)
 
 
-async def all_waiting(tx: Transaction, after: CommandId = BEFORE_ALL, limit: int = 1000) -> list[DeviceCommand]:
-    """Return a page of everything that waits; the next page is after the last one's number."""
-    return await store.after(tx, after, limit)
+async def to_carry_out(tx: Transaction, device_ids: Sequence[DeviceId], gateway: GatewayId) -> list[DeviceCommand]:
+    """Return what waits for those of these devices that `gateway` holds, the oldest first: the rest is not its own."""
+    return await store.of_held_devices(tx, device_ids, gateway)

@@ -3,8 +3,12 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
-from firmcast.ids import ApplicationId, CommandId, DeviceId, DeviceUpgradeId, RegistrationId
+from firmcast.ids import ApplicationId, CommandId, DeviceId, DeviceUpgradeId, GatewayId, RegistrationId
+
+NOBODY: Final = GatewayId("")
+"""In the place of a gateway where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,12 @@ class Registration:
     expires_at: datetime
     is_secure: bool = False
     """The device registered through a secure session, and is reached through one only."""
+    gateway: GatewayId = NOBODY
+    """Who holds the registration: this gateway alone carries out orders of the device."""
+    epoch: int = 0
+    """Through how many hands it went; grows as long as the device has a registration."""
+    came_from: GatewayId | None = None
+    """Who held it until this very transaction; None where it stays with its gateway. Not stored."""
 
     @property
     def identity(self) -> str | None:
@@ -116,6 +126,17 @@ class NewRegistration:
     """The registration payload, link format."""
     is_secure: bool = False
     """It came through a secure session whose identity is the endpoint name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationMoved:
+    """A registration is held by another gateway than before, or has ended."""
+
+    device_id: DeviceId
+    registration_id: RegistrationId
+    gateway: GatewayId
+    """NOBODY when it has ended."""
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

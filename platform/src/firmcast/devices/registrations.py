@@ -10,8 +10,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from firmcast.db.port import Transaction
+from firmcast.devices import holding
 from firmcast.devices.changes import described
-from firmcast.devices.model import Device, NewRegistration, Registration, RegistrationUpdate
+from firmcast.devices.model import NOBODY, Device, NewRegistration, Registration, RegistrationUpdate
 from firmcast.devices.store import devices as device_store
 from firmcast.devices.store import registrations as store
 from firmcast.events.log import EventLog
@@ -24,13 +25,18 @@ from firmcast.events.model import (
     NewEvent,
     Reachability,
 )
-from firmcast.ids import DeviceId, RegistrationId, new_hex
+from firmcast.ids import DeviceId, GatewayId, RegistrationId, new_hex
 
 
 async def register(
-    tx: Transaction, registrations: Sequence[NewRegistration], now: datetime, *, log: EventLog
+    tx: Transaction,
+    registrations: Sequence[NewRegistration],
+    now: datetime,
+    *,
+    log: EventLog,
+    gateway: GatewayId = NOBODY,
 ) -> dict[str, Registration]:
-    """Register devices (OMA LwM2M 1.1 Core 6.2.1) and return their registrations by endpoint name.
+    """Register devices (OMA LwM2M 1.1 Core 6.2.1) with `gateway` and return their registrations by endpoint name.
 
     Whoever we do not know, or whose time for the first registration is over, is absent from the answer. Of two
     registrations of one device the later in the sequence counts, though a secure one before any in clear. Who comes
@@ -48,12 +54,16 @@ async def register(
     admitted = {
         name: device
         for name, device in admitted.items()
-        if latest[name].is_secure or not (must_be_secure(device) or here.get(device.device_id, False))
+        if latest[name].is_secure or not (must_be_secure(device) or _is_secure(here.get(device.device_id)))
     }
-    made = {name: _registration(device, latest[name], now) for name, device in admitted.items()}
+    made = {
+        name: _registration(device, latest[name], now, here.get(device.device_id), gateway)
+        for name, device in admitted.items()
+    }
     if made:
         device_ids = [device.device_id for device in admitted.values()]
         await store.upsert(tx, list(made.values()))
+        holding.tell_moved(tx, made.values())
         await device_store.activate(tx, device_ids, now)
         await log.append(
             tx,
@@ -74,9 +84,11 @@ def must_be_secure(device: Device) -> bool:
 
 
 async def refresh(
-    tx: Transaction, updates: Sequence[RegistrationUpdate], now: datetime
+    tx: Transaction, updates: Sequence[RegistrationUpdate], now: datetime, *, gateway: GatewayId = NOBODY
 ) -> dict[RegistrationId, Registration]:
     """Update registrations (OMA LwM2M 1.1 Core 6.2.2) and return them; unknown and ended ones are absent.
+
+    Whoever held them, `gateway` does from now on.
 
     So are those that somebody else than their device tries to update: see `RegistrationUpdate.identity`.
     """
@@ -88,9 +100,10 @@ async def refresh(
     for update in updates:
         registration = changed.get(update.registration_id) or live.get(update.registration_id)
         if registration is not None and update.identity == registration.identity:
-            changed[update.registration_id] = _updated(registration, update, now)
+            changed[update.registration_id] = _updated(holding.moved_to(registration, gateway), update, now)
     if changed:
         await store.update(tx, list(changed.values()))
+        holding.tell_moved(tx, changed.values())
     return changed
 
 
@@ -99,6 +112,7 @@ async def remove(
 ) -> dict[RegistrationId, DeviceId]:
     """End registrations, tell that their devices left, and return whose they were; unknown ones are absent."""
     removed = await store.delete(tx, registration_ids) if registration_ids else {}
+    holding.tell_ended(tx, removed)
     await _tell_leaving(tx, dict.fromkeys(removed.values(), now), log=log)
     return removed
 
@@ -117,7 +131,7 @@ async def expire(tx: Transaction, now: datetime, limit: int = 1000, *, log: Even
     """End registrations whose lifetime has passed, `limit` at the most, tell that their devices left; return them."""
     expired = await store.expired(tx, now, limit)
     if expired:
-        await store.delete(tx, [registration.registration_id for registration in expired])
+        holding.tell_ended(tx, await store.delete(tx, [registration.registration_id for registration in expired]))
         left_at = {registration.device_id: registration.expires_at for registration in expired}
         await _tell_leaving(tx, left_at, log=log)
     return expired
@@ -149,7 +163,14 @@ async def _tell_leaving(tx: Transaction, left_at: Mapping[DeviceId, datetime], *
     )
 
 
-def _registration(device: Device, told: NewRegistration, now: datetime) -> Registration:
+def _is_secure(standing: store.Standing | None) -> bool:
+    return standing is not None and standing.is_secure
+
+
+def _registration(
+    device: Device, told: NewRegistration, now: datetime, former: store.Standing | None, gateway: GatewayId
+) -> Registration:
+    moves = former is not None and former.gateway != gateway
     return Registration(
         registration_id=RegistrationId(new_hex()),
         device_id=device.device_id,
@@ -162,6 +183,9 @@ def _registration(device: Device, told: NewRegistration, now: datetime) -> Regis
         lwm2m_version=told.lwm2m_version,
         objects=told.objects,
         is_secure=told.is_secure,
+        gateway=gateway,
+        epoch=1 if former is None else former.epoch + moves,
+        came_from=former.gateway if former is not None and moves else None,
         registered_at=now,
         updated_at=now,
         expires_at=now + timedelta(seconds=told.lifetime_seconds),

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from firmcast.db.page import Page
 from firmcast.db.port import Transaction
-from firmcast.devices import registrations
+from firmcast.devices import holding, registrations
 from firmcast.devices.activations import ACTIVATIONS_AWAITED
 from firmcast.devices.changes import described, difference
 from firmcast.devices.keys import DEVICE_KEYS_CHANGED
@@ -247,7 +247,7 @@ async def delete(
     device = await find(tx, application_id, device_id)
     await release(tx, device_id, now)
     await command_store.delete_of_device(tx, device_id)
-    await registration_store.delete_of_device(tx, device_id)
+    holding.tell_ended(tx, dict.fromkeys(await registration_store.delete_of_device(tx, device_id), device_id))
     await store.delete(tx, device_id)
     tx.announce(DEVICE_KEYS_CHANGED, [device.endpoint_name])
     await _tell(tx, device, DeviceDeleted(), now, log=log)
@@ -258,7 +258,8 @@ async def forget_application(tx: Transaction, application_id: ApplicationId, lim
 
     Returns how many were removed; 0 when none is left.
     """
-    endpoint_names = await removal.remove_some(tx, application_id, limit)
+    endpoint_names, ended = await removal.remove_some(tx, application_id, limit)
+    holding.tell_ended(tx, ended)
     if endpoint_names:
         tx.announce(DEVICE_KEYS_CHANGED, endpoint_names)
     return len(endpoint_names)

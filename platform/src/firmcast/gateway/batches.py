@@ -1,21 +1,22 @@
 """One batch of what devices told is one transaction: registrations, and what upgrades make of it, commit together."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
 from firmcast.db.port import Transaction
-from firmcast.devices import registrations
+from firmcast.devices import holding, registrations
 from firmcast.devices.model import NewRegistration, Registration, RegistrationUpdate
 from firmcast.events.log import EventLog
 from firmcast.gateway import noting
-from firmcast.ids import DeviceId, DeviceUpgradeId, RegistrationId
+from firmcast.gateway.membership import Membership
+from firmcast.ids import DeviceId, DeviceUpgradeId, GatewayId, RegistrationId
 from firmcast.journal import use_cases as journal
 from firmcast.journal.model import DeviceNote, Exchange, Note
 from firmcast.upgrades import use_cases as upgrades
 from firmcast.upgrades.limits import Limits
-from firmcast.upgrades.model import DeviceReport, SeenAlive, SessionRenewed
+from firmcast.upgrades.model import CommandAnswered, CommandFailed, DeviceReport, FellAsleep, SeenAlive, SessionRenewed
 from firmcast.upgrades.use_cases import NOTHING_HEARD
 
 
@@ -45,55 +46,136 @@ class Leaving:
     occurred_at: datetime
 
 
-Item = Registering | Updating | Leaving | DeviceReport | DeviceNote
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Showing:
+    """A device that another gateway holds shows itself at this one."""
+
+    device_id: DeviceId
+    occurred_at: datetime
+
+
+Item = Registering | Updating | Leaving | Showing | DeviceReport | DeviceNote
 
 Answer = Registration | DeviceId | None
-"""To a register or an update the registration, to a de-register the device, to a report and for nobody None."""
+"""To a register, an update or a showing the registration, to a de-register the device, to a report and for nobody None.
+"""
 
 
 async def record_batch(
-    tx: Transaction, items: Sequence[Item], *, log: EventLog, limits: Limits, now: datetime
+    tx: Transaction, items: Sequence[Item], *, member: Membership, log: EventLog, limits: Limits, now: datetime
 ) -> list[Answer]:
     """Write everything that `items` tell, in their order within each device, and return the answer to each.
+
+    Whoever registers, updates or shows himself is held by the gateway `member` then. What came of orders counts only
+    of devices that it holds.
 
     The journal's lines go with it: an update of a registration that says nothing new, of a device in no upgrade, has
     none, since the registration itself tells when it was last updated.
     """
-    coming = [item.told for item in items if isinstance(item, Registering)]
-    registered = await registrations.register(tx, coming, now, log=log)
-    leaving = [item.registration_id for item in items if isinstance(item, Leaving)]
-    removed = await registrations.remove(tx, leaving, now, log=log)
-    refreshed = await registrations.refresh(tx, [item.told for item in items if isinstance(item, Updating)], now)
+    written = await _write(tx, items, member, log=log, now=now)
     answers: list[Answer] = []
     reports: list[DeviceReport] = []
     for item in items:
-        match item:
-            case Registering(told=told, occurred_at=occurred_at):
-                registration = registered.get(told.endpoint_name)
-                if registration is not None and registration.is_secure != told.is_secure:
-                    # It is that of the secure device, whose name somebody in clear gave in the same batch.
-                    registration = None
-                answers.append(registration)
-                if registration is not None:
-                    renewed = SessionRenewed(newly_registered=True)
-                    reports.append(_report(registration, renewed, occurred_at))
-            case Updating(told=update, occurred_at=occurred_at):
-                registration = refreshed.get(update.registration_id)
-                answers.append(registration)
-                if registration is not None:
-                    reports.append(_report(registration, SeenAlive(), occurred_at))
-            case Leaving(registration_id=registration_id):
-                answers.append(removed.get(registration_id))
-            case DeviceReport():
-                answers.append(None)
-                reports.append(item)
-            case DeviceNote():
-                answers.append(None)
-            case _:
-                assert_never(item)
+        answer, report = written.answer_to(item)
+        answers.append(answer)
+        if report is not None:
+            reports.append(report)
     heard = await upgrades.record_reports(tx, reports, log=log, limits=limits, now=now) if reports else NOTHING_HEARD
     await journal.write(tx, [*_exchanges(items, answers, heard.under_way), *heard.notes])
     return answers
+
+
+async def adopt(
+    tx: Transaction, former: GatewayId, limit: int, *, member: Membership, log: EventLog, limits: Limits, now: datetime
+) -> tuple[int, list[Registration]]:
+    """Let the gateway `member` hold `limit` devices, at the most, of one that is dead or has left.
+
+    Those under way are looked at anew. Returns how many there were, and the registrations of those that are live.
+    """
+    count, live = await holding.adopt(tx, former, now, limit, gateway=member.gateway_id)
+    renewed = SessionRenewed(newly_registered=False, was_unattended=True)
+    reports = [_report(registration, renewed, now) for registration in live]
+    heard = await upgrades.record_reports(tx, reports, log=log, limits=limits, now=now)
+    await journal.write(tx, heard.notes)
+    return count, live
+
+
+async def _write(
+    tx: Transaction, items: Sequence[Item], member: Membership, *, log: EventLog, now: datetime
+) -> "_Written":
+    gateway = member.gateway_id
+    coming = [item.told for item in items if isinstance(item, Registering)]
+    registered = await registrations.register(tx, coming, now, log=log, gateway=gateway)
+    leaving = [item.registration_id for item in items if isinstance(item, Leaving)]
+    removed = await registrations.remove(tx, leaving, now, log=log)
+    updates = [item.told for item in items if isinstance(item, Updating)]
+    refreshed = await registrations.refresh(tx, updates, now, gateway=gateway)
+    showing = [item.device_id for item in items if isinstance(item, Showing)]
+    shown = await holding.take_over(tx, showing, now, gateway=gateway)
+    there = (*registered.values(), *refreshed.values(), *shown.values())
+    moved = any(registration.came_from is not None for registration in there)
+    outcomes = [item.device_id for item in items if isinstance(item, DeviceReport) and _is_of_holder(item)]
+    return _Written(
+        registered=registered,
+        removed=removed,
+        refreshed=refreshed,
+        shown=shown,
+        alive=frozenset(await member.living(tx)) if moved else frozenset(),
+        elsewhere=await holding.held_elsewhere(tx, outcomes, now, gateway=gateway) if outcomes else set(),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    """What became of the registrations of one batch."""
+
+    registered: Mapping[str, Registration]
+    removed: Mapping[RegistrationId, DeviceId]
+    refreshed: Mapping[RegistrationId, Registration]
+    shown: Mapping[DeviceId, Registration]
+    alive: Collection[GatewayId]
+    elsewhere: Collection[DeviceId]
+    """Devices that another gateway holds: what came here of an order of theirs is late."""
+
+    def answer_to(self, item: Item) -> tuple[Answer, DeviceReport | None]:
+        """Return the answer to an item, and what upgrades are to hear of it."""
+        match item:
+            case Registering(told=told):
+                registration = self.registered.get(told.endpoint_name)
+                if registration is not None and registration.is_secure != told.is_secure:
+                    # It is that of the secure device, whose name somebody in clear gave in the same batch.
+                    registration = None
+                return self._with_sign_of_life(registration, item.occurred_at, newly_registered=True)
+            case Updating(told=update):
+                return self._with_sign_of_life(self.refreshed.get(update.registration_id), item.occurred_at)
+            case Showing(device_id=device_id):
+                return self._with_sign_of_life(self.shown.get(device_id), item.occurred_at)
+            case Leaving(registration_id=registration_id):
+                return self.removed.get(registration_id), None
+            case DeviceReport():
+                return None, None if item.device_id in self.elsewhere and _is_of_holder(item) else item
+            case DeviceNote():
+                return None, None
+            case _:
+                assert_never(item)
+
+    def _with_sign_of_life(
+        self, registration: Registration | None, occurred_at: datetime, *, newly_registered: bool = False
+    ) -> tuple[Answer, DeviceReport | None]:
+        """Say what it means for an upgrade that a device shows itself; one from another gateway has to be looked at."""
+        if registration is None:
+            return None, None
+        former = registration.came_from
+        if former is None and not newly_registered:
+            return registration, _report(registration, SeenAlive(), occurred_at)
+        unattended = former is not None and former not in self.alive
+        renewed = SessionRenewed(newly_registered=newly_registered, was_unattended=unattended, was_heard=True)
+        return registration, _report(registration, renewed, occurred_at)
+
+
+def _is_of_holder(report: DeviceReport) -> bool:
+    """Tell whether a report says what only the gateway that holds the device can know."""
+    return isinstance(report.input, CommandAnswered | CommandFailed | FellAsleep)
 
 
 def _exchanges(

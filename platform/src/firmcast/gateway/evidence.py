@@ -2,7 +2,8 @@
 
 A notification is attributed by its token, so that one made before a restart, or arriving from a new address, counts; a
 device behind a NAT is spoken to there from then on. A Send names nobody: the identity of its secure session does, or in
-clear the address of its sender. It is answered after its commit, since a device says most things once.
+clear the address of its sender. It is answered after its commit, since a device says most things once. Either may be of
+a device that another gateway holds.
 """
 
 import asyncio
@@ -21,14 +22,16 @@ from firmcast.gateway.addresses import stored_address
 from firmcast.gateway.awake_windows import AwakeWindows
 from firmcast.gateway.batches import Answer
 from firmcast.gateway.journal_notes import JournalNotes
-from firmcast.gateway.live_devices import LiveDevice, LiveDevices
+from firmcast.gateway.live_devices import LiveDevice, LiveDevices, observed_of
 from firmcast.gateway.noting import values_told
 from firmcast.gateway.reports import ReportIntake
 from firmcast.gateway.resources import NOTHING, resources_of
 from firmcast.gateway.sessions import DeviceSessions
+from firmcast.gateway.strangers import Strangers
 from firmcast.journal.model import Exchange, ExchangeKind
 from firmcast.lwm2m.content import decode_content, decode_sent
 from firmcast.lwm2m.errors import ContentFormatError
+from firmcast.lwm2m.paths import Path
 from firmcast.lwm2m.values import ResourceValues
 from firmcast.upgrades.model import DeviceReport
 
@@ -48,6 +51,7 @@ class Evidence:
         windows: AwakeWindows,
         intake: ReportIntake,
         sessions: DeviceSessions,
+        strangers: Strangers,
         now: Callable[[], datetime],
         notes: JournalNotes,
     ) -> None:
@@ -56,15 +60,30 @@ class Evidence:
         self._windows = windows
         self._intake = intake
         self._sessions = sessions
+        self._strangers = strangers
         self._now = now
         self._notes = notes
 
     def notified(self, notification: NotificationReceived | NotificationUnmatched) -> None:
-        """Take in a notification; one that nobody here asked for is left to the engine, which resets it."""
+        """Take in a notification; one that nobody asked for is left to the engine, which resets it."""
         found = self._live.by_token(notification.token)
-        if found is None:
+        if found is not None:
+            self._take_notification(*found, notification)
             return
-        device, path = found
+        observed = observed_of(notification.token)
+        if observed is None:
+            return
+        digits, path = observed
+
+        def identified(device: LiveDevice | None) -> None:
+            if device is not None:
+                self._take_notification(device, path, notification)
+
+        self._strangers.by_registration(digits, notification.peer, identified)
+
+    def _take_notification(
+        self, device: LiveDevice, path: Path, notification: NotificationReceived | NotificationUnmatched
+    ) -> None:
         if not device.may_speak(notification.peer):
             return
         if isinstance(notification, NotificationUnmatched):
@@ -89,10 +108,20 @@ class Evidence:
 
     def sent(self, request: RequestReceived) -> None:
         """Take in an LwM2M Send (LwM2M 1.1, section 6.4.6) and answer it."""
+
+        def identified(device: LiveDevice | None) -> None:
+            if device is None:
+                self._udp.respond(request, Code.NOT_FOUND)
+            else:
+                self._take_sent(device, request)
+
         device = self._live.speaker(request.peer)
         if device is None:
-            self._udp.respond(request, Code.NOT_FOUND)
-            return
+            self._strangers.by_peer(request.peer, identified)
+        else:
+            identified(device)
+
+    def _take_sent(self, device: LiveDevice, request: RequestReceived) -> None:
         try:
             values = decode_sent(request.message.content_format, request.payload)
         except ContentFormatError as error:
@@ -123,7 +152,7 @@ class Evidence:
 
     def _find_at(self, device: LiveDevice, peer: Peer) -> None:
         """Speak to a device where it was heard, before it updates its registration: the store learns of it then."""
-        if self._live.move(device, peer) is not None:
+        if self._live.of(device.device_id) is device and self._live.move(device, peer) is not None:
             host, port = stored_address(peer)
             _log.info("registration.moved", device_id=device.device_id, host=host, port=port)
             self._sessions.moved(device.device_id)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from typing import Final
 
@@ -121,9 +121,11 @@ class Expiry:
             _log.error("registrations.not_expired", exc_info=error)
         finally:
             self._expiring = None
+            soonest = self._clock.now() + timedelta(seconds=_RETRY)
             for device in ended:
-                # Updated, or not ended, in the meantime.
+                # Updated in the meantime, or not ended; another gateway may have ended it, and the news be on its way.
                 if self._live.of(device.device_id) is device and device.expiry_watched_at is None:
-                    device.expiry_watched_at = device.expires_at
-                    heappush(self._heap, (device.expires_at, device.registration_id))
+                    is_over = device.expires_at < soonest
+                    device.expiry_watched_at = soonest if is_over else device.expires_at
+                    heappush(self._heap, (device.expiry_watched_at, device.registration_id))
             self._set_timer(least)

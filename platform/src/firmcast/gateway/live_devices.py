@@ -7,7 +7,6 @@ better to offer.
 from collections.abc import Iterator
 from datetime import datetime
 from enum import Enum, unique
-from hashlib import blake2b
 from typing import Final
 
 from firmcast.coap.dtls.peers import identity_of
@@ -21,18 +20,32 @@ OBSERVED: Final = (FIRMWARE_STATE, FIRMWARE_RESULT, FIRMWARE_VERSION)
 """What observations may be about; a path's position here is the last byte of its tokens, so only add at the end."""
 
 _KEY_SIZE: Final = 7
+"""Bytes of a registration's id, which is random, that its tokens begin with."""
 
 
 def observation_token(registration_id: RegistrationId, path: Path) -> bytes:
     """Return the token, 8 bytes, under which a registered device notifies of `path`.
 
-    It follows from the registration alone: after a restart the notifications that go on coming are still understood.
+    It follows from the registration alone: after a restart the notifications that go on coming are still understood,
+    and another gateway finds the registration by its beginning.
     """
     return _key(registration_id) + bytes((OBSERVED.index(path),))
 
 
 def _key(registration_id: RegistrationId) -> bytes:
-    return blake2b(registration_id.encode(), digest_size=_KEY_SIZE).digest()
+    return bytes.fromhex(beginning_of(registration_id))
+
+
+def beginning_of(registration_id: RegistrationId) -> str:
+    """Return the digits of a registration's id that its tokens have in them."""
+    return registration_id[: 2 * _KEY_SIZE]
+
+
+def observed_of(token: bytes) -> tuple[str, Path] | None:
+    """Return how the id of the registration begins that a token names, in digits, and the path; None for no such."""
+    if len(token) != _KEY_SIZE + 1 or token[_KEY_SIZE] >= len(OBSERVED):
+        return None
+    return token[:_KEY_SIZE].hex(), OBSERVED[token[_KEY_SIZE]]
 
 
 @unique
@@ -52,6 +65,7 @@ class LiveDevice:
         "commanded",
         "device_id",
         "endpoint_name",
+        "epoch",
         "expires_at",
         "expiry_watched_at",
         "key",
@@ -69,6 +83,8 @@ class LiveDevice:
         self.device_id = registration.device_id
         self.registration_id = registration.registration_id
         self.endpoint_name = registration.endpoint_name
+        self.epoch = registration.epoch
+        """Of this gateway's hold of the registration."""
         self.key = _key(registration.registration_id)
         self.peer: Peer = peer_of(registration.host, registration.port, registration.identity)
         self.expires_at: datetime = registration.expires_at
@@ -137,6 +153,7 @@ class LiveDevices:
             return self._by_registration[registration.registration_id], None
         device.expires_at = registration.expires_at
         device.queue_mode = registration.queue_mode
+        device.epoch = registration.epoch
         return device, self.move(device, peer_of(registration.host, registration.port, registration.identity))
 
     def move(self, device: LiveDevice, peer: Peer) -> Peer | None:
@@ -169,10 +186,9 @@ class LiveDevices:
 
     def by_token(self, token: bytes) -> tuple[LiveDevice, Path] | None:
         """Return whose observation a token names, and of what, whatever address it came from."""
-        if len(token) != _KEY_SIZE + 1 or token[_KEY_SIZE] >= len(OBSERVED):
-            return None
-        device = self._by_key.get(token[:_KEY_SIZE])
-        return None if device is None else (device, OBSERVED[token[_KEY_SIZE]])
+        observed = observed_of(token)
+        device = None if observed is None else self._by_key.get(token[:_KEY_SIZE])
+        return None if device is None or observed is None else (device, observed[1])
 
     def by_peer(self, peer: Peer) -> LiveDevice | None:
         """Return the device last registered at an address."""

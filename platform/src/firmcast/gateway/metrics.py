@@ -41,6 +41,15 @@ class GatewayMetrics:
         self.secure_sessions = metrics.gauge("firmcast_gateway_secure_sessions", "Secure sessions of devices")
         self.half_open = metrics.gauge("firmcast_gateway_half_open_handshakes", "Handshakes under way")
         self.live = metrics.gauge("firmcast_gateway_live_devices", "Devices whose registration this node holds")
+        moves = metrics.counts(
+            "firmcast_gateway_moves",
+            "Devices that came from another gateway since they showed themselves here (in), that went to another one"
+            " (out), or whose gateway was dead (adopted)",
+            "direction",
+        )
+        self.moved_in = moves.of("in")
+        self.moved_out = moves.of("out")
+        self.adopted = moves.of("adopted")
         self.waiting = metrics.gauge(
             "firmcast_gateway_waiting_reports", "Reports and registrations that wait to be written"
         )

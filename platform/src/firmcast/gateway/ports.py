@@ -3,12 +3,13 @@
 Who reaches the port in clear may speak in the name of any device, so by default nobody else than this machine does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import structlog
 
+from firmcast.coap.events import Peer
 from firmcast.coap.udp import UdpEndpoint
 from firmcast.db.port import Database
 from firmcast.errors import StartError
@@ -36,8 +37,11 @@ async def open_ports(
     open_key: OpenKey | None,
     settings: GatewaySettings,
     metrics: GatewayMetrics,
+    stray: Callable[[Peer], None] | None = None,
 ) -> SecurePort | None:
     """Listen as the settings say; without `open_key` there are no secure sessions.
+
+    `stray` is told the address of whoever speaks through a secure session that is not here.
 
     Raises:
         StartError: an address cannot be had, no device could be served, or OpenSSL does not do what sessions need.
@@ -51,11 +55,13 @@ async def open_ports(
         _log.info("gateway.no_port_in_clear", host=settings.host, advice=advice)
     if in_clear:
         with _told(settings.host, settings.port):
-            await udp.listen(settings.host, settings.port)
+            await udp.listen(settings.host, settings.port, reuse_port=settings.share_ports)
     if not secure or open_key is None:
         return None
     with _told(settings.host, settings.secure_port_number):
-        return await SecurePort.open(udp, database=database, open_key=open_key, settings=settings, metrics=metrics)
+        return await SecurePort.open(
+            udp, database=database, open_key=open_key, settings=settings, metrics=metrics, stray=stray
+        )
 
 
 @contextmanager

@@ -5,7 +5,7 @@ not wait for the store.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -86,6 +86,26 @@ class RegistrationInterface:
             self._expiry.watch(device)
             self._windows.open(device, heard_before=(self._now() - registration.updated_at).total_seconds())
 
+    def adopted(self, registrations: Sequence[Registration]) -> None:
+        """Go on with devices whose gateway was dead, and that are this one's now."""
+        for registration in registrations:
+            self.add(registration)
+        self._metrics.adopted.value += len(registrations)
+        device_ids = [registration.device_id for registration in registrations]
+        self._sessions.took_over(device_ids)
+        self._sessions.wake(device_ids)
+
+    def showed_itself(self, registration: Registration) -> LiveDevice:
+        """Go on with a device that came to this gateway in another way than by a registration or an update."""
+        device = self._hold(registration)
+        self._sessions.wake((device.device_id,))
+        return device
+
+    def forget(self, device: LiveDevice) -> None:
+        """Know nothing more of a device: its registration is over, or another gateway's."""
+        self._sessions.end(device.device_id)
+        self._forget(self._live.remove(device.device_id))
+
     def ended(self, registration: Registration) -> None:
         """Take in that a registration has run out."""
         self._metrics.expired.value += 1
@@ -150,6 +170,7 @@ class RegistrationInterface:
             # What was under way belongs to a device that has perhaps restarted since.
             self._sessions.end(registration.device_id)
             self.add(registration)
+        self._note_move(registration)
         self._sessions.wake((registration.device_id,))
         _log.info(
             "registration.made",
@@ -202,6 +223,11 @@ class RegistrationInterface:
     def _updated(self, request: RequestReceived, registration: Registration) -> None:
         self._metrics.updated.value += 1
         self._udp.respond(request, Code.CHANGED)
+        device = self._hold(registration)
+        self._sessions.wake((device.device_id,))
+
+    def _hold(self, registration: Registration) -> LiveDevice:
+        """Take in what a registration is now, and whose device may have been another gateway's."""
         former = self._live.of(registration.device_id)
         device, former_address = self._live.update(registration)
         if former is not None and former is not device:
@@ -212,7 +238,13 @@ class RegistrationInterface:
         if former_address is not None:
             self._sessions.moved(device.device_id)
             _log.info("registration.moved", device_id=device.device_id, host=registration.host, port=registration.port)
-        self._sessions.wake((device.device_id,))
+        self._note_move(registration)
+        return device
+
+    def _note_move(self, registration: Registration) -> None:
+        if registration.came_from is not None:
+            self._metrics.moved_in.value += 1
+            self._sessions.took_over((registration.device_id,))
 
     # De-register.
 
@@ -263,8 +295,7 @@ class RegistrationInterface:
     def _remove(self, registration_id: RegistrationId) -> None:
         device = self._live.by_registration(registration_id)
         if device is not None:
-            self._sessions.end(device.device_id)
-            self._forget(self._live.remove(device.device_id))
+            self.forget(device)
 
     def _forget(self, device: LiveDevice | None) -> None:
         """Stop listening to what a device was asked to tell under a registration that is over."""

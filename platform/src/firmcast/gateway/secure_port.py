@@ -1,6 +1,6 @@
 """Secure sessions of devices: the identity is the endpoint name, the key is the device's."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -8,6 +8,7 @@ from firmcast.coap.dtls.layer import Deliver, Ended, Transmit
 from firmcast.coap.dtls.parameters import DtlsParameters, HandshakeOutcome
 from firmcast.coap.dtls.self_test import check_dtls
 from firmcast.coap.dtls.server import DtlsServer
+from firmcast.coap.events import Peer
 from firmcast.coap.udp import UdpEndpoint
 from firmcast.db.port import Database
 from firmcast.devices.keys import DEVICE_KEYS_CHANGED
@@ -21,11 +22,19 @@ _log = structlog.get_logger()
 class SecurePort:
     """The secure port of a gateway. Made by `open`."""
 
-    def __init__(self, udp: UdpEndpoint, database: Database, open_key: OpenKey, metrics: GatewayMetrics) -> None:
+    def __init__(
+        self,
+        udp: UdpEndpoint,
+        database: Database,
+        open_key: OpenKey,
+        metrics: GatewayMetrics,
+        stray: Callable[[Peer], None] | None,
+    ) -> None:
         self._udp = udp
         self._database = database
         self._metrics = metrics
         self._keys = DeviceKeys(database, open_key, self)
+        self._stray = stray
         self._server: DtlsServer
 
     @classmethod
@@ -37,15 +46,16 @@ class SecurePort:
         open_key: OpenKey,
         settings: GatewaySettings,
         metrics: GatewayMetrics,
+        stray: Callable[[Peer], None] | None = None,
     ) -> "SecurePort":
-        """Listen for handshakes.
+        """Listen for handshakes; `stray` is told the address of whoever speaks through a session that is not here.
 
         Raises:
             StartError: the installed OpenSSL does not do it.
             OSError: the address cannot be had.
         """
         check_dtls()
-        self = cls(udp, database, open_key, metrics)
+        self = cls(udp, database, open_key, metrics, stray)
         parameters = DtlsParameters(
             handshake_deadline=settings.handshake_limit.total_seconds(),
             half_open_limit=settings.half_open_limit,
@@ -61,11 +71,12 @@ class SecurePort:
                 ended=ended,
                 look_up=self._keys.look_up,
                 count=self._count,
+                stray=self._stray,
                 parameters=parameters,
             )
             return self._server
 
-        await udp.listen_securely(settings.host, settings.secure_port_number, make)
+        await udp.listen_securely(settings.host, settings.secure_port_number, make, reuse_port=settings.share_ports)
         metrics.secure_sessions.read = lambda: self._server.session_count
         metrics.half_open.read = lambda: self._server.half_open_count
         database.listen(DEVICE_KEYS_CHANGED, self._changed)

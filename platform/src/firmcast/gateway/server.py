@@ -1,10 +1,9 @@
-"""The gateway is its sockets and what stands behind them; after any end it goes on from the store.
+"""The gateway is its sockets and what stands behind them; after any end it, or another one, goes on from the store.
 
 Nothing about a device lives in memory alone: registrations, orders and states are rows. What a restart loses, and asks
 for again, is how far a transfer had come.
 """
 
-import asyncio
 import random as random_module
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,15 +16,18 @@ import structlog
 
 from firmcast.clock import Clock
 from firmcast.coap.codes import Code
+from firmcast.coap.dtls.peers import identity_of
 from firmcast.coap.events import (
     DownloadProgress,
     Event,
     NotificationReceived,
     NotificationUnmatched,
     ObservationEnded,
+    Peer,
     RequestFailed,
     RequestReceived,
     ResponseReceived,
+    StrayReceived,
     TransferProgress,
     UploadProgress,
 )
@@ -33,8 +35,7 @@ from firmcast.coap.parameters import TransmissionParameters
 from firmcast.coap.udp import UdpEndpoint
 from firmcast.db.port import Database
 from firmcast.db.room import RequireRoom
-from firmcast.devices import commands, registrations
-from firmcast.devices.commands import BEFORE_ALL, DEVICE_COMMANDS, DEVICES_COMMANDED
+from firmcast.devices.commands import DEVICE_COMMANDS, DEVICES_COMMANDED
 from firmcast.devices.model import Registration
 from firmcast.events.log import EventLog
 from firmcast.firmware.package_files import PackageFiles
@@ -48,9 +49,11 @@ from firmcast.gateway.device_link import DeviceLink
 from firmcast.gateway.downloads import Downloads
 from firmcast.gateway.evidence import Evidence
 from firmcast.gateway.expiry import Expiry
+from firmcast.gateway.fellows import Fellows
 from firmcast.gateway.images import PackageImages
 from firmcast.gateway.journal_notes import JournalNotes
 from firmcast.gateway.live_devices import LiveDevice, LiveDevices
+from firmcast.gateway.membership import Membership
 from firmcast.gateway.metrics import GatewayMetrics
 from firmcast.gateway.pacing import Pacing
 from firmcast.gateway.package_port.ports import PackagePorts
@@ -66,20 +69,50 @@ from firmcast.lwm2m.firmware_update import Protocol
 from firmcast.metrics import Metrics
 from firmcast.settings import GatewaySettings
 from firmcast.upgrades.limits import Limits
-from firmcast.upgrades.model import DeviceReport, SessionRenewed
 
 _PAGE: Final = 1000
 _LARGEST_REQUEST: Final = 1 << 16
 _DRAIN_SECONDS: Final = 5.0
+_OWN_LOOK: Final = 0.5
+_LOOK_IN_STORE: Final = 1.5
+"""Seconds in which it must turn out whose a notification is, before a device sends a confirmable one again."""
 _log = structlog.get_logger()
 
 
-def _transmission(settings: GatewaySettings) -> TransmissionParameters:
+def _transmission(settings: GatewaySettings, member: Membership) -> TransmissionParameters:
     return TransmissionParameters(
         ack_timeout=settings.acknowledgement_timeout,
         block_szx=settings.block_exponent,
         max_body=_LARGEST_REQUEST,
+        tells_strays=not member.is_alone,
+        unmatched_timeout=_OWN_LOOK if member.is_alone else _LOOK_IN_STORE,
     )
+
+
+class _Doorstep:
+    """Keeps what comes before the gateway can take it."""
+
+    def __init__(self) -> None:
+        self._gateway: Gateway | None = None
+        self._early: list[Event] = []
+
+    def event(self, event: Event) -> None:
+        """Take an event of the sockets."""
+        if self._gateway is None:
+            self._early.append(event)
+        else:
+            self._gateway.handle(event)
+
+    def stray(self, address: Peer) -> None:
+        """Take the address of whoever speaks through a session that is not here; he does so again."""
+        if self._gateway is not None:
+            self._gateway.stray(address)
+
+    def open(self, gateway: "Gateway") -> None:
+        """Hand everything over, from now on at once."""
+        self._gateway = gateway
+        for event in self._early:
+            gateway.handle(event)
 
 
 class Gateway:
@@ -98,13 +131,14 @@ class Gateway:
         metrics: GatewayMetrics,
         require_room: RequireRoom,
         secure_port: SecurePort | None,
+        member: Membership,
     ) -> None:
         self._udp = udp
         self._block_exponent = settings.block_exponent
         self._secure_port = secure_port
         self._database = database
         self._clock = clock
-        self._resuming: asyncio.Task[None] | None = None
+        self._member = member
         self._stopped = False
         now = clock.now
 
@@ -128,9 +162,12 @@ class Gateway:
             runner=self._runner,
             link_to=self._link_to,
             now=now,
+            gateway_id=member.gateway_id,
         )
         self._expiry = Expiry(database=database, log=log, live=self._live, clock=clock, on_expired=self._expired)
-        self._registration, self._evidence = self._open_interfaces(metrics, require_room)
+        self._registration = self._open_interface(metrics, require_room)
+        self._fellows = self._meet(metrics, log, limits)
+        self._evidence = self._open_evidence()
         self._downloads = Downloads(self._transfers, block_exponent=settings.block_exponent)
         self._connect(metrics)
 
@@ -143,36 +180,51 @@ class Gateway:
             on_asleep=self._fell_asleep,
         )
 
-    def _open_interfaces(
-        self, metrics: GatewayMetrics, require_room: RequireRoom
-    ) -> tuple[RegistrationInterface, Evidence]:
-        """Make those that take in what devices say."""
-        now = self._clock.now
-        interface = RegistrationInterface(
+    def _open_interface(self, metrics: GatewayMetrics, require_room: RequireRoom) -> RegistrationInterface:
+        return RegistrationInterface(
             udp=self._udp,
             live=self._live,
             windows=self._windows,
             intake=self._intake,
             sessions=self._sessions,
             expiry=self._expiry,
-            now=now,
+            now=self._clock.now,
             metrics=metrics,
             notes=self._notes,
             require_room=require_room,
         )
-        taken = Evidence(
+
+    def _open_evidence(self) -> Evidence:
+        return Evidence(
             udp=self._udp,
             live=self._live,
             windows=self._windows,
             intake=self._intake,
             sessions=self._sessions,
-            now=now,
+            strangers=self._fellows.strangers,
+            now=self._clock.now,
             notes=self._notes,
         )
-        return interface, taken
+
+    def _meet(self, metrics: GatewayMetrics, log: EventLog, limits: Limits) -> Fellows:
+        return Fellows(
+            database=self._database,
+            member=self._member,
+            udp=self._udp,
+            live=self._live,
+            intake=self._intake,
+            sessions=self._sessions,
+            registration=self._registration,
+            metrics=metrics,
+            log=log,
+            limits=limits,
+            clock=self._clock,
+        )
 
     async def _write(self, log: EventLog, limits: Limits, items: Sequence[Item]) -> Sequence[Answer]:
-        return await self._database.write(record_batch, items, log=log, limits=limits, now=self._clock.now())
+        return await self._database.write(
+            record_batch, items, member=self._member, log=log, limits=limits, now=self._clock.now()
+        )
 
     def _link_to(self, device: LiveDevice) -> DeviceLink:
         return DeviceLink(
@@ -217,26 +269,23 @@ class Gateway:
         random: random_module.Random | None = None,
         open_key: OpenKey | None = None,
         package_certificate: tuple[Path, Path] | None = None,
+        member: Membership | None = None,
     ) -> "Gateway":
         """Open the sockets and go on from the store; packages are read from `files`.
 
-        `open_key` opens the keys of devices; `package_certificate`, a PEM chain and its key, is for HTTPS. Raises as
-        `open_ports` and `PackagePorts.open` do.
+        `open_key` opens the keys of devices; `package_certificate`, a PEM chain and its key, is for HTTPS; without a
+        `member` this is the only gateway. Raises as `open_ports` and `PackagePorts.open` do.
         """
         metrics = metrics or GatewayMetrics(Metrics())
-        gateway: Gateway | None = None
-        early: list[Event] = []
-
-        def on_event(event: Event) -> None:
-            (early.append if gateway is None else gateway.handle)(event)
-
+        member = member or Membership.alone()
+        doorstep = _Doorstep()
         udp = UdpEndpoint.closed(
-            on_event=on_event, clock=clock.monotonic, parameters=_transmission(settings), random=random
+            on_event=doorstep.event, clock=clock.monotonic, parameters=_transmission(settings, member), random=random
         )
         secure_port: SecurePort | None = None
         try:
             secure_port = await open_ports(
-                udp, database=database, open_key=open_key, settings=settings, metrics=metrics
+                udp, database=database, open_key=open_key, settings=settings, metrics=metrics, stray=doorstep.stray
             )
             starting = cls(
                 udp,
@@ -249,19 +298,18 @@ class Gateway:
                 metrics=metrics,
                 require_room=require_room,
                 secure_port=secure_port,
+                member=member,
             )
-            await starting._load()
             starting._package_ports = await starting._open_package_ports(certificate=package_certificate)
+            await starting._fellows.start()
         except BaseException:
             if secure_port is not None:
                 await secure_port.stop()
             udp.close()
             raise
-        starting._begin()
-        gateway = starting
-        for event in early:
-            gateway.handle(event)
-        return gateway
+        starting._expiry.begin()
+        doorstep.open(starting)
+        return starting
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -292,11 +340,11 @@ class Gateway:
         return self._transfers.progress(device_upgrade_id)
 
     async def stop(self) -> None:
-        """Give up what is under way, write what was told, and close the socket."""
+        """Give up what is under way, write what was told, leave the devices to others, and close the sockets."""
         self._stopped = True
-        if self._resuming is not None:
-            self._resuming.cancel()
-            await asyncio.gather(self._resuming, return_exceptions=True)
+        self._database.unlisten(DEVICE_COMMANDS, self._sessions.announced)
+        self._database.unlisten(DEVICES_COMMANDED, self._sessions.wake)
+        await self._fellows.stop()
         if self._package_ports is not None:
             await self._package_ports.stop()
         await self._expiry.stop()
@@ -306,40 +354,20 @@ class Gateway:
         self._ways.stop()
         if not await self._intake.drain(_DRAIN_SECONDS):
             _log.error("gateway.reports_lost", advice="devices are asked again after the next start")
+        await self._fellows.leave()
         if self._secure_port is not None:
             await self._secure_port.stop()
         self._udp.close()
 
-    # The start.
+    def missed(self) -> None:
+        """Take note that announcements of other nodes are gone unread."""
+        self._fellows.missed()
 
-    def _begin(self) -> None:
-        self._resuming = asyncio.create_task(self._resume(), name="gateway-resume")
-        self._expiry.begin()
+    # What happens on the sockets.
 
-    async def _load(self) -> None:
-        """Take in every live registration, and note which orders may have been carried out in part."""
-        after: DeviceId | None = None
-        while page := await self._database.read(registrations.live, self._clock.now(), after, _PAGE):
-            for found in page:
-                self._registration.add(found)
-            after = page[-1].device_id
-        last = BEFORE_ALL
-        while orders := await self._database.read(commands.all_waiting, last, _PAGE):
-            self._sessions.inherited(orders)
-            last = orders[-1].command_id
-
-    async def _resume(self) -> None:
-        """Have every device under way asked anew, and only then go on with the orders that still wait."""
-        device_ids = [device.device_id for device in self._live]
-        renewed = SessionRenewed(newly_registered=False)
-        for start in range(0, len(device_ids), _PAGE):
-            page = device_ids[start : start + _PAGE]
-            now = self._clock.now()
-            reports = [DeviceReport(device_id=device_id, input=renewed, occurred_at=now) for device_id in page]
-            await asyncio.gather(*map(self._intake.record, reports), return_exceptions=True)
-            self._sessions.wake(page)
-
-    # What happens on the socket.
+    def stray(self, address: Peer) -> None:
+        """Take note that somebody there speaks through a secure session that is not here."""
+        self._fellows.strangers.stray(address, secure=True)
 
     def handle(self, event: Event) -> None:
         """Take in one event."""
@@ -352,6 +380,9 @@ class Gateway:
                 device = self._live.by_peer(peer)
                 if device is not None:
                     self._runner.acknowledged(device.device_id, sent)
+            case StrayReceived(peer=peer):
+                if self._live.by_peer(peer) is None and identity_of(peer) is None:
+                    self._fellows.strangers.stray(peer, secure=False)
             case ResponseReceived() | RequestFailed() | DownloadProgress() | UploadProgress() | ObservationEnded():
                 # Of requests that were given up, or of no interest: what matters of a device is read again.
                 return

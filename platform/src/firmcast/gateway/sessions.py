@@ -23,7 +23,7 @@ from firmcast.gateway.command_runner import CommandRunner
 from firmcast.gateway.device_link import DeviceLink
 from firmcast.gateway.live_devices import LiveDevice, LiveDevices
 from firmcast.gateway.reports import ReportIntake
-from firmcast.ids import CommandId, DeviceId
+from firmcast.ids import CommandId, DeviceId, GatewayId
 from firmcast.upgrades.model import CommandAnswered, CommandFailed, DeviceReport, FellAsleep, SeenAlive
 
 READ_AT_ONCE: Final = 1000
@@ -60,6 +60,7 @@ class DeviceSessions:
         runner: CommandRunner,
         link_to: LinkTo,
         now: Callable[[], datetime],
+        gateway_id: GatewayId,
     ) -> None:
         self._database = database
         self._live = live
@@ -68,6 +69,8 @@ class DeviceSessions:
         self._runner = runner
         self._link_to = link_to
         self._now = now
+        self._gateway_id = gateway_id
+        self._taken_over: set[DeviceId] = set()
         self._sessions: dict[DeviceId, _Session] = {}
         self._begun: dict[CommandId, None] = {}
         self._woken: dict[DeviceId, None] = {}
@@ -90,10 +93,9 @@ class DeviceSessions:
         """Wake the devices of new orders."""
         self.wake(command.device_id for command in commands)
 
-    def inherited(self, commands: Iterable[DeviceCommand]) -> None:
-        """Note orders that were given before the start: an earlier process may have carried them out in part."""
-        for command in commands:
-            self._note_begun(command.command_id)
+    def took_over(self, device_ids: Iterable[DeviceId]) -> None:
+        """Note devices that another gateway held: what waits for them now it may have carried out in part."""
+        self._taken_over.update(device_ids)
 
     def notified(self, device_id: DeviceId) -> None:
         """Note that a device has said something unasked."""
@@ -124,6 +126,7 @@ class DeviceSessions:
 
     def end(self, device_id: DeviceId) -> None:
         """Give up what is under way with a device whose registration is over; its orders go on waiting."""
+        self._taken_over.discard(device_id)
         session = self._sessions.pop(device_id, None)
         if session is not None and session.task is not None:
             session.task.cancel()
@@ -147,7 +150,7 @@ class DeviceSessions:
                 for device_id in device_ids:
                     del self._woken[device_id]
                 found: dict[DeviceId, list[DeviceCommand]] = defaultdict(list)
-                for command in await self._database.read(waiting_commands.waiting, device_ids):
+                for command in await self._database.read(waiting_commands.to_carry_out, device_ids, self._gateway_id):
                     found[command.device_id].append(command)
                 for device_id in device_ids:
                     self._take_orders(device_id, found.get(device_id, []))
@@ -158,6 +161,10 @@ class DeviceSessions:
             self._reading = None
 
     def _take_orders(self, device_id: DeviceId, commands: list[DeviceCommand]) -> None:
+        if device_id in self._taken_over:
+            self._taken_over.discard(device_id)
+            for command in commands:
+                self._note_begun(command.command_id)
         session = self._sessions.get(device_id)
         if session is None:
             device = self._live.of(device_id)

@@ -15,7 +15,7 @@ import structlog
 from firmcast.clock import Clock
 from firmcast.db.port import Transaction
 from firmcast.errors import StoreError
-from firmcast.ids import new_node_id
+from firmcast.ids import GatewayId, new_node_id
 from firmcast.nodes import use_cases
 from firmcast.nodes.model import Epoch, Lease, Node, Share
 from firmcast.nodes.sharing_out import plan
@@ -61,13 +61,21 @@ class Keeper:
     """The life of this node."""
 
     def __init__(
-        self, *, database: UrgentDatabase, clock: Clock, name: str, roles: frozenset[Role], life: timedelta
+        self,
+        *,
+        database: UrgentDatabase,
+        clock: Clock,
+        name: str,
+        roles: frozenset[Role],
+        life: timedelta,
+        gateway_id: GatewayId | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._life = life
         self._name = name
         self._roles = roles
+        self._gateway_id = gateway_id
         self._listeners: list[ShareListener] = []
         self._held: dict[Share, Epoch] = {}
         self._good_until = 0.0
@@ -158,7 +166,7 @@ class Keeper:
 
     async def _begin(self) -> None:
         self.node_id = new_node_id()
-        node = Node(node_id=self.node_id, name=self._name, roles=self._roles)
+        node = Node(node_id=self.node_id, name=self._name, roles=self._roles, gateway_id=self._gateway_id)
         began = self._clock.monotonic()
         await self._database.write_urgently(use_cases.begin, node, self._life)
         self._is_good_from(began)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NewType
 
-from firmcast.ids import PARTITIONS, NodeId, Partition
+from firmcast.ids import PARTITIONS, GatewayId, NodeId, Partition
 from firmcast.settings import Role
 
 Share = NewType("Share", str)
@@ -23,6 +23,9 @@ class Node:
     """For people, such as the host and the process; says nothing to the platform."""
 
     roles: frozenset[Role]
+
+    gateway_id: GatewayId | None = None
+    """The gateway of its process, which stays the same when the node begins another life; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

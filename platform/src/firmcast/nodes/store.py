@@ -6,7 +6,7 @@ from typing import Final
 
 from firmcast.db.port import Transaction
 from firmcast.db.statement import Statement
-from firmcast.ids import NodeId
+from firmcast.ids import GatewayId, NodeId
 from firmcast.nodes.model import Epoch, Lease, Node, Share
 from firmcast.settings import Role
 
@@ -19,8 +19,8 @@ def _postgres(sql: str) -> Statement:
 
 # A node begins to live; its time is counted by the clock of the database.
 INSERT_NODE: Final = _postgres(
-    "INSERT INTO node (node_id, name, roles, started_at, expires_at)"
-    " SELECT ?1, ?2, ?3, moment, moment + ?4::bigint"
+    "INSERT INTO node (node_id, name, roles, started_at, expires_at, gateway_id)"
+    " SELECT ?1, ?2, ?3, moment, moment + ?4::bigint, ?5"
     " FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS moment) AS clock"
 )
 
@@ -42,6 +42,9 @@ DELETE_NODE: Final = _postgres("DELETE FROM node WHERE node_id = ?1")
 
 # Who is alive.
 SELECT_NODES: Final = _postgres("SELECT node_id, name, roles FROM node")
+
+# Whose gateways are alive.
+SELECT_GATEWAYS: Final = _postgres("SELECT gateway_id FROM node WHERE gateway_id <> ''")
 
 # Who has what.
 SELECT_LEASES: Final = _postgres("SELECT share, node_id, epoch FROM lease")
@@ -71,7 +74,8 @@ HOLD: Final = _postgres(
 
 async def insert_node(tx: Transaction, node: Node, life: timedelta) -> None:
     """Let a node begin to live."""
-    await tx.execute(INSERT_NODE, node.node_id, node.name, ",".join(sorted(node.roles)), _microseconds(life))
+    roles = ",".join(sorted(node.roles))
+    await tx.execute(INSERT_NODE, node.node_id, node.name, roles, _microseconds(life), node.gateway_id or "")
 
 
 async def renew_node(tx: Transaction, node_id: NodeId, life: timedelta) -> bool:
@@ -92,6 +96,11 @@ async def delete_node(tx: Transaction, node_id: NodeId) -> None:
 async def nodes(tx: Transaction) -> list[Node]:
     """Return those that are alive."""
     return [Node(node_id=NodeId(row[0]), name=row[1], roles=_roles(row[2])) for row in await tx.fetch(SELECT_NODES)]
+
+
+async def gateways(tx: Transaction) -> frozenset[GatewayId]:
+    """Return the gateways of those that are alive."""
+    return frozenset(GatewayId(row[0]) for row in await tx.fetch(SELECT_GATEWAYS))
 
 
 async def leases(tx: Transaction) -> dict[Share, Lease]:

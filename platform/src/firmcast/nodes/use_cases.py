@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from firmcast.db.port import Transaction
-from firmcast.ids import NodeId
+from firmcast.ids import GatewayId, NodeId
 from firmcast.nodes import store
 from firmcast.nodes.model import Epoch, Node, Share, Standing
 
@@ -27,6 +27,11 @@ async def look(tx: Transaction) -> tuple[Standing, list[str]]:
     given_up = await store.delete_expired(tx)
     alive = {node.node_id: node for node in await store.nodes(tx)}
     return Standing(nodes=alive, leases=await store.leases(tx)), given_up
+
+
+async def gateways(tx: Transaction) -> frozenset[GatewayId]:
+    """Return the gateways whose nodes nobody has given up; each other one is dead, or is taken for it."""
+    return await store.gateways(tx)
 
 
 async def claim(tx: Transaction, node_id: NodeId, shares: Sequence[Share]) -> dict[Share, Epoch]:

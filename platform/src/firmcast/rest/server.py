@@ -59,8 +59,9 @@ class HttpsServer:
         protocol: type[ContractHttpProtocol] = ContractHttpProtocol,
         keep_alive: int = _KEEP_ALIVE_SECONDS,
         send_buffer: int | None = None,
+        reuse_port: bool = False,
     ) -> "HttpsServer":
-        """Listen on `host` and `port` (0 for any free one) and serve until `stop`.
+        """Listen on `host` and `port` (0 for any free one) and serve until `stop`; with `reuse_port` beside others.
 
         Clients are asked for a certificate where that is wanted; none is needed, and any will do. An idle connection
         ends after `keep_alive` seconds; the kernel holds `send_buffer` bytes of one, or as many as it likes.
@@ -70,18 +71,7 @@ class HttpsServer:
             FileNotFoundError, ssl.SSLError: the certificate or its key cannot be used.
         """
         tls = _tls_context(certificate, key, asking=ask_client_certificate) if certificate and key else None
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        # Of a socket that does not say TCP, asyncio does not switch off Nagle's wait, and each answer costs 40 ms.
-        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if send_buffer is not None:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # connections inherit it
-        try:
-            listening.bind((host, port))
-        except OSError as error:
-            listening.close()
-            message = f"cannot listen on {host}:{port}: {error.strerror}"
-            raise StartError(message) from error
+        listening = _bound(host, port, send_buffer=send_buffer, reuse_port=reuse_port)
         config = uvicorn.Config(
             application,
             http=protocol,
@@ -124,6 +114,24 @@ class HttpsServer:
         if self._task is not None:
             await self._task
         self._listening.close()
+
+
+def _bound(host: str, port: int, *, send_buffer: int | None, reuse_port: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Of a socket that does not say TCP, asyncio does not switch off Nagle's wait, and each answer costs 40 ms.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if reuse_port:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if send_buffer is not None:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # connections inherit it
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        message = f"cannot listen on {host}:{port}: {error.strerror}"
+        raise StartError(message) from error
+    return listening
 
 
 def _tls_context(certificate: Path, key: Path, *, asking: bool) -> ssl.SSLContext:

@@ -11,6 +11,7 @@ import structlog
 
 from firmcast.clock import Clock
 from firmcast.db.port import Database
+from firmcast.devices.holding import LivingGateways
 from firmcast.errors import StoreError
 from firmcast.events.log import EventLog
 from firmcast.upgrades import use_cases
@@ -28,11 +29,21 @@ _log = structlog.get_logger()
 class UpgradeEngine:
     """Begins tasks and passes deadlines, from `start` to `stop`."""
 
-    def __init__(self, *, database: Database, log: EventLog, clock: Clock, limits: Limits) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        log: EventLog,
+        clock: Clock,
+        limits: Limits,
+        living: LivingGateways | None = None,
+    ) -> None:
+        """Bind the parts; `living` says which gateways are alive, None where there is one that always is."""
         self._database = database
         self._log = log
         self._clock = clock
         self._limits = limits
+        self._living = living
         self._changed = asyncio.Event()
         self._planned: datetime | None = None
         self._task: asyncio.Task[None] | None = None
@@ -73,7 +84,9 @@ class UpgradeEngine:
         now = self._clock.now()
         deadline = await self._database.read(use_cases.next_deadline)
         if deadline is not None and deadline <= now:
-            await self._database.write(use_cases.pass_time, log=self._log, limits=self._limits, now=now, limit=BATCH)
+            await self._database.write(
+                use_cases.pass_time, log=self._log, limits=self._limits, now=now, limit=BATCH, living=self._living
+            )
             return 0.0
         look_at = now + _LONGEST_WAIT if deadline is None else min(deadline, now + _LONGEST_WAIT)
         self._planned = look_at

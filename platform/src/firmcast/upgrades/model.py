@@ -218,6 +218,8 @@ class Evidence:
     """The package was sent again since it had failed its integrity check."""
     interrupted: bool = False
     """Since the package was last sent we were started anew, or got no answer while we wrote it."""
+    left_alone: int = 0
+    """How often the gateway of the device was dead for a time."""
     reset_ordered: bool = False
     """The device was told to go back to Idle and has not been seen there yet."""
     installs_other_since: datetime | None = None
@@ -315,10 +317,14 @@ class TransferTarget:
 
 @dataclass(frozen=True, slots=True)
 class SessionRenewed:
-    """The device registered anew, or the gateway was started anew: observations are gone, its state is unknown."""
+    """The device registered anew, or has another gateway: observations may be gone, its state is unknown."""
 
     newly_registered: bool
-    """False when only the gateway was started anew."""
+    """False when only the gateway was started anew, or another one holds the device now."""
+    was_unattended: bool = False
+    """True when the gateway of the device was dead: for a time nobody could have asked it anything."""
+    was_heard: bool = False
+    """True when it was the device itself that came to another gateway; who registers is heard in any case."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ from firmcast.upgrades.rules import installing, looking, sleep, starting, transf
 from firmcast.upgrades.rules.evidence import TASK_CONFLICT
 from firmcast.upgrades.rules.turn import Decision, PublishedFact, Turn
 
-__all__ = ["TABLE", "Decision", "PublishedFact", "Rule", "advance", "refuse", "try_again"]
+__all__ = ["TABLE", "Decision", "PublishedFact", "Rule", "advance", "put_off", "refuse", "try_again"]
 
 SCHEDULED: Final = UpgradePhase.SCHEDULED
 WAITING: Final = UpgradePhase.WAITING
@@ -170,6 +170,20 @@ def advance(upgrade: DeviceUpgrade, told: Input, at: datetime, limits: Limits) -
     rule.decide(turn, told)
     assert turn.upgrade.phase is upgrade.phase or turn.upgrade.phase in rule.leads_to
     return replace(turn.decision(), heard=told)
+
+
+def put_off(upgrade: DeviceUpgrade, at: datetime, limits: Limits) -> Decision:
+    """Judge later a device whose gateway is dead: nobody could ask it, and its silence says nothing.
+
+    The end of its task's window is not put off, unless it installs.
+    """
+    end = upgrade.window_end if upgrade.phase in (INSPECTING, TRANSFERRING) else None
+    if upgrade.phase in (SCHEDULED, WAITING, CLOSED) or (end is not None and at >= end):
+        return advance(upgrade, DeadlinePassed(), at, limits)
+    if _is_old(upgrade, DeadlinePassed(), at):
+        return Decision(upgrade=upgrade)
+    look_at = at + limits.probe
+    return Decision(upgrade=replace(upgrade, deadline_at=look_at if end is None else min(look_at, end)))
 
 
 def refuse(upgrade: DeviceUpgrade, at: datetime, limits: Limits) -> Decision:

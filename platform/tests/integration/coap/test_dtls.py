@@ -152,6 +152,34 @@ async def test_a_device_that_lost_its_session_makes_another(server: SecureServer
     assert server.dtls.session_count == 1
 
 
+async def test_either_side_ends_a_session_and_the_other_hears_so(server: SecureServer, open_client: OpenClient) -> None:
+    udp, peer, layer = await open_client()
+    await udp.request(peer, Code.GET)
+    server.udp.end_session(server.peers[0])
+    while layer._associations:
+        await asyncio.sleep(0.001)
+    assert server.dtls.session_count == 0
+    server.udp.end_session(server.peers[0])
+    await udp.request(peer, Code.GET)
+    udp.end_session(peer)
+    assert not layer._associations
+    while server.dtls.session_count:
+        await asyncio.sleep(0.001)
+
+
+async def test_records_of_no_session_are_told_by_their_address(server: SecureServer, open_client: OpenClient) -> None:
+    strays: list[Peer] = []
+    server.dtls._stray = strays.append
+    udp, peer, layer = await open_client(ack_timeout=0.05)
+    await udp.request(peer, Code.GET)
+    server.dtls._end(server.dtls._of_peer[server.peers[0]], server.udp.now())  # as if another process had it
+    with pytest.raises(RequestFailedError):
+        await udp.request(peer, Code.GET)
+    assert set(strays) == {udp.address}
+    layer.forget(peer, udp.now())
+    assert (await udp.request(peer, Code.GET)).payload == b"device-1"
+
+
 async def test_a_lost_last_flight_is_sent_again(server: SecureServer, open_client: OpenClient) -> None:
     """The client sends its own again, a second later, and finds that the server took it for done."""
     transmit, lost = server.dtls._transmit, []

@@ -6,7 +6,7 @@ import pytest
 
 from firmcast.devices import commands
 from firmcast.devices.model import CommandKind, NewCommand
-from firmcast.ids import CommandId, DeviceId, DeviceUpgradeId
+from firmcast.ids import DeviceId, DeviceUpgradeId
 
 
 def order(device, upgrade, kind=CommandKind.INSPECT):
@@ -35,9 +35,9 @@ async def test_an_order_takes_the_place_of_the_former_under_a_new_number(databas
     (first,) = await database.write(commands.replace, [order("a", "1")], now)
     (second,) = await database.write(commands.replace, [order("a", "1", CommandKind.EXECUTE)], now)
     assert second.command_id > first.command_id
-    assert await database.read(commands.all_waiting) == [second]
+    assert await database.read(commands.waiting, ["a"]) == [second]
     await database.write(commands.finish, [first.command_id])
-    assert await database.read(commands.all_waiting) == [second]
+    assert await database.read(commands.waiting, ["a"]) == [second]
     await database.write(commands.finish, [second.command_id])
     (third,) = await database.write(commands.replace, [order("a", "1")], now)
     assert third.command_id > second.command_id
@@ -46,14 +46,7 @@ async def test_an_order_takes_the_place_of_the_former_under_a_new_number(databas
 async def test_withdrawn_orders_wait_no_longer(database, now):
     _, kept = await database.write(commands.replace, [order("a", "1"), order("b", "2")], now)
     await database.write(commands.withdraw, [DeviceUpgradeId("1"), DeviceUpgradeId("unknown")])
-    assert await database.read(commands.all_waiting) == [kept]
-
-
-async def test_all_that_waits_comes_in_pages(database, now):
-    made = await database.write(commands.replace, [order(f"d{n}", f"u{n}") for n in range(5)], now)
-    first = await database.read(commands.all_waiting, CommandId(0), 3)
-    rest = await database.read(commands.all_waiting, first[-1].command_id, 3)
-    assert first + rest == made
+    assert await database.read(commands.waiting, ["a", "b"]) == [kept]
 
 
 async def test_empty_batches_do_nothing(database, now):

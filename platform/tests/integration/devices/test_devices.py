@@ -80,8 +80,9 @@ async def test_deleting_takes_everything_of_the_device_along(database, event_log
 
     await database.write(use_cases.delete, application_id, device_id, now, release=release, log=event_log)
     assert sorted(await database.read(use_cases.by_endpoint_names, list(devices))) == sorted(set(devices) - {"node-0"})
+    every_id = [device.device_id for device in devices.values()]
     assert [one.endpoint_name for one in await database.read(registrations.live, now)] == ["node-1"]
-    assert [one.device_upgrade_id for one in await database.read(commands.all_waiting)] == ["node-1"]
+    assert [one.device_upgrade_id for one in await database.read(commands.waiting, every_id)] == ["node-1"]
 
 
 async def test_a_device_that_is_not_let_go_stays(database, event_log, devices, application_id, now):

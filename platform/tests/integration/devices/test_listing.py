@@ -158,5 +158,5 @@ async def test_an_application_is_forgotten_in_batches(database, application_id, 
     assert calls == [5, 5, 2, 0]
     assert await database.read(use_cases.listed, application_id, now=now) == ([], 0)
     assert await database.read(registrations.live, now) == []
-    assert await database.read(commands.all_waiting) == []
+    assert await database.read(commands.waiting, [device.device_id for device in known]) == []
     assert (await database.read(use_cases.listed, ApplicationId("other"), now=now))[1] == 1

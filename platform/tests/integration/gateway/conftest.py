@@ -31,6 +31,7 @@ from firmcast.events.model import FirmwareStateChanged, FirmwareUpgradeEnded
 from firmcast.firmware import use_cases as firmware
 from firmcast.firmware.files import FirmwareFiles
 from firmcast.firmware.model import PackageMetadata
+from firmcast.gateway.membership import Membership
 from firmcast.gateway.metrics import GatewayMetrics
 from firmcast.gateway.server import Gateway
 from firmcast.ids import ApplicationId, DeviceId
@@ -566,8 +567,9 @@ def word_of(event) -> str:
 class World:
     """A store, a gateway and the engine that begins tasks, with everything that a test may ask of them."""
 
-    def __init__(self, database, tmp_path, settings) -> None:
+    def __init__(self, database, tmp_path, settings, member: Membership | None = None) -> None:
         self.database = database
+        self.member = member
         self.files = FirmwareFiles(tmp_path / "firmware", database)
         self.settings = settings
         self.has_room = True
@@ -610,7 +612,13 @@ class World:
         await self.start_gateway()
         ports = {"port": self.server[1], "secure_port": self.secure_server[1]}
         self.settings = self.settings.model_copy(update=ports)
-        self.engine = UpgradeEngine(database=self.database, log=self.log, clock=self.clock, limits=self.limits)
+        self.engine = UpgradeEngine(
+            database=self.database,
+            log=self.log,
+            clock=self.clock,
+            limits=self.limits,
+            living=None if self.member is None else self.member.living,
+        )
         await self.engine.start()
 
     async def start_gateway(self) -> None:
@@ -627,6 +635,7 @@ class World:
             require_room=self.require_room,
             open_key=lambda sealed: bytes.fromhex(sealed.decode()),
             package_certificate=self.package_certificate,
+            member=self.member,
         )
 
     def outcome(self, outcome: HandshakeOutcome) -> int:
@@ -645,16 +654,21 @@ class World:
 
     async def kill(self) -> None:
         """End the gateway as a kill does: nothing is finished, nothing that is not written yet will be."""
-        gateway, self.gateway = self.gateway, None
         await self.engine.stop()
+        await self.kill_gateway()
+
+    async def kill_gateway(self) -> None:
+        """End it alone, as a kill does."""
+        gateway, self.gateway = self.gateway, None
         gateway._udp._layer = None  # It does not take leave.
         gateway._udp.close()
         gateway._intake._waiting.clear()
         await gateway._package_ports.stop()
-        for task in (gateway._resuming, gateway._intake._writing):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait({task})
+        await gateway._fellows.stop()
+        task = gateway._intake._writing
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
         await gateway._expiry.stop()
         gateway._windows.stop()
         await gateway._sessions.stop()
@@ -784,3 +798,13 @@ async def world(database, make_world, make_device) -> AsyncIterator[World]:
     await made.start()
     yield made
     await made.stop()
+
+
+@pytest.fixture
+def make_member(tmp_path):
+    """Return what makes a world on a store, not yet started, whose gateway may be one of several."""
+
+    def make(database, settings, member=None) -> World:
+        return World(database, tmp_path, settings, member)
+
+    return make

@@ -47,7 +47,7 @@ def link_to(udp: SimpleNamespace) -> Callable[..., DeviceLink]:
 
     def link(device: Any, port: int | None = None) -> DeviceLink:
         registration = Registration(
-            registration_id=RegistrationId("r1"),
+            registration_id=RegistrationId("0123456789abcdef" * 2),
             device_id=DeviceId("d1"),
             endpoint_name="device-1",
             host="127.0.0.1",

@@ -254,7 +254,6 @@ async def test_a_restarted_gateway_leaves_a_device_asleep(sleepy_world, known, d
     asked = len(device.asked)
     await world.kill()
     await world.start()
-    await world.gateway._resuming
     assert await orders(world, known) == [CommandKind.INSPECT]
     assert (await world.device_upgrade(world.task)).evidence.asleep_since is not None
     assert len(device.asked) == asked

@@ -25,7 +25,7 @@ class Bench:
         self.live = LiveDevices()
         self.live.add(
             Registration(
-                registration_id=RegistrationId("r1"),
+                registration_id=RegistrationId("0123456789abcdef" * 2),
                 device_id=DeviceId("d1"),
                 endpoint_name="ep1",
                 host="192.0.2.1",

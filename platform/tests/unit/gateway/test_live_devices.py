@@ -18,9 +18,13 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 SECURE = (2, 3)
 
 
+def registration_id(number: int) -> RegistrationId:
+    return RegistrationId(f"{number:014x}{'0' * 18}")
+
+
 def registration(device: int, number: int, port: int) -> Registration:
     return Registration(
-        registration_id=RegistrationId(f"r{number}"),
+        registration_id=registration_id(number),
         device_id=DeviceId(f"d{device}"),
         endpoint_name=f"ep{device}",
         host="192.0.2.1",
@@ -90,7 +94,7 @@ class LiveDevicesMachine(RuleBasedStateMachine):
             found = self.live.of(DeviceId(f"d{device}"))
             assert found is not None
             assert found.peer == address(device, port)
-            assert self.live.by_registration(RegistrationId(f"r{number}")) is found
+            assert self.live.by_registration(registration_id(number)) is found
             for path in OBSERVED:
                 assert self.live.by_token(found.token(path)) == (found, path)
 
@@ -113,8 +117,8 @@ class LiveDevicesMachine(RuleBasedStateMachine):
     def what_is_over_is_not_found(self) -> None:
         for number in range(1, self.numbers + 1):
             if number not in {live for live, _ in self.model.values()}:
-                assert self.live.by_registration(RegistrationId(f"r{number}")) is None
-                assert self.live.by_token(observation_token(RegistrationId(f"r{number}"), FIRMWARE_STATE)) is None
+                assert self.live.by_registration(registration_id(number)) is None
+                assert self.live.by_token(observation_token(registration_id(number), FIRMWARE_STATE)) is None
 
 
 LiveDevicesMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
@@ -126,7 +130,7 @@ def test_tokens_follow_from_the_registration_alone() -> None:
     live.add(registration(1, 7, 1))
     found = live.of(DeviceId("d1"))
     assert found is not None
-    tokens = {observation_token(RegistrationId("r7"), path) for path in OBSERVED}
+    tokens = {observation_token(registration_id(7), path) for path in OBSERVED}
     assert tokens == {found.token(path) for path in OBSERVED}
     assert {len(token) for token in tokens} == {8}
 

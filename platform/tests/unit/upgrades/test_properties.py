@@ -24,6 +24,7 @@ from firmcast.upgrades.model import (
     UpgradePhase,
 )
 from firmcast.upgrades.rules.ladder import EDGES, IDLE
+from firmcast.upgrades.rules.turn import LEFT_ALONE_LIMIT
 
 RESULTS = st.none() | st.sampled_from([0, 1, 2, 4, 5, 7, 8, 9, 10, 11, 42])
 STATES = st.none() | st.sampled_from([0, 1, 2, 3, 7])
@@ -55,7 +56,9 @@ def inputs(resources):
         st.tuples(st.just("time"), st.integers(0, 7200)),
         st.tuples(st.just("asleep"), st.integers(3600, 86400)),
         resources,
-        st.builds(SessionRenewed, newly_registered=st.booleans()),
+        st.builds(
+            SessionRenewed, newly_registered=st.booleans(), was_unattended=st.booleans(), was_heard=st.booleans()
+        ),
         st.just(SeenAlive()),
         st.builds(TransferProgressed, finished=st.booleans()),
         st.builds(TaskBegan, online=st.booleans()),
@@ -160,6 +163,7 @@ def test_nothing_that_is_told_again_and_again_puts_the_end_off_for_ever(make_dri
     limits = driver.limits
     ends_at = driver.now + limits.waiting + limits.inspecting + limits.transferring + limits.deferral
     ends_at += 4 * (limits.executing + limits.verifying + limits.probe) + 3 * limits.sleeping
+    ends_at += LEFT_ALONE_LIMIT * limits.transferring  # the longest of the phases
     for step in cycle(steps):
         if driver.upgrade.phase is UpgradePhase.CLOSED:
             break

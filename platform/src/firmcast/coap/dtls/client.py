@@ -100,6 +100,15 @@ class DtlsClient:
             self._timers.clear(association)
             self._ended(peer, now)
 
+    def end_session(self, peer: Peer, now: float) -> None:
+        """End the session with a server, if there is one, and say so."""
+        association = self._associations.get(peer)
+        if association is not None:
+            if association.ready:
+                for datagram in pack_records(association.session.close(), self._parameters.largest_datagram):
+                    self._transmit(datagram, association.session.address)
+            self._end(association, now)
+
     def close(self, _now: float) -> None:
         """End every session, and say so."""
         for association in self._associations.values():

@@ -34,6 +34,10 @@ class SecureLayer(Protocol):
         """Do everything that is due."""
         ...
 
+    def end_session(self, peer: Peer, now: float) -> None:
+        """End the session with a peer, if there is one, and say so."""
+        ...
+
     def close(self, now: float) -> None:
         """End every session, and say so."""
         ...

@@ -60,13 +60,16 @@ class DtlsServer(HandshakeOwner):
         ended: Ended,
         look_up: Callable[[str], None],
         count: Callable[[HandshakeOutcome], None],
+        stray: Callable[[Peer], None] | None = None,
         parameters: DtlsParameters | None = None,
     ) -> None:
+        """Bind the parts; `stray` is called with the address of whoever speaks through a session that is not here."""
         self._deliver = deliver
         self._transmit = transmit
         self._ended = ended
         self._look_up = look_up
         self._count = count
+        self._stray = stray
         self._parameters = parameters or DtlsParameters()
         self._cookies = Cookies(self._parameters.cookie_life)
         self._context = server_context(self._key_of)
@@ -111,6 +114,8 @@ class DtlsServer(HandshakeOwner):
                 return
         elif not datagram or (handshake is None and session is None):
             self._count(HandshakeOutcome.STRAY)
+            if self._stray is not None and datagram[:1] == APPLICATION_DATA:
+                self._stray(address)
             return
         if handshake is not None:
             self._carry_on(handshake, datagram, now)
@@ -152,6 +157,12 @@ class DtlsServer(HandshakeOwner):
     def end_identity(self, identity: str, now: float) -> None:
         """End the sessions of an identity, and say so to whoever has them."""
         for session in list(self._of_identity.get(identity, {}).values()):
+            self._close(session, now)
+
+    def end_session(self, peer: Peer, now: float) -> None:
+        """End the session with a peer, if there is one, and say so."""
+        session = self._of_peer.get(peer)
+        if session is not None:
             self._close(session, now)
 
     def close(self, now: float) -> None:

@@ -7,7 +7,7 @@ from firmcast.db.columns import to_column
 from firmcast.db.port import Row, Transaction
 from firmcast.db.statement import differing, portable
 from firmcast.devices.model import CommandKind, DeviceCommand, NewCommand
-from firmcast.ids import CommandId, DeviceId, DeviceUpgradeId
+from firmcast.ids import CommandId, DeviceId, DeviceUpgradeId, GatewayId
 
 # Orders that a newer one takes the place of, or that are no longer wanted.
 _DELETE_OF_UPGRADES = differing(
@@ -43,10 +43,14 @@ _OF_DEVICES = differing(
     " WHERE device_id = ANY(?1) ORDER BY command_id",
 )
 
-# The gateway's start walks through everything that waits, a page after another.
-_AFTER = portable(
-    "SELECT command_id, device_id, device_upgrade_id, kind, transfer_token FROM device_command"
-    " WHERE command_id > ?1 ORDER BY command_id LIMIT ?2"
+# What a gateway may carry out: of devices that it holds.
+OF_HELD_DEVICES = differing(
+    sqlite="SELECT c.command_id, c.device_id, c.device_upgrade_id, c.kind, c.transfer_token FROM device_command c"
+    " JOIN registration r ON r.device_id = c.device_id AND r.gateway = ?2"
+    " WHERE c.device_id IN (SELECT value FROM json_each(?1)) ORDER BY c.command_id",
+    postgres="SELECT c.command_id, c.device_id, c.device_upgrade_id, c.kind, c.transfer_token FROM device_command c"
+    " JOIN registration r ON r.device_id = c.device_id AND r.gateway = ?2"
+    " WHERE c.device_id = ANY(?1) ORDER BY c.command_id",
 )
 
 # The orders of a device that is forgotten.
@@ -93,9 +97,9 @@ async def of_devices(tx: Transaction, device_ids: Sequence[DeviceId]) -> list[De
     return [_command(row) for row in await tx.fetch(_OF_DEVICES, list(device_ids))]
 
 
-async def after(tx: Transaction, command_id: CommandId, limit: int) -> list[DeviceCommand]:
-    """Return the next orders with a higher number."""
-    return [_command(row) for row in await tx.fetch(_AFTER, command_id, limit)]
+async def of_held_devices(tx: Transaction, device_ids: Sequence[DeviceId], gateway: GatewayId) -> list[DeviceCommand]:
+    """Return what waits for those of these devices that a gateway holds, the oldest first."""
+    return [_command(row) for row in await tx.fetch(OF_HELD_DEVICES, list(device_ids), gateway)]
 
 
 async def delete_of_device(tx: Transaction, device_id: DeviceId) -> None:

@@ -21,8 +21,9 @@ _NO_CERTIFICATE: Final = "gateway.package_secure_port needs a certificate"
 class PackagePorts:
     """The open ports. Made by `open`."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, *, share_ports: bool) -> None:
         self._places = places
+        self._share_ports = share_ports
         self._servers: dict[Protocol, HttpsServer] = {}
 
     @classmethod
@@ -43,7 +44,7 @@ class PackagePorts:
         places = Places(settings.package_connections)
         application = PackageApplication(transfers, metrics, patience=settings.package_patience.total_seconds())
         metrics.package_connections.read = lambda: len(places.taken)
-        self = cls(places)
+        self = cls(places, share_ports=settings.share_ports)
         try:
             if settings.package_port is not None:
                 await self._listen(application, Protocol.HTTP, settings.host, settings.package_port, None)
@@ -90,6 +91,7 @@ class PackagePorts:
                 protocol=self._places.protocol(),
                 keep_alive=_KEEP_ALIVE_SECONDS,
                 send_buffer=SEND_BUFFER,
+                reuse_port=self._share_ports,
             )
         except (ssl.SSLError, FileNotFoundError) as error:
             message = f"the certificate for packages or its key cannot be used: {error}"

@@ -49,6 +49,8 @@ def renew(turn: Turn, renewed: SessionRenewed) -> None:
         if turn.upgrade.phase is UpgradePhase.EXECUTING:
             turn.enter(UpgradePhase.VERIFYING, _verifying_ends_at(turn))
             turn.arm()
+    if renewed.was_unattended:
+        turn.enter_anew()
     turn.order(CommandKind.INSPECT)
 
 

@@ -56,8 +56,8 @@ def _is_sign_of_life(told: Input) -> bool:
     match told:
         case SeenAlive() | ResourcesReported() | TransferProgressed() | CommandAnswered():
             return True
-        case SessionRenewed(newly_registered=newly_registered):
-            return newly_registered
+        case SessionRenewed():
+            return told.newly_registered or told.was_heard
         case CommandFailed(failure=failure):
             return failure is CommandFailure.REJECTED
         case _:

@@ -75,8 +75,10 @@ def give_up_waiting(turn: Turn, _passed: DeadlinePassed) -> None:
 # --- INSPECTING -------------------------------------------------------------------------------------------------
 
 
-def inspect_anew(turn: Turn, _renewed: SessionRenewed) -> None:
+def inspect_anew(turn: Turn, renewed: SessionRenewed) -> None:
     """Inspect again: what was asked before the registration may be answered by nobody."""
+    if renewed.was_unattended:
+        turn.enter_anew()
     turn.order(CommandKind.INSPECT)
 
 

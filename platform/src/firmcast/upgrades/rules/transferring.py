@@ -38,6 +38,8 @@ from firmcast.upgrades.rules.turn import TRANSFERS, Turn
 def renew(turn: Turn, renewed: SessionRenewed) -> None:
     """Inspect before anything else: after a registration, or a start of ours, the transfer may be over or begun."""
     turn.note(**({"registered_anew": True} if renewed.newly_registered else {"interrupted": True}))
+    if renewed.was_unattended:
+        turn.enter_anew()
     turn.order(CommandKind.INSPECT)
 
 

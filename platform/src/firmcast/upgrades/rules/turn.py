@@ -18,6 +18,9 @@ READS: Final = (CommandKind.INSPECT, CommandKind.PROBE)
 TRANSFERS: Final = (CommandKind.TRANSFER_BY_URI, CommandKind.TRANSFER_BY_WRITE)
 
 _ENDED_BADLY: Final = (Tally.FAILED, Tally.TIMED_OUT)
+LEFT_ALONE_LIMIT: Final = 10
+"""So often an upgrade has new time since the gateway of its device was dead."""
+
 _INSTALLING: Final = (UpgradePhase.EXECUTING, UpgradePhase.VERIFYING)
 
 
@@ -148,6 +151,21 @@ class Turn:
         assert ends_at is not None
         look_at = self.at + (self.limits.between_checks(self.upgrade.phase) if after is None else after)
         self.change(deadline_at=min(ends_at, look_at), probed=False)
+
+    def enter_anew(self) -> None:
+        """Give the phase its whole time once more: what is over of it went by while nobody could ask the device.
+
+        Not for ever: gateways that die again and again are no reason for an upgrade without an end.
+        """
+        times = self.upgrade.evidence.left_alone + 1
+        if times > LEFT_ALONE_LIMIT:
+            return
+        self.note(left_alone=times)
+        if self.upgrade.evidence.asleep_since is not None:
+            self.put_off_end(self.at + self.limits.of(self.upgrade.phase))  # who sleeps goes on sleeping
+        else:
+            self.enter(self.upgrade.phase)
+            self.arm()
 
     def hold(self, after: timedelta | None = None) -> None:
         """Look again as `arm` says, unless the last look is under way."""

@@ -1,0 +1,116 @@
+"""What a dead gateway of this site held is taken up at once, at the start and whenever one dies or leaves.
+
+Devices of another site are left to their next sign of life: from here nobody reaches them before.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final, Protocol
+
+import structlog
+
+from firmcast.clock import Clock
+from firmcast.db.port import Database, Transaction
+from firmcast.devices import holding
+from firmcast.devices.holding import LivingGateways
+from firmcast.devices.model import Registration
+from firmcast.errors import StoreError
+from firmcast.events.log import EventLog
+from firmcast.gateway import batches
+from firmcast.gateway.membership import Membership
+from firmcast.ids import GatewayId
+from firmcast.upgrades.limits import Limits
+
+_PAGE: Final = 500
+_log = structlog.get_logger()
+
+
+class Adopter(Protocol):
+    """Takes in registrations that are this gateway's from now on."""
+
+    def adopted(self, registrations: Sequence[Registration]) -> None:
+        """Go on with these devices."""
+        ...
+
+
+class Adoption:
+    """Looks for devices of dead gateways."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        log: EventLog,
+        limits: Limits,
+        clock: Clock,
+        member: Membership,
+        adopter: Adopter,
+    ) -> None:
+        self._database = database
+        self._log = log
+        self._limits = limits
+        self._clock = clock
+        self._member = member
+        self._adopter = adopter
+        self._left: set[GatewayId] = set()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take up what is free, and go on looking where other gateways may die."""
+        complete = await self._try_to_look()
+        if not (complete and self._member.is_alone):
+            self._task = asyncio.create_task(self._run(), name="adoption")
+
+    async def stop(self) -> None:
+        """Take up nothing more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def left(self, gateways: Sequence[GatewayId]) -> None:
+        """Take up what these gateways held: they said that they end."""
+        self._left.update(gateways)
+        self._wake.set()
+
+    async def _run(self) -> None:
+        complete = False
+        while not (complete and self._member.is_alone):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._member.pause):
+                    await self._wake.wait()
+            self._wake.clear()
+            complete = await self._try_to_look()
+
+    async def _try_to_look(self) -> bool:
+        try:
+            holders, alive = await self._database.read(_standing, self._member.living)
+            self._left.intersection_update(holders)
+            for former in holders:
+                if (former not in alive or former in self._left) and self._member.may_adopt(former):
+                    await self._adopt(former)
+        except StoreError as error:
+            _log.warning("devices.not_adopted", reason=str(error))
+            return False
+        return True
+
+    async def _adopt(self, former: GatewayId) -> None:
+        total, count = 0, _PAGE
+        while count == _PAGE:
+            count, live = await self._database.write(
+                batches.adopt,
+                former,
+                _PAGE,
+                member=self._member,
+                log=self._log,
+                limits=self._limits,
+                now=self._clock.now(),
+            )
+            total += count
+            self._adopter.adopted(live)
+        _log.info("devices.adopted", devices=total, gateway=former)
+
+
+async def _standing(tx: Transaction, living: LivingGateways) -> tuple[list[GatewayId], frozenset[GatewayId]]:
+    return await holding.holders(tx), frozenset(await living(tx))
