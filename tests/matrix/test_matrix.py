@@ -1,18 +1,15 @@
 """Every kind of device, way, session and fault ends as the hand-written table in cells.md says, in virtual time."""
 
-import re
 from dataclasses import replace
-from functools import cache
 from itertools import product
-from pathlib import Path
 
 import pytest
 from tests.matrix.cells import FAULTS, LONGEST, SESSIONS, WAYS, Cell, Outcome, moments, run
+from tests.matrix.table import is_as_written, pattern_of, row_of, tables
 
 from firmcast.devices.model import CommandKind
 from firmcast.simulator.profiles import PROFILES
 
-PAGE = Path(__file__).with_name("cells.md")
 ALIKE = {"pull", "push", "anjay-push", "http", "https"}
 """They differ from others in the way for their packages alone, which is the cell's here."""
 KINDS = sorted(set(PROFILES) - ALIKE)
@@ -20,34 +17,10 @@ MOST_TRANSFERS = 7
 TRANSFERS = {CommandKind.TRANSFER_BY_URI.value, CommandKind.TRANSFER_BY_WRITE.value}
 
 
-@cache
-def tables() -> list[list[list[str]]]:
-    """Return the tables of the page, each without its head."""
-    found = re.findall(r"(?:^\|.*\n)+", PAGE.read_text(), re.MULTILINE)
-    rows = [[[cell.strip() for cell in line.strip("|\n").split("|")] for line in table.splitlines()] for table in found]
-    return [table[2:] for table in rows]
-
-
-def named(cell: str, name: str) -> bool:
-    return name in [each.strip() for each in cell.split(",")] or cell in ("any", "every other")
-
-
-def row_of(cell: Cell) -> list[str]:
-    return next(row for row in tables()[2] if named(row[0], cell.kind) and named(row[1], cell.way))
-
-
-def pattern_of(cell: Cell) -> re.Pattern[str]:
-    """Return what the page says of a cell, as a pattern of the words with a space after each."""
-    written = row_of(cell)[2 + FAULTS.index(cell.fault)]
-    written = dict(tables()[1]).get(written, written).strip("`")
-    parts = re.findall(r"\w+|[()*?]", written)
-    return re.compile("".join(f"{part} " if part.isalnum() else part for part in parts))
-
-
 def assert_as_written(cell: Cell, at: float | None, outcome: Outcome) -> None:
     where = f"{cell}, the fault at {at}: {outcome}"
     assert outcome.lasted < LONGEST, where
-    assert pattern_of(cell).fullmatch(f"{outcome.told} "), f"{pattern_of(cell).pattern} is expected of {where}"
+    assert is_as_written(cell, outcome.told.split()), f"{pattern_of(cell).pattern} is expected of {where}"
     has_succeeded = outcome.told.endswith("succeeded")
     assert has_succeeded or any(outcome.description.startswith(each) for each in row_of(cell)[7].split(", ")), where
     assert outcome.runs_new_firmware == has_succeeded, where

@@ -205,7 +205,7 @@ class Platform:
         self._number += 1
         at = self._now()
         self._registration = Registration(
-            registration_id=RegistrationId(f"registration-{self._number}"),
+            registration_id=RegistrationId(f"{self._number:032x}"),
             device_id=self.upgrade.device_id,
             endpoint_name="device",
             host="192.0.2.1",
