@@ -39,6 +39,8 @@ from firmcast.ids import NodeId
 
 _log = structlog.get_logger()
 _WRITES_LIMIT: Final = 200
+_GUARDED_WRITES: Final = 1000
+"""Savepoints are two turns with the server of some six, so writes do without until one fails, and then for a while."""
 _IDLE_LIMIT_MILLISECONDS: Final = 3000
 """A node that stands still within a transaction holds its locks no longer than this."""
 _LONGEST_PAUSE: Final = 1.0
@@ -69,6 +71,10 @@ class Sharing:
     channels: SharedChannels
     on_shared: Callable[[], None]
     """Called after a commit that announced something to them."""
+
+
+class _FailedTogetherError(Exception):
+    """One of a group has failed without a savepoint: all of it is undone, and run again with one for each."""
 
 
 @dataclass(slots=True)
@@ -109,6 +115,7 @@ class PostgresWriter:
             f" SET LOCAL idle_in_transaction_session_timeout = {_IDLE_LIMIT_MILLISECONDS}"
         )
         self._sharing = sharing
+        self._to_guard = 0  # writes that are run in savepoints, since one has failed a little while ago
         self._announced = 0  # the number of the last row that was committed
         self._metrics = metrics
         self._on_broken = on_broken
@@ -176,6 +183,8 @@ class PostgresWriter:
                 return ()
             try:
                 return await self._try(group)
+            except _FailedTogetherError:
+                continue
             except StatementConflictError:
                 self.conflicts += 1
                 if self._metrics is not None:
@@ -205,9 +214,13 @@ class PostgresWriter:
         announced: list[tuple[Channel, Sequence[object]]] = []
         try:
             await connection.execute(self._begin)
+            alone = len(group) == 1
+            guarded = not alone and self._to_guard > 0
+            if guarded:
+                self._to_guard -= len(group)
             for write in group:
                 write.result = write.error = None
-                announced += await self._run_one(connection, write, alone=len(group) == 1)
+                announced += await self._run_one(connection, write, alone=alone, guarded=guarded)
             if len(group) == 1 and group[0].error is not None:
                 await connection.execute("ROLLBACK")
                 return ()
@@ -243,19 +256,26 @@ class PostgresWriter:
         await connection.executemany(_ANNOUNCE, rows)
         return len(rows)
 
-    async def _run_one(self, connection: Connection, write: _Write, *, alone: bool) -> Announcements:
-        """Run a write; where it fails it undoes itself, for which one that is `alone` needs no savepoint."""
-        if not alone:
+    async def _run_one(self, connection: Connection, write: _Write, *, alone: bool, guarded: bool) -> Announcements:
+        """Run a write; one that is `guarded` undoes itself where it fails, one that is `alone` leaves it to the caller.
+
+        Raises:
+            _FailedTogetherError: it has failed, and is neither.
+        """
+        if guarded:
             await connection.execute("SAVEPOINT one")
         try:
             write.result, announced = await run_use_case(connection, write.use_case)
-            if not alone:
+            if guarded:
                 await connection.execute("RELEASE one")
         except (StatementConflictError, ConnectionLostError, ReadOnlyError, StoreFullError):
             raise
         except Exception as error:
+            if not (alone or guarded):
+                self._to_guard = _GUARDED_WRITES
+                raise _FailedTogetherError from error
             write.error = error
-            if not alone:
+            if guarded:
                 await connection.execute("ROLLBACK TO one; RELEASE one")
             return ()
         return announced
