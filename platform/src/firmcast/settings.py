@@ -169,6 +169,9 @@ class GatewaySettings(_Part):
         description="bytes of packages that leave a node in a second, to all devices and whichever way; 0 for no limit",
     )
     device_byte_rate: int = Field(default=0, ge=0, description="the same to one device")
+    progress_interval: PositiveDuration = Field(
+        default=timedelta(seconds=5), description="between notes in the store of how far packages are"
+    )
     transfer_limit: int = Field(default=1000, ge=1, description="packages on their way to devices at one time")
     block_exponent: int = Field(default=6, ge=0, le=6, description="SZX we offer: block size is 2**(SZX+4) bytes")
     acknowledgement_timeout: float = Field(default=2.0, gt=0, description="seconds; ACK_TIMEOUT of RFC 7252 4.8")

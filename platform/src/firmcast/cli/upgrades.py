@@ -28,12 +28,13 @@ from firmcast.cli.output import plain, print_fields, print_json, print_rows
 from firmcast_sdk import NorthboundClient
 from firmcast_sdk.wire.operations import ExecuteType, Operation, OperationStatus, Policy, SubOperation
 
-app = typer.Typer(no_args_is_help=True, help="Upgrade tasks: create, list, show, watch, stop.")
+app = typer.Typer(no_args_is_help=True, help="Upgrade tasks: create, list, show, watch, transfers, stop.")
 
 Task = Annotated[str, typer.Argument(help="Task id.")]
 _SECONDS_BETWEEN_LOOKS = 1.0
 _NOT_ALL_SUCCEEDED = 3
 _TASK_COLUMNS = ("task", "created", "status", "devices", "succeeded", "failed", "open")
+_TRANSFER_COLUMNS = ("device", "phase", "bytes_done", "of", "percent", "bytes_per_second", "expected_end", "noted_at")
 _DEVICE_COLUMNS = ("device", "status", "from", "to", "runs", "why")
 
 
@@ -163,6 +164,29 @@ def show(
 
 
 @app.command()
+def transfers(
+    task: Task,
+    url: Url = "",
+    authority: Authority = None,
+    admin_token: AdminToken = "",
+    data: DataFolder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Show how far the packages of a task are on their way, how fast they go, and when they will be there.
+
+    Shown are devices whose upgrade is under way and that have had a byte.
+    """
+    with told_plainly(), connect(url, authority, admin_token, data).management() as client:
+        path = f"/v1/upgrades/{quoted(task)}/devices"
+        found = client.pages(path, "devices", {"counts_as": "processing"})
+    running = [device for device in found if device["transfer"] is not None]
+    if as_json:
+        print_json(running)
+    else:
+        print_rows([_transfer_row(device) for device in running], _TRANSFER_COLUMNS)
+
+
+@app.command()
 def stop(
     task: Task,
     url: Url = "",
@@ -242,4 +266,15 @@ def _device_row(share: SubOperation) -> dict[str, Any]:
         "to": versions and versions.target_version,
         "runs": versions and versions.cur_version,
         "why": share.detail_info,
+    }
+
+
+def _transfer_row(device: dict[str, Any]) -> dict[str, Any]:
+    transfer = device["transfer"]
+    return {
+        "device": device["device_id"],
+        "phase": device["phase"],
+        "of": transfer["bytes_total"],
+        "percent": f"{100 * transfer['bytes_done'] / max(1, transfer['bytes_total']):.0f}",
+        **transfer,
     }

@@ -58,12 +58,13 @@ from firmcast.gateway.metrics import GatewayMetrics
 from firmcast.gateway.pacing import Pacing
 from firmcast.gateway.package_port.ports import PackagePorts
 from firmcast.gateway.ports import open_ports, package_addresses
+from firmcast.gateway.progress import ProgressNotes
 from firmcast.gateway.registration import RegistrationInterface
 from firmcast.gateway.reports import ReportIntake
 from firmcast.gateway.secure_port import SecurePort
 from firmcast.gateway.sessions import DeviceSessions
 from firmcast.gateway.transfer_notes import TransferNotes
-from firmcast.gateway.transfers import Transfers
+from firmcast.gateway.transfers import Transfer, Transfers
 from firmcast.ids import DeviceId, DeviceUpgradeId
 from firmcast.lwm2m.firmware_update import Protocol
 from firmcast.metrics import Metrics
@@ -146,6 +147,7 @@ class Gateway:
         self._intake = ReportIntake(partial(self._write, log, limits))
         self._notes = JournalNotes(self._intake, now)
         self._ways = TransferNotes(self._notes, now)
+        self._progress = ProgressNotes(database, clock, settings.progress_interval)
         self._transfers = self._make_transfers(files, settings)
         self._addresses = package_addresses(udp, settings)
         self._open_package_ports = partial(
@@ -240,8 +242,12 @@ class Gateway:
             heard=self._heard,
             now=clock.now,
             pacing=Pacing(together=settings.byte_rate, each=settings.device_byte_rate, clock=clock.monotonic),
-            tell_block=self._ways.block_gone,
+            tell_block=self._block_gone,
         )
+
+    def _block_gone(self, transfer: Transfer, completes: bool) -> None:
+        self._ways.block_gone(transfer, completes)
+        self._progress.moved(transfer)
 
     def _connect(self, metrics: GatewayMetrics) -> None:
         """Let figures be read, and hear of blocks and of orders."""
@@ -300,16 +306,24 @@ class Gateway:
                 secure_port=secure_port,
                 member=member,
             )
-            starting._package_ports = await starting._open_package_ports(certificate=package_certificate)
-            await starting._fellows.start()
+            await starting._open(package_certificate)
         except BaseException:
             if secure_port is not None:
                 await secure_port.stop()
             udp.close()
             raise
-        starting._expiry.begin()
         doorstep.open(starting)
         return starting
+
+    async def _open(self, package_certificate: tuple[Path, Path] | None) -> None:
+        self._package_ports = await self._open_package_ports(certificate=package_certificate)
+        try:
+            await self._fellows.start()
+        except BaseException:
+            await self._package_ports.stop()
+            raise
+        self._expiry.begin()
+        self._progress.start()
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -352,6 +366,7 @@ class Gateway:
         await self._sessions.stop()
         await self._downloads.stop()
         self._ways.stop()
+        await self._progress.stop()
         if not await self._intake.drain(_DRAIN_SECONDS):
             _log.error("gateway.reports_lost", advice="devices are asked again after the next start")
         await self._fellows.leave()

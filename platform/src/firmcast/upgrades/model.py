@@ -312,6 +312,18 @@ class TransferTarget:
     """By which the device is to fetch it; None for that by which it is reached."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a package had come when that was noted."""
+
+    device_upgrade_id: DeviceUpgradeId
+    bytes_done: int
+    """Bytes that the device has acknowledged, or that were served to it."""
+    bytes_per_second: int
+    """Over the seconds before; 0 when it stood still."""
+    noted_at: datetime
+
+
 # --- what can be told of a device -------------------------------------------------------------------------------
 
 

@@ -28,6 +28,7 @@ from firmcast.upgrades.model import (
     DeviceReport,
     DeviceUpgrade,
     Input,
+    Progress,
     ResourcesReported,
     Tally,
     TaskFilter,
@@ -38,7 +39,7 @@ from firmcast.upgrades.passing_time import next_deadline, pass_time
 from firmcast.upgrades.state_machine import Decision, advance
 from firmcast.upgrades.stopping import release_device, stop_task
 from firmcast.upgrades.store import device_upgrades as store
-from firmcast.upgrades.store import tasks
+from firmcast.upgrades.store import progress, tasks
 
 __all__ = [
     "UPGRADES_CHANGED",
@@ -51,8 +52,10 @@ __all__ = [
     "is_needed",
     "listed_tasks",
     "next_deadline",
+    "note_progress",
     "of_device",
     "pass_time",
+    "progress_of",
     "record_reports",
     "release_device",
     "stop_task",
@@ -148,11 +151,24 @@ async def forget_application(tx: Transaction, application_id: ApplicationId, lim
     task_id = await tasks.any_of(tx, application_id)
     if task_id is None:
         return 0
+    await progress.forget_some(tx, task_id, limit)
     removed = await store.delete_some(tx, task_id, limit)
     if removed < limit:
         await tasks.delete(tx, task_id)
         removed += 1
     return removed
+
+
+async def note_progress(tx: Transaction, noted: Sequence[Progress]) -> None:
+    """Write how far packages have come."""
+    await progress.note(tx, noted)
+
+
+async def progress_of(
+    tx: Transaction, device_upgrade_ids: Sequence[DeviceUpgradeId]
+) -> dict[DeviceUpgradeId, Progress]:
+    """Return what was noted of the packages of these upgrades, however long ago."""
+    return await progress.of(tx, device_upgrade_ids) if device_upgrade_ids else {}
 
 
 async def transfer(tx: Transaction, token: str) -> TransferTarget:

@@ -1,6 +1,12 @@
 """`/v1/upgrades`: what an operator sees of upgrade tasks, and how they are stopped."""
 
+from dataclasses import replace
+
 import pytest
+
+from firmcast.upgrades import use_cases as upgrades
+from firmcast.upgrades.model import Progress, UpgradePhase
+from firmcast.upgrades.store import device_upgrades
 
 OPERATIONS = "/iodm/northbound/v1.5.0/operations"
 UPGRADES = "/v1/upgrades"
@@ -58,6 +64,33 @@ async def test_devices_of_a_task_are_paged_in_its_order(world, task_id):
     assert (await world.manage("GET", path, query=b"counts_as=failed")).json() == {
         "devices": [], "page": 0, "page_size": 100, "total": 0,
     }  # fmt: skip
+
+
+async def test_a_node_that_sends_nothing_itself_tells_how_far_packages_are(world, task_id):
+    path = f"{UPGRADES}/{task_id}/devices"
+    waiting = (await world.manage("GET", path)).json()["devices"]
+    assert [device["transfer"] for device in waiting] == [None] * 3
+    now = world.clock.now()
+    (upgrade, *_), _ = await world.database.read(upgrades.device_upgrades, None, task_id)
+    on_its_way = replace(upgrade, phase=UpgradePhase.TRANSFERRING, started_at=now)
+
+    async def note(tx):
+        await device_upgrades.update(tx, [on_its_way])
+        for done in (100, upgrade.bytes_total - 50):
+            noted = Progress(
+                device_upgrade_id=upgrade.device_upgrade_id, bytes_done=done, bytes_per_second=10, noted_at=now
+            )
+            await upgrades.note_progress(tx, [noted])
+
+    await world.database.write(note)
+    (device, *_) = (await world.manage("GET", path)).json()["devices"]
+    assert device["transfer"] == {
+        "bytes_done": upgrade.bytes_total - 50,
+        "bytes_total": upgrade.bytes_total,
+        "bytes_per_second": 10,
+        "expected_end": "2026-01-01T00:00:05Z",
+        "noted_at": "2026-01-01T00:00:00Z",
+    }
 
 
 async def test_a_stop_ends_a_task_and_is_in_the_audit_once(world, caller, task_id):

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -11,6 +12,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from typer.main import get_command
 
 from firmcast.cli.main import app
+from firmcast.upgrades import use_cases as upgrades
+from firmcast.upgrades.model import Progress, Tally, UpgradePhase
+from firmcast.upgrades.store import device_upgrades, tasks
 
 
 async def test_packages_are_uploaded_signed_shown_and_deleted(shell, tmp_path):
@@ -209,6 +213,36 @@ async def test_a_task_is_created_once_shown_and_stopped(shell, tmp_path):
     _, told = await shell.run("upgrade", "watch", "unknown", status=1)
     assert "123009" in told
     assert "unknown" not in told.replace("'unknown'", "")
+
+
+async def test_packages_on_their_way_are_shown(shell, platform, tmp_path):
+    (device,) = await shell.asked("device", "add", "one")
+    image = tmp_path / "image.bin"
+    image.write_bytes(os.urandom(1000))
+    package = await shell.asked("firmware", "upload", image, "--version", "2.0.0")
+    create = ("upgrade", "create", "--package", package["package_id"], "--device", device["device_id"])
+    task = (await shell.asked(*create))["operationId"]
+    assert await shell.asked("upgrade", "transfers", task) == []
+    await platform.database.write(put_on_its_way, task, platform.clock.now())
+    (shown,) = await shell.asked("upgrade", "transfers", task)
+    assert (shown["device_id"], shown["transfer"]["bytes_done"]) == (device["device_id"], 250)
+    said, _ = await shell.run("upgrade", "transfers", task)
+    assert device["device_id"] in said
+    row = next(line for line in said.splitlines() if device["device_id"] in line)
+    assert [cell.strip() for cell in row.split("│")][2:7] == ["transferring", "250", "1000", "25", "50"]
+    _, told = await shell.run("upgrade", "transfers", "unknown", status=1)
+    assert "no task" in told
+
+
+async def put_on_its_way(tx, task, now):
+    """Let the only device of a task have a quarter of its package."""
+    (upgrade,), _ = await upgrades.device_upgrades(tx, None, task)
+    moved = {(task, upgrade.tally): -1, (task, Tally.PROCESSING): 1}
+    await tasks.move_tallies(tx, moved)
+    on_its_way = {"phase": UpgradePhase.TRANSFERRING, "tally": Tally.PROCESSING, "started_at": now, "deadline_at": None}
+    await device_upgrades.update(tx, [replace(upgrade, **on_its_way)])
+    noted = Progress(device_upgrade_id=upgrade.device_upgrade_id, bytes_done=250, bytes_per_second=50, noted_at=now)
+    await upgrades.note_progress(tx, [noted])
 
 
 async def test_what_a_refusal_means_is_said_beside_the_vendors_words(shell):

@@ -665,10 +665,10 @@ class World:
         gateway._intake._waiting.clear()
         await gateway._package_ports.stop()
         await gateway._fellows.stop()
-        task = gateway._intake._writing
-        if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
+        for task in (gateway._intake._writing, gateway._progress._task):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
         await gateway._expiry.stop()
         gateway._windows.stop()
         await gateway._sessions.stop()

@@ -5,7 +5,7 @@ A SEARCH ends where its rows end; what may be passed over on the way to a far pa
 
 import pytest
 
-from firmcast.upgrades.store import device_upgrades, tasks
+from firmcast.upgrades.store import device_upgrades, progress, tasks
 
 STORES = ("sqlite",)
 
@@ -42,6 +42,8 @@ async def plan(tx, statement, arguments):
         (device_upgrades.UPDATE_UPGRADE, ("u", *[None] * 17), "PRIMARY KEY"),
         (device_upgrades.RENEW_UPGRADE, ("u", *[None] * 19), "PRIMARY KEY"),
         (device_upgrades.DELETE_SOME, ("t", 9), "INDEX device_upgrade_by_task (task_id=?)"),
+        (progress.SELECT_PROGRESS, ('["u"]',), "PRIMARY KEY (device_upgrade_id=?)"),
+        (progress.FORGET_PROGRESS, ("t", 9), "INDEX device_upgrade_by_task (task_id=?)"),
         (tasks.SELECT_TASK, ("t", "a"), "PRIMARY KEY"),
         (tasks.SELECT_BY_KEY, ("a", "k"), "INDEX upgrade_task_by_key (application_id=? AND idempotency_key=?)"),
         (tasks.SELECT_DUE_WORK, (1, 9), "INDEX upgrade_task_by_work"),
@@ -59,6 +61,7 @@ async def test_it_searches_by_its_index(database, statement, arguments, index) -
     assert index in found
     assert "SCAN upgrade_task" not in found
     assert "SCAN device_upgrade" not in found
+    assert "SCAN transfer_progress" not in found
     assert "TEMP B-TREE" not in found
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from firmcast.db.postgres import PostgresDatabase
 from firmcast.db.statement import Statement, portable
-from firmcast.upgrades.store import device_upgrades, tasks
+from firmcast.upgrades.store import device_upgrades, progress, tasks
 
 HOT = [
     (device_upgrades.SELECT_BEGUN, (["d7"],), "device_upgrade_begun"),
@@ -25,6 +25,8 @@ HOT = [
     (device_upgrades.SELECT_OF_TALLY, ("t7", "waiting", 5, 9), "device_upgrade_by_tally"),
     (device_upgrades.SELECT_NOT_ENDED, (["u7"],), "device_upgrade_pkey"),
     (device_upgrades.DELETE_SOME, ("t7", 9), "device_upgrade_by_"),
+    (progress.SELECT_PROGRESS, (["u7"],), "transfer_progress_pkey"),
+    (progress.FORGET_PROGRESS, ("t7", 9), "transfer_progress_pkey"),
     (tasks.SELECT_TASK, ("t7", "a7"), "upgrade_task_pkey"),
     (tasks.SELECT_BY_KEY, ("a7", "k7"), "upgrade_task_by_key"),
     (tasks.SELECT_DUE_WORK, (1, 9), "upgrade_task_by_work"),
@@ -62,6 +64,8 @@ FILL = (
     "ANALYZE upgrade_task",
     "ANALYZE upgrade_task_tally",
     "ANALYZE device_upgrade",
+    "INSERT INTO transfer_progress SELECT 'u' || n, n, n, n FROM generate_series(1, 30000) n",
+    "ANALYZE transfer_progress",
 )
 
 

@@ -23,6 +23,7 @@ from firmcast.upgrades import use_cases
 from firmcast.upgrades.limits import Limits
 from firmcast.upgrades.management import bodies
 from firmcast.upgrades.model import Tally, TaskFilter, UpgradeTask
+from firmcast.upgrades.progress import view
 from firmcast_sdk.wire import errors as wire
 
 _PAGE_SIZE: Final = 100
@@ -63,6 +64,10 @@ def endpoints(
             path=f"{_ONE}/devices",
             handler=calls.devices,
             summary="List the devices of an upgrade task",
+            description=(
+                "`transfer` tells how far the package is on its way to a device, as it was noted some seconds ago at"
+                " the most while it moves, by whichever node sends it; null before its first byte."
+            ),
             query=bodies.TaskDevicesQuery,
             answers=(Answer(body=bodies.TaskDeviceList),),
             errors=(INVALID_REQUEST, NOT_FOUND),
@@ -124,7 +129,12 @@ class _Calls:
         found, total = await self._database.read(
             use_cases.device_upgrades, None, _task_id(request), tallies, Page(page.offset, page.size)
         )
-        shown = tuple(bodies.shown_device(upgrade) for upgrade in found)
+        ids = [upgrade.device_upgrade_id for upgrade in found if upgrade.started_at is not None]
+        noted = await self._database.read(use_cases.progress_of, ids)
+        now = self._clock.now()
+        shown = tuple(
+            bodies.shown_device(upgrade, view(upgrade, noted.get(upgrade.device_upgrade_id), now)) for upgrade in found
+        )
         return plain_answer(bodies.TaskDeviceList(devices=shown, page=page.number, page_size=page.size, total=total))
 
     async def stop(self, request: Request) -> Response:

@@ -7,6 +7,7 @@ import msgspec
 from firmcast.events.model import Outcome
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 from firmcast.upgrades.model import DeviceUpgrade, StartMode, Tally, TaskStatus, TaskWork, UpgradePhase, UpgradeTask
+from firmcast.upgrades.progress import TransferView
 from firmcast_sdk.wire.decoding import Short
 
 
@@ -75,6 +76,21 @@ class TaskList(msgspec.Struct, frozen=True, kw_only=True):
     total: int
 
 
+class TransferAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the package of a device is.
+
+    `bytes_done` are those that it has acknowledged, or that were served to it; `bytes_per_second` are those of the last
+    seconds, null when nothing was noted for a minute or the package is not on its way; `expected_end` is when the last
+    one will be there if it goes on so.
+    """
+
+    bytes_done: int
+    bytes_total: int
+    bytes_per_second: int | None
+    expected_end: datetime | None
+    noted_at: datetime
+
+
 class TaskDeviceAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """One device of a task."""
 
@@ -94,6 +110,7 @@ class TaskDeviceAnswer(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None
     outcome: Outcome | None
     description: str
+    transfer: TransferAnswer | None
 
 
 class TaskDeviceList(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,8 +158,8 @@ def shown_task(task: UpgradeTask) -> TaskAnswer:
     )
 
 
-def shown_device(upgrade: DeviceUpgrade) -> TaskDeviceAnswer:
-    """Return what is said of a device of a task."""
+def shown_device(upgrade: DeviceUpgrade, transfer: TransferView | None) -> TaskDeviceAnswer:
+    """Return what is said of a device of a task, and of its package."""
     return TaskDeviceAnswer(
         device_upgrade_id=upgrade.device_upgrade_id,
         device_id=upgrade.device_id,
@@ -160,4 +177,15 @@ def shown_device(upgrade: DeviceUpgrade) -> TaskDeviceAnswer:
         ended_at=upgrade.ended_at,
         outcome=upgrade.outcome,
         description=upgrade.description,
+        transfer=None if transfer is None else _shown_transfer(transfer),
+    )
+
+
+def _shown_transfer(transfer: TransferView) -> TransferAnswer:
+    return TransferAnswer(
+        bytes_done=transfer.bytes_done,
+        bytes_total=transfer.bytes_total,
+        bytes_per_second=transfer.bytes_per_second,
+        expected_end=transfer.expected_end,
+        noted_at=transfer.noted_at,
     )

@@ -113,10 +113,10 @@ def _page_of_tally(direction: str) -> Statement:
 SELECT_TALLY_PAGE: Final = _page_of_tally("ASC")
 SELECT_TALLY_PAGE_FROM_END: Final = _page_of_tally("DESC")
 
-# Some devices of a task that is forgotten.
+# The first devices of a task that is forgotten.
 DELETE_SOME: Final = portable(
     "DELETE FROM device_upgrade WHERE device_upgrade_id IN"
-    " (SELECT device_upgrade_id FROM device_upgrade WHERE task_id = ?1 LIMIT ?2)"
+    " (SELECT device_upgrade_id FROM device_upgrade WHERE task_id = ?1 ORDER BY position LIMIT ?2)"
 )
 
 
