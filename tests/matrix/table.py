@@ -23,12 +23,16 @@ def _is_named(cell: str, name: str) -> bool:
 
 def row_of(cell: Cell) -> list[str]:
     """Return the cells of the row that a cell is in."""
-    return next(row for row in tables()[2] if _is_named(row[0], cell.kind) and _is_named(row[1], cell.way))
+    return next(
+        row
+        for row in tables()[2]
+        if _is_named(row[0], cell.kind) and _is_named(row[1], cell.way) and _is_named(row[2], cell.session)
+    )
 
 
 def pattern_of(cell: Cell) -> re.Pattern[str]:
     """Return what the page says of a cell, as a pattern of the words with a space after each."""
-    written = row_of(cell)[2 + FAULTS.index(cell.fault)]
+    written = row_of(cell)[3 + FAULTS.index(cell.fault)]
     written = dict(tables()[1]).get(written, written).strip("`")
     parts = re.findall(r"\w+|[()*?]", written)
     return re.compile("".join(f"{part} " if part.isalnum() else part for part in parts))

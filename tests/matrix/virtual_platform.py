@@ -227,14 +227,13 @@ class Platform:
     def update(self, address: int) -> bool:
         if self._registration is None or self._live is None:
             return False
-        if address != self._registration.port:
-            self._registration = replace(self._registration, port=address)
-            self._live.peer = peer_of(self._registration.host, address, self._registration.identity)
-            self._ask_anew()
+        self._registration = replace(self._registration, port=address)
+        self._find_at(address)
         self.tell(SeenAlive())
         return True
 
-    def notified(self, _address: int, path: Path, reply: Reply) -> None:
+    def notified(self, address: int, path: Path, reply: Reply) -> None:
+        self._find_at(address)
         self._takes(decode_content(reply.content_format, reply.payload, path))
 
     def sent(self, _address: int, values: dict[Path, Any]) -> bool:
@@ -321,8 +320,8 @@ class Platform:
 
     def _send(self) -> None:
         assert self._ask is not None
-        assert self._registration is not None
-        address, ask, device = self._registration.port, self._ask, self.device
+        assert self._live is not None
+        address, ask, device = self._live.peer[1], self._ask, self.device
 
         def reaches() -> bool:
             is_there = device.is_on and device.address == address
@@ -331,6 +330,12 @@ class Platform:
         self._exchange = Exchange(
             self._network, reaches=reaches, act=ask.act, done=self._resume, takes=device.profile.answer_delay
         )
+
+    def _find_at(self, address: int) -> None:
+        """Go on at the address that the device has shown itself at."""
+        if self._live is not None and address != self._live.peer[1]:
+            self._live.peer = peer_of("192.0.2.1", address, self._live.peer[4] if self._is_secure else None)
+            self._ask_anew()
 
     def _ask_anew(self) -> None:
         """Ask at the device's new address what was asked at its former one."""
