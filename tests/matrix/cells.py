@@ -21,6 +21,15 @@ WAYS = ("coap", "http", "written")
 SESSIONS = ("clear", "secure")
 FAULTS = ("nothing", "loss", "device killed", "gateway killed", "rebound")
 
+KINDS = {
+    **PROFILES,
+    "falls-back": replace(PROFILES["plain"], installs_version="1.0.0"),
+    "names-it-otherwise": replace(PROFILES["plain"], installs_version="v2-release"),
+    "newer": replace(PROFILES["plain"], version="3.0.0"),
+    "up-to-date": replace(PROFILES["plain"], version="2.0.0"),
+}
+"""The profiles that have a name, and those that differ only in what they run before and after."""
+TARGET = "2.0.0"
 BLOCK = 1024
 PACKAGE = bytes(6 * BLOCK)
 LOSS = 0.2
@@ -65,7 +74,7 @@ class Cell:
         else:
             protocols = (Protocol.COAPS if secure else Protocol.COAP,)
         delivery = DeliveryMethod.PUSH if self.way == "written" else DeliveryMethod.PULL
-        return replace(PROFILES[self.kind], delivery=delivery, protocols=protocols, speaks=protocols)
+        return replace(KINDS[self.kind], delivery=delivery, protocols=protocols, speaks=protocols)
 
 
 @dataclass(frozen=True)
@@ -90,7 +99,7 @@ def run(cell: Cell, at: float | None = None) -> Outcome:
     network = Network(time, random, LOSS if cell.fault == "loss" else 0.0)
     secure = cell.session == "secure"
     profile = cell.profile
-    platform = Platform(_upgrade(profile), network, LIMITS, PACKAGE, block=BLOCK, is_secure=secure)
+    platform = Platform(_upgrade(), network, LIMITS, PACKAGE, block=BLOCK, is_secure=secure)
     device = VirtualDevice(profile, network, platform, is_secure=secure, size=len(PACKAGE), block=BLOCK)
     platform.device = device
     device.boot()
@@ -104,7 +113,7 @@ def run(cell: Cell, at: float | None = None) -> Outcome:
         description=platform.upgrade.description,
         active_until=(states or platform.told_at or [time.now])[-1],
         lasted=time.now,
-        runs_new_firmware=device.firmware.version == profile.installs_version,
+        runs_new_firmware=device.firmware.version in (TARGET, "v2-release"),
         orders=tuple(order.value for order in platform.orders),
     )
 
@@ -132,7 +141,7 @@ def _fault(fault: str, platform: Platform, device: VirtualDevice, time: VirtualT
     return {"device killed": device.lose_power, "gateway killed": kill_gateway, "rebound": device.move}[fault]
 
 
-def _upgrade(profile: DeviceProfile) -> DeviceUpgrade:
+def _upgrade() -> DeviceUpgrade:
     return DeviceUpgrade(
         device_upgrade_id=DeviceUpgradeId("upgrade"),
         task_id=TaskId("task"),
@@ -151,7 +160,7 @@ def _upgrade(profile: DeviceProfile) -> DeviceUpgrade:
         evidence=Evidence(),
         transfer_token="token-of-this-upgrade",
         source_version="",
-        target_version=profile.installs_version,
+        target_version=TARGET,
         current_version="",
         bytes_total=len(PACKAGE),
         created_at=START,
