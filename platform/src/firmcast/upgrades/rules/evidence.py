@@ -60,8 +60,9 @@ def failure(description: str) -> Verdict:
 
 
 def failure_of(result: int) -> Verdict:
-    """Return the verdict of a failing result (/5/0/5)."""
-    return failure(wording.describe_failure(result))
+    """Return the verdict of a failing result (/5/0/5); what somebody has cancelled is not tried again."""
+    verdict = failure(wording.describe_failure(result))
+    return replace(verdict, final=parse_result(result) is UpdateResult.CANCELLED)
 
 
 def refusal(what: str, answer: str, result: int | None) -> Verdict:
