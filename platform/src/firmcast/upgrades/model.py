@@ -210,6 +210,10 @@ class Evidence:
     """How the package was last sent."""
     transfer_protocol: Protocol | None = None
     """By what its address was last to be fetched; None for that by which the device is reached."""
+    awaits_turn: bool = False
+    """The time was up while the order to write the package had not been begun with: others were written to."""
+    turn_came: bool = False
+    """A written package has begun to flow in this attempt: since then its time runs."""
     transfer_finished: bool = False
     """The last byte reached the device."""
     lost_transfers: int = 0

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -118,6 +119,22 @@ async def test_transfers_beyond_the_limit_wait_for_their_turn(world) -> None:
         for device in known:
             assert without_marks(await world.until_told(device, "succeeded")) == SUCCESS
     assert most == 1
+
+
+async def test_who_waits_for_a_turn_is_not_timed_out(world) -> None:
+    await world.stop()
+    world.settings = world.settings.model_copy(update={"transfer_limit": 1, "byte_rate": 20_000})
+    # Each package has the line for half a second: the third device waits for longer than its package may take.
+    world.limits = replace(world.limits, transferring=timedelta(seconds=0.9), probe=timedelta(seconds=20))
+    await world.start()
+    known = [await world.add_device(f"device-{number}") for number in range(3)]
+    package = await world.add_package(PACKAGE, "2.0.0")
+    specs = [spec(f"device-{number}", "push") for number in range(3)]
+    async with Fleet(server=world.server, devices=specs, timing=QUICK, seed=2) as fleet:
+        await fleet.registered()
+        await world.upgrade(package, *known)
+        for device in known:
+            assert without_marks(await world.until_told(device, "succeeded", "failed", any_of=True)) == SUCCESS
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -2,7 +2,7 @@
 
 from firmcast.devices.model import CommandKind
 from firmcast.upgrades.model import DeadlinePassed, SeenAlive
-from firmcast.upgrades.rules.evidence import Reading, judge_at_the_end
+from firmcast.upgrades.rules.evidence import Reading, has_begun, judge_at_the_end
 from firmcast.upgrades.rules.turn import Turn
 
 
@@ -17,12 +17,21 @@ def look_or_judge(turn: Turn, _passed: DeadlinePassed) -> None:
     if turn.upgrade.probed:
         judge(turn, None)
     elif turn.time_is_up:
+        if _awaits_turn(turn):
+            turn.note(awaits_turn=True)
         turn.order(CommandKind.PROBE)
         turn.change(probed=True, deadline_at=turn.at + turn.limits.probe)
     else:
         if turn.upgrade.command_kind is None:
             turn.order(CommandKind.INSPECT)
         turn.arm()
+
+
+def _awaits_turn(turn: Turn) -> bool:
+    """Tell whether the package is to be written to the device, and nobody has begun to."""
+    evidence = turn.upgrade.evidence
+    is_waiting = turn.upgrade.command_kind is CommandKind.TRANSFER_BY_WRITE
+    return is_waiting and not evidence.turn_came and not has_begun(evidence)
 
 
 def judge(turn: Turn, reading: Reading | None) -> None:

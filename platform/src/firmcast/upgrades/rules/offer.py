@@ -87,6 +87,7 @@ def start_transfer(turn: Turn, told: ResourcesReported) -> None:
         lost_transfers=known.lost_transfers,
         spoilt=known.spoilt,
         slept=known.slept,
+        turn_came=known.turn_came,
     )
     turn.change(evidence=evidence)
     turn.order(offer.kind)

@@ -47,6 +47,11 @@ def progress(turn: Turn, progressed: TransferProgressed) -> None:
     """Tell of a written package that it is downloading, since its device may not; look soon after the last byte."""
     if turn.upgrade.evidence.transfer_kind is CommandKind.TRANSFER_BY_WRITE:
         _publish_unseen_download(turn)
+        if not turn.upgrade.evidence.turn_came:
+            # What is over of its time went by while others were written to.
+            turn.note(turn_came=True)
+            turn.enter(UpgradePhase.TRANSFERRING)
+            turn.arm()
     _note_download(turn, ended=progressed.finished)
     if progressed.finished:
         turn.note(transfer_finished=True)
@@ -230,12 +235,23 @@ def _probed(turn: Turn, told: ResourcesReported) -> None:
         _settle(turn, reading)
     if turn.upgrade.phase is not UpgradePhase.TRANSFERRING:
         return
-    if turn.time_is_up:
+    if turn.time_is_up and _may_wait_on(turn, reading):
+        turn.enter(UpgradePhase.TRANSFERRING)
+        turn.order(CommandKind.INSPECT)
+        turn.hold()
+    elif turn.time_is_up:
         judge(turn, reading)
     elif reading is not None and _has_lost(turn, reading):
         _lost(turn, reading)
     else:
         turn.arm()
+
+
+def _may_wait_on(turn: Turn, reading: Reading | None) -> bool:
+    """Tell whether the device is there, and it is for us to begin to write to it: for as long as it was waited for."""
+    until = turn.upgrade.waiting_ends_at
+    is_ready = reading is not None and reading.state is IDLE and turn.upgrade.evidence.awaits_turn
+    return is_ready and not turn.window_is_over and until is not None and turn.at < until
 
 
 def _lost(turn: Turn, reading: Reading) -> None:
