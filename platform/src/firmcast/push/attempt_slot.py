@@ -156,6 +156,11 @@ class AttemptSlot:
         return bool(self.handle.getinfo(pycurl.INFO_HTTP_VERSION) == pycurl.CURL_HTTP_VERSION_2_0)
 
     @property
+    def is_tls(self) -> bool:
+        """Whether the last attempt went to an https URL."""
+        return self._url.startswith("https:")
+
+    @property
     def is_direct(self) -> bool:
         """Whether the last attempt went to the receiver itself, and as nobody in particular."""
         return not self._proxied and not self.trust.client_certificate

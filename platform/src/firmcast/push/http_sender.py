@@ -249,7 +249,7 @@ class HttpSender:
     def _finish(self, handle: Any, code: int, message: str) -> None:
         slot, on_done = self._busy.pop(handle)
         answer = slot.answer(code, message)
-        if self._settings.http2:
+        if self._settings.http2 and slot.is_tls:
             self._note_version(slot, answer)
         self._multi.remove_handle(handle)
         self._put_back(slot)

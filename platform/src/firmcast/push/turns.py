@@ -81,6 +81,9 @@ class Turns(Generic[DeliveryT]):
 
     def first(self) -> GroupLanes[DeliveryT] | None:
         """Return the group whose turn it is."""
+        if len(self._applications) == 1:
+            (only,) = self._applications.values()
+            return next(iter(only.wanting), None)
         heap = self._heap
         for application in self._changed:
             application.ticket = next(self._tickets)
