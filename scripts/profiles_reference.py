@@ -10,15 +10,20 @@ from dataclasses import fields
 from enum import Enum
 from pathlib import Path
 
+from firmcast.simulator.device import DeviceStatus
+from firmcast.simulator.network import NetworkCounters
 from firmcast.simulator.profile import DeviceProfile
 from firmcast.simulator.profiles import NAMED_PROFILES, NamedProfile
+from firmcast.simulator.sleep import SleepHabit
+from firmcast.simulator.statistics import FleetStatistics
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/reference/virtual-devices.md"
 
 HEAD = """# Virtual devices
 
-`firmcast simulate --profile NAME` runs devices that behave as one of these. Each is as the one that the third column
-names, but for what stands after it. This page is written by `scripts/profiles_reference.py`.
+`firmcast simulate --profile NAME` runs devices that behave as one of these;
+[simulate devices](../how-to/simulate-devices.md) tells how to use them. Each is as the one that the third column names,
+but for what stands after it. This page is written by `scripts/profiles_reference.py`.
 
 | profile | what it does | as |
 | --- | --- | --- |
@@ -27,10 +32,23 @@ names, but for what stands after it. This page is written by `scripts/profiles_r
 QUIRKS = """
 ## What a profile says
 
-In Python `dataclasses.replace(profile_named("anjay"), boot_time=30.0)` makes further ones.
+`--quirk NAME=VALUE` changes one of all devices: yes or no, a number, a text, an enumeration by name or number, several
+by commas, `none`; `sleep` is seconds awake and seconds between two updates, as 20/60. In Python
+`dataclasses.replace(profile_named("anjay"), boot_time=30.0)` does the same.
 
 | quirk | `plain` | what it is |
 | --- | --- | --- |
+"""
+
+
+STATISTICS = """
+## Statistics
+
+What `firmcast simulate --json` prints at the end; with `--interval` also meanwhile, without `statuses`. Fields may be
+added; these stay.
+
+| field | what it is |
+| --- | --- |
 """
 
 
@@ -41,6 +59,8 @@ def shown(value: object) -> str:
             return value.name
         case frozenset() | tuple():
             return "{" + ", ".join(sorted(shown(one) for one in value)) + "}"
+        case SleepHabit():
+            return f"{value.awake_for:g}/{value.update_every:g}"
         case None | "":
             return "–"
         case bool():
@@ -49,9 +69,9 @@ def shown(value: object) -> str:
             return str(value)
 
 
-def descriptions() -> dict[str, str]:
+def descriptions(record: type) -> dict[str, str]:
     """Return the docstring of each field, which only its source has."""
-    body = ast.parse(inspect.getsource(DeviceProfile)).body[0]
+    body = ast.parse(inspect.getsource(record)).body[0]
     assert isinstance(body, ast.ClassDef)
     found: dict[str, str] = {}
     for field, told in zip(body.body, body.body[1:], strict=False):
@@ -78,13 +98,23 @@ def differences(named: NamedProfile) -> str:
 
 def page() -> str:
     """Return the whole page."""
-    told = descriptions()
+    told = descriptions(DeviceProfile)
     rows = [f"| `{name}` | {one.description}. | {differences(one)} |" for name, one in NAMED_PROFILES.items()]
     quirks = [
         f"| `{field.name}` | {shown(getattr(DeviceProfile(), field.name))} | {told[field.name]} |"
         for field in fields(DeviceProfile)
     ]
-    return HEAD + "\n".join(rows) + "\n" + QUIRKS + "\n".join(quirks) + "\n"
+    parts = [HEAD + "\n".join(rows), QUIRKS + "\n".join(quirks), STATISTICS + "\n".join(counts(FleetStatistics))]
+    parts += [
+        f"\n`{name}`:\n\n| field | what it is |\n| --- | --- |\n" + "\n".join(counts(record))
+        for name, record in (("datagrams", NetworkCounters), ("statuses", DeviceStatus))
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def counts(record: type) -> list[str]:
+    """Return a line of the table for each field of a record that is told as JSON."""
+    return [f"| `{name}` | {what} |" for name, what in descriptions(record).items()]
 
 
 def main() -> None:

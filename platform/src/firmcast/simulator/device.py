@@ -65,26 +65,34 @@ class DeviceSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceStatus:
-    """Where a device is.
-
-    `received` of `total` bytes of the package under way, or of the last one, have come; `total` is None where the
-    server told none. `bytes_received` counts all packages. `registrations` counts every successful one, and `missed`
-    the datagrams that came while the device slept. An update that was rejected, lost or cancelled has failed.
-    """
+    """Where a device is."""
 
     endpoint_name: str
+    """Its endpoint client name."""
     profile: str
+    """The name of its profile."""
     registered: bool
+    """Whether it is registered now."""
     registrations: int
+    """Registrations that succeeded."""
     state: FirmwareUpdateState
+    """/5/0/3, by its number."""
     result: UpdateResult
+    """/5/0/5, by its number."""
     version: str
+    """The running firmware, /3/0/3."""
     received: int
+    """Bytes that have come of the package under way, or of the last one."""
     total: int | None
+    """Of so many; null where the server told none."""
     bytes_received: int
+    """Bytes of all packages, those that came again too."""
     updates_succeeded: int
+    """Updates that ended well."""
     updates_failed: int
+    """Updates that were rejected, lost, cancelled or not installed."""
     missed: int = 0
+    """Datagrams that came while it slept."""
 
 
 class VirtualDevice:

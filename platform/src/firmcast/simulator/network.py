@@ -56,15 +56,22 @@ PERFECT = NetworkConditions()
 
 @dataclass(slots=True, kw_only=True)
 class NetworkCounters:
-    """What became of datagrams: the device sent `sent` of `bytes_sent` in all and got `received`, copies included."""
+    """What became of datagrams."""
 
     sent: int = 0
+    """Datagrams that the devices sent."""
     received: int = 0
+    """Datagrams that reached them, copies included."""
     bytes_sent: int = 0
+    """Bytes of those that were sent."""
     bytes_received: int = 0
+    """Bytes of those that arrived."""
     lost: int = 0
+    """Datagrams that the network lost, both ways."""
     duplicated: int = 0
+    """Datagrams that came twice, both ways."""
     rebindings: int = 0
+    """Ports that were changed, by a NAT or a profile."""
 
     def add(self, other: "NetworkCounters") -> None:
         """Count in what another network did."""

@@ -8,6 +8,7 @@ from typing import Any
 from firmcast.lwm2m.content import ContentFormat
 from firmcast.lwm2m.firmware_update import DeliveryMethod, FirmwareUpdateState, Protocol, UpdateResult
 from firmcast.simulator.profile import DeviceProfile
+from firmcast.simulator.sleep import SleepHabit
 
 _STATES = FirmwareUpdateState
 _OF_NUMBER: dict[str, type[IntEnum]] = {
@@ -29,19 +30,26 @@ _OF_NUMBERS: dict[str, type[IntEnum]] = {
     "unnotified": _STATES,
     "honours_reset_in": _STATES,
 }
-_MAYBE = ("rejects_package_with", "failed_install_returns_to", "registers_anew_in", "changes_port_in", "defers_for")
+_MAYBE = (
+    "sleep",
+    "rejects_package_with",
+    "failed_install_returns_to",
+    "registers_anew_in",
+    "changes_port_in",
+    "defers_for",
+)
 _SECONDS = ("defers_for",)
-_NEVER_TYPED = ("sleep",)
 _YES_OR_NO = {"yes": True, "no": False, "true": True, "false": False}
 
-QUIRKS = tuple(field.name for field in fields(DeviceProfile) if field.name not in _NEVER_TYPED)
+QUIRKS = tuple(field.name for field in fields(DeviceProfile))
 """What can be changed."""
 
 
 def with_quirk(profile: DeviceProfile, assignment: str) -> DeviceProfile:
-    """Return the profile with one quirk as `name=value` says; enumerations by number or name, several by commas.
+    """Return the profile with one quirk as `name=value` says.
 
-    Raises ValueError, saying what is wrong.
+    Enumerations are told by number or name, several by commas, `sleep` as AWAKE/EVERY in seconds. Raises ValueError,
+    saying what is wrong.
     """
     name, separator, text = (part.strip() for part in assignment.partition("="))
     name = name.replace("-", "_")
@@ -57,6 +65,9 @@ def with_quirk(profile: DeviceProfile, assignment: str) -> DeviceProfile:
 def _value(name: str, text: str, present: object) -> Any:
     if name in _MAYBE and text.lower() == "none":
         return None
+    if name == "sleep":
+        awake, every = text.split("/")
+        return SleepHabit(awake_for=_seconds(awake), update_every=_seconds(every))
     if name in _OF_NUMBER:
         return _member(_OF_NUMBER[name], text)
     if name in _OF_NUMBERS:

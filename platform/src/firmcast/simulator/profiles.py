@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from firmcast.lwm2m.content import ContentFormat
 from firmcast.lwm2m.firmware_update import DeliveryMethod, Protocol, UpdateResult
 from firmcast.simulator.profile import DOWNLOADED, DOWNLOADING, IDLE, UPDATING, DeviceProfile
+from firmcast.simulator.sleep import SleepHabit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +186,10 @@ NAMED_PROFILES: dict[str, NamedProfile] = {
     "port-changing": _named(
         "Goes on from another port in state 1, of which it says nothing, as behind a NAT",
         DeviceProfile(changes_port_in=DOWNLOADING),
+    ),
+    "sleepy": _named(
+        "Is in queue mode: deaf 20 s after it last sent anything, and wakes each minute",
+        DeviceProfile(sleep=SleepHabit()),
     ),
     "several-instances": _named(
         "Has two instances of Object 5, and tells the object's version",

@@ -12,6 +12,7 @@ from firmcast.simulator.mix import parse_mix, shared_out
 from firmcast.simulator.overrides import QUIRKS, with_quirk
 from firmcast.simulator.profile import DeviceProfile
 from firmcast.simulator.profiles import NAMED_PROFILES, PROFILES
+from firmcast.simulator.sleep import SleepHabit
 
 PLAIN = DeviceProfile()
 IDLE, DOWNLOADING, DOWNLOADED, UPDATING = FirmwareUpdateState
@@ -70,6 +71,7 @@ def test_shares_of_a_hundred() -> None:
         ("protocols=", ()),
         ("model=W=1", "W=1"),
         ("version=3.1", "3.1"),
+        ("sleep=5/60", SleepHabit(awake_for=5.0, update_every=60.0)),
     ],
 )
 def test_quirks_are_typed_as_a_person_would(assignment: str, value: object) -> None:
@@ -82,7 +84,18 @@ def test_quirks_are_typed_as_a_person_would(assignment: str, value: object) -> N
 @pytest.mark.parametrize(
     "assignment",
     [
-        *("", "boot_time", "nonsense=1", "sleep=1", "boot_time=soon", "boot_time=nan", "boot_time=-1", "block_szx=7"),
+        *(
+            "",
+            "boot_time",
+            "nonsense=1",
+            "sleep=1",
+            "sleep=0/5",
+            "sleep=1/2/3",
+            "boot_time=soon",
+            "boot_time=nan",
+            "boot_time=-1",
+            "block_szx=7",
+        ),
         *("drops_query=perhaps", "delivery=9", "unnotified=4", "first_result=99", "default_content_format=110"),
         *("defers_for=inf", "failed_install_returns_to=3", "resumes="),
     ],
@@ -102,12 +115,14 @@ def test_every_value_of_every_named_profile_can_be_typed() -> None:
     def typed(value: object) -> str:
         if isinstance(value, bool):
             return "yes" if value else "no"
+        if isinstance(value, SleepHabit):
+            return f"{value.awake_for}/{value.update_every}"
         if isinstance(value, frozenset | tuple):
             return ",".join(str(int(one)) for one in value)
         return "none" if value is None else str(int(value) if isinstance(value, int) else value)
 
     for profile in PROFILES.values():
-        made = DeviceProfile(sleep=profile.sleep)
+        made = DeviceProfile()
         for _ in range(2):  # some values fit only others, which come later
             for field in fields(DeviceProfile):
                 if field.name in QUIRKS and getattr(profile, field.name) != getattr(made, field.name):
