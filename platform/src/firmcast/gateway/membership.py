@@ -53,7 +53,7 @@ def site_name(settings: GatewaySettings) -> str:
     """Return the site that the settings name, or else this machine's address for devices."""
     if settings.site:
         return settings.site
-    ports = (settings.port, settings.secure_port_number)
+    ports = (settings.port, settings.secure_port_number if settings.secure else "")
     if 0 in ports:
         return new_hex()  # nobody else can be reached at an address that is not known before
     return f"{socket.gethostname()}:{settings.host}:{ports[0]}:{ports[1]}"
