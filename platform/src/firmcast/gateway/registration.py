@@ -91,9 +91,7 @@ class RegistrationInterface:
         for registration in registrations:
             self.add(registration)
         self._metrics.adopted.value += len(registrations)
-        device_ids = [registration.device_id for registration in registrations]
-        self._sessions.took_over(device_ids)
-        self._sessions.wake(device_ids)
+        self._sessions.wake(registration.device_id for registration in registrations)
 
     def showed_itself(self, registration: Registration) -> LiveDevice:
         """Go on with a device that came to this gateway in another way than by a registration or an update."""
@@ -244,7 +242,6 @@ class RegistrationInterface:
     def _note_move(self, registration: Registration) -> None:
         if registration.came_from is not None:
             self._metrics.moved_in.value += 1
-            self._sessions.took_over((registration.device_id,))
 
     # De-register.
 

@@ -70,7 +70,6 @@ class DeviceSessions:
         self._link_to = link_to
         self._now = now
         self._gateway_id = gateway_id
-        self._taken_over: set[DeviceId] = set()
         self._sessions: dict[DeviceId, _Session] = {}
         self._begun: dict[CommandId, None] = {}
         self._woken: dict[DeviceId, None] = {}
@@ -92,10 +91,6 @@ class DeviceSessions:
     def announced(self, commands: Sequence[DeviceCommand]) -> None:
         """Wake the devices of new orders."""
         self.wake(command.device_id for command in commands)
-
-    def took_over(self, device_ids: Iterable[DeviceId]) -> None:
-        """Note devices that another gateway held: what waits for them now it may have carried out in part."""
-        self._taken_over.update(device_ids)
 
     def notified(self, device_id: DeviceId) -> None:
         """Note that a device has said something unasked."""
@@ -126,7 +121,6 @@ class DeviceSessions:
 
     def end(self, device_id: DeviceId) -> None:
         """Give up what is under way with a device whose registration is over; its orders go on waiting."""
-        self._taken_over.discard(device_id)
         session = self._sessions.pop(device_id, None)
         if session is not None and session.task is not None:
             session.task.cancel()
@@ -161,10 +155,6 @@ class DeviceSessions:
             self._reading = None
 
     def _take_orders(self, device_id: DeviceId, commands: list[DeviceCommand]) -> None:
-        if device_id in self._taken_over:
-            self._taken_over.discard(device_id)
-            for command in commands:
-                self._note_begun(command.command_id)
         session = self._sessions.get(device_id)
         if session is None:
             device = self._live.of(device_id)

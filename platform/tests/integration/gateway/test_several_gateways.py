@@ -18,7 +18,7 @@ from firmcast.db.postgres import PostgresDatabase
 from firmcast.db.sharing import SharedChannel
 from firmcast.devices import commands, holding, registrations
 from firmcast.devices import use_cases as devices
-from firmcast.devices.model import CommandKind, DeviceDetails
+from firmcast.devices.model import NOBODY, CommandKind, DeviceDetails, RegistrationMoved
 from firmcast.errors import StartError
 from firmcast.gateway.batches import record_batch
 from firmcast.gateway.live_devices import observation_token
@@ -261,6 +261,19 @@ async def test_news_that_are_older_than_what_is_known_change_nothing(one, two, m
     await two.database.catch_up()
     await until_held(two, 0)
     assert (one.held, await holder(one, known)) == (1, one.member.gateway_id)
+    held = one.world.gateway._live.of(known.device_id)
+    ours = RegistrationMoved(
+        device_id=known.device_id,
+        registration_id=held.registration_id,
+        gateway=two.member.gateway_id,
+        epoch=held.epoch,
+    )
+    old = [ours, replace(ours, epoch=held.epoch - 1), replace(ours, gateway=NOBODY, registration_id="another")]
+    heard = one.world.gateway._fellows._moves.heard
+    heard([*old, replace(ours, gateway=one.member.gateway_id, epoch=held.epoch + 1)])
+    assert one.held == 1
+    heard([replace(ours, epoch=held.epoch + 1)])
+    assert one.held == 0
 
 
 # In the middle of an order.
@@ -397,6 +410,11 @@ class Caller:
         return await self.ask(b"\x48\x45\x12\x34" + token + b"\x61\x07\x60\xff1", server)
 
 
+def send_of(version: str) -> bytes:
+    """Return CON POST /dp, Content-Format 112, [{0: "/3/0/3", 3: version}] in CBOR."""
+    return b"\x41\x02\x00\x02\x02\xb2dp\x11\x70\xff\x81\xa2\x00\x66/3/0/3\x03\x63" + version.encode()
+
+
 @pytest.fixture
 def make_caller():
     made: list[Caller] = []
@@ -449,8 +467,10 @@ async def test_a_stray_answer_brings_the_device_along_within_a_site(one, make_po
     device = make_caller()
     await device.register(one.world.server)
     device.socket.sendto(b"\x60\x00\x77\x77", other.world.server)
-    # What is asked next is answered after the look-up of what came before.
-    await device.ask(b"\x41\x02\x00\x09\x09\xb2rd", other.world.server)
+    # A Send of nobody is answered after the look-up of what came before.
+    assert (await make_caller().ask(send_of("2.0"), other.world.server))[1] == 0x84
+    intake = other.world.gateway._intake
+    await other.world.eventually(lambda: intake._writing is None)
     if moves:
         await until_held(other)
     assert await holder(one, known) == (other if moves else one).member.gateway_id
@@ -460,14 +480,12 @@ async def test_a_send_counts_wherever_it_comes(one, two, make_caller) -> None:
     known = await one.world.add_device()
     device = make_caller()
     await device.register(one.world.server)
-    # CON POST /dp, Content-Format 112, [{0: "/3/0/3", 3: "2.0"}] in CBOR.
-    pack = b"\x81\xa2\x00\x66/3/0/3\x03\x632.0"
-    answer = await device.ask(b"\x41\x02\x00\x02\x02\xb2dp\x11\x70\xff" + pack, two.world.server)
+    answer = await device.ask(send_of("2.0"), two.world.server)
     assert answer[1] == 0x44
     assert await holder(one, known) == two.member.gateway_id
     found = await one.database.read(devices.find, one.world.application_id, known.device_id)
     assert found.firmware_version == "2.0"
-    assert (await make_caller().ask(b"\x41\x02\x00\x02\x02\xb2dp\x11\x70\xff" + pack, two.world.server))[1] == 0x84
+    assert (await make_caller().ask(send_of("2.0"), two.world.server))[1] == 0x84
 
 
 async def test_blocks_of_a_package_come_from_any_gateway(one, two, make_device) -> None:
@@ -512,6 +530,18 @@ async def test_a_new_key_ends_a_session_at_another_node(one, two, switch) -> Non
             pre_shared_key=OTHER_KEY.hex().encode(),
         )
         await one.world.eventually(lambda: one.world.secure_sessions == 0)
+
+
+async def test_nobody_in_clear_brings_a_secure_device_along(one, two, switch, make_caller) -> None:
+    known = await one.world.add_device(key=KEY)
+    switch.to = one.world.secure_server
+    async with Fleet(server=switch.address, devices=[spec(key=KEY)], timing=QUICK, seed=1) as fleet:
+        await fleet.registered()
+        found = await one.database.read(registrations.of_devices, [known.device_id], one.world.clock.now())
+        token_holder = found[known.device_id].registration_id
+        assert await make_caller().notify(token_holder, two.world.server) == b"\x70\x00\x12\x34"
+        assert await holder(one, known) == one.member.gateway_id
+        assert two.world.metrics.moved_in.value == 0
 
 
 async def test_whoever_went_over_is_told_that_his_session_is_over(one, two, switch) -> None:
