@@ -73,19 +73,26 @@ async def until_asleep(world, known) -> None:
 
 
 @pytest.mark.parametrize(
-    ("profile", "changed"),
-    [("pull", {}), ("push", {}), ("zephyr", {}), ("no-reboot", {"reboot_delay": 2.5 * WINDOW})],
+    ("profile", "key", "changed"),
+    [
+        ("pull", b"", {}),
+        ("push", b"", {}),
+        ("anjay", bytes(range(16)), {}),
+        ("no-reboot", b"", {"reboot_delay": 1.0}),
+    ],
+    ids=["pull", "push", "secure", "without a reboot"],
 )
-async def test_a_sleepy_device_is_upgraded_and_asked_nothing_while_it_sleeps(
-    sleepy_world, known, profile, changed
-) -> None:
-    world = sleepy_world
+async def test_a_sleepy_device_is_upgraded_and_asked_nothing_while_it_sleeps(world, profile, key, changed) -> None:
+    # It listens for much longer than the gateway believes: so on a slow machine too nothing is late.
+    await restarted(world, 0.1)
+    habit = SleepHabit(awake_for=0.6, update_every=0.8)
+    known = await world.add_device(key=key)
     package = await world.add_package(PACKAGE, "2.0.0")
-    # It listens for longer than the gateway believes: so on a slow machine too nothing is late.
-    habit = SleepHabit(awake_for=2 * WINDOW, update_every=3 * WINDOW)
-    async with Fleet(server=world.server, devices=[spec(profile, habit, **changed)], timing=QUICK, seed=1) as fleet:
+    device = replace(spec(profile, habit, **changed), key=key or None)
+    server = world.secure_server if key else world.server
+    async with Fleet(server=server, devices=[device], timing=QUICK, seed=1) as fleet:
         await fleet.registered()
-        await asyncio.sleep(2.5 * WINDOW)
+        await asyncio.sleep(0.7)
         await world.upgrade(package, known)
         told = await world.until_told(known, "succeeded", "failed", any_of=True)
         (status,) = fleet.statistics().statuses
@@ -96,10 +103,10 @@ async def test_a_sleepy_device_is_upgraded_and_asked_nothing_while_it_sleeps(
 async def test_a_device_that_sleeps_sooner_than_is_believed_is_upgraded_all_the_same(world, known) -> None:
     await restarted(world, 93.0, acknowledgement_timeout=0.02)
     package = await world.add_package(PACKAGE, "2.0.0")
-    habit = SleepHabit(awake_for=0.05, update_every=0.4)
+    habit = SleepHabit(awake_for=0.15, update_every=0.5)
     async with Fleet(server=world.server, devices=[spec("pull", habit)], timing=QUICK, seed=1) as fleet:
         await fleet.registered()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
         await world.upgrade(package, known)
         told = await world.until_told(known, "succeeded", "failed", any_of=True)
         (status,) = fleet.statistics().statuses
