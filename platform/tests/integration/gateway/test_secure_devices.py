@@ -20,6 +20,7 @@ from firmcast.devices.model import DeviceDetails
 from firmcast.errors import StartError
 from firmcast.simulator.device import DeviceSpec
 from firmcast.simulator.fleet import Fleet
+from firmcast.simulator.network import PERFECT, Network
 from firmcast.simulator.profiles import profile_named
 from firmcast.simulator.timing import QUICK
 from firmcast.simulator.transport import Transport
@@ -72,6 +73,7 @@ async def caller(world) -> AsyncIterator[Call]:
             clock=world.clock.monotonic,
             parameters=HASTY.transmission,
             random=Random(1),
+            network=Network(PERFECT, Random(1)),
         )
         opened.append(transport)
         return Caller(world, transport)
