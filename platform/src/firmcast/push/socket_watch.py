@@ -17,7 +17,8 @@ import pycurl
 OnReady = Callable[[list[tuple[int, int]]], None]
 """Called with pairs of a descriptor and libcurl's CSELECT mask."""
 
-_MOST_EVENTS = 256
+_MOST_EVENTS = 32
+"""In one turn of the loop: each of them may end an attempt and begin another, and whoever commits waits meanwhile."""
 
 
 class SocketWatch(Protocol):

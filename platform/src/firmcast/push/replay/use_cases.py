@@ -15,7 +15,7 @@ from firmcast.db.page import Page
 from firmcast.db.port import Channel, Transaction
 from firmcast.errors import ConflictError, NotFoundError
 from firmcast.events import use_cases as events
-from firmcast.events.model import EventType
+from firmcast.events.model import EventHeading, EventType
 from firmcast.ids import ApplicationId, EventId, ReplayId, SubscriptionId
 from firmcast.push import delivery_store
 from firmcast.push.replay import store
@@ -33,6 +33,9 @@ DELIVERIES_WITHDRAWN: Final = Channel("deliveries_withdrawn")
 
 _LOOKED_AT: Final = 2_000
 """Events of the log that one step looks at: of a replay that wants few, many are passed over."""
+
+_LOOKED_AT_FIRST: Final = 50
+"""As many of them to begin with: most replays want most of what there is, and what is read keeps others waiting."""
 
 MOST_AT_ONCE: Final = 500
 """Deliveries that one step makes, so that what waits behind its transaction does not wait long."""
@@ -123,13 +126,28 @@ async def next_step(tx: Transaction, replay_id: ReplayId, now: datetime, most_wa
         return _last_step(replay)
     if most <= 0:
         return None
-    if replay.order.device_id is None:
-        headings = await events.headings(tx, replay.order.application_id, EventId(replay.cursor), _LOOKED_AT)
-        log_begins: int = await events.forgotten_through(tx) + 1
-    else:
-        headings = await events.headings_of_device(tx, replay.order.device_id, replay.cursor, _LOOKED_AT)
-        log_begins = headings[0].sequence if headings else 0
-    return choose(replay, headings, wanted, most=most, is_end=len(headings) < _LOOKED_AT, log_begins=log_begins)
+    begins = await events.forgotten_through(tx) + 1
+    headings: list[EventHeading] = []
+    limit = min(max(most, _LOOKED_AT_FIRST), _LOOKED_AT)
+    while True:
+        part = await _headings(tx, replay, headings[-1] if headings else None, limit)
+        headings += part
+        is_end = len(part) < limit
+        if replay.order.device_id is not None:
+            begins = headings[0].sequence if headings else 0
+        step = choose(replay, headings, wanted, most=most, is_end=is_end, log_begins=begins)
+        limit = min(2 * limit, _LOOKED_AT - len(headings))
+        if is_end or limit <= 0 or len(step.told) >= most or step.cursor >= replay.last:
+            return step
+
+
+async def _headings(tx: Transaction, replay: Replay, after: EventHeading | None, limit: int) -> list[EventHeading]:
+    """Return what follows an event in the log, or in its device's part of it; or what follows the cursor."""
+    if replay.order.device_id is not None:
+        sequence = replay.cursor if after is None else after.sequence
+        return await events.headings_of_device(tx, replay.order.device_id, sequence, limit)
+    position = EventId(replay.cursor) if after is None else after.event_id
+    return await events.headings(tx, replay.order.application_id, position, limit)
 
 
 def _last_step(replay: Replay) -> Step:
