@@ -276,7 +276,12 @@ class Platform:
         self._parts.push_async_callback(pusher.stop, _DRAIN_SECONDS)
         self._watch(pusher.broken)
         self._backlog = self._watch_backlog(pusher.explains)
-        replays = ReplayRunner(database=database, clock=self.clock, most_waiting=most_waiting(push))
+        replays = ReplayRunner(
+            database=database,
+            clock=self.clock,
+            most_waiting=most_waiting(push),
+            made=self.metrics.push.replay_deliveries,
+        )
         await self._begin(Duty(REPLAYS, [replays], self.keeper))
         self._watch(replays.broken)
 
@@ -395,7 +400,12 @@ class Platform:
         )
         has_calls = Role.REST in self.settings.roles
         calls = endpoints(parts) if has_calls else endpoints_of_every_node(parts)
-        return CountedApplication(http_application(calls), calls, self.metrics.http)
+        return CountedApplication(http_application(calls, absent=self._absent()), calls, self.metrics.http)
+
+    def _absent(self) -> str:
+        """Say why calls are not served here, if they are not."""
+        roles = ", ".join(sorted(self.settings.roles))
+        return "" if Role.REST in self.settings.roles else f"this node's roles are {roles}: ask one with the role rest"
 
     async def _readiness(self) -> Mapping[str, bool]:
         parts = {"store": not self.broken.is_set()}

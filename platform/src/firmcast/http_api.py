@@ -175,6 +175,7 @@ def _for_operators(parts: HttpParts, authorise: AuthoriseAdministrator) -> list[
             clock=clock,
             authorise_administrator=authorise,
             usual=retry_policy(parts.settings.push),
+            resend_rate=parts.settings.push.replay_rate,
         ),
         *replay_api.endpoints(
             database=database,

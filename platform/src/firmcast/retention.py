@@ -25,6 +25,7 @@ from firmcast.journal import use_cases as journal
 from firmcast.metrics import Counts
 from firmcast.push import retention as push
 from firmcast.push.model import Position
+from firmcast.push.replay import use_cases as replays
 from firmcast.settings import RetentionSettings
 from firmcast.upgrades import use_cases as upgrades
 
@@ -84,6 +85,7 @@ class RetentionSweeper:
         await self._dead_letters(now - keep.dead_letters)
         await self._events(now - keep.events)
         await self._simple("journal", journal.forget, now - keep.journal)
+        await self._simple("replay", replays.forget, now - keep.replays)
         await self._simple("audit", audit.forget, now - keep.audit)
         if self._give_back is not None:
             began = self._clock.monotonic()

@@ -351,6 +351,7 @@ class RetentionSettings(_Part):
         default=timedelta(days=7),
         description="of the journal: what passed between the gateway and each device, and what was decided about it",
     )
+    replays: PositiveDuration = Field(default=timedelta(days=90), description="of replays that have ended")
     audit: PositiveDuration = Field(default=timedelta(days=365), description="of the audit")
     interval: PositiveDuration = Field(default=timedelta(minutes=15), description="between looks for what is too old")
 

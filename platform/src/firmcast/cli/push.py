@@ -12,6 +12,7 @@ from firmcast.cli.connection import (
     Authority,
     DataFolder,
     Json,
+    ManagementClient,
     SecretOption,
     Url,
     connect,
@@ -296,8 +297,7 @@ def resend(
             message = "give an event or a device, not both"
             raise CommandError(message)
         if event is None:
-            wanted = {"subscription_id": subscription, "device_id": device}
-            answer = client.call("POST", "/v1/dead-letters/resend", json_body=wanted)
+            answer = _resend_all(client, {"subscription_id": subscription, "device_id": device})
         else:
             body = {"event_id": event, "subscription_id": subscription}
             answer = client.call("POST", "/v1/deliveries/resend", json_body=body)
@@ -329,6 +329,16 @@ def discard(
         print_json(answer)
     else:
         typer.echo(f"{answer['discarded']} thrown away")
+
+
+def _resend_all(client: ManagementClient, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Have dead letters sent again until there are no more: a call does as many as it may in a few seconds."""
+    resent, after = 0, None
+    while True:
+        answer = client.call("POST", "/v1/dead-letters/resend", json_body={**wanted, "after": after})
+        resent, after = resent + answer["resent"], answer.get("next")
+        if after is None:
+            return {"resent": resent}
 
 
 def _managed(subscription: str) -> str:

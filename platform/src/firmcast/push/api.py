@@ -1,4 +1,4 @@
-"""What an administrator sees of push, what he has sent again, and how he tries a callback.
+"""What an administrator sees of push, and how he tries a callback.
 
 `/v1/deliveries`, `/v1/dead-letters` and `/v1/attempts` take `subscription_id`, `device_id` and `event_id` as filters,
 and `page_size` (100, at most 1000), with `after` to go on from page to page, or `page` for one of the first;
@@ -59,21 +59,6 @@ class DeliveryQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Where the page before ended: its `next`."""
     page: int | None = None
     page_size: int | None = None
-
-
-class ResendRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The body that has one event sent to one subscription again."""
-
-    event_id: int
-    subscription_id: Annotated[str, Hints(limit=256, filled=True)]
-
-
-class ResendAllRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The body that has all dead letters of a subscription, or of one device, sent again."""
-
-    subscription_id: Annotated[str, Hints(limit=256, filled=True)]
-    device_id: Short = ""
-    """Only those of this device."""
 
 
 class CallbackTestRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,12 +151,6 @@ class AttemptList(msgspec.Struct, frozen=True, kw_only=True):
     """What to give as `after` for the page behind this one; null on the last."""
 
 
-class ResentAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """How many deliveries are made once more."""
-
-    resent: int
-
-
 class CallbackTestAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a test."""
 
@@ -205,9 +184,8 @@ def endpoints(
 ) -> list[Endpoint]:
     """Return the calls of push."""
     lists = _ListCalls(database, authorise_administrator)
-    again = _ResendCalls(database, clock, authorise_administrator)
     tests = _CallbackTestCalls(database, clock, authorise_administrator, sealer, check_callback, send_callback)
-    return [*_list_endpoints(lists), *_change_endpoints(again, tests)]
+    return [*_list_endpoints(lists), *_change_endpoints(tests)]
 
 
 _MANAGED: Final = partial(Endpoint, tag="push", interface=Interface.MANAGEMENT, proof=Proof.ADMINISTRATOR)
@@ -239,25 +217,9 @@ def _list_endpoints(calls: "_ListCalls") -> list[Endpoint]:
     ]
 
 
-def _change_endpoints(again: "_ResendCalls", tests: "_CallbackTestCalls") -> list[Endpoint]:
+def _change_endpoints(tests: "_CallbackTestCalls") -> list[Endpoint]:
     change = partial(_MANAGED, method="POST", scope=Scope.PUSH_WRITE)
     return [
-        change(
-            path="/v1/deliveries/resend",
-            handler=again.resend,
-            summary="Deliver one event to one subscription again",
-            body=ResendRequest,
-            answers=(Answer(body=ResentAnswer),),
-            errors=(INVALID_REQUEST, NOT_FOUND),
-        ),
-        change(
-            path="/v1/dead-letters/resend",
-            handler=again.resend_dead_letters,
-            summary="Deliver all dead letters of a subscription, or of one device of it, again, the oldest first",
-            body=ResendAllRequest,
-            answers=(Answer(body=ResentAnswer),),
-            errors=(INVALID_REQUEST, NOT_FOUND),
-        ),
         change(
             path="/v1/callback-tests",
             handler=tests.send,
@@ -326,49 +288,6 @@ class _ListCalls:
             event_id=_event_id(said.event_id),
         )
         return wanted, page, said.after
-
-
-class _ResendCalls:
-    def __init__(self, database: Database, clock: Clock, authorise_administrator: AuthoriseAdministrator) -> None:
-        self._database = database
-        self._clock = clock
-        self._authorise = authorise_administrator
-
-    async def resend(self, request: Request) -> Response:
-        actor = administrator((await self._authorise(request, Scope.PUSH_WRITE)).name)
-        said = decode_known_body(ResendRequest, await read_body(request, _BODY_LIMIT))
-        subscription_id = SubscriptionId(said.subscription_id)
-        event_id = _event_id(said.event_id) or EventId(0)
-
-        async def change(tx: Transaction) -> None:
-            await use_cases.resend(tx, event_id, subscription_id)
-            details = {"event_id": str(event_id)}
-            await audit.record(tx, actor, "push.resend", subscription_id, self._clock.now(), details)
-
-        await self._database.write(change)
-        return plain_answer(ResentAnswer(resent=1))
-
-    async def resend_dead_letters(self, request: Request) -> Response:
-        """Move all dead letters back, a batch in each transaction; those that die again meanwhile are not met twice."""
-        actor = administrator((await self._authorise(request, Scope.PUSH_WRITE)).name)
-        said = decode_known_body(ResendAllRequest, await read_body(request, _BODY_LIMIT))
-        subscription_id = SubscriptionId(said.subscription_id)
-        device_id = DeviceId(said.device_id) if said.device_id else None
-
-        async def change(tx: Transaction, after: EventId | None) -> tuple[int, EventId | None]:
-            moved = await use_cases.resend_dead_letters(tx, subscription_id, after, device_id=device_id)
-            if after is None:  # the wish is one, however many batches it takes
-                details = {"device_id": said.device_id} if said.device_id else audit.NOTHING_MORE
-                await audit.record(tx, actor, "push.resend_dead_letters", subscription_id, self._clock.now(), details)
-            return moved
-
-        resent = 0
-        last: EventId | None = None
-        while True:
-            count, last = await self._database.write(change, last)
-            if last is None:
-                return plain_answer(ResentAnswer(resent=resent))
-            resent += count
 
 
 class _CallbackTestCalls:

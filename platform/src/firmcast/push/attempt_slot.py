@@ -170,6 +170,11 @@ class AttemptSlot:
         """The port that the last attempt dialled."""
         return int(self.handle.getinfo(pycurl.PRIMARY_PORT))
 
+    @property
+    def looks_up(self) -> bool:
+        """Whether the name of the present attempt is still being looked up, as far as can be seen."""
+        return bool(self.handle.getinfo(pycurl.NAMELOOKUP_TIME) == 0)
+
     def prepare(
         self,
         url: str,

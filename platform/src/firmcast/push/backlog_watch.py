@@ -80,9 +80,10 @@ class BacklogWatch:
         self._found: list[OldestUndelivered] = []
         self._stalled: list[SubscriptionId] = []
         self._task: asyncio.Task[None] | None = None
-        self._replays = (0, 0)
-        metrics.replays.read = lambda: self._replays[0]
-        metrics.replayed.read = lambda: self._replays[1]
+        self._replays: replays.ReplayCensus | None = None
+        metrics.replays.read = self._replay_states
+        metrics.replay_rate.read = lambda: None if self._replays is None else self._replays.rate
+        metrics.replayed.read = lambda: None if self._replays is None else self._replays.outstanding
         metrics.oldest.read = lambda: max(self._ages().values(), default=0.0)
         metrics.oldest_of.read = self._ages
         metrics.behind.read = lambda: len(self._found)
@@ -115,7 +116,7 @@ class BacklogWatch:
             StoreError: the store cannot be read.
         """
         self._found = await self._database.read(use_cases.oldest_undelivered)
-        self._replays = await self._database.read(replays.backlog, _COUNTED)
+        self._replays = await self._database.read(replays.census, _COUNTED)
         self._undelivered = await self._database.read(undelivered)
         self._warnings.look(self._undelivered.of_applications)
         before, self._stalled = self._stalled, self._stalls.look(self._found, self._explains, self._clock.now())
@@ -125,6 +126,12 @@ class BacklogWatch:
     def _ages(self) -> dict[str, float]:
         now = self._clock.now()
         return {item.subscription_id: max(0.0, (now - item.occurred_at).total_seconds()) for item in self._found}
+
+    def _replay_states(self) -> dict[str, float]:
+        if self._replays is None:
+            return {}
+        ended = {state.value: float(number) for state, number in self._replays.ended.items()}
+        return {"running": self._replays.running, "waiting": self._replays.waiting, **ended}
 
     async def _run(self) -> None:
         while True:

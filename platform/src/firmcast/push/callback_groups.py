@@ -111,6 +111,10 @@ class CallbackGroups:
         """Return the groups that have begun and have not ended."""
         return list(self._begun)
 
+    def groups_begun(self) -> list[CallbackGroup]:
+        """Return them with where they are called."""
+        return list(self._begun.values())
+
     def application_of(self, group_id: GroupId) -> ApplicationId:
         """Return whose a group is that has begun.
 

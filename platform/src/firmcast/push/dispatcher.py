@@ -207,6 +207,7 @@ class Dispatcher:
     def take_up(self, partitions: Iterable[Partition]) -> None:
         """Begin with partitions that have just become ours: all that the store has left of them, in order."""
         self._leaving.remain(partitions)
+        self._roster.learn_holds()
         for group_id in self._roster.groups.all_begun():
             self._lanes.add_backlog(group_id)
         self._pump_soon()
@@ -304,6 +305,7 @@ class Dispatcher:
     async def _load(self, request: LoadRequest) -> None:
         """Read a part of a backlog, once everything settled before the request is durable."""
         await self._writer.written()
+        await self._roster.holds_known.wait()
         subscription_ids = self._roster.groups.subscriptions_of(request.group_id)
         mine = self._ownership.partitions()
         if mine is not None:

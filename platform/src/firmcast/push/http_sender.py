@@ -5,7 +5,9 @@ libcurl's threads.
 """
 
 import asyncio
+import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -90,6 +92,7 @@ class HttpSender:
             answers_before=limits.answers_before,
             hand_back=self._start_late,
         )
+        self._has_given_up_lookups = False
 
     @property
     def in_flight(self) -> int:
@@ -145,12 +148,19 @@ class HttpSender:
         for slot, _ in broken_off:
             self._multi.remove_handle(slot.handle)
         self._watch.close()
-        self._multi.close()
+        self._close_multi([slot for slot, _ in broken_off])
         for slot in [slot for slot, _ in broken_off] + [slot for slots in self._idle.values() for slot in slots]:
             slot.close()
         self._idle.clear()
         for _, on_done in broken_off:
             on_done(Answer(status=None, failure=FailureKind.LOCAL, duration=0.0, detail="shutting down"))
+
+    def _close_multi(self, broken_off: Iterable[AttemptSlot]) -> None:
+        """Have libcurl end; for look-ups that it gave up it waits as long as the system does, which is not for us."""
+        if self._has_given_up_lookups or any(slot.looks_up for slot in broken_off):
+            threading.Thread(target=self._multi.close, name="last-lookups", daemon=True).start()
+        else:
+            self._multi.close()
 
     # ------------------------------------------------------------------ slots
 
@@ -249,6 +259,8 @@ class HttpSender:
     def _finish(self, handle: Any, code: int, message: str) -> None:
         slot, on_done = self._busy.pop(handle)
         answer = slot.answer(code, message)
+        if answer.failure is FailureKind.UNRESOLVED:
+            self._has_given_up_lookups = True
         if self._settings.http2 and slot.is_tls:
             self._note_version(slot, answer)
         self._multi.remove_handle(handle)

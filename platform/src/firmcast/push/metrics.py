@@ -76,8 +76,16 @@ class PushMetrics:
             "firmcast_push_subscriptions_stalled",
             "Subscriptions whose oldest event nobody tries, and nothing explains it; 0 unless something is broken",
         )
-        self.replays = metrics.gauge(
-            "firmcast_push_replays_running", "Replays that run, one at a time for each application"
+        self.replays = metrics.gauges(
+            "firmcast_push_replays",
+            "Replays that are kept, by state (running, waiting, finished, cancelled, failed)",
+            "state",
+        )
+        self.replay_rate = metrics.gauge(
+            "firmcast_push_replay_rate", "Deliveries a second that the replays which run may make together"
+        )
+        self.replay_deliveries = metrics.count(
+            "firmcast_push_replay_deliveries", "Deliveries that this node has made of replays"
         )
         self.replayed = metrics.gauge(
             "firmcast_push_replay_backlog", "Deliveries of replays that are still to be made, counted up to 100000"

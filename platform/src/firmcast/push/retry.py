@@ -219,13 +219,15 @@ def decide(
     reason = failure_reason(answer)
     if reason is None:
         return DELIVERED
-    if reason in {FailureReason.LOCAL, FailureReason.PROXY}:
+    if reason is FailureReason.LOCAL:
         return RetryAt(at=now + policy.local_delay, reason=reason, spends_attempt=False)
     if reason in _OF_THE_BODY and attempt >= policy.unacceptable_attempts:
         return _given_up(_OF_THE_BODY[reason], reason, policy)
     expires_at = first_attempted_at + policy.age_limit
     if now >= expires_at:
         return _given_up(DeadReason.EXPIRED, reason, policy)
+    if reason is FailureReason.PROXY:
+        return RetryAt(at=min(now + policy.local_delay, expires_at), reason=reason, spends_attempt=False)
     asked_for = _throttled_until(answer, policy, now)
     if asked_for is not None:
         return RetryAt(at=asked_for, reason=FailureReason.THROTTLED, spends_attempt=False, holds_callback=True)

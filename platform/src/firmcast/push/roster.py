@@ -62,6 +62,10 @@ class Roster:
         self._changed_applications: set[ApplicationId] = set()  # whose subscriptions are to be read again
         self._gone = GoneWatches()
         self._holds = Holds()
+        self._learning = 0
+        self.holds_known = asyncio.Event()
+        """Set while all that the store says of receivers that asked for time is known."""
+        self.holds_known.set()
         self._unsettled: dict[SubscriptionId, ApplicationId] = {}  # of the changed, those that hold back
         self._refreshing = asyncio.Lock()
 
@@ -75,10 +79,7 @@ class Roster:
             # In this order: a subscription that has deliveries and then is unknown was deleted, and is not just new.
             left_over = await patiently(lambda: self._database.read(use_cases.subscriptions_with_deliveries))
             self.callbacks = await patiently(lambda: self._database.read(all_callbacks, self._sealer))
-            held = await patiently(lambda: self._database.read(use_cases.held, self._clock.now()))
-            for subscription_id in held.keys() & self.callbacks.keys():
-                if (place := self.callbacks[subscription_id].place) is not None:
-                    self._holds.note(place, held[subscription_id], self._time.now())
+            await self._read_holds()
             early = begin()
             self._begin_with({*left_over, *(delivery.subscription_id for delivery in early)})
             self.hold_back_for_strangers(early)
@@ -131,6 +132,26 @@ class Roster:
             if group_id is not None:
                 self._lanes.hold(group_id, until)
         self._pump_soon()
+
+    def learn_holds(self) -> None:
+        """Learn from the store which receivers asked for time, as when devices have become ours; loads wait for it."""
+        self._learning += 1
+        self.holds_known.clear()
+        self._spawn(self._learn_holds())
+
+    async def _learn_holds(self) -> None:
+        await self._read_holds()
+        for group in self.groups.groups_begun():
+            self._hold(group)
+        self._learning -= 1
+        if not self._learning:
+            self.holds_known.set()
+
+    async def _read_holds(self) -> None:
+        held = await patiently(lambda: self._database.read(use_cases.held, self._clock.now()))
+        for subscription_id in held.keys() & self.callbacks.keys():
+            if (place := self.callbacks[subscription_id].place) is not None:
+                self._holds.note(place, held[subscription_id], self._time.now())
 
     async def _tell_hold(self, subscription_id: SubscriptionId, until: datetime) -> None:
         await patiently(lambda: self._database.write(use_cases.tell_hold, subscription_id, until))

@@ -114,7 +114,7 @@ FORGET_TROUBLES: Final = portable("DELETE FROM lane WHERE subscription_id = ?1 A
 # After a start nothing waits long, except where the receiver named a time.
 HASTEN_LANES: Final = portable("UPDATE lane SET next_attempt_at = ?1 WHERE next_attempt_at > ?1 AND reason <> ?2")
 
-# Until when receivers have asked to be left alone; asked once, at a start.
+# Until when receivers have asked to be left alone; asked at a start, and when devices become ours.
 SELECT_HELD: Final = portable(
     "SELECT subscription_id, MAX(next_attempt_at) FROM lane WHERE reason = ?1 AND next_attempt_at > ?2 AND blocked = 0"
     " GROUP BY subscription_id"

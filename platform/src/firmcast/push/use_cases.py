@@ -52,7 +52,9 @@ StillHeld = Callable[[Transaction, Collection[Claim]], Awaitable[frozenset[Claim
 CALLBACKS_HELD: Final = Channel("callbacks_held")
 """Announced with (subscription, stored time) where a receiver asked one node to be left alone until then."""
 
-_RESENT_AT_ONCE = 500
+RESENT_AT_ONCE = 500
+"""Dead letters that one transaction sends again."""
+
 _PURGED_AT_ONCE = 5_000
 
 
@@ -283,7 +285,7 @@ async def resend_dead_letters(
     Raises:
         NotFoundError: there is no such subscription.
     """
-    event_ids = await store.dead_letters_after(tx, subscription_id, device_id, after or EventId(0), _RESENT_AT_ONCE)
+    event_ids = await store.dead_letters_after(tx, subscription_id, device_id, after or EventId(0), RESENT_AT_ONCE)
     given_up = []
     for event_id in event_ids:
         await store.take_dead_letter(tx, event_id, subscription_id)
@@ -321,7 +323,7 @@ async def discard_dead_letters(
         NotFoundError: there is no such subscription.
     """
     await _require(tx, subscription_id)
-    event_ids = await store.dead_letters_after(tx, subscription_id, device_id, after or EventId(0), _RESENT_AT_ONCE)
+    event_ids = await store.dead_letters_after(tx, subscription_id, device_id, after or EventId(0), RESENT_AT_ONCE)
     for event_id in event_ids:
         await discard(tx, event_id, subscription_id)
     return event_ids

@@ -45,6 +45,7 @@ INVALID_VALUE: Final = ErrorCode("invalid_value", 400, "A value is not allowed."
 UNAUTHORIZED: Final = ErrorCode("unauthorized", 401, "An administrator's bearer token is needed.")
 NOT_ALLOWED: Final = ErrorCode("not_allowed", 403, "This is not allowed.")
 NOT_FOUND: Final = ErrorCode("not_found", 404, "There is no such thing.")
+NOT_SERVED_HERE: Final = ErrorCode("not_served_here", 404, "This node does not serve it.")
 CONFLICT: Final = ErrorCode("conflict", 409, "The request does not fit the present state.")
 MANAGEMENT_BODY_TOO_LARGE: Final = ErrorCode(INVALID_REQUEST.code, 413, "The body is too large.")
 MANAGEMENT_INTERNAL_ERROR: Final = ErrorCode("internal_error", 500, "Internal server error.")
@@ -141,7 +142,11 @@ async def _on_refused(request: Request, refusal: RefusedError) -> Response:
 
 
 async def _on_http_exception(request: Request, error: HTTPException) -> Response:
-    if _is_management(request):
+    absent = getattr(request.app.state, "absent", "")
+    if error.status_code == 404 and absent:
+        told = ManagementError(NOT_SERVED_HERE, absent) if _is_management(request) else ApiError(PATH_UNKNOWN, absent)
+        answer = render(told)
+    elif _is_management(request):
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
         answer = _answer(ErrorCode(code, error.status_code, error.detail))
     elif error.status_code == 404:

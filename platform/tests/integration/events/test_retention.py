@@ -194,6 +194,7 @@ async def test_attempts_letters_and_audit_have_their_own_ages(database, event_lo
         "event": 0,
         "journal": 1,
         "audit": 1,
+        "replay": 0,
     }
 
 

@@ -401,6 +401,7 @@ async def client(world: World) -> AsyncIterator[httpx2.AsyncClient]:
         clock=SystemClock(),
         authorise_administrator=administrator_authentication("operators-token"),
         usual=retry_policy(world.settings),
+        resend_rate=world.settings.replay_rate,
     )
     transport = httpx2.ASGITransport(http_application(calls))
     async with httpx2.AsyncClient(

@@ -155,7 +155,7 @@ async def test_a_pause_keeps_the_block(world, callback) -> None:
 
 
 async def test_many_are_discarded_by_device_or_all_and_named(world, callback, client, monkeypatch) -> None:
-    monkeypatch.setattr(use_cases, "_RESENT_AT_ONCE", 2)
+    monkeypatch.setattr(use_cases, "RESENT_AT_ONCE", 2)
     world.settings = world.settings.model_copy(update={"age_limit": timedelta(0)})
     callback.script = Receiver(*range(1, 10), device="d1")
     await world.dispatch()

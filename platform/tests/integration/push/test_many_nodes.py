@@ -15,7 +15,9 @@ import pytest
 
 from firmcast.applications import use_cases as applications
 from firmcast.clock import SystemClock
+from firmcast.db.columns import to_column
 from firmcast.db.postgres import PostgresDatabase
+from firmcast.db.statement import portable
 from firmcast.errors import StoreError, StoreUnreachableError
 from firmcast.events.log import EventLog
 from firmcast.events.model import EventType, FirmwareStateChanged, NewEvent
@@ -465,6 +467,40 @@ async def test_what_is_read_while_partitions_leave_begins_nothing_of_them(world:
     dispatcher.take_up(partitions)  # as when they come back
     await world.all_arrived()
     assert world.duplicates == 0
+
+
+async def test_what_a_receiver_asked_a_node_for_that_is_gone_is_read_from_the_store(world: World) -> None:
+    (node,) = world.nodes
+    dispatcher, partitions, finished = node.pusher.dispatcher, list(PARTITION_SHARES.values()), []
+    dispatcher.give_back(partitions, finished.extend)
+    async with asyncio.timeout(20):
+        while len(finished) < len(partitions):
+            await asyncio.sleep(0.01)
+    await world.happen(node, devices_of(DEVICES))
+    until = datetime.now(UTC) + timedelta(seconds=2)
+
+    async def as_the_former_owner(tx) -> None:
+        await tx.execute(
+            portable(
+                "INSERT INTO lane (subscription_id, device_id, event_id, attempts, first_attempted_at, next_attempt_at,"
+                " reason, blocked) SELECT subscription_id, device_id, event_id, 0, ?1, ?1, 'throttled', 0 FROM delivery"
+                " ORDER BY event_id DESC LIMIT 1"
+            ),
+            to_column(until),
+        )
+
+    await node.database.write(as_the_former_owner)
+    arrived_at = []
+
+    async def script(_request, writer: asyncio.StreamWriter) -> bool:
+        arrived_at.append(datetime.now(UTC))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        return True
+
+    world._answer = script
+    dispatcher.take_up(partitions)
+    await world.all_arrived()
+    assert min(arrived_at) >= until, "all of them, not only the lane that was asked about"
 
 
 async def test_what_comes_as_partitions_do_overtakes_nothing_that_was_there_before(world: World) -> None:

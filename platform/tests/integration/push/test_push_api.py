@@ -5,9 +5,12 @@ from datetime import timedelta
 
 import pytest
 
+from firmcast.clock import SystemClock
+from firmcast.db.statement import portable
 from firmcast.events.model import EventType
 from firmcast.ids import EventId
 from firmcast.push import api, use_cases
+from firmcast.push.management import resends
 
 FAULT = b"HTTP/1.1 500 Fault\r\nContent-Length: 3\r\n\r\nbye"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -85,9 +88,9 @@ async def test_dead_letters_and_attempts_are_listed_and_sent_again(world, client
     }
     callback.script = answering(OK)
     said = await client.post("/v1/deliveries/resend", json={"event_id": 2, "subscription_id": subscription})
-    assert (said.status_code, said.json()) == (200, {"resent": 1})
+    assert (said.status_code, said.json()) == (200, {"resent": 1, "next": None})
     said = await client.post("/v1/dead-letters/resend", json={"subscription_id": subscription})
-    assert (said.status_code, said.json()) == (200, {"resent": 2})
+    assert (said.status_code, said.json()) == (200, {"resent": 2, "next": None})
     await world.settled()
     assert (await client.get("/v1/dead-letters")).json()["total"] == 0
 
@@ -95,7 +98,7 @@ async def test_dead_letters_and_attempts_are_listed_and_sent_again(world, client
 async def test_more_dead_letters_than_one_transaction_moves(
     world, client, callback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(use_cases, "_RESENT_AT_ONCE", 2)
+    monkeypatch.setattr(use_cases, "RESENT_AT_ONCE", 2)
     callback.script = answering(FAULT)
     world.settings = world.settings.model_copy(update={"age_limit": timedelta(0)})
     await world.dispatch()
@@ -107,7 +110,7 @@ async def test_more_dead_letters_than_one_transaction_moves(
     callback.requests.clear()
     callback.script = answering(OK)
     said = await client.post("/v1/dead-letters/resend", json={"subscription_id": subscription})
-    assert said.json() == {"resent": 5}
+    assert said.json() == {"resent": 5, "next": None}
     await world.settled()
     assert callback.lanes() == {"d1": [1, 2, 3, 4, 5]}
 
@@ -205,7 +208,43 @@ async def test_strangers_learn_nothing(client, method_and_path: str) -> None:
 
 
 def test_no_event_has_the_number_that_stands_for_none() -> None:
-    assert api._event_id(-5) == EventId(0)
+    assert api._event_id(-5) == resends.event_id_of(2**70) == EventId(0)
+
+
+async def test_dead_letters_are_sent_again_at_a_pace_and_a_long_call_says_how_to_go_on(
+    world, client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(use_cases, "RESENT_AT_ONCE", 2)
+    subscription = await world.subscribe("https://192.0.2.7/a")
+    events = await world.happen(*(f"d{number}" for number in range(5)))
+
+    async def bury(tx) -> None:
+        await tx.execute_many(
+            portable(
+                "INSERT INTO dead_letter (event_id, subscription_id, device_id, sequence, attempts, reason, failure,"
+                " died_at) VALUES (?1, ?2, ?3, 1, 1, 'expired', 'timeout', 0)"
+            ),
+            [(event.event_id, subscription, event.device_id) for event in events],
+        )
+        await tx.execute(portable("DELETE FROM delivery"))
+
+    await world.database.write(bury)
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(resends.asyncio, "sleep", sleep)
+    monkeypatch.setattr(SystemClock, "monotonic", lambda _clock: 0.0)
+    monkeypatch.setattr(resends, "_LONGEST_SECONDS", 0.0)
+    body = {"subscription_id": subscription}
+    first = (await client.post("/v1/dead-letters/resend", json=body)).json()
+    assert first == {"resent": 2, "next": events[1].event_id}
+    monkeypatch.setattr(resends, "_LONGEST_SECONDS", 10.0)
+    rest = (await client.post("/v1/dead-letters/resend", json={**body, "after": first["next"]})).json()
+    assert rest == {"resent": 3, "next": None}
+    assert pauses == [2 / world.settings.replay_rate], "as long as two may take, since no time has passed"
+    assert await world.pending() == 5
 
 
 async def test_the_dead_letters_of_one_device_are_sent_again_in_order(world, client, callback) -> None:
@@ -219,8 +258,8 @@ async def test_the_dead_letters_of_one_device_are_sent_again_in_order(world, cli
     callback.requests.clear()
     callback.script = answering(OK)
     body = {"subscription_id": subscription, "device_id": "d1"}
-    assert (await client.post("/v1/dead-letters/resend", json=body)).json() == {"resent": 2}
+    assert (await client.post("/v1/dead-letters/resend", json=body)).json() == {"resent": 2, "next": None}
     await world.settled()
     assert callback.lanes() == {"d1": [1, 2]}
     assert [letter.device_id for letter in await world.dead()] == ["d2"]
-    assert (await client.post("/v1/dead-letters/resend", json=body)).json() == {"resent": 0}
+    assert (await client.post("/v1/dead-letters/resend", json=body)).json() == {"resent": 0, "next": None}

@@ -133,4 +133,5 @@ async def test_what_replays_have_yet_to_deliver_is_told(world, callback) -> None
     await looking.look()
     found = await told(metrics)
     assert found["firmcast_push_replay_backlog",] == 2
-    assert found["firmcast_push_replays_running",] == 0
+    assert found["firmcast_push_replays", "running"] == 0
+    assert found["firmcast_push_replay_rate",] == 0

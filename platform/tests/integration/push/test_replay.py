@@ -17,6 +17,8 @@ from firmcast.events.log import EventLog
 from firmcast.events.model import EventType, FirmwareStateChanged, FirmwareUpgradeEnded, NewEvent, Outcome
 from firmcast.ids import ApplicationId, DeviceId, EventId, ReplayId, SubscriptionId
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
+from firmcast.metrics import Count
+from firmcast.push import standings
 from firmcast.push import use_cases as push
 from firmcast.push.concurrency import ConcurrencyPolicy
 from firmcast.push.envelope import encode_event
@@ -373,6 +375,46 @@ async def test_one_replay_of_an_application_runs_at_a_time_in_the_order_of_the_w
     assert (await history.ended(second)).replay.queued == 3
     listed, total = await world.database.read(replays.listed, world.application_id, Page(), 100)
     assert ([found.replay.replay_id for found in listed], total) == ([second, first], 2)
+
+
+async def test_a_replay_whose_subscription_rests_keeps_no_other_waiting(world, history, callback) -> None:
+    for _ in range(3):
+        await world.happen(*DEVICES)
+    states = await world.subscribe(callback.url())
+    ends = await world.subscribe(callback.url(), EventType.FIRMWARE_UPGRADE_ENDED)
+    await world.happen("d1", fact=ENDED)
+    await world.database.write(standings.pause, states, datetime.now(UTC))
+    resting = await history.order(states)
+    other = await history.order(ends)
+    assert ((await history.find(resting)).waits, (await history.find(other)).waits) == (True, False)
+    found = await world.database.read(replays.census, 100)
+    assert (found.running, found.waiting, found.rate) == (1, 1, 10_000)
+    await world.dispatch()
+    made = Count()
+    runner = ReplayRunner(database=world.database, clock=SystemClock(), most_waiting=1000, made=made)
+    history.runners.append(runner)
+    await runner.start()
+    await history.ended(other)
+    assert (await history.find(resting)).replay.queued == 0
+    await world.database.write(standings.resume, states)
+    assert (await history.ended(resting)).replay.queued == 24
+    assert made.value == 24 + (await history.find(other)).replay.queued
+    found = await world.database.read(replays.census, 100)
+    assert (found.running, found.waiting, dict(found.ended)) == (0, 0, {ReplayState.FINISHED: 2})
+
+
+async def test_replays_that_ended_long_ago_are_removed_and_open_ones_stay(world, history, callback) -> None:
+    subscription = await world.subscribe(callback.url())
+    await world.happen("d1")
+    ended, still_open = [await history.order(subscription) for _ in range(2)]
+    await history.cancel(ended)
+    now = datetime.now(UTC)
+    assert await world.database.write(replays.forget, now - timedelta(days=1), 100) == 0
+    assert await world.database.write(replays.forget, now + timedelta(days=1), 100) == 1
+    assert (await history.find(still_open)).replay.state is ReplayState.OPEN
+    with pytest.raises(NotFoundError):
+        await history.find(ended)
+    assert await history.order(subscription) > still_open, "a number is not given twice"
 
 
 async def test_a_subscription_that_is_deleted_ends_its_replay(world, history, callback) -> None:

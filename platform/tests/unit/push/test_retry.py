@@ -76,11 +76,16 @@ def test_failures_without_a_status_are_tried_again(kind: FailureKind) -> None:
     assert verdict.spends_attempt
 
 
-@pytest.mark.parametrize("kind", [FailureKind.LOCAL, FailureKind.PROXY])
-def test_our_own_fault_spends_no_attempt_whatever_the_age(kind: FailureKind) -> None:
-    verdict = judge(failed(kind), attempt=40, age=timedelta(days=30))
-    reason = FailureReason(kind.value)
-    assert verdict == RetryAt(at=NOW + timedelta(seconds=1), reason=reason, spends_attempt=False)
+def test_our_own_fault_spends_no_attempt_whatever_the_age() -> None:
+    verdict = judge(failed(FailureKind.LOCAL), attempt=40, age=timedelta(days=30))
+    assert verdict == RetryAt(at=NOW + timedelta(seconds=1), reason=FailureReason.LOCAL, spends_attempt=False)
+
+
+def test_the_proxys_fault_spends_no_attempt_and_ages() -> None:
+    verdict = judge(failed(FailureKind.PROXY), attempt=40, age=POLICY.age_limit - timedelta(minutes=1))
+    assert verdict == RetryAt(at=NOW + timedelta(seconds=1), reason=FailureReason.PROXY, spends_attempt=False)
+    verdict = judge(failed(FailureKind.PROXY), attempt=1, age=POLICY.age_limit)
+    assert verdict == Dead(reason=DeadReason.EXPIRED, failure=FailureReason.PROXY)
 
 
 @pytest.mark.parametrize(

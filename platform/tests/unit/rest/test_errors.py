@@ -2,6 +2,7 @@
 
 import json
 
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,3 +93,17 @@ async def call(application, path, sent):
 
     scope = {"type": "http", "method": "GET", "path": path, "query_string": b"\xff", "headers": [], "scheme": "https"}
     await application(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "told"),
+    [("/v1/dead-letters", "not_served_here", "error_desc"), ("/iocm/app/dm/v1.4.0/devices", "100225", "reason")],
+)
+async def test_a_node_that_serves_no_interface_says_who_does(path, code, told):
+    absent = "this node's roles are pusher: ask one with the role rest"
+    application = http_application([], absent=absent)
+    transport = httpx2.ASGITransport(application)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://platform") as client:
+        answer = await client.get(path)
+    assert (answer.status_code, answer.json()["error_code"]) == (404, code)
+    assert absent == (answer.json()[told] if told == "error_desc" else answer.headers["firmcast-reason"])

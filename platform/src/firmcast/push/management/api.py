@@ -18,7 +18,7 @@ from firmcast.db.page import Page
 from firmcast.db.port import Database, Transaction
 from firmcast.ids import ApplicationId, SubscriptionId
 from firmcast.push import standings
-from firmcast.push.management import bodies, dead_letters
+from firmcast.push.management import bodies, dead_letters, resends
 from firmcast.push.retry import RetryPolicy
 from firmcast.push.standing import DeliveryPolicy, SubscriptionState
 from firmcast.rest.answers import plain_answer
@@ -40,11 +40,22 @@ _CHANGE: Final = partial(_MANAGED, scope=Scope.PUSH_WRITE, answers=_SHOWN)
 
 
 def endpoints(
-    *, database: Database, clock: Clock, authorise_administrator: AuthoriseAdministrator, usual: RetryPolicy
+    *,
+    database: Database,
+    clock: Clock,
+    authorise_administrator: AuthoriseAdministrator,
+    usual: RetryPolicy,
+    resend_rate: int,
 ) -> list[Endpoint]:
-    """Return the calls; `usual` are the rules of those that have none of their own."""
+    """Return the calls; `usual` are the rules of those that have none of their own.
+
+    Of dead letters no more than `resend_rate` are sent again in a second.
+    """
     calls = _SubscriptionCalls(database, clock, authorise_administrator, usual)
     return [
+        *resends.endpoints(
+            database=database, clock=clock, authorise_administrator=authorise_administrator, rate=resend_rate
+        ),
         *dead_letters.endpoints(database=database, clock=clock, authorise_administrator=authorise_administrator),
         _READ(
             path="/v1/subscriptions",

@@ -77,7 +77,8 @@ class ReplayAnswer(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None
     rate: int
     state: ShownState
-    """`waiting` while an older one of the application runs; `failed` when no subscription of it is left."""
+    """`waiting` while an older one of the application runs, or none of its subscriptions is called; `failed` when no
+    subscription of it is left."""
     queued: int
     """Deliveries that were made of it."""
     outstanding: int

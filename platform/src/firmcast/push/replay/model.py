@@ -1,6 +1,6 @@
 """A replay tells events of the log again to an application, in order, marked, from a cursor on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -73,6 +73,28 @@ class Replay:
     def is_read(self) -> bool:
         """Say whether nothing is left to be handed over."""
         return self.cursor >= self.last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenReplay:
+    """What has to be known of a replay to say whether it is its turn."""
+
+    replay_id: ReplayId
+    application_id: ApplicationId
+    subscription_ids: tuple[SubscriptionId, ...]
+    rate: int
+
+
+def taking_turns(found: Sequence[OpenReplay], stopped: Collection[SubscriptionId]) -> list[OpenReplay]:
+    """Return whose turn it is of those that are not over, the oldest first: one of each application.
+
+    One whose subscriptions are all `stopped` has nobody to tell, and keeps no other waiting meanwhile.
+    """
+    turns: dict[ApplicationId, OpenReplay] = {}
+    for each in found:
+        if any(key not in stopped for key in each.subscription_ids):
+            turns.setdefault(each.application_id, each)
+    return list(turns.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

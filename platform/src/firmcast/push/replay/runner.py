@@ -16,6 +16,7 @@ from firmcast.clock import Clock
 from firmcast.db.port import Database
 from firmcast.errors import StoreBrokenError, StoreError
 from firmcast.ids import ReplayId
+from firmcast.metrics import Count
 from firmcast.push.replay import use_cases
 
 _log = structlog.get_logger()
@@ -36,11 +37,15 @@ _RETRY_SECONDS: Final = 1.0
 class ReplayRunner:
     """Runs the replays that the store holds, until it is stopped."""
 
-    def __init__(self, *, database: Database, clock: Clock, most_waiting: int) -> None:
-        """Bind the parts; with `most_waiting` deliveries waiting for a subscription, none is added to it."""
+    def __init__(self, *, database: Database, clock: Clock, most_waiting: int, made: Count | None = None) -> None:
+        """Bind the parts; with `most_waiting` deliveries waiting for a subscription, none is added to it.
+
+        What is made is counted in `made`.
+        """
         self._database = database
         self._clock = clock
         self._most_waiting = most_waiting
+        self._made = made or Count()
         self._wake = asyncio.Event()
         self._last = ReplayId(0)  # whose turn was last
         self._task: asyncio.Task[None] | None = None
@@ -101,6 +106,10 @@ class ReplayRunner:
         """Take a replay a step further; return whether the next one may follow at once."""
         look = partial(use_cases.next_step, replay_id=replay_id, now=self._clock.now())
         step = await self._database.read(look, most_waiting=self._most_waiting)
-        if step is None or not await self._database.write(use_cases.make_step, step, self._clock.now()):
+        if step is None:
             return False
+        made = await self._database.write(use_cases.make_step, step, self._clock.now())
+        if made is None:
+            return False
+        self._made.value += made
         return not step.told or len(step.told) >= use_cases.MOST_AT_ONCE

@@ -12,7 +12,7 @@ from firmcast.db.port import Row, Transaction
 from firmcast.db.statement import portable
 from firmcast.ids import ApplicationId, DeviceId, ReplayId, SubscriptionId
 from firmcast.push import delivery_store
-from firmcast.push.replay.model import Replay, ReplayOrder, ReplayState, Told
+from firmcast.push.replay.model import OpenReplay, Replay, ReplayOrder, ReplayState, Told
 
 _COUNTED_AMONG: Final = 5
 """So many times what is counted at the most is looked at: the rest may be of lanes that stand still."""
@@ -31,25 +31,21 @@ INSERT_REPLAY: Final = portable(
 
 SELECT_REPLAY: Final = portable(f"SELECT {_COLUMNS} FROM replay WHERE replay_id = ?1")
 
-# Those that may go on: the oldest of each application, from one application to the next in the index.
-SELECT_RUNNING: Final = portable(
-    "WITH RECURSIVE present (application_id) AS ("
-    " SELECT MIN(application_id) FROM replay WHERE state = 'open'"
-    " UNION ALL"
-    " SELECT (SELECT MIN(r.application_id) FROM replay r"
-    " WHERE r.state = 'open' AND r.application_id > present.application_id)"
-    " FROM present WHERE present.application_id IS NOT NULL"
-    ") SELECT (SELECT MIN(r.replay_id) FROM replay r"
-    " WHERE r.state = 'open' AND r.application_id = present.application_id)"
-    " FROM present WHERE present.application_id IS NOT NULL"
+# Those that are not over, the oldest first.
+SELECT_OPEN: Final = portable(
+    "SELECT replay_id, application_id, subscription_ids, rate FROM replay WHERE state = 'open' ORDER BY replay_id"
 )
 
-# Is it the turn of a replay, or is an older one of its application under way?
-SELECT_OLDER: Final = portable(
-    "SELECT 1 FROM replay WHERE state = 'open' AND application_id = ?1 AND replay_id < ?2 LIMIT 1"
+# How many there are in each state.
+COUNT_STATES: Final = portable("SELECT state, COUNT(*) FROM replay GROUP BY state")
+
+# Those that ended long ago go, a part at a time.
+DELETE_ENDED: Final = portable(
+    "DELETE FROM replay WHERE replay_id IN (SELECT replay_id FROM replay WHERE state <> 'open' AND ended_at < ?1"
+    " ORDER BY replay_id LIMIT ?2)"
 )
 
-# The latest first, for a person; none is removed.
+# The latest first, for a person.
 SELECT_REPLAYS: Final = portable(
     f"SELECT {_COLUMNS} FROM replay WHERE (?1 = '' OR application_id = ?1) ORDER BY replay_id DESC LIMIT ?2 OFFSET ?3"
 )
@@ -115,14 +111,27 @@ async def find(tx: Transaction, replay_id: ReplayId) -> Replay | None:
     return None if row is None else _replay(row)
 
 
-async def running(tx: Transaction) -> list[ReplayId]:
-    """Return the replays whose turn it is, the oldest first."""
-    return sorted(ReplayId(row[0]) for row in await tx.fetch(SELECT_RUNNING))
+async def open_replays(tx: Transaction) -> list[OpenReplay]:
+    """Return those that are not over, the oldest first."""
+    return [
+        OpenReplay(
+            replay_id=ReplayId(row[0]),
+            application_id=ApplicationId(row[1]),
+            subscription_ids=_subscription_ids(row[2]),
+            rate=row[3],
+        )
+        for row in await tx.fetch(SELECT_OPEN)
+    ]
 
 
-async def waits(tx: Transaction, replay: Replay) -> bool:
-    """Say whether an older replay of its application is under way."""
-    return await tx.fetch_row(SELECT_OLDER, replay.order.application_id, replay.replay_id) is not None
+async def states(tx: Transaction) -> dict[ReplayState, int]:
+    """Return how many replays there are in each state."""
+    return {ReplayState(row[0]): row[1] for row in await tx.fetch(COUNT_STATES)}
+
+
+async def forget(tx: Transaction, before: datetime, limit: int) -> int:
+    """Remove the oldest `limit` replays that ended before a time, and return how many there were."""
+    return await tx.execute(DELETE_ENDED, to_column(before), limit)
 
 
 async def listed(tx: Transaction, application_id: ApplicationId | None, page: Page) -> tuple[list[Replay], int]:
@@ -173,12 +182,16 @@ async def withdraw(tx: Transaction, replay_id: ReplayId) -> list[Told]:
     return withdrawn
 
 
+def _subscription_ids(column: str) -> tuple[SubscriptionId, ...]:
+    return tuple(SubscriptionId(each) for each in msgspec.json.decode(column, type=list[str]))
+
+
 def _replay(row: Row) -> Replay:
     return Replay(
         replay_id=ReplayId(row[0]),
         order=ReplayOrder(
             application_id=ApplicationId(row[1]),
-            subscription_ids=tuple(SubscriptionId(each) for each in msgspec.json.decode(row[2], type=list[str])),
+            subscription_ids=_subscription_ids(row[2]),
             device_id=DeviceId(row[3]) if row[3] else None,
             since=from_optional_column(row[4]),
             until=from_optional_column(row[5]),

@@ -6,7 +6,7 @@ whoever comes next begins where the last one ended.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -17,10 +17,11 @@ from firmcast.errors import ConflictError, NotFoundError
 from firmcast.events import use_cases as events
 from firmcast.events.model import EventHeading, EventType
 from firmcast.ids import ApplicationId, EventId, ReplayId, SubscriptionId
-from firmcast.push import delivery_store
+from firmcast.push import delivery_store, standing_store
 from firmcast.push.replay import store
-from firmcast.push.replay.model import Replay, ReplayOrder, ReplayState, Step, Told, choose
+from firmcast.push.replay.model import OpenReplay, Replay, ReplayOrder, ReplayState, Step, Told, choose, taking_turns
 from firmcast.push.replay.pace import allowance, pay
+from firmcast.push.standing import SubscriptionState
 from firmcast.push.use_cases import DELIVERIES_AGAIN, delivery_of
 from firmcast.subscriptions import use_cases as subscriptions
 from firmcast.subscriptions.model import Subscription
@@ -47,10 +48,25 @@ class ReplayNow:
 
     replay: Replay
     waits: bool
-    """True while an older replay of its application is under way."""
+    """True while an older replay of its application is under way, or its subscriptions are not called."""
 
     outstanding: int
     """Deliveries of it that are still to be made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayCensus:
+    """What is told of all replays together."""
+
+    running: int
+    waiting: int
+    """Until an older one of their application has ended, or somebody can be told."""
+    ended: Mapping[ReplayState, int]
+    """Those that ended and are kept, by how."""
+    rate: int
+    """Deliveries a second that those which run may make together."""
+    outstanding: int
+    """Deliveries that are still to be made."""
 
 
 async def start(tx: Transaction, order: ReplayOrder, now: datetime, by: str) -> ReplayId:
@@ -100,12 +116,39 @@ def _reaches_back(order: ReplayOrder, began_at: datetime) -> bool:
 
 async def running(tx: Transaction) -> list[ReplayId]:
     """Return the replays whose turn it is, the oldest first: one of each application."""
-    return await store.running(tx)
+    return [each.replay_id for each in await _turns(tx)]
 
 
-async def backlog(tx: Transaction, most: int) -> tuple[int, int]:
-    """Return how many replays run, and how many of their deliveries are still to be made, counted up to `most`."""
-    return len(await store.running(tx)), await store.replayed(tx, most)
+async def _turns(tx: Transaction) -> list[OpenReplay]:
+    found = await store.open_replays(tx)
+    return taking_turns(found, await _stopped(tx, found)) if found else []
+
+
+async def _stopped(tx: Transaction, found: Sequence[OpenReplay]) -> set[SubscriptionId]:
+    """Return which of the subscriptions of these replays are not called at present."""
+    named = {key for each in found for key in each.subscription_ids}
+    standings = {key: it for key, it in (await standing_store.stopped(tx)).items() if key in named}
+    there = await subscriptions.by_ids(tx, sorted(standings))
+    active = SubscriptionState.ACTIVE
+    return {key for key, it in there.items() if standings[key].state(it.generation) is not active}
+
+
+async def census(tx: Transaction, most: int) -> ReplayCensus:
+    """Return what is told of all replays together; deliveries are counted up to `most`."""
+    turns, states = await _turns(tx), await store.states(tx)
+    is_open = states.pop(ReplayState.OPEN, 0)
+    return ReplayCensus(
+        running=len(turns),
+        waiting=max(0, is_open - len(turns)),
+        ended=states,
+        rate=sum(each.rate for each in turns),
+        outstanding=await store.replayed(tx, most),
+    )
+
+
+async def forget(tx: Transaction, before: datetime, limit: int) -> int:
+    """Remove replays that ended before a time, `limit` at the most, and return how many those were."""
+    return await store.forget(tx, before, limit)
 
 
 async def next_step(tx: Transaction, replay_id: ReplayId, now: datetime, most_waiting: int) -> Step | None:
@@ -165,17 +208,21 @@ def _by_type(found: Sequence[Subscription]) -> dict[EventType, list[Subscription
     return wanted
 
 
-async def make_step(tx: Transaction, step: Step, now: datetime) -> bool:
-    """Write a step: its deliveries, and the cursor; return False, having done nothing, when somebody else did it."""
+async def make_step(tx: Transaction, step: Step, now: datetime) -> int | None:
+    """Write a step: its deliveries, and the cursor.
+
+    Returns:
+        How many deliveries that made; None, having done nothing, when somebody else did it.
+    """
     replay = await store.find(tx, step.replay.replay_id)
     if replay is None or replay.state is not ReplayState.OPEN or replay.cursor != step.replay.cursor:
-        return False
+        return None
     present = {one.subscription_id for one in await _subscriptions_of(tx, replay)}
     if not present or (replay.is_read and not await store.outstanding(tx, replay.replay_id, 1)):
         state = ReplayState.FINISHED if replay.is_read else ReplayState.FAILED
         await store.end(tx, replay.replay_id, state, now)
         tx.announce(REPLAYS_CHANGED, [replay.replay_id])
-        return True
+        return 0
     wanted = [it for it in step.told if it.subscription_id in present]
     stored = await events.bodies(tx, sorted({it.event_id for it in wanted}))
     told = [it for it in wanted if it.event_id in stored]
@@ -194,7 +241,7 @@ async def make_step(tx: Transaction, step: Step, now: datetime) -> bool:
         paid=pay(replay.paid_until, now, len(deliveries), replay.order.rate),
     )
     tx.announce(DELIVERIES_AGAIN, deliveries)
-    return True
+    return len(deliveries)
 
 
 async def cancel(tx: Transaction, replay_id: ReplayId, now: datetime) -> None:
@@ -219,7 +266,7 @@ async def find(tx: Transaction, replay_id: ReplayId, most: int) -> ReplayNow:
     Raises:
         NotFoundError: there is no such replay.
     """
-    return await _now(tx, await _get(tx, replay_id), most)
+    return await _now(tx, await _get(tx, replay_id), await running(tx), most)
 
 
 async def listed(
@@ -227,7 +274,8 @@ async def listed(
 ) -> tuple[list[ReplayNow], int]:
     """Return a page of the replays, the latest first, and how many there are on all pages."""
     found, total = await store.listed(tx, application_id, page)
-    return [await _now(tx, replay, most) for replay in found], total
+    turns = await running(tx)
+    return [await _now(tx, replay, turns, most) for replay in found], total
 
 
 async def _get(tx: Transaction, replay_id: ReplayId) -> Replay:
@@ -237,10 +285,10 @@ async def _get(tx: Transaction, replay_id: ReplayId) -> Replay:
     return replay
 
 
-async def _now(tx: Transaction, replay: Replay, most: int) -> ReplayNow:
+async def _now(tx: Transaction, replay: Replay, turns: Collection[ReplayId], most: int) -> ReplayNow:
     is_open = replay.state is ReplayState.OPEN
     return ReplayNow(
         replay=replay,
-        waits=is_open and await store.waits(tx, replay),
+        waits=is_open and replay.replay_id not in turns,
         outstanding=await store.outstanding(tx, replay.replay_id, most) if is_open else 0,
     )
