@@ -133,13 +133,14 @@ class Transfers:
         return transfer
 
     async def look_up(self, token: str) -> Transfer | None:
-        """Return the same as `find`, and as the store has it now: how it is offered may have changed since."""
+        """Return the same as `find`, and as the store has it now: its upgrade may have ended, or offer it otherwise."""
         transfer = self._by_token.get(token)
         if transfer is None:
             return await self.find(token)
         try:
             transfer.target = await self._database.read(upgrades.transfer, token)
         except NotFoundError:
+            self.forget(token)
             return None
         return transfer
 

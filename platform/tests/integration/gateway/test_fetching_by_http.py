@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import httpx2
 import pytest
 
 from firmcast.lwm2m.firmware_update import DeliveryMethod, Protocol
@@ -101,6 +102,10 @@ async def test_a_device_that_speaks_http_is_upgraded_by_it(world, authority, pro
     upgrade = await world.device_upgrade(task)
     assert upgrade.evidence.transfer_protocol is Protocol[profile.upper()]
     assert world.gateway.progress(upgrade.device_upgrade_id) == (len(PACKAGE), len(PACKAGE))
+    # The token was for this upgrade.
+    async with httpx2.AsyncClient() as client:
+        url = world.gateway.package_url(Protocol.HTTP)
+        assert (await client.get(f"{url}/fw/{upgrade.transfer_token}")).status_code == 404
 
 
 async def test_a_download_that_breaks_off_goes_on_where_it_stopped(world, proxy) -> None:

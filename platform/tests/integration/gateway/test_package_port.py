@@ -308,8 +308,11 @@ async def test_bytes_that_cannot_be_had_are_no_fault_of_the_device(world, served
         async def unreachable(*_arguments):
             raise StoreError("the store is away")
 
+        path.write_bytes(PACKAGE)
+        assert (await client.get(f"{url}/fw/{token}")).content == PACKAGE
         monkeypatch.setattr(world.database, "read", unreachable)
-        away = await client.get(f"{url}/fw/{token}")
+        assert (await client.get(f"{url}/fw/{token}")).content == PACKAGE, "what is known needs no store"
+        away = await client.get(f"{url}/fw/another")
         assert (away.status_code, "retry-after" in away.headers) == (503, True)
         monkeypatch.undo()
 

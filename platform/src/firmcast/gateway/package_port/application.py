@@ -48,14 +48,17 @@ class PackageApplication:
         self.asgi.router.redirect_slashes = False
 
     async def _fetch(self, request: Request) -> Response:
+        token = request.path_params["token"]
         try:
             async with self._turns:
-                transfer = await self._transfers.find(request.path_params["token"])
+                transfer = await self._transfers.look_up(token)
         except PackageUnreadableError as error:
             _log.error("download.unreadable", reason=str(error))
             return self._refused(HTTPStatus.INTERNAL_SERVER_ERROR, "unreadable")
         except StoreError:
-            return self._refused(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", {"retry-after": str(RETRY_SECONDS)})
+            transfer = self._transfers.known(token)
+            if transfer is None:
+                return self._refused(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", {"retry-after": str(RETRY_SECONDS)})
         if transfer is None:
             return self._refused(HTTPStatus.NOT_FOUND, "unknown")
         return self._answer(request, transfer)
