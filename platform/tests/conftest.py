@@ -30,6 +30,7 @@ _BOTH_STORES = frozenset(
         "firmware",
         "groups",
         "journal",
+        "profiles",
         "push",
         "subscriptions",
         "timeline",

@@ -95,6 +95,10 @@ async def test_an_upgrade_by_commands_alone(served, tmp_path):
 async def assert_explained(device_id, shell):
     """The way of an upgraded device can be followed afterwards, by its name too."""
     history = await asked("device", "timeline", device_id, "--limit", "1000", "--oldest-first", **shell)
+    known = await asked("device", "check", "virtual-1", "--known", **shell)
+    assert {line["about"] for line in known["report"]} >= {"identity", "back from Downloading"}
+    _, errors = await run("device", "check", "virtual-1", status=1, **shell)
+    assert "is not registered" in errors
     kinds = {entry["kind"] for entry in history["entries"]}
     assert {"upgrade", "exchange", "transfer", "decision", "event"} <= kinds
     verdicts = [entry["details"]["outcome"] for entry in history["entries"] if entry["details"].get("outcome")]
@@ -104,6 +108,22 @@ async def assert_explained(device_id, shell):
     assert "there are more" in said
     _, errors = await run("device", "timeline", "nobody", status=1, **shell)
     assert "nobody" in errors
+
+
+async def test_a_registered_device_is_checked(served):
+    shell = {"FIRMCAST_DATA": str(served.data)}
+    made = json.loads((await run("app", "create", "by hand", "--json", **shell))[0])
+    shell |= {"FIRMCAST_APP_ID": made["application_id"], "FIRMCAST_APP_SECRET": made["secret"]}
+    await run("device", "add", "one", **shell)
+    device = DeviceSpec(endpoint_name="one", profile=PROFILES["zephyr"])
+    async with Fleet(server=("127.0.0.1", served.coap_port), devices=[device], timing=QUICK) as fleet:
+        await fleet.registered()
+        found = await asked("device", "check", "one", **shell)
+        said, _ = await run("device", "check", "one", **shell)
+    assert found["model"] == "Firmcast|as Zephyr|1"
+    lines = {line["about"]: line for line in found["report"]}
+    assert (lines["read of /5/0"]["mark"], lines["reset in Idle"]["mark"]) == ("ok", "ok")
+    assert "read in TLV" in said
 
 
 async def test_an_upgrade_of_a_device_with_a_key(served, tmp_path):

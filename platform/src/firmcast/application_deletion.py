@@ -20,6 +20,8 @@ from firmcast.firmware.model import Unneeded
 from firmcast.firmware.package_files import PackageFiles
 from firmcast.groups import use_cases as groups
 from firmcast.ids import ApplicationId
+from firmcast.journal import use_cases as journal
+from firmcast.profiles import use_cases as profiles
 from firmcast.subscriptions import use_cases as subscriptions
 from firmcast.upgrades import use_cases as upgrades
 
@@ -82,8 +84,15 @@ async def _forget_some(tx: Transaction, application_id: ApplicationId, limit: in
     return (
         await upgrades.forget_application(tx, application_id, limit)
         or await groups.forget_application(tx, application_id, limit)
-        or await devices.forget_application(tx, application_id, limit)
+        or await _forget_devices(tx, application_id, limit)
     )
+
+
+async def _forget_devices(tx: Transaction, application_id: ApplicationId, limit: int) -> int:
+    device_ids = await devices.next_forgotten(tx, application_id, limit)
+    await journal.forget_devices(tx, device_ids)
+    await profiles.forget_devices(tx, device_ids)
+    return await devices.forget_application(tx, application_id, limit)
 
 
 async def _forget_rest(tx: Transaction, application_id: ApplicationId) -> Unneeded:

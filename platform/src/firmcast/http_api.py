@@ -25,6 +25,8 @@ from firmcast.groups import use_cases as groups
 from firmcast.ids import ApplicationId, DeviceId, GroupId
 from firmcast.journal import use_cases as journal
 from firmcast.metrics import Metrics
+from firmcast.profiles import api as profiles_api
+from firmcast.profiles import use_cases as profiles
 from firmcast.push import api as push_api
 from firmcast.push.configuration import retry_policy
 from firmcast.push.management import api as push_management_api
@@ -155,6 +157,7 @@ def _for_operators(parts: HttpParts, authorise: AuthoriseAdministrator) -> list[
         *audit_api.endpoints(database=database, authorise_administrator=authorise),
         *metrics_api.endpoints(parts.metrics, authorise),
         *timeline_api.endpoints(database=database, clock=clock, authorise_administrator=authorise),
+        *profiles_api.endpoints(database=database, clock=clock, authorise_administrator=authorise),
         *applications_management_api.endpoints(
             database=database,
             clock=clock,
@@ -211,11 +214,12 @@ async def _join_group(tx: Transaction, application_id: ApplicationId, group_id: 
 
 
 def _release_device(parts: HttpParts) -> devices.ReleaseDevice:
-    """Return what ends the upgrades of a device that is about to be deleted, and forgets its groups and its journal."""
+    """Return what ends the upgrades of a device that is about to be deleted, and forgets what else is kept of it."""
 
     async def release(tx: Transaction, device_id: DeviceId, now: datetime) -> None:
         await upgrades.release_device(tx, device_id, now, log=parts.log, limits=parts.limits)
         await groups.forget_device(tx, device_id)
-        await journal.forget_device(tx, device_id)
+        await journal.forget_devices(tx, [device_id])
+        await profiles.forget_devices(tx, [device_id])
 
     return release

@@ -1,5 +1,6 @@
-"""`firmcast device timeline`: why a device is where it is."""
+"""`firmcast device timeline` and `check`: why a device is where it is, and how its client behaves."""
 
+import time
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -16,13 +17,15 @@ from firmcast.cli.connection import (
     connect,
     quoted,
 )
-from firmcast.cli.failures import told_plainly
+from firmcast.cli.failures import say_error, told_plainly
 from firmcast.cli.output import print_json, print_rows
 
 Called = Annotated[str, typer.Argument(help="Device id or endpoint name.")]
 
 _COLUMNS: Final = ("at", "kind", "what")
+_CHECK_COLUMNS: Final = ("mark", "about", "did", "will")
 _AT_ONCE: Final = 1000
+_SECONDS_BETWEEN_LOOKS: Final = 0.25
 
 
 def timeline(
@@ -54,6 +57,39 @@ def timeline(
         typer.echo(f"not shown, since the token does not allow it: {', '.join(found['left_out'])}")
     if found["next"]:
         typer.echo("there are more: --limit, --since and --until")
+
+
+def check(
+    device: Called,
+    known: Annotated[bool, typer.Option("--known", help="Show what is known already; do not ask the device.")] = False,
+    wait: Annotated[int, typer.Option(help="Seconds to wait for the device.", min=1, max=86_400)] = 60,
+    url: Url = "",
+    authority: Authority = None,
+    admin_token: AdminToken = "",
+    data: DataFolder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Check how a registered device's client behaves, and show what follows; nothing of the device is changed.
+
+    The status is 1 when the device does not answer in time.
+    """
+    path = f"/v1/devices/{quoted(device)}/check"
+    with told_plainly(), connect(url, authority, admin_token, data).management() as client:
+        found = client.call("GET" if known else "POST", path)
+        looks = int(wait / _SECONDS_BETWEEN_LOOKS)
+        while not known and found["ended_at"] is None and looks > 0:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            looks -= 1
+            found = client.call("GET", path)
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(f"device {found['device_id']} ({found['endpoint_name']})")
+        typer.echo(f"model {found['model'] or 'not known yet'}")
+        print_rows(found["report"], _CHECK_COLUMNS)
+    if not known and (found["ended_at"] is None or found["failure"]):
+        say_error(found["failure"] or f"the device did not answer within {wait} s; the check goes on waiting for it")
+        raise typer.Exit(1)
 
 
 def _read(client: ManagementClient, device: str, query: dict[str, str], limit: int) -> Any:

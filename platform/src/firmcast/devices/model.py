@@ -169,6 +169,8 @@ class CommandKind(StrEnum):
     """Execute /5/0/2."""
     RESET = "reset"
     """Bring the Firmware Update object back to Idle."""
+    CHECK = "check"
+    """Find out how the client behaves, and leave everything as it is; of no upgrade."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

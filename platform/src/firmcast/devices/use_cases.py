@@ -253,6 +253,11 @@ async def delete(
     await _tell(tx, device, DeviceDeleted(), now, log=log)
 
 
+async def next_forgotten(tx: Transaction, application_id: ApplicationId, limit: int = 1000) -> list[DeviceId]:
+    """Return the devices that `forget_application` would remove, so that others forget them before."""
+    return await removal.some_of(tx, application_id, limit)
+
+
 async def forget_application(tx: Transaction, application_id: ApplicationId, limit: int = 1000) -> int:
     """Remove some devices of an application that is about to be deleted, `limit` at the most; nobody is told.
 

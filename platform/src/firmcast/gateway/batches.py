@@ -14,6 +14,8 @@ from firmcast.gateway.membership import Membership
 from firmcast.ids import DeviceId, DeviceUpgradeId, GatewayId, RegistrationId
 from firmcast.journal import use_cases as journal
 from firmcast.journal.model import DeviceNote, Exchange, Note
+from firmcast.profiles import use_cases as profiles
+from firmcast.profiles.model import Findings
 from firmcast.upgrades import use_cases as upgrades
 from firmcast.upgrades.limits import Limits
 from firmcast.upgrades.model import CommandAnswered, CommandFailed, DeviceReport, FellAsleep, SeenAlive, SessionRenewed
@@ -54,7 +56,16 @@ class Showing:
     occurred_at: datetime
 
 
-Item = Registering | Updating | Leaving | Showing | DeviceReport | DeviceNote
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckEnded:
+    """A check of a device has come to its end."""
+
+    device_id: DeviceId
+    findings: Findings
+    occurred_at: datetime
+
+
+Item = Registering | Updating | Leaving | Showing | DeviceReport | DeviceNote | CheckEnded
 
 Answer = Registration | DeviceId | None
 """To a register, an update or a showing the registration, to a de-register the device, to a report and for nobody None.
@@ -82,6 +93,9 @@ async def record_batch(
             reports.append(report)
     heard = await upgrades.record_reports(tx, reports, log=log, limits=limits, now=now) if reports else NOTHING_HEARD
     await journal.write(tx, [*_exchanges(items, answers, heard.under_way), *heard.notes])
+    for item in items:
+        if isinstance(item, CheckEnded):
+            await profiles.end_check(tx, item.device_id, item.findings, now)
     return answers
 
 
@@ -154,7 +168,7 @@ class _Written:
                 return self.removed.get(registration_id), None
             case DeviceReport():
                 return None, None if item.device_id in self.elsewhere and _is_of_holder(item) else item
-            case DeviceNote():
+            case DeviceNote() | CheckEnded():
                 return None, None
             case _:
                 assert_never(item)

@@ -11,6 +11,7 @@ from firmcast.errors import StoreError
 from firmcast.firmware.package_files import PackageUnreadableError
 from firmcast.gateway import commands
 from firmcast.gateway.addresses import PackageAddresses
+from firmcast.gateway.checks import Checks
 from firmcast.gateway.device_link import DeviceAsleepError, DeviceLink, DeviceRefusedError, DeviceSilentError
 from firmcast.gateway.transfers import Transfer, Transfers
 from firmcast.ids import DeviceId
@@ -18,7 +19,7 @@ from firmcast.lwm2m.firmware_update import LONGEST_PACKAGE_URI, Protocol
 from firmcast.upgrades.model import CommandAnswered, CommandFailed, CommandFailure, ResourcesReported
 
 _log = structlog.get_logger()
-_REPEATABLE: Final = (CommandKind.INSPECT, CommandKind.PROBE, CommandKind.RESET)
+_REPEATABLE: Final = (CommandKind.INSPECT, CommandKind.PROBE, CommandKind.RESET, CommandKind.CHECK)
 """What may be asked of a device once more whether it heard it or not; of anything else its state is in doubt then."""
 
 _NO_TRANSFER: Final = "no open upgrade has this transfer token"
@@ -31,8 +32,11 @@ class _ImpossibleError(Exception):
 class CommandRunner:
     """Carries out one order at a time for each device, and not more than so many written transfers in all."""
 
-    def __init__(self, transfers: Transfers, addresses: PackageAddresses, *, transfer_limit: int) -> None:
+    def __init__(
+        self, transfers: Transfers, addresses: PackageAddresses, *, transfer_limit: int, checks: Checks | None = None
+    ) -> None:
         self._transfers = transfers
+        self._checks = checks
         self._addresses = addresses
         self._slots = asyncio.Semaphore(transfer_limit)
         self._written: dict[DeviceId, Transfer] = {}
@@ -91,6 +95,10 @@ class CommandRunner:
             case CommandKind.RESET:
                 self._transfers.forget(command.transfer_token)
                 return await commands.reset(link)
+            case CommandKind.CHECK:
+                if self._checks is not None:
+                    await self._checks.carry_out(link)
+                return ResourcesReported()
             case _:
                 assert_never(command.kind)
 

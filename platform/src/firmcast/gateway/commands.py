@@ -20,16 +20,16 @@ from firmcast.gateway.device_link import (
     describe,
     is_passing,
 )
-from firmcast.gateway.live_devices import ResetWay
 from firmcast.gateway.reading import (
     observe_firmware,
     read_delivery_method,
     read_firmware_object,
+    read_identity,
     read_state_and_result,
     read_version,
 )
 from firmcast.gateway.resources import NOTHING, merged
-from firmcast.lwm2m.firmware_update import DeliveryMethod, FirmwareUpdateState, parse_delivery_method
+from firmcast.lwm2m.firmware_update import DeliveryMethod, FirmwareUpdateState, ResetWay, parse_delivery_method
 from firmcast.lwm2m.paths import CANCEL, PACKAGE, PACKAGE_URI, UPDATE
 from firmcast.upgrades.model import ResourcesReported
 
@@ -43,6 +43,8 @@ async def inspect(link: DeviceLink) -> ResourcesReported:
     """
     await observe_firmware(link)
     version = await read_version(link)
+    if link.device.choices.asks_who_it_is:
+        await read_identity(link)
     try:
         told = merged(version, await read_firmware_object(link))
     except DeviceRefusedError as error:
@@ -98,8 +100,8 @@ async def reset(link: DeviceLink) -> ResourcesReported:
     """Bring the firmware object back to Idle, in the ways that clients know, mildest first; each is judged by a read.
 
     An empty Package URI is the usual way; some answer it with success and do nothing, some know only Cancel (resource
-    10, object 1.1), and some only a NUL byte as package. What helped this device before is tried first. Raises
-    DeviceSilentError, DeviceRefusedError.
+    10, object 1.1), and some only a NUL byte as package. What helped this device before is tried first, or what helped
+    others of its model. Raises DeviceSilentError, DeviceRefusedError.
     """
     told = await read_state_and_result(link)
     if told.state == FirmwareUpdateState.UPDATING:
@@ -109,7 +111,9 @@ async def reset(link: DeviceLink) -> ResourcesReported:
         await _take_back(link, ResetWay.FORGET_ADDRESS)
         return await read_state_and_result(link)
     answers: list[str] = []
-    for way in dict.fromkeys(way for way in (link.device.reset_way, *ResetWay) if way is not None):
+    device = link.device
+    ways = device.choices.reset_ways(told.state)
+    for way in ways if device.reset_way is None else dict.fromkeys((device.reset_way, *ways)):
         if way is ResetWay.FORGET_PACKAGE and await _would_take_for_package(link, told):
             answers.append("a NUL byte would be taken for a piece of the package")
             continue

@@ -133,6 +133,36 @@ class DeviceLink:
         asked = self._repeated(begin, token)
         return self._understood(path, await self._noted(ExchangeKind.OBSERVE, path, asked))
 
+    async def discover(self, path: Path) -> ResponseReceived:
+        """Discover what there is at `path` (LwM2M Discover); the answer is link format. Raises DeviceSilentError."""
+        asked = self._ask(Code.GET, _to(path, accept=int(ContentFormat.LINK_FORMAT)))
+        return await self._noted(ExchangeKind.DISCOVER, path, asked)
+
+    async def try_observation(self, path: Path) -> tuple[ResponseReceived, ResponseReceived | None]:
+        """Observe `path` beside whatever else observes it, and end that at once; return both answers.
+
+        There is no second one where the device did not begin to observe. Raises DeviceSilentError.
+        """
+        token = secrets.token_bytes(8)
+        peer = self.device.peer
+        begun = await self._noted(ExchangeKind.OBSERVE, path, self._once(self._udp.observe(peer, _to(path), token)))
+        if begun.message.observe is None:
+            return begun, None
+        ended = self._once(self._ended(peer, token))
+        return begun, await self._noted(ExchangeKind.READ, path, ended)
+
+    async def _ended(self, peer: Peer, token: bytes) -> ResponseReceived:
+        ended = await self._udp.cancel_observation(peer, token)
+        if ended is None:
+            raise DeviceSilentError("the observation ended by itself")
+        return ended
+
+    async def _once(self, asked: Awaitable[ResponseReceived]) -> ResponseReceived:
+        try:
+            return await asked
+        except RequestFailedError as error:
+            raise DeviceSilentError(f"no answer from the device: {error.reason.value}") from error
+
     async def write(
         self, path: Path, payload: bytes | StaticBody, content_format: int, *, pace: BlockPace | None = None
     ) -> int:
@@ -158,7 +188,7 @@ class DeviceLink:
     ) -> ResponseReceived:
         """Return what came of a request, and note it: `told` was said with it, or else the values of the answer."""
         began = self._udp.now()
-        answer, failure, values = "", "", told or {}
+        answer, failure, values, content_format = "", "", told or {}, None
         try:
             response = await asked
         except DeviceSilentError as error:
@@ -171,6 +201,7 @@ class DeviceLink:
             answer = code_text(response.code)
             if kind in (ExchangeKind.READ, ExchangeKind.OBSERVE):
                 values = values_told(self._understood(path, response).values or {})
+                content_format = response.message.content_format
             return response
         finally:
             command = self.command
@@ -184,6 +215,7 @@ class DeviceLink:
                     failure=failure,
                     seconds=round(self._udp.now() - began, 3),
                     order="" if command is None else command.kind.value,
+                    format=content_format,
                 ),
                 None if command is None else command.device_upgrade_id,
             )

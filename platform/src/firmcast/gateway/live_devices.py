@@ -6,7 +6,6 @@ better to offer.
 
 from collections.abc import Iterator
 from datetime import datetime
-from enum import Enum, unique
 from typing import Final
 
 from firmcast.coap.dtls.peers import identity_of
@@ -14,7 +13,9 @@ from firmcast.coap.events import Peer
 from firmcast.devices.model import Registration
 from firmcast.gateway.addresses import peer_of
 from firmcast.ids import DeviceId, RegistrationId
+from firmcast.lwm2m.firmware_update import ResetWay
 from firmcast.lwm2m.paths import FIRMWARE_RESULT, FIRMWARE_STATE, FIRMWARE_VERSION, Path
+from firmcast.profiles.driving import USUAL
 
 OBSERVED: Final = (FIRMWARE_STATE, FIRMWARE_RESULT, FIRMWARE_VERSION)
 """What observations may be about; a path's position here is the last byte of its tokens, so only add at the end."""
@@ -48,20 +49,12 @@ def observed_of(token: bytes) -> tuple[str, Path] | None:
     return token[:_KEY_SIZE].hex(), OBSERVED[token[_KEY_SIZE]]
 
 
-@unique
-class ResetWay(Enum):
-    """What brings a client back to Idle, the mildest first."""
-
-    FORGET_ADDRESS = "forget_address"
-    CANCEL = "cancel"
-    FORGET_PACKAGE = "forget_package"
-
-
 class LiveDevice:
     """One device with a registration. What may change with an update changes here, so that who holds it sees it."""
 
     __slots__ = (
         "awake_until",
+        "choices",
         "commanded",
         "device_id",
         "endpoint_name",
@@ -101,6 +94,8 @@ class LiveDevice:
         """The content format in which this device was found to answer the read of an object."""
         self.reset_way: ResetWay | None = None
         """What was found to bring this device back to Idle."""
+        self.choices = USUAL
+        """How it is driven, by what is known of its client; USUAL until that was looked up."""
         self.noted_minute = 0
         """The minute since 1970 in which the journal last had a line of it, and how many it had in that minute."""
         self.noted = 0

@@ -25,6 +25,8 @@ from firmcast.lwm2m.paths import (
     FIRMWARE_RESULT,
     FIRMWARE_STATE,
     FIRMWARE_VERSION,
+    MANUFACTURER,
+    MODEL_NUMBER,
     PACKAGE_URI,
     PROTOCOL_SUPPORT,
     Path,
@@ -43,6 +45,12 @@ Ask = Callable[[Path, int | None], Awaitable[Read]]
 async def read_version(link: DeviceLink) -> ResourcesReported:
     """Return what /3/0/3 tells, nothing where the device does not have it. Raises DeviceSilentError."""
     return await _in_some_format(link.read, FIRMWARE_VERSION, _TEXT_FORMATS)
+
+
+async def read_identity(link: DeviceLink) -> None:
+    """Read manufacturer and model, so that what is learnt of the device holds for others. Raises DeviceSilentError."""
+    for path in (MANUFACTURER, MODEL_NUMBER):
+        await _read(link.read, path, _TEXT_FORMATS)
 
 
 async def read_delivery_method(link: DeviceLink) -> ResourcesReported:
@@ -96,7 +104,7 @@ async def _while_quiet(link: DeviceLink, read: Callable[[], Awaitable[ResourcesR
 
 
 async def _read_whole(link: DeviceLink) -> ResourcesReported:
-    known = link.device.read_format
+    known = link.device.read_format or link.device.choices.read_format
     formats = _OBJECT_FORMATS if known is None else (known, *_OBJECT_FORMATS)
     for content_format in dict.fromkeys(formats):
         read = await _checked(link.read(FIRMWARE_INSTANCE, content_format), FIRMWARE_INSTANCE)

@@ -14,12 +14,14 @@ from typing import Final
 import structlog
 
 from firmcast.errors import StoreError, StoreFullError
-from firmcast.gateway.batches import Answer, Item
+from firmcast.gateway.batches import Answer, CheckEnded, Item
 from firmcast.journal.model import DeviceNote
 from firmcast.upgrades.model import DeviceReport
 
 BATCH_LIMIT: Final = 1000
 _NOTE_DELAY_SECONDS: Final = 1.0
+_KEPT: Final = (DeviceReport, CheckEnded)
+"""What nobody tells again."""
 _log = structlog.get_logger()
 
 WriteBatch = Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]
@@ -145,9 +147,9 @@ class ReportIntake:
 
     async def _wait_for_room(self, batch: Sequence[_Entry], error: StoreFullError) -> None:
         for entry in batch:
-            if not isinstance(entry.item, DeviceReport):
+            if not isinstance(entry.item, _KEPT):
                 _settle(entry, error)
-        self._waiting.extendleft(entry for entry in reversed(batch) if isinstance(entry.item, DeviceReport))
+        self._waiting.extendleft(entry for entry in reversed(batch) if isinstance(entry.item, _KEPT))
         delay = min(self._longest_delay, self._retry_delay * 2.0 ** min(self._failures, 16))
         self._failures += 1
         _log.error("reports.store_full", waiting=len(self._waiting), retry_seconds=delay)

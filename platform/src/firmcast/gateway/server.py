@@ -43,6 +43,8 @@ from firmcast.gateway import evidence, registration
 from firmcast.gateway.addresses import PACKAGE_PATH, stored_address
 from firmcast.gateway.awake_windows import AwakeWindows
 from firmcast.gateway.batches import Answer, Item, record_batch
+from firmcast.gateway.checks import Checks
+from firmcast.gateway.clients import Clients
 from firmcast.gateway.command_runner import CommandRunner
 from firmcast.gateway.device_keys import OpenKey
 from firmcast.gateway.device_link import DeviceLink
@@ -154,7 +156,11 @@ class Gateway:
             PackagePorts.open, self._transfers, self._addresses, settings=settings, metrics=metrics
         )
         self._package_ports: PackagePorts | None = None
-        self._runner = CommandRunner(self._transfers, self._addresses, transfer_limit=settings.transfer_limit)
+        checks = Checks(database, self._intake, now)
+        self._runner = CommandRunner(
+            self._transfers, self._addresses, transfer_limit=settings.transfer_limit, checks=checks
+        )
+        self._clients = Clients(database, self._live, now)
         self._windows = self._open_windows(limits.awake)
         self._sessions = DeviceSessions(
             database=database,
@@ -165,6 +171,7 @@ class Gateway:
             link_to=self._link_to,
             now=now,
             gateway_id=member.gateway_id,
+            clients=self._clients,
         )
         self._expiry = Expiry(database=database, log=log, live=self._live, clock=clock, on_expired=self._expired)
         self._registration = self._open_interface(metrics, require_room)
@@ -364,6 +371,7 @@ class Gateway:
         await self._expiry.stop()
         self._windows.stop()
         await self._sessions.stop()
+        await self._clients.stop()
         await self._downloads.stop()
         self._ways.stop()
         await self._progress.stop()

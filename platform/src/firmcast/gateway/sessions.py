@@ -19,6 +19,7 @@ from firmcast.devices import commands as waiting_commands
 from firmcast.devices.model import DeviceCommand
 from firmcast.errors import StoreError
 from firmcast.gateway.awake_windows import AwakeWindows
+from firmcast.gateway.clients import Clients
 from firmcast.gateway.command_runner import CommandRunner
 from firmcast.gateway.device_link import DeviceLink
 from firmcast.gateway.live_devices import LiveDevice, LiveDevices
@@ -61,6 +62,7 @@ class DeviceSessions:
         link_to: LinkTo,
         now: Callable[[], datetime],
         gateway_id: GatewayId,
+        clients: Clients,
     ) -> None:
         self._database = database
         self._live = live
@@ -70,6 +72,7 @@ class DeviceSessions:
         self._link_to = link_to
         self._now = now
         self._gateway_id = gateway_id
+        self._clients = clients
         self._sessions: dict[DeviceId, _Session] = {}
         self._begun: dict[CommandId, None] = {}
         self._woken: dict[DeviceId, None] = {}
@@ -146,6 +149,7 @@ class DeviceSessions:
                 found: dict[DeviceId, list[DeviceCommand]] = defaultdict(list)
                 for command in await self._database.read(waiting_commands.to_carry_out, device_ids, self._gateway_id):
                     found[command.device_id].append(command)
+                await self._clients.look_up(list(found))
                 for device_id in device_ids:
                     self._take_orders(device_id, found.get(device_id, []))
         except StoreError as error:
@@ -195,6 +199,7 @@ class DeviceSessions:
         finally:
             if self._sessions.get(device_id) is session:
                 del self._sessions[device_id]
+            self._clients.consider(device_id)
 
     async def _carry_out(self, session: _Session, command: DeviceCommand) -> CommandAnswered | CommandFailed | None:
         """Return what came of an order, None when it was given up: it is not wanted any more, or the device sleeps."""

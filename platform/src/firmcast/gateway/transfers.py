@@ -37,6 +37,7 @@ class Transfer:
         "blocks",
         "body",
         "by_write",
+        "first_block",
         "has_begun",
         "is_over",
         "last_at",
@@ -63,6 +64,8 @@ class Transfer:
         """When the first block since the order went to the device, and the latest one; None before it."""
         self.last_at: datetime | None = None
         self.blocks = 0
+        self.first_block = 0
+        """Bytes of the first of them that was fetched."""
         self.restarts = 0
         self.noted_at: datetime | None = None
         """When the journal was last told how far it has come; None since the order."""
@@ -84,6 +87,7 @@ class Transfer:
             reached=self.reached,
             total=self.body.size,
             restarts=self.restarts,
+            block=self.first_block,
         )
 
 
@@ -171,7 +175,7 @@ class Transfers:
         transfer.has_begun = False
         transfer.by_write = by_write
         transfer.began_at = transfer.last_at = transfer.noted_at = None
-        transfer.blocks = transfer.restarts = 0
+        transfer.blocks = transfer.restarts = transfer.first_block = 0
 
     def advance(self, transfer: Transfer, offset: int, length: int) -> None:
         """Note that `length` bytes from `offset` went to the device; the first ones are reported.
@@ -186,6 +190,7 @@ class Transfers:
         now = self._now()
         transfer.began_at, transfer.last_at = transfer.began_at or now, now
         transfer.blocks += 1
+        transfer.first_block = transfer.first_block or length
         self._tell_block(transfer, transfer.is_complete and not was_complete)
         if not transfer.has_begun:
             transfer.has_begun = True

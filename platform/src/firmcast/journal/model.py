@@ -1,7 +1,7 @@
 """What is noted of a device is one of three things: an exchange with it, a package's way to it, or a decision about it.
 
 Notes say what happened in the words of the protocol and of the state machine; they are for a person who asks why, and
-nothing is ever decided by them. No secret stands in one: the address of a package is noted without its token.
+no verdict rests on them. No secret stands in one: the address of a package is noted without its token.
 """
 
 from dataclasses import dataclass
@@ -63,6 +63,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     """From the request to its answer, with all that was sent again; of the requests that we make."""
     order: str = ""
     """The kind of order that it was made for; empty for none."""
+    format: int | None = None
+    """The content format of what was read."""
 
 
 class Transfer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="is", tag="transfer"):
@@ -82,6 +84,8 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     """Bytes of the package."""
     restarts: int = 0
     """How often the device began again at the first block."""
+    block: int = 0
+    """Bytes of the first block that the device fetched; 0 where it does not fetch."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="is", tag="decision"):

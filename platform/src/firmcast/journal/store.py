@@ -35,8 +35,11 @@ DELETE_OLD: Final = portable(
     " AND began_at < ?1"
 )
 
-# The journal of a device that is forgotten.
-DELETE_OF_DEVICE: Final = portable("DELETE FROM journal_page WHERE device_id = ?1")
+# The journals of devices that are forgotten.
+DELETE_OF_DEVICES: Final = differing(
+    sqlite="DELETE FROM journal_page WHERE device_id IN (SELECT value FROM json_each(?1))",
+    postgres="DELETE FROM journal_page WHERE device_id = ANY(?1)",
+)
 
 # Pages of a device that began in [?2, ?3), of one upgrade or of all ('').
 SELECT_NEWEST: Final = portable(
@@ -67,9 +70,9 @@ async def delete_old(tx: Transaction, before: datetime, limit: int) -> int:
     return await tx.execute(DELETE_OLD, to_column(before), limit)
 
 
-async def delete_of_device(tx: Transaction, device_id: DeviceId) -> None:
-    """Remove the journal of a device."""
-    await tx.execute(DELETE_OF_DEVICE, device_id)
+async def delete_of_devices(tx: Transaction, device_ids: Sequence[DeviceId]) -> None:
+    """Remove the journals of devices."""
+    await tx.execute(DELETE_OF_DEVICES, list(device_ids))
 
 
 async def between(

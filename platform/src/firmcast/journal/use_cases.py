@@ -4,7 +4,7 @@ It is bounded for each device and by age. The bound of a device is enforced by w
 the pages behind it counted, so that a device that never rests is as bounded as one that does, at next to no cost.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -52,6 +52,6 @@ async def forget(tx: Transaction, before: datetime, limit: int) -> int:
     return await store.delete_old(tx, before, limit)
 
 
-async def forget_device(tx: Transaction, device_id: DeviceId) -> None:
-    """Remove the journal of a device."""
-    await store.delete_of_device(tx, device_id)
+async def forget_devices(tx: Transaction, device_ids: Sequence[DeviceId]) -> None:
+    """Remove the journals of devices."""
+    await store.delete_of_devices(tx, device_ids)

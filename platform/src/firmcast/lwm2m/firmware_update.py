@@ -67,6 +67,15 @@ class RetryAdvice(Enum):
     NEVER = "never"
 
 
+@unique
+class ResetWay(Enum):
+    """What brings a client back to Idle, the mildest first."""
+
+    FORGET_ADDRESS = "forget_address"
+    CANCEL = "cancel"
+    FORGET_PACKAGE = "forget_package"
+
+
 STATE_TRANSITIONS: frozenset[tuple[FirmwareUpdateState, FirmwareUpdateState]] = frozenset(
     {
         (FirmwareUpdateState.IDLE, FirmwareUpdateState.DOWNLOADING),

@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firmcast.audit import use_cases as audit
 from firmcast.audit.model import AuditFilter
 from firmcast.db.page import Page
+from firmcast.devices import registrations
+from firmcast.devices.model import NewRegistration
 from firmcast.events.log import EventLog
 from firmcast.events.model import EventType, FirmwareStateChanged, NewEvent
 from firmcast.ids import DeviceId, DeviceUpgradeId, TaskId
@@ -330,7 +332,27 @@ async def stop_task(made):
 
 
 ONE = "/v1/applications/{application_id}"
+
+
+async def check_device(made):
+    device_id = await made.world.register(made.caller)
+    told = NewRegistration(
+        endpoint_name="863703030000011",
+        host="192.0.2.1",
+        port=5683,
+        lifetime_seconds=300,
+        binding="U",
+        queue_mode=False,
+        lwm2m_version="1.1",
+        objects="</5/0>",
+    )
+    now = made.world.clock.now()
+    await made.world.database.write(registrations.register, [told], now, log=made.world.log)
+    return await made.manage("POST", f"/v1/devices/{device_id}/check")
+
+
 CHANGES = {
+    ("POST", "/v1/devices/{device}/check"): (check_device, "device.check"),
     ("POST", "/v1/applications"): (create_application, "application.create"),
     ("PATCH", ONE): (rename_application, "application.rename"),
     ("DELETE", ONE): (delete_application, "application.delete"),

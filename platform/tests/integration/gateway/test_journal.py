@@ -66,7 +66,9 @@ async def test_an_upgrade_can_be_followed_from_the_order_to_the_verdict(world, k
     assert {what.order for what in decisions} >= {"inspect", "transfer_by_uri", "execute"}
     observed = {what.path: what.told for what in exchanges(notes, ExchangeKind.OBSERVE)}
     assert set(observed) == {"/5/0/3", "/5/0/5"}
-    whole = next(what for what in exchanges(notes, ExchangeKind.READ) if what.path == "/5/0")
+    # It lists a format that it does not answer in.
+    refused, whole, *_ = (what for what in exchanges(notes, ExchangeKind.READ) if what.path == "/5/0")
+    assert refused.answer == "4.06"
     assert whole.told["/5/0/9"] == "0"
     (way,) = {note.what for note in notes if isinstance(note.what, Transfer)}
     assert (way.way, way.blocks, way.reached, way.total, way.restarts) == ("uri", 10, len(PACKAGE), len(PACKAGE), 0)

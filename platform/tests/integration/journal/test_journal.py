@@ -76,7 +76,7 @@ async def test_old_pages_go_and_those_of_a_forgotten_device(database) -> None:
     assert await database.write(journal.forget, NOW + timedelta(seconds=150), 9) == 2  # the one of the other device too
     assert await told(database) == [[180], [240], [300]]
     await database.write(journal.write, [note(60, device="gone")])
-    await database.write(journal.forget_device, DeviceId("gone"))
+    await database.write(journal.forget_devices, [DeviceId("gone")])
     assert await told(database, "gone") == []
 
 

@@ -12,7 +12,7 @@ BETWEEN = ("d7", 0, 1 << 60, "", 9)
 PLANS = {
     "SELECT_NEWEST": (BETWEEN, "journal_page_by_device"),
     "SELECT_OLDEST": (BETWEEN, "journal_page_by_device"),
-    "DELETE_OF_DEVICE": (("d7",), "journal_page_by_device"),
+    "DELETE_OF_DEVICES": ((["d7"],), "journal_page_by_device"),
     "DELETE_BEYOND": ((["d7"], 9), "journal_page_by_device"),
     "DELETE_OLD": ((5, 9), "PRIMARY KEY"),
 }
@@ -40,8 +40,9 @@ async def test_sqlite_searches(database, name) -> None:
     found = await database.read(plan)
     assert index in found
     assert "TEMP B-TREE" not in found
+    walks = [step for step in found.split(" | ") if step.startswith("SCAN") and "VIRTUAL TABLE" not in step]
     # The oldest rows are read in the order of the table, as many as are asked for.
-    assert "SCAN" not in found.replace("SCAN each VIRTUAL TABLE", "") or name == "DELETE_OLD"
+    assert not walks or name == "DELETE_OLD"
 
 
 async def test_postgres_uses_its_index(empty_postgres_store) -> None:

@@ -23,6 +23,11 @@ DELETE_DEVICES = differing(
 )
 
 
+async def some_of(tx: Transaction, application_id: ApplicationId, limit: int) -> list[DeviceId]:
+    """Return those devices that `remove_some` would remove."""
+    return [DeviceId(row[0]) for row in await tx.fetch(SOME_OF_APPLICATION, application_id, limit)]
+
+
 async def remove_some(
     tx: Transaction, application_id: ApplicationId, limit: int
 ) -> tuple[list[str], dict[RegistrationId, DeviceId]]:

@@ -1,0 +1,38 @@
+"""A check that was ordered is carried out here, and what came of it is kept with what devices tell."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from firmcast.db.port import Database, Transaction
+from firmcast.gateway.batches import CheckEnded
+from firmcast.gateway.checking import check
+from firmcast.gateway.device_link import DeviceLink
+from firmcast.gateway.reports import ReportIntake
+from firmcast.ids import DeviceId
+from firmcast.upgrades import use_cases as upgrades
+from firmcast.upgrades.model import UpgradePhase
+
+_NOT_BEGUN = (UpgradePhase.SCHEDULED, UpgradePhase.CLOSED)
+
+
+class Checks:
+    """The checks of live devices."""
+
+    def __init__(self, database: Database, intake: ReportIntake, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._intake = intake
+        self._now = now
+
+    async def carry_out(self, link: DeviceLink) -> None:
+        """Check a device. Raises DeviceAsleepError, and StoreError while its upgrades cannot be looked up."""
+        device_id = link.device.device_id
+
+        async def may_reset() -> str:
+            return "an upgrade of it is open" if await self._database.read(_is_in_upgrade, device_id) else ""
+
+        findings = await check(link, may_reset)
+        self._intake.add(CheckEnded(device_id=device_id, findings=findings, occurred_at=self._now()))
+
+
+async def _is_in_upgrade(tx: Transaction, device_id: DeviceId) -> bool:
+    return any(upgrade.phase not in _NOT_BEGUN for upgrade in await upgrades.of_device(tx, device_id))

@@ -1,0 +1,96 @@
+"""How each device is driven is looked up when there is something to do with it, and learnt anew when that is done.
+
+Learning is nobody's wait: it takes place a moment later, a few devices at a time, and a device that is passed over
+teaches the same the next time.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from firmcast.db.port import Database
+from firmcast.errors import StoreError
+from firmcast.gateway.live_devices import LiveDevices
+from firmcast.ids import DeviceId
+from firmcast.profiles import use_cases as profiles
+from firmcast.profiles.driving import USUAL, choices_of
+
+_LEARNS_AFTER_SECONDS: Final = 2.0
+"""What is noted last has reached the journal by then."""
+
+_AT_ONCE: Final = 20
+_MOST_WAITING: Final = 10_000
+_log = structlog.get_logger()
+
+
+class Clients:
+    """What is known of the clients of live devices."""
+
+    def __init__(self, database: Database, live: LiveDevices, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._live = live
+        self._now = now
+        self._waiting: dict[DeviceId, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._learning: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    async def look_up(self, device_ids: Sequence[DeviceId]) -> None:
+        """Have the choices of these devices known, where they are not. Raises StoreError."""
+        unknown = [device_id for device_id in device_ids if self._is_unknown(device_id)]
+        if not unknown:
+            return
+        known = await self._database.read(profiles.known, unknown, self._now())
+        for device_id, client in known.items():
+            device = self._live.of(device_id)
+            if device is not None:
+                device.choices = choices_of(client)
+
+    def consider(self, device_id: DeviceId) -> None:
+        """Learn from what was noted of a device, soon."""
+        if self._stopped or len(self._waiting) >= _MOST_WAITING:
+            return
+        self._waiting[device_id] = None
+        if self._timer is None and self._learning is None:
+            self._learn_later()
+
+    async def stop(self) -> None:
+        """Learn no more."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._learning is not None:
+            self._learning.cancel()
+            await asyncio.gather(self._learning, return_exceptions=True)
+
+    def _is_unknown(self, device_id: DeviceId) -> bool:
+        device = self._live.of(device_id)
+        return device is not None and device.choices is USUAL
+
+    def _learn_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_LEARNS_AFTER_SECONDS, self._begin)
+
+    def _begin(self) -> None:
+        self._timer = None
+        self._learning = asyncio.create_task(self._learn(), name="client-learning")
+
+    async def _learn(self) -> None:
+        try:
+            for device_id in list(self._waiting)[:_AT_ONCE]:
+                del self._waiting[device_id]
+                known = await self._database.write(profiles.learn, device_id, self._now())
+                device = self._live.of(device_id)
+                if device is not None:
+                    device.choices = choices_of(known)
+        except StoreError as error:
+            _log.warning("clients.not_learnt", reason=str(error))
+        except Exception as error:
+            # Nothing depends on it, and the next one may teach.
+            _log.error("clients.not_learnt", exc_info=error)
+        finally:
+            self._learning = None
+            if self._waiting and not self._stopped:
+                self._learn_later()

@@ -1,0 +1,56 @@
+"""What is known of a client chooses how it is driven: this is the only place where it does.
+
+Nothing that is known forbids anything: what did not help is tried last. A device counts before its model, and both
+before what its registration lets expect.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from firmcast.lwm2m.firmware_update import ResetWay
+from firmcast.profiles.model import KnownClient, combined, way_in
+from firmcast.profiles.recognition import expected_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverChoices:
+    """How a device is driven."""
+
+    read_format: int | None = None
+    """The content format that objects are first asked for in; None for the usual one."""
+    resets_by: tuple[str, ...] = ()
+    resets_not_by: tuple[str, ...] = ()
+    cancels: bool | None = None
+    """Whether it knows Cancel, as far as that is known."""
+    asks_who_it_is: bool = False
+    """Manufacturer and model are read at the next inspection."""
+
+    def reset_ways(self, state: int | None) -> tuple[ResetWay, ...]:
+        """Return the ways back to Idle from a state: what helped first, what did not last, the mildest first."""
+
+        def rank(way: ResetWay) -> int:
+            if state is None:
+                return 1
+            named = way_in(state, way)
+            if named in self.resets_by:
+                return 0
+            useless = named in self.resets_not_by or (way is ResetWay.CANCEL and self.cancels is False)
+            return 2 if useless else 1
+
+        return tuple(sorted(ResetWay, key=rank))
+
+
+USUAL: Final = DriverChoices()
+"""For a device of which nothing is known."""
+
+
+def choices_of(known: KnownClient) -> DriverChoices:
+    """Return how a device is driven of which so much is known."""
+    traits = combined(combined(expected_of(known.device.shown), known.model), known.device.traits)
+    return DriverChoices(
+        read_format=traits.read_format,
+        resets_by=traits.resets_by,
+        resets_not_by=traits.resets_not_by,
+        cancels=traits.cancels,
+        asks_who_it_is=not known.device.shown.was_asked,
+    )

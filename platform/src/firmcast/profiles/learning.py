@@ -1,0 +1,213 @@
+"""How a client behaves is learnt from what is noted of it: the same notes always teach the same.
+
+Each rule looks for one sequence that real clients are known to differ in; what was not seen is not guessed.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from firmcast.journal.model import Exchange, ExchangeKind, Note, Transfer
+from firmcast.lwm2m.firmware_update import (
+    ResetWay,
+    UpdateResult,
+    is_failure,
+    parse_result,
+)
+from firmcast.profiles.model import ClientProfile, Findings, Shown, Traits, combined, way_in
+
+_STATE: Final = "/5/0/3"
+_RESULT: Final = "/5/0/5"
+_VERSION: Final = "/3/0/3"
+_LARGEST_BLOCK: Final = 1024
+"""Of CoAP; what is fetched by HTTP comes in other pieces."""
+
+_IDLE, _DOWNLOADING, _DOWNLOADED = 0, 1, 2
+
+
+def learned(notes: Sequence[Note]) -> ClientProfile:
+    """Return what these notes of one device, the oldest first, teach about its client."""
+    lesson = _Lesson()
+    for note in notes:
+        lesson.hear(note)
+    return ClientProfile(shown=lesson.shown, traits=lesson.traits)
+
+
+def found_out(findings: Findings) -> ClientProfile:
+    """Return what a check teaches."""
+    answered = bool(findings.formats)
+    told = findings.told
+    shown = Shown(
+        manufacturer=told.get("/3/0/0", ""),
+        model=told.get("/3/0/1", ""),
+        version=told.get(_VERSION, ""),
+        was_asked=answered and not findings.failure,
+    )
+    method = told.get("/5/0/9", "")
+    traits = Traits(
+        read_format=findings.read_format,
+        refuses_objects=findings.read_format is None if answered else None,
+        observes=findings.observed if findings.observe else None,
+        cancels=10 in findings.resources if findings.resources else None,
+        resources=findings.resources,
+        delivery_method=int(method) if method.isdigit() else None,
+    )
+    return ClientProfile(shown=shown, traits=traits)
+
+
+class _Lesson:
+    """What was learnt so far, and what was last seen of the device."""
+
+    def __init__(self) -> None:
+        self.shown = Shown()
+        self.traits = Traits()
+        self._result: int | None = None
+        self._shown_downloading_at: datetime | None = None
+        self._state_read: int | None = None
+        self._tried: ResetWay | None = None
+        self._tried_in: int | None = None
+        # Of an installation: when it was ordered, by which firmware, and what was seen since.
+        self._executed = False
+        self._registered = False
+        self._version_before = ""
+        self._baseline: int | None = None
+        self._state_since: int | None = None
+        self._result_since: int | None = None
+
+    def hear(self, note: Note) -> None:
+        match note.what:
+            case Transfer(way="uri", block=block) if 0 < block <= _LARGEST_BLOCK:
+                largest = max(block, self.traits.largest_block or 0)
+                self._learn(largest_block=largest)
+            case Exchange() as exchange:
+                self._exchange(exchange, note.occurred_at)
+            case _:
+                pass
+
+    def _learn(self, **said: Any) -> None:
+        self.traits = combined(self.traits, Traits(**said))
+
+    def _exchange(self, exchange: Exchange, at: datetime) -> None:
+        succeeded = exchange.answer.startswith("2.")
+        match exchange.kind:
+            case ExchangeKind.READ:
+                self._read(exchange, succeeded=succeeded)
+            case ExchangeKind.OBSERVE if exchange.answer and exchange.path == _STATE:
+                self._learn(observes=succeeded)
+            case ExchangeKind.WRITE | ExchangeKind.EXECUTE:
+                self._order(exchange, at, succeeded=succeeded)
+            case ExchangeKind.REGISTER:
+                self._registered = True
+            case _:
+                pass
+        self._values(exchange, at)
+
+    def _read(self, exchange: Exchange, *, succeeded: bool) -> None:
+        if exchange.path == "/5/0" and succeeded and exchange.told and exchange.format is not None:
+            self._learn(read_format=exchange.format, refuses_objects=False)
+        if exchange.path == "/3/0/0" and exchange.answer:
+            self.shown = msgspec.structs.replace(self.shown, was_asked=True)
+
+    def _order(self, exchange: Exchange, at: datetime, *, succeeded: bool) -> None:
+        way = _reset_way(exchange)
+        if way is not None and exchange.order == "reset":
+            self._tried, self._tried_in = way, self._state_read
+        # One that knows Cancel may refuse it for its state, with 4.05.
+        if exchange.path == "/5/0/10" and (succeeded or exchange.answer == "4.04"):
+            self._learn(cancels=succeeded)
+        if exchange.path == "/5/0/0" and way is None and succeeded:
+            began = at - timedelta(seconds=exchange.seconds)
+            seen = self._shown_downloading_at
+            self._learn(shows_downloading_when_written=seen is not None and seen >= began)
+        if exchange.path == "/5/0/2" and succeeded:
+            self._executed, self._registered = True, False
+            self._version_before = self.shown.version
+            self._baseline = self._result
+            self._state_since = self._result_since = None
+
+    def _values(self, exchange: Exchange, at: datetime) -> None:
+        if exchange.kind in (ExchangeKind.WRITE, ExchangeKind.REGISTER, ExchangeKind.UPDATE):
+            return
+        told = exchange.told
+        self._identity(told)
+        state, result = _number(told, _STATE), _number(told, _RESULT)
+        if _number(told, "/5/0/9") is not None:
+            self._learn(delivery_method=_number(told, "/5/0/9"))
+        if state is not None:
+            self._state_since = state
+            if state == _DOWNLOADING:
+                self._shown_downloading_at = at
+            self._judge_reset(exchange, state)
+        if result is not None:
+            self._result = self._result_since = result
+            if result == UpdateResult.DEFERRED:
+                self._learn(defers=True)
+        if self._executed:
+            self._judge_installation(exchange, state)
+
+    def _identity(self, told: Mapping[str, str]) -> None:
+        names = {"manufacturer": "/3/0/0", "model": "/3/0/1", "version": _VERSION}
+        said = {field: told[path] for field, path in names.items() if told.get(path)}
+        if said:
+            self.shown = msgspec.structs.replace(self.shown, **said)
+
+    def _judge_reset(self, exchange: Exchange, state: int) -> None:
+        """A try is judged by the reads before and after it, as the order judges it; from Idle nothing is learnt.
+
+        What is notified may come before the answer to the try.
+        """
+        if exchange.kind is not ExchangeKind.READ:
+            return
+        self._state_read = state
+        if self._tried is None:
+            return
+        if self._tried_in in (_DOWNLOADING, _DOWNLOADED):
+            named = way_in(self._tried_in, self._tried)
+            if state == _IDLE:
+                self._learn(resets_by=(named,))
+            elif state == self._tried_in:
+                self._learn(resets_not_by=(named,))
+        self._tried = None
+
+    def _judge_installation(self, exchange: Exchange, state: int | None) -> None:
+        if state == _IDLE and exchange.kind is ExchangeKind.NOTIFICATION and not self._registered:
+            self._learn(notifies_end=True)
+        if self._state_since in (_IDLE, _DOWNLOADED) and self._result_since is not None:
+            self._judge_end(self._state_since, self._result_since)
+
+    def _judge_end(self, state: int, result: int) -> None:
+        if is_failure(parse_result(result)):
+            if result == self._baseline:
+                return  # It may be what it told before.
+            self._learn(failed_install_returns_to=state)
+            self._executed = False
+            return
+        if state != _IDLE:
+            return
+        if result == UpdateResult.SUCCESS:
+            if self._registered:
+                self._learn(forgets_state=False)
+            self._executed = False
+        elif self._registered and self._version_before and self.shown.version != self._version_before:
+            self._learn(forgets_state=True)
+            self._executed = False
+        if self._registered and self.traits.notifies_end is None and not self._executed:
+            self._learn(notifies_end=False)
+
+
+def _reset_way(exchange: Exchange) -> ResetWay | None:
+    """Return which way back to Idle an exchange tries; None for none."""
+    if exchange.kind is ExchangeKind.EXECUTE:
+        return ResetWay.CANCEL if exchange.path == "/5/0/10" else None
+    if exchange.path == "/5/0/1":
+        return ResetWay.FORGET_ADDRESS if exchange.told.get("/5/0/1") == "" else None
+    if exchange.path == "/5/0/0":
+        return ResetWay.FORGET_PACKAGE if exchange.told.get("/5/0/0") in ("0 bytes", "1 bytes") else None
+    return None
+
+
+def _number(told: Mapping[str, str], path: str) -> int | None:
+    text = told.get(path, "")
+    return int(text) if text.removeprefix("-").isdecimal() and text.isascii() else None

@@ -1,0 +1,167 @@
+"""A client shows what it is when it registers and is read; its traits are how it was seen to behave, if it was.
+
+What is known of a model is what was seen of any device of it; what is known of a device goes before that.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from firmcast.ids import DeviceId
+from firmcast.lwm2m.firmware_update import ResetWay
+
+_FAMILY: Final = re.compile(r"[^0-9]*[0-9]+")
+_LONGEST_KEY_PART: Final = 80
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a client says of itself; empty where it says nothing."""
+
+    lwm2m_version: str = ""
+    binding: str = ""
+    queue_mode: bool = False
+    object_version: str = ""
+    """Of the Firmware Update object, as its link tells it."""
+    content_formats: tuple[int, ...] = ()
+    """That its root link lists."""
+    manufacturer: str = ""
+    """/3/0/0"""
+    model: str = ""
+    """/3/0/1"""
+    version: str = ""
+    """/3/0/3"""
+    was_asked: bool = False
+    """True when manufacturer and model were read, whatever came of it."""
+
+    @property
+    def model_key(self) -> str:
+        """Names the model: manufacturer, model and firmware family; empty while neither of the first two is known."""
+        if not self.manufacturer and not self.model:
+            return ""
+        parts = (self.manufacturer, self.model, firmware_family(self.version))
+        return "|".join(part.replace("|", "/")[:_LONGEST_KEY_PART] for part in parts)
+
+
+def firmware_family(version: str) -> str:
+    """Return what versions of one kind of firmware have in common: all up to the first number, such as `v2` of v2.1."""
+    found = _FAMILY.match(version)
+    return found[0] if found else version
+
+
+class Traits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a client was seen to behave; None, or nothing, where that was not seen yet."""
+
+    read_format: int | None = None
+    """The content format in which it answers the read of an object."""
+    refuses_objects: bool | None = None
+    """It answers the read of an object in no format that was asked for: its resources are read one by one."""
+    observes: bool | None = None
+    """It lets its state be observed."""
+    cancels: bool | None = None
+    """It knows Cancel (/5/0/10)."""
+    resources: tuple[int, ...] = ()
+    """Those of /5/0 that it lists when it is discovered."""
+    delivery_method: int | None = None
+    """/5/0/9"""
+    resets_by: tuple[str, ...] = ()
+    """What was seen to bring it back to Idle, as state and way: `1 cancel`."""
+    resets_not_by: tuple[str, ...] = ()
+    """What did not."""
+    shows_downloading_when_written: bool | None = None
+    """It shows state 1 while a package is written to it."""
+    forgets_state: bool | None = None
+    """After the reboot that ends an update state and result are 0: only the version tells of the success."""
+    notifies_end: bool | None = None
+    """It notifies the end of an update; else it registers anew, and the end is read."""
+    failed_install_returns_to: int | None = None
+    """The state in which a failed installation leaves it."""
+    defers: bool | None = None
+    """It puts installations off (result 11)."""
+    largest_block: int | None = None
+    """Bytes of the blocks in which it fetches packages."""
+
+
+NO_TRAITS: Final = Traits()
+
+
+class ClientProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is known of a client."""
+
+    shown: Shown = Shown()
+    traits: Traits = NO_TRAITS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownClient:
+    """What is known of one device's client, and of its model."""
+
+    device: ClientProfile
+    model: Traits = NO_TRAITS
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a device did when it was checked; codes such as `2.05`, empty for what was not tried."""
+
+    formats: dict[str, str] = {}
+    """The answer to a read of /5/0 by the content format asked for; one that cannot be understood has a word more."""
+    read_format: int | None = None
+    """The first that brought its state."""
+    told: dict[str, str] = {}
+    """What was read of it, by path."""
+    discover: str = ""
+    resources: tuple[int, ...] = ()
+    """Of /5/0, as discovered."""
+    observe: str = ""
+    observed: bool = False
+    """True when it took the observation on, and did not only answer."""
+    cancel: str = ""
+    """Of that observation."""
+    reset: str = ""
+    """The answer to an empty Package URI while it was Idle."""
+    not_reset: str = ""
+    """Why no reset was tried."""
+    after_reset: str = ""
+    """State and result afterwards."""
+    failure: str = ""
+    """Why the check ended early."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """The latest check of a device."""
+
+    device_id: DeviceId
+    requested_at: datetime
+    ended_at: datetime | None
+    """None while it waits for the device."""
+    findings: Findings
+
+
+def way_in(state: int, way: ResetWay) -> str:
+    """Return how a way of going back to Idle is written down, tried in a state."""
+    return f"{state} {way.value}"
+
+
+def combined(earlier: Traits, later: Traits) -> Traits:
+    """Return both; where both tell something the later one counts."""
+    said = {
+        field: value
+        for field in Traits.__struct_fields__
+        if (value := getattr(later, field)) not in (None, ()) and field not in ("resets_by", "resets_not_by")
+    }
+    worked = [way for way in dict.fromkeys((*earlier.resets_by, *later.resets_by)) if way not in later.resets_not_by]
+    failed = [
+        way for way in dict.fromkeys((*earlier.resets_not_by, *later.resets_not_by)) if way not in later.resets_by
+    ]
+    return msgspec.structs.replace(
+        earlier, **said, resets_by=tuple(sorted(worked)), resets_not_by=tuple(sorted(failed))
+    )
+
+
+def shown_later(earlier: Shown, later: Shown) -> Shown:
+    """Return what is shown, where what is said later counts, and what is not said stays."""
+    said = {field: value for field in Shown.__struct_fields__ if (value := getattr(later, field)) not in ("", (), None)}
+    return msgspec.structs.replace(earlier, **{**said, "was_asked": earlier.was_asked or later.was_asked})

@@ -1,0 +1,238 @@
+"""What is noted of a client teaches how it behaves, one trait for each sequence that clients are known to differ in."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmcast.journal.model import Exchange, ExchangeKind, Note, Transfer
+from firmcast.lwm2m.firmware_update import ResetWay
+from firmcast.profiles.driving import DriverChoices, choices_of
+from firmcast.profiles.learning import found_out, learned
+from firmcast.profiles.model import (
+    ClientProfile,
+    Findings,
+    KnownClient,
+    Shown,
+    Traits,
+    combined,
+    firmware_family,
+    shown_later,
+)
+from firmcast.profiles.recognition import expected_of
+from firmcast.profiles.report import Mark, report
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+STATE, RESULT, VERSION = "/5/0/3", "/5/0/5", "/3/0/3"
+
+
+def read(path: str, *, order: str = "", number: int | None = None, answer: str = "2.05", **told: str) -> Exchange:
+    values = {{"state": STATE, "result": RESULT, "version": VERSION}[name]: value for name, value in told.items()}
+    return Exchange(
+        kind=ExchangeKind.READ, path=path, told=values, answer=answer, order=order, format=number, seconds=0.1
+    )
+
+
+def notify(**told: str) -> Exchange:
+    values = {{"state": STATE, "result": RESULT}[name]: value for name, value in told.items()}
+    return Exchange(kind=ExchangeKind.NOTIFICATION, path=STATE, told=values)
+
+
+def write(path: str, said: str, *, order: str = "", answer: str = "2.04", seconds: float = 0.5) -> Exchange:
+    return Exchange(kind=ExchangeKind.WRITE, path=path, told={path: said}, answer=answer, order=order, seconds=seconds)
+
+
+def execute(path: str, *, order: str = "", answer: str = "2.04") -> Exchange:
+    return Exchange(kind=ExchangeKind.EXECUTE, path=path, answer=answer, order=order)
+
+
+REGISTER = Exchange(kind=ExchangeKind.REGISTER, answer="2.01")
+WAYS = st.sets(st.sampled_from(["1 cancel", "2 cancel", "1 forget_address"]))
+RESET_ADDRESS = write("/5/0/1", "", order="reset")
+RESET_PACKAGE = write("/5/0/0", "1 bytes", order="reset")
+NO_CANCEL = execute("/5/0/10", order="reset", answer="4.04")
+
+
+def traits(*exchanges: object) -> Traits:
+    notes = [Note(occurred_at=START + timedelta(seconds=n), what=what) for n, what in enumerate(exchanges)]
+    return learned(notes).traits
+
+
+def reset_read(state: str) -> Exchange:
+    return read(STATE, order="reset", state=state)
+
+
+CASES = [
+    (
+        "the format that brought the object",
+        [read("/5/0", number=112, state="0")],
+        Traits(read_format=112, refuses_objects=False),
+    ),
+    (
+        "an observation that is refused",
+        [Exchange(kind=ExchangeKind.OBSERVE, path=STATE, answer="4.05")],
+        Traits(observes=False),
+    ),
+    (
+        "an empty URI that does nothing, and Cancel that helps",
+        [reset_read("1"), RESET_ADDRESS, reset_read("1"), execute("/5/0/10", order="reset"), reset_read("0")],
+        Traits(cancels=True, resets_by=("1 cancel",), resets_not_by=("1 forget_address",)),
+    ),
+    (
+        "no Cancel, and a NUL that helps",
+        [reset_read("2"), NO_CANCEL, reset_read("2"), RESET_PACKAGE, reset_read("0")],
+        Traits(cancels=False, resets_by=("2 forget_package",), resets_not_by=("2 cancel",)),
+    ),
+    ("a reset in Idle teaches nothing", [reset_read("0"), RESET_ADDRESS, reset_read("0")], Traits()),
+    (
+        "state 1 is shown while it is written",
+        [notify(state="1"), write("/5/0/0", "9000 bytes", seconds=5.0)],
+        Traits(shows_downloading_when_written=True),
+    ),
+    ("state 1 is never shown", [write("/5/0/0", "9000 bytes")], Traits(shows_downloading_when_written=False)),
+    (
+        "a failed installation that leaves the package",
+        [execute("/5/0/2"), notify(state="3"), notify(state="2"), notify(result="8")],
+        Traits(failed_install_returns_to=2),
+    ),
+    (
+        "a result that stood there before is not of this installation",
+        [read("/5/0", state="2", result="8"), execute("/5/0/2"), read(STATE, state="2", result="8")],
+        Traits(),
+    ),
+    (
+        "a client that forgets",
+        [read(VERSION, version="1.0"), execute("/5/0/2"), REGISTER, read(VERSION, version="2.0"),
+         read("/5/0", state="0", result="0")],
+        Traits(forgets_state=True, notifies_end=False),
+    ),
+    (
+        "a client that remembers",
+        [execute("/5/0/2"), notify(state="3"), REGISTER, read("/5/0", state="0", result="1")],
+        Traits(forgets_state=False, notifies_end=False),
+    ),
+    (
+        "a client that ends without a reboot",
+        [execute("/5/0/2"), notify(state="3"), notify(state="0"), notify(result="1")],
+        Traits(notifies_end=True),
+    ),
+    ("a deferral", [execute("/5/0/2"), notify(result="11")], Traits(defers=True)),
+    (
+        "the blocks that it asks for",
+        [Transfer(way="uri", began_at=START, last_at=START, blocks=4, reached=1024, total=9999, block=256)],
+        Traits(largest_block=256),
+    ),
+    (
+        "what is fetched by HTTP comes in no blocks",
+        [Transfer(way="uri", began_at=START, last_at=START, blocks=1, reached=9999, total=9999, block=9999)],
+        Traits(),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("exchanges", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_a_sequence_teaches(exchanges, expected) -> None:
+    assert traits(*exchanges) == expected
+
+
+some_traits = st.builds(
+    Traits,
+    read_format=st.sampled_from([None, 112, 11542]),
+    cancels=st.sampled_from([None, True, False]),
+    resets_by=WAYS.map(lambda drawn: tuple(sorted(drawn))),
+)  # fmt: skip
+
+
+@given(some_traits, some_traits)
+def test_what_is_learnt_later_counts_and_nothing_is_lost(earlier: Traits, later: Traits) -> None:
+    both = combined(earlier, later)
+    assert combined(both, later) == both
+    assert combined(earlier, Traits()) == earlier
+    assert both.cancels == (earlier.cancels if later.cancels is None else later.cancels)
+    assert set(both.resets_by) == {*earlier.resets_by, *later.resets_by}
+
+
+def test_a_way_that_stops_helping_is_no_longer_one_that_helps() -> None:
+    before = Traits(resets_by=("1 cancel",))
+    after = combined(before, Traits(resets_not_by=("1 cancel",)))
+    assert (after.resets_by, after.resets_not_by) == ((), ("1 cancel",))
+    assert combined(after, before) == before
+
+
+@given(st.sampled_from([None, 0, 1, 2, 3]), some_traits)
+def test_every_way_back_is_tried_whatever_is_known(state, known: Traits) -> None:
+    ways = DriverChoices(resets_by=known.resets_by, resets_not_by=("1 forget_package",)).reset_ways(state)
+    assert sorted(ways, key=lambda way: way.value) == sorted(ResetWay, key=lambda way: way.value)
+
+
+def test_what_helped_comes_first_and_what_did_not_last() -> None:
+    choices = DriverChoices(resets_by=("1 cancel",), resets_not_by=("1 forget_address",))
+    assert choices.reset_ways(1) == (ResetWay.CANCEL, ResetWay.FORGET_PACKAGE, ResetWay.FORGET_ADDRESS)
+    assert choices.reset_ways(2) == tuple(ResetWay)
+    assert DriverChoices(cancels=False).reset_ways(2)[-1] is ResetWay.CANCEL
+    assert DriverChoices(cancels=False, resets_by=("2 cancel",)).reset_ways(2)[0] is ResetWay.CANCEL
+
+
+def test_a_device_counts_before_its_model_and_both_before_what_is_expected() -> None:
+    shown = Shown(lwm2m_version="1.1", content_formats=(112,))
+    assert expected_of(shown).read_format == 112
+    assert expected_of(Shown(lwm2m_version="1.0", content_formats=(112,))).read_format is None
+    known = KnownClient(device=ClientProfile(shown=shown))
+    assert choices_of(known).read_format == 112
+    of_model = KnownClient(device=known.device, model=Traits(read_format=11542))
+    assert choices_of(of_model).read_format == 11542
+    own = KnownClient(device=ClientProfile(shown=shown, traits=Traits(read_format=110)), model=of_model.model)
+    assert choices_of(own).read_format == 110
+    assert choices_of(own).asks_who_it_is
+
+
+@pytest.mark.parametrize(("version", "family"), [("1.2.3", "1"), ("v2.0-rc1", "v2"), ("release", "release"), ("", "")])
+def test_versions_of_one_firmware_are_a_family(version, family) -> None:
+    assert firmware_family(version) == family
+
+
+def test_a_model_is_named_by_what_the_device_says() -> None:
+    assert Shown(manufacturer="Acme", model="M|1", version="1.2").model_key == "Acme|M/1|1"
+    assert Shown(version="1.2").model_key == ""
+    later = shown_later(Shown(manufacturer="Acme", version="1.0"), Shown(version="2.0", was_asked=True))
+    assert (later.manufacturer, later.version, later.was_asked) == ("Acme", "2.0", True)
+
+
+def test_a_check_teaches_and_is_reported() -> None:
+    findings = Findings(
+        formats={"TLV": "4.06", "SenML-CBOR": "2.05", "SenML-JSON": "4.06"},
+        read_format=112,
+        told={"/3/0/0": "Acme", "/3/0/1": "M1", "/3/0/3": "1.0", "/5/0/9": "1"},
+        discover="2.05",
+        resources=(0, 1, 2, 3, 5, 10),
+        observe="2.05",
+        observed=True,
+        cancel="2.05",
+        reset="2.04",
+        after_reset="0 0",
+    )
+    profile = found_out(findings)
+    assert profile.traits == Traits(
+        read_format=112,
+        refuses_objects=False,
+        observes=True,
+        cancels=True,
+        resources=(0, 1, 2, 3, 5, 10),
+        delivery_method=1,
+    )
+    known = KnownClient(device=profile, model=Traits(resets_not_by=("1 forget_address",), resets_by=("1 cancel",)))
+    lines = {line.about: line for line in report(known, findings)}
+    assert lines["read of /5/0"].will == "read in SENML-CBOR"
+    assert lines["delivery"].will == "is written the package"
+    assert lines["reset in Idle"].mark is Mark.OK
+    back = lines["back from Downloading"]
+    assert (back.mark, back.will.split(",")[0]) == (Mark.DIFFERS, "first Cancel")
+    assert lines["after the reboot"].mark is Mark.UNKNOWN
+
+
+def test_a_device_that_falls_silent_is_reported_as_far_as_it_went() -> None:
+    findings = Findings(formats={"TLV": "4.05"}, failure="no answer from the device: timeout")
+    lines = report(KnownClient(device=found_out(findings)), findings)
+    assert [line.about for line in lines if line.mark is Mark.DIFFERS] == ["identity", "read of /5/0"]
+    assert "the check" in {line.about for line in lines}
