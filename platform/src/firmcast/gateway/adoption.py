@@ -4,7 +4,7 @@ Devices of another site are left to their next sign of life: from here nobody re
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -46,13 +46,16 @@ class Adoption:
         clock: Clock,
         member: Membership,
         adopter: Adopter,
+        look_for_ended: Callable[[], None],
     ) -> None:
+        """Bind the parts; `look_for_ended` is called while there are devices whose end nobody else watches."""
         self._database = database
         self._log = log
         self._limits = limits
         self._clock = clock
         self._member = member
         self._adopter = adopter
+        self._look_for_ended = look_for_ended
         self._left: set[GatewayId] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -87,9 +90,11 @@ class Adoption:
         try:
             holders, alive = await self._database.read(_standing, self._member.living)
             self._left.intersection_update(holders)
-            for former in holders:
-                if (former not in alive or former in self._left) and self._member.may_adopt(former):
-                    await self._adopt(former)
+            dead = [former for former in holders if former not in alive or former in self._left]
+            for former in filter(self._member.may_adopt, dead):
+                await self._adopt(former)
+            if not all(map(self._member.may_adopt, dead)):
+                self._look_for_ended()
         except StoreError as error:
             _log.warning("devices.not_adopted", reason=str(error))
             return False

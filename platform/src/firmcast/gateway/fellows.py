@@ -15,6 +15,7 @@ from firmcast.devices.holding import GATEWAYS_LEFT, REGISTRATIONS_MOVED
 from firmcast.errors import StoreError
 from firmcast.events.log import EventLog
 from firmcast.gateway.adoption import Adoption
+from firmcast.gateway.expiry import Expiry
 from firmcast.gateway.live_devices import LiveDevices
 from firmcast.gateway.membership import Membership
 from firmcast.gateway.metrics import GatewayMetrics
@@ -43,6 +44,7 @@ class Fellows:
         intake: ReportIntake,
         sessions: DeviceSessions,
         registration: RegistrationInterface,
+        expiry: Expiry,
         metrics: GatewayMetrics,
         log: EventLog,
         limits: Limits,
@@ -60,7 +62,13 @@ class Fellows:
             udp=udp, live=live, registration=registration, metrics=metrics, gateway_id=member.gateway_id
         )
         self._adoption = Adoption(
-            database=database, log=log, limits=limits, clock=clock, member=member, adopter=registration
+            database=database,
+            log=log,
+            limits=limits,
+            clock=clock,
+            member=member,
+            adopter=registration,
+            look_for_ended=expiry.begin,
         )
 
     async def start(self) -> None:

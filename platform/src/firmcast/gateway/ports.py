@@ -3,6 +3,7 @@
 Who reaches the port in clear may speak in the name of any device, so by default nobody else than this machine does.
 """
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -71,6 +72,8 @@ def _told(host: str, port: int) -> Iterator[None]:
         yield
     except OSError as error:
         message = f"cannot listen for devices on {host}:{port}: {error.strerror or error}"
+        if error.errno == errno.EADDRINUSE:
+            message += "; gateways of one platform share it if gateway.share_ports is true for all of them"
         raise StartError(message) from error
 
 

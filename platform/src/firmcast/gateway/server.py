@@ -224,6 +224,7 @@ class Gateway:
             intake=self._intake,
             sessions=self._sessions,
             registration=self._registration,
+            expiry=self._expiry,
             metrics=metrics,
             log=log,
             limits=limits,

@@ -56,8 +56,8 @@ def _heard(before: DeviceUpgrade, told: Input | None) -> tuple[str, str]:
             return "device_busy", "the device is in another upgrade"
         case TaskBegan(online=online):
             return "task_began", "the device can be talked to" if online else "the device is awaited"
-        case SessionRenewed(newly_registered=newly):
-            return ("registered", "") if newly else ("gateway_started", "")
+        case SessionRenewed():
+            return _renewed(told)
         case SeenAlive(updated=updated):
             return ("registration_updated", "") if updated else ("woke_up", "")
         case ResourcesReported():
@@ -72,6 +72,13 @@ def _heard(before: DeviceUpgrade, told: Input | None) -> tuple[str, str]:
             return _WORDS[type(told)], ""
         case _:
             assert_never(told)
+
+
+def _renewed(told: SessionRenewed) -> tuple[str, str]:
+    came = "its former gateway was dead" if told.was_unattended else ""
+    if told.newly_registered:
+        return "registered", came
+    return ("came_from_another_gateway", came) if told.was_heard else ("gateway_started", "")
 
 
 def _order(before: DeviceUpgrade) -> str:

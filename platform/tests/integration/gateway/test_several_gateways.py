@@ -5,10 +5,12 @@ or to the other, and both know the device by the same address.
 """
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 from aiocoap.numbers.codes import Code
@@ -20,6 +22,7 @@ from firmcast.devices import commands, holding, registrations
 from firmcast.devices import use_cases as devices
 from firmcast.devices.model import NOBODY, CommandKind, DeviceDetails, RegistrationMoved
 from firmcast.errors import StartError
+from firmcast.events.model import DeviceDescription, DeviceInfoChanged, Reachability
 from firmcast.gateway.batches import record_batch
 from firmcast.gateway.live_devices import observation_token
 from firmcast.gateway.membership import Membership
@@ -153,11 +156,22 @@ async def two(make_post, one) -> Post:
 
 
 @pytest.fixture
-async def switch() -> AsyncIterator[Switch]:
-    made = Switch()
-    await made.open()
-    yield made
-    made.close()
+async def make_switch() -> AsyncIterator[Callable[[], Awaitable[Switch]]]:
+    made: list[Switch] = []
+
+    async def make() -> Switch:
+        made.append(Switch())
+        await made[-1].open()
+        return made[-1]
+
+    yield make
+    for switch in made:
+        switch.close()
+
+
+@pytest.fixture
+async def switch(make_switch) -> Switch:
+    return await make_switch()
 
 
 async def holder(post: Post, device) -> str | None:
@@ -379,6 +393,44 @@ async def test_a_device_whose_datagrams_come_elsewhere_all_at_once_is_upgraded(o
         told = await two.world.until_told(known, "succeeded", "failed", any_of=True)
     assert turned.is_set()
     assert ends_well(told), told
+
+
+@pytest.mark.parametrize("seed", [1])
+async def test_devices_that_go_to_and_fro_at_random_are_upgraded(one, two, make_switch, seed) -> None:
+    random = Random(seed)
+    switches = {}
+    fleets = []
+    known = []
+    hops = 0
+
+    def hop(device) -> None:
+        nonlocal hops
+        if hops < 30 and random.random() < 0.02:
+            hops += 1
+            switch, servers = switches[device.spec.endpoint_name]
+            switch.to = random.choice(servers)
+
+    for number, profile in enumerate(("pull", "push", "anjay", "zephyr", "plain", "small-blocks")):
+        name, key = f"device-{number}", KEY if number % 2 else None
+        known.append(await one.world.add_device(name, key or b""))
+        switch = await make_switch()
+        servers = [post.world.secure_server if key else post.world.server for post in (one, two)]
+        switch.to = servers[number % 2]
+        switches[name] = switch, servers
+        device = replace(spec(profile, key=key, lifetime=20), endpoint_name=name)
+        fleets.append(Fleet(server=switch.address, devices=[device], timing=QUICK, seed=number, on_progress=hop))
+    async with contextlib.AsyncExitStack() as running:
+        for fleet in fleets:
+            await running.enter_async_context(fleet)
+            await fleet.registered()
+        await one.world.upgrade(await one.world.add_package(PACKAGE * 2, "2.0.0"), *known)
+        await begin(one)
+        for device in known:
+            told = await one.world.until_told(device, "succeeded", "failed", any_of=True)
+            assert ends_well(told), told
+            events = await one.world.stored_events(device)
+            assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    assert hops
 
 
 class Caller:
@@ -627,6 +679,40 @@ async def test_devices_of_a_dead_gateway_elsewhere_wait_for_their_next_sign_of_l
     assert (await other.world.until_told(known, "succeeded"))[-1] == "succeeded"
 
 
+async def test_whose_time_runs_out_while_his_gateway_is_dead_is_told_to_have_left(one, make_post, make_device) -> None:
+    known = await one.world.add_device()
+    other = await make_post("there", pause=0.05)
+    device = await make_device("device-1", one.world.server)
+    await device.register(lifetime=1)
+    await one.be_dead()
+
+    async def has_left() -> bool:
+        facts = [event.fact for event in await other.world.stored_events(known)]
+        return facts[-1] == DeviceInfoChanged(changed=DeviceDescription(reachability=Reachability.OFFLINE))
+
+    await other.world.until(has_left)
+    assert await other.database.read(holding.holders) == []
+
+
+async def test_who_starts_again_goes_on_with_what_it_held(one, make_post, make_device) -> None:
+    """Also where another gateway, which cannot reach the device, is alive."""
+    known = await one.world.add_device()
+    other = await make_post("there", pause=0.05)
+    device = await make_device("device-1", one.world.server)
+    await device.register()
+    address = one.world.server
+    await one.be_dead()
+    one.world.settings = one.world.settings.model_copy(update={"port": address[1]})
+    one.world.member = Membership.of("here", nodes.gateways, 60.0)
+    one.node_id = new_node_id()
+    await one.start()
+    assert (one.held, other.held, one.world.server) == (1, 0, address)
+    assert await holder(one, known) == one.member.gateway_id
+    await one.world.upgrade(await one.world.add_package(PACKAGE), known)
+    await begin(one)
+    assert without_marks(await one.world.until_told(known, "succeeded")) == SUCCESS
+
+
 async def test_who_leaves_in_good_order_leaves_his_devices_at_once(one, make_post, make_device) -> None:
     known = await one.world.add_device()
     other = await make_post(pause=600)
@@ -680,5 +766,5 @@ async def test_gateways_share_ports_where_all_of_them_want_to(make_post) -> None
     assert second.world.server == first.world.server
     assert second.world.secure_server == first.world.secure_server
     assert second.world.gateway.package_url(Protocol.HTTP) == first.world.gateway.package_url(Protocol.HTTP)
-    with pytest.raises(StartError):
+    with pytest.raises(StartError, match="share_ports is true for all of them"):
         await another(share_ports=False)

@@ -77,6 +77,7 @@ def test_a_verdict_has_the_words_that_applications_are_told(driver) -> None:
     [
         (SessionRenewed(newly_registered=True), "registered"),
         (SessionRenewed(newly_registered=False), "gateway_started"),
+        (SessionRenewed(newly_registered=False, was_heard=True), "came_from_another_gateway"),
         (SeenAlive(), "registration_updated"),
         (SeenAlive(updated=False), "woke_up"),
         (FellAsleep(registered_until=datetime(2026, 1, 2, tzinfo=UTC)), "fell_asleep"),
