@@ -92,6 +92,13 @@ def test_quirk_04_a_failed_install_goes_back_to_2_or_to_0(driver, state, steps):
     assert (driver.orders[-1] is RESET) == (state == 2)
 
 
+@pytest.mark.parametrize(("state", "steps"), [(2, [1, 2, 3, 2]), (0, [1, 2, 3, 0])])
+def test_quirk_04_a_failed_install_has_been_updating_though_nobody_saw_it(driver, state, steps):
+    driver.executing().fail(CommandFailure.UNREACHABLE).notify(state=state, result=8)
+    assert (driver.steps, driver.synthesised) == (steps, [3])
+    assert has_ended(driver, Outcome.FAILED, "Firmware update failed")
+
+
 def test_quirk_05_a_deferral_goes_through_updating(driver):
     driver.executing().answer().notify(state=3).notify(state=2)
     assert driver.order is PROBE

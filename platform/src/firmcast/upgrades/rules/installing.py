@@ -149,6 +149,12 @@ def _settle(turn: Turn, reading: Reading) -> None:
     """Close if the reading decides, or follow the device to where it is."""
     verdict = judge_install(turn.upgrade, reading)
     if verdict is not None:
+        has_tried = reading.result == UpdateResult.UPDATE_FAILED and tells_failure(
+            turn.upgrade.evidence, reading.result
+        )
+        if has_tried and turn.upgrade.published_state is DOWNLOADED:
+            # It cannot have failed without having been Updating, whether it said so or not.
+            turn.publish(UPDATING, observed=False)
         turn.conclude(verdict, reading.state)
         return
     if is_deferred(reading):
