@@ -7,9 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from firmcast.coap.dtls import self_test
 from firmcast.coap.dtls.parameters import HandshakeOutcome
 from firmcast.coap.dtls.peers import address_of, identity_of, is_secure, secure_peer
 from firmcast.coap.dtls.self_test import check_dtls
+from firmcast.errors import StartError
 
 HERE = ("192.0.2.9", 40000)
 ELSEWHERE = ("192.0.2.9", 40001)
@@ -19,6 +21,16 @@ WRONG_KEY = bytes(16)
 
 def test_the_installed_binding_does_what_is_needed() -> None:
     check_dtls()
+
+
+def test_a_handshake_that_the_machine_held_up_says_nothing_about_the_binding(monkeypatch) -> None:
+    held_up = iter((True, True))
+    speak = self_test._speak
+    monkeypatch.setattr(self_test, "_speak", lambda key: not next(held_up, False) and speak(key))
+    check_dtls()
+    monkeypatch.setattr(self_test, "_speak", lambda _key: False)
+    with pytest.raises(StartError):
+        check_dtls()
 
 
 @pytest.mark.parametrize("address", [HERE, ("2001:db8::9", 40000, 0, 3)])
