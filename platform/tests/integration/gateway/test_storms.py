@@ -193,7 +193,7 @@ async def test_a_gateway_that_is_killed_goes_on_with_everybody(world, count) -> 
         world.settings = world.settings.model_copy(update={"acknowledgement_timeout": 2.0})
         world.limits = replace(world.limits, inspecting=long, transferring=long, executing=long, verifying=long)
         await world.start()
-    package = await world.add_package(bytes(range(256)) * 64, "2.0.0")
+    package = await world.add_package(bytes(range(256)) * 32, "2.0.0")
     known = await asyncio.gather(*(world.add_device(f"device-{number}") for number in range(count)))
     async with Fleet(server=world.server, devices=fleet_of(count), timing=timing, seed=1) as fleet:
         await fleet.registered()

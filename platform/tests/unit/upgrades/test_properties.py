@@ -173,7 +173,7 @@ def test_nothing_that_is_told_again_and_again_puts_the_end_off_for_ever(make_dri
         driver.now += timedelta(seconds=1)
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(steps=STEPS, lifetime=st.integers(1, 72))
 def test_a_device_that_sleeps_for_ever_is_given_up(make_driver, steps, lifetime):
     driver = make_driver()
@@ -187,7 +187,7 @@ def test_a_device_that_sleeps_for_ever_is_given_up(make_driver, steps, lifetime)
     assert driver.upgrade.phase is UpgradePhase.CLOSED
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(steps=STEPS)
 def test_sleep_draws_a_phase_out_by_its_limit_at_the_most(make_driver, steps):
     driver = make_driver()
@@ -203,7 +203,7 @@ def test_sleep_draws_a_phase_out_by_its_limit_at_the_most(make_driver, steps):
             assert upgrade.phase_ends_at <= latest + upgrade.evidence.slept
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(steps=STEPS, lifetime=st.integers(1, 7 * 86400), share=st.floats(0, 1, exclude_max=True))
 def test_no_time_is_up_while_a_device_sleeps(make_driver, steps, lifetime, share):
     driver = make_driver()

@@ -177,7 +177,7 @@ def test_nobody_waits_for_a_device_to_wake_of_which_nothing_is_wanted(driver, ph
     assert driver.fall_asleep().upgrade == before
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     sleeps=st.lists(st.integers(1, 4 * 3600), min_size=1, max_size=40),
     heard=st.lists(st.booleans(), min_size=40, max_size=40),
