@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import resource
 import socket
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -234,6 +235,13 @@ async def test_connections_beyond_the_limit_are_told_to_come_again(world, served
     async with httpx2.AsyncClient() as client:
         assert (await client.get(offered.uri)).status_code == 200
     held.pop()[1].close()
+
+
+async def test_there_are_fewer_connections_than_files_may_be_open(world, served, monkeypatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: (64, 4096))
+    await served(package_connections=1000)
+    assert world.gateway._package_ports._places.limit == 32
+    monkeypatch.undo()
 
 
 async def test_the_oldest_of_too_many_answers_to_one_device_gives_way(world, served, offer) -> None:

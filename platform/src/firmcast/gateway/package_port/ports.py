@@ -1,8 +1,11 @@
 """Which package ports there are: by HTTP, by HTTPS, both, or none unless the settings name one."""
 
+import resource
 import ssl
 from pathlib import Path
 from typing import Final
+
+import structlog
 
 from firmcast.errors import StartError
 from firmcast.gateway.addresses import PackageAddresses
@@ -15,7 +18,22 @@ from firmcast.rest.server import HttpsServer
 from firmcast.settings import GatewaySettings
 
 _KEEP_ALIVE_SECONDS: Final = 15
+_log = structlog.get_logger()
 _NO_CERTIFICATE: Final = "gateway.package_secure_port needs a certificate"
+
+
+def _wants_ports(settings: GatewaySettings) -> bool:
+    """Tell whether packages are to be served at a port of their own."""
+    return settings.package_port is not None or settings.package_secure_port is not None
+
+
+def _connections(wanted: int) -> int:
+    """Return how many connections there may be: so many that files and sockets are left for the store and all else."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY or wanted <= files // 2:
+        return wanted
+    _log.warning("packages.fewer_connections", wanted=wanted, connections=files // 2, advice="raise `ulimit -n`")
+    return files // 2
 
 
 class PackagePorts:
@@ -41,7 +59,7 @@ class PackagePorts:
         Raises:
             StartError: an address cannot be had, or HTTPS has no certificate that can be used.
         """
-        places = Places(settings.package_connections)
+        places = Places(_connections(settings.package_connections) if _wants_ports(settings) else 0)
         application = PackageApplication(transfers, metrics, patience=settings.package_patience.total_seconds())
         metrics.package_connections.read = lambda: len(places.taken)
         self = cls(places, share_ports=settings.share_ports)
