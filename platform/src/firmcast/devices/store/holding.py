@@ -17,12 +17,18 @@ HOLDERS = portable(
     " WHERE holder.gateway IS NOT NULL) SELECT gateway FROM holder WHERE gateway IS NOT NULL"
 )
 
-# Some of what one gateway holds.
-SOME_HELD = portable("SELECT device_id FROM registration WHERE gateway = ?1 ORDER BY device_id LIMIT ?2")
+# Some of what one gateway holds. With an equality PostgreSQL may walk through all devices for a gateway that has few.
+SOME_HELD = differing(
+    sqlite="SELECT device_id FROM registration WHERE gateway = ?1 ORDER BY device_id LIMIT ?2",
+    postgres="SELECT device_id FROM registration WHERE gateway >= ?1 AND gateway <= ?1"
+    " ORDER BY gateway, device_id LIMIT ?2",
+)
 
 # What one gateway holds, a page after another.
-HELD_AFTER = portable(
-    "SELECT device_id FROM registration WHERE gateway = ?1 AND device_id > ?2 ORDER BY device_id LIMIT ?3"
+HELD_AFTER = differing(
+    sqlite="SELECT device_id FROM registration WHERE gateway = ?1 AND device_id > ?2 ORDER BY device_id LIMIT ?3",
+    postgres="SELECT device_id FROM registration WHERE (gateway, device_id) > (?1, ?2) AND gateway <= ?1"
+    " ORDER BY gateway, device_id LIMIT ?3",
 )
 
 # These registrations change hands.
@@ -63,13 +69,14 @@ SECURE_NAMED = differing(
     " JOIN registration r ON r.device_id = d.device_id WHERE r.is_secure = 1 AND r.expires_at > ?2",
 )
 
-# Whose registration ids, hexadecimal digits, begin so: g comes after the last of them.
+# Whose registration ids, hexadecimal digits, begin so: g comes after the last of them. The plus keeps SQLite from
+# walking through all that is live.
 BEGINNING_WITH = differing(
     sqlite="SELECT r.registration_id, r.device_id, r.endpoint_name, r.host, r.port, r.lifetime_seconds, r.binding,"
     " r.queue_mode, r.lwm2m_version, r.objects, r.registered_at, r.updated_at, r.expires_at, r.is_secure, r.gateway,"
     " r.gateway_epoch FROM json_each(?1) b"
     " JOIN registration r ON r.registration_id >= b.value AND r.registration_id < b.value || 'g'"
-    " WHERE r.expires_at > ?2",
+    " WHERE +r.expires_at > ?2",
     postgres="SELECT r.registration_id, r.device_id, r.endpoint_name, r.host, r.port, r.lifetime_seconds, r.binding,"
     " r.queue_mode, r.lwm2m_version, r.objects, r.registered_at, r.updated_at, r.expires_at, r.is_secure, r.gateway,"
     " r.gateway_epoch FROM unnest(?1::text[]) AS b (value)"

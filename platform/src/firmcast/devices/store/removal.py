@@ -4,8 +4,11 @@ from firmcast.db.port import Transaction
 from firmcast.db.statement import differing, portable
 from firmcast.ids import ApplicationId, DeviceId, RegistrationId
 
-# Some devices of an application, by its index.
-SOME_OF_APPLICATION = portable("SELECT device_id, endpoint_name FROM device WHERE application_id = ?1 LIMIT ?2")
+# Some devices of an application, by its index: with an equality PostgreSQL may walk through all for one that has few.
+SOME_OF_APPLICATION = portable(
+    "SELECT device_id, endpoint_name FROM device WHERE application_id >= ?1 AND application_id <= ?1"
+    " ORDER BY application_id, created_at, device_id LIMIT ?2"
+)
 
 # What waits for these devices, their registrations, and the devices themselves.
 DELETE_COMMANDS = differing(
