@@ -10,7 +10,7 @@ from firmcast.coap.endpoint import Endpoint
 from firmcast.coap.events import Event, Peer
 from firmcast.coap.parameters import TransmissionParameters
 from firmcast.coap.udp import UdpEndpoint
-from firmcast.simulator.network import Network
+from firmcast.simulator.network import PERFECT, Network
 from firmcast.simulator.network_socket import NetworkSocket
 from firmcast.simulator.sleep import SleepHabit, SleepyEndpoint
 
@@ -39,20 +39,21 @@ class Transport:
         clock: Callable[[], float],
         parameters: TransmissionParameters,
         random: Random,
-        network: Network,
+        network: Network | None = None,
         habit: SleepHabit | None = None,
         on_missed: Callable[[], None] = lambda: None,
     ) -> "Transport":
-        """Open a socket on a free port of `host`, behind a `network`; with a `key`, secure sessions under `identity`.
+        """Open a socket on a free port of `host`; with a `key`, secure sessions under `identity`.
 
-        With a `habit` it is deaf while the device sleeps, and `on_missed` is called for what it misses. Raises OSError.
+        Without a `network` it is a perfect one. With a `habit` it is deaf while the device sleeps, and `on_missed` is
+        called for what it misses. Raises OSError.
         """
         endpoint = (
             Endpoint(random=random, parameters=parameters)
             if habit is None
             else SleepyEndpoint(habit, clock=clock, on_missed=on_missed, random=random, parameters=parameters)
         )
-        self = cls(UdpEndpoint(endpoint, on_event=on_event, clock=clock), network)
+        self = cls(UdpEndpoint(endpoint, on_event=on_event, clock=clock), network or Network(PERFECT, random))
         if key is None:
             await self.udp.listen(host, 0, receive_buffer=_RECEIVE_BUFFER, make_socket=self._make_socket)
             return self
