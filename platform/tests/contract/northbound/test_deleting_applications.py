@@ -9,6 +9,8 @@ from firmcast.audit.model import administrator
 from firmcast.db.statement import portable
 from firmcast.errors import ConflictError
 from firmcast.events.model import EventType
+from firmcast.ids import DeviceId
+from firmcast.profiles import use_cases as profiles
 from firmcast.subscriptions import use_cases as subscriptions
 
 UPGRADE = "/iodm/northbound/v1.5.0/operations/firmwareUpgrade"
@@ -23,6 +25,8 @@ OWNED = (
     "firmware_package",
     "upgrade_task",
     "device_upgrade",
+    "device_client",
+    "journal_page",
 )
 
 
@@ -42,6 +46,8 @@ async def fill(world, caller, number):
     assert "error_code" not in made.json()
     answer = await caller.call("POST", UPGRADE, {"fileId": package["package_id"], "targets": {"devices": devices}})
     assert answer.status_code == 200, answer.text
+    for device_id in devices:
+        await world.database.write(profiles.learn, DeviceId(device_id), world.clock.now())
     return answer.json()["operationId"]
 
 
