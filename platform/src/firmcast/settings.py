@@ -173,6 +173,12 @@ class GatewaySettings(_Part):
         default=timedelta(seconds=5), description="between notes in the store of how far packages are"
     )
     transfer_limit: int = Field(default=1000, ge=1, description="packages that are written to devices at one time")
+    order_limit: int = Field(
+        default=1000,
+        ge=1,
+        description="orders to devices that are carried out at one time; one that takes longer than ten acknowledgement"
+        " timeouts makes room for the next",
+    )
     block_exponent: int = Field(default=6, ge=0, le=6, description="SZX we offer: block size is 2**(SZX+4) bytes")
     acknowledgement_timeout: float = Field(default=2.0, gt=0, description="seconds; ACK_TIMEOUT of RFC 7252 4.8")
 

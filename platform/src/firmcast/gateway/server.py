@@ -57,6 +57,7 @@ from firmcast.gateway.journal_notes import JournalNotes
 from firmcast.gateway.live_devices import LiveDevice, LiveDevices
 from firmcast.gateway.membership import Membership
 from firmcast.gateway.metrics import GatewayMetrics
+from firmcast.gateway.pace import Pace
 from firmcast.gateway.pacing import Pacing
 from firmcast.gateway.package_port.ports import PackagePorts
 from firmcast.gateway.ports import open_ports, package_addresses
@@ -76,6 +77,8 @@ from firmcast.upgrades.limits import Limits
 _PAGE: Final = 1000
 _LARGEST_REQUEST: Final = 1 << 16
 _DRAIN_SECONDS: Final = 5.0
+_PATIENCE: Final = 10
+"""Acknowledgement timeouts for which an order keeps others waiting."""
 _OWN_LOOK: Final = 0.5
 _LOOK_IN_STORE: Final = 1.5
 """Seconds in which it must turn out whose a notification is, before a device sends a confirmable one again."""
@@ -168,6 +171,7 @@ class Gateway:
             windows=self._windows,
             intake=self._intake,
             runner=self._runner,
+            pace=Pace(places=settings.order_limit, patience=_PATIENCE * settings.acknowledgement_timeout),
             link_to=self._link_to,
             now=now,
             gateway_id=member.gateway_id,

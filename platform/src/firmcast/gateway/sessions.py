@@ -23,6 +23,7 @@ from firmcast.gateway.clients import Clients
 from firmcast.gateway.command_runner import CommandRunner
 from firmcast.gateway.device_link import DeviceLink
 from firmcast.gateway.live_devices import LiveDevice, LiveDevices
+from firmcast.gateway.pace import Pace
 from firmcast.gateway.reports import ReportIntake
 from firmcast.ids import CommandId, DeviceId, GatewayId
 from firmcast.upgrades.model import CommandAnswered, CommandFailed, DeviceReport, FellAsleep, SeenAlive
@@ -59,6 +60,7 @@ class DeviceSessions:
         windows: AwakeWindows,
         intake: ReportIntake,
         runner: CommandRunner,
+        pace: Pace,
         link_to: LinkTo,
         now: Callable[[], datetime],
         gateway_id: GatewayId,
@@ -69,6 +71,7 @@ class DeviceSessions:
         self._windows = windows
         self._intake = intake
         self._runner = runner
+        self._pace = pace
         self._link_to = link_to
         self._now = now
         self._gateway_id = gateway_id
@@ -206,7 +209,7 @@ class DeviceSessions:
         may_be_repeat = command.command_id in self._begun
         self._note_begun(command.command_id)
         session.running_command = session.link.command = command
-        session.running = asyncio.create_task(self._runner.run(session.link, command, may_be_repeat=may_be_repeat))
+        session.running = asyncio.create_task(self._in_turn(session.link, command, may_be_repeat=may_be_repeat))
         try:
             await asyncio.wait({session.running})
             return None if session.running.cancelled() else session.running.result()
@@ -216,6 +219,12 @@ class DeviceSessions:
                 with suppress(asyncio.CancelledError):
                     await session.running
             session.running = session.running_command = None
+
+    async def _in_turn(
+        self, link: DeviceLink, command: DeviceCommand, *, may_be_repeat: bool
+    ) -> CommandAnswered | CommandFailed | None:
+        async with self._pace.turn():
+            return await self._runner.run(link, command, may_be_repeat=may_be_repeat)
 
     def _tell_asleep(self, device: LiveDevice) -> None:
         told = FellAsleep(registered_until=device.expires_at)

@@ -180,6 +180,31 @@ def fleet_of(count: int) -> list[DeviceSpec]:
     ]
 
 
+async def test_orders_beyond_the_limit_wait_for_their_turn(world) -> None:
+    await world.stop()
+    world.settings = world.settings.model_copy(update={"order_limit": 3})
+    await world.start()
+    known = [await world.add_device(f"device-{number}") for number in range(20)]
+    package = await world.add_package(b"package", "2.0.0")
+    run, under_way, most = world.gateway._runner.run, 0, 0
+
+    async def watched(*arguments, **named):
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        try:
+            return await run(*arguments, **named)
+        finally:
+            under_way -= 1
+
+    world.gateway._runner.run = watched
+    async with Fleet(server=world.server, devices=fleet_of(20), timing=QUICK, seed=1) as fleet:
+        await fleet.registered()
+        await world.upgrade(package, *known)
+        await world.until_counted(lambda counts: counts["succeeded"] >= 20, 60)
+    assert most == 3
+
+
 @pytest.mark.parametrize(
     "count", [300, pytest.param(10_000, marks=[pytest.mark.takes_long, pytest.mark.timeout(3600)])]
 )
