@@ -70,6 +70,7 @@ class Http2Connection(asyncio.Protocol):
         self._out: list[bytes] = []
         self._alarm: asyncio.TimerHandle | None = None
         self._heard = asyncio.Event()
+        self._heard_at = self._loop.time()
         self._paused = False  # it does not read what we write
         self.is_open = True
         """False from when nothing more may be posted here."""
@@ -170,6 +171,7 @@ class Http2Connection(asyncio.Protocol):
         self._paused = False
 
     def data_received(self, data: bytes) -> None:
+        self._heard_at = self._loop.time()
         if self._held:
             data = self._held + data
         at, size = 0, len(data)
@@ -285,7 +287,10 @@ class Http2Connection(asyncio.Protocol):
     # ------------------------------------------------------------------ what we say
 
     def _on_alarm(self) -> None:
-        """End attempts at their deadlines: all have the same time, so the oldest is the first."""
+        """End attempts at their deadlines: all have the same time, so the oldest is the first.
+
+        Of a connection on which nothing was heard all that time nothing more is expected.
+        """
         self._alarm = None
         now = self._loop.time()
         while self._posted:
@@ -297,9 +302,11 @@ class Http2Connection(asyncio.Protocol):
             self._cancel(stream)
             if posted.status:
                 self._answered(stream, posted)
-            else:
-                del self._posted[stream]
-                posted.failed(now, self._address, FailureKind.TIMEOUT, "no answer in time")
+                continue
+            del self._posted[stream]
+            if self._heard_at < posted.started:
+                self.break_soon()
+            posted.failed(now, self._address, FailureKind.TIMEOUT, "no answer in time")
 
     def _cancel(self, stream: int) -> None:
         self._say(frame(RST_STREAM, 0, stream, CANCEL.to_bytes(4, "big")))

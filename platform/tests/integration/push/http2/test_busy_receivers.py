@@ -127,6 +127,28 @@ async def test_a_busy_receivers_endless_answer_is_cut_off_and_its_silence_ends(h
     sender.close()
 
 
+async def test_a_connection_that_has_gone_dumb_is_not_used_again(h2_callback, post) -> None:
+    sender = await busy_sender(h2_callback, post, timeout=timedelta(seconds=1))
+    dumb = h2_callback.sessions[1]
+
+    async def script(session, request) -> None:
+        if session is not dumb:
+            session.answer(request, 200)
+
+    dumb.h2.acknowledge_received_data = lambda *_: None  # not even a window is given
+    h2_callback.script = script
+    first = asyncio.create_task(sender.send(post(b"first")))
+    await asyncio.sleep(0.5)
+    second = asyncio.create_task(sender.send(post(b"second")))
+    assert (await first).failure is FailureKind.TIMEOUT
+    again = await second  # what was left there libcurl makes, in what is left of its time
+    assert (again.status, again.failure) == (200, None)
+    assert again.duration >= 0.4
+    assert (await sender.send(post(b"third"))).status == 200
+    assert [request.body for request in h2_callback.requests if request.connection != 2][-2:] == [b"second", b"third"]
+    sender.close()
+
+
 @pytest.mark.parametrize("code", [ErrorCodes.REFUSED_STREAM, ErrorCodes.INTERNAL_ERROR])
 async def test_a_stream_of_ours_that_is_reset_fails_alone_or_is_made_again(busy: Busy, post, code: ErrorCodes) -> None:
     async def script(session, request) -> None:
