@@ -155,6 +155,14 @@ async def test_an_upgrade_of_a_device_with_a_key(served, tmp_path):
     assert len(lines) > 5
 
 
+async def test_virtual_devices_that_wait_in_vain_say_so():
+    nowhere = ("--server", "127.0.0.1:9", "--devices", "3", "--loss", "1")
+    said, told = await run("simulate", *nowhere, "--until-updated", "--timeout", "0.2", "--json", status=1)
+    assert "error: 3 of 3 virtual devices had no update in 0.2 seconds" in told
+    statistics = json.loads(said)
+    assert (statistics["registered"], statistics["datagrams"]["lost"]) == (0, statistics["datagrams"]["sent"])
+
+
 async def test_listen_prints_what_arrives(world):
     port = world.callback.server.address[1]
     await world.callback.server.stop()

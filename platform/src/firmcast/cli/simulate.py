@@ -39,6 +39,7 @@ def simulate(
     rebind_after_datagrams: option.RebindAfterDatagrams = None,
     until_updated: option.UntilUpdated = False,
     linger: option.Linger = 5.0,
+    timeout: option.Timeout = None,
     quick: option.Quick = False,
     psk: option.KeyOfAll = "",
     keys: option.KeyOfEach = None,
@@ -77,7 +78,7 @@ def simulate(
             ),
             timing=QUICK if quick else PATIENT,
             seed=secrets.randbits(_SEED_BITS) if seed is None else seed,
-        ).run(linger=linger if until_updated else None, interval=interval, as_json=as_json)
+        ).run(linger=linger if until_updated else None, timeout=timeout, interval=interval, as_json=as_json)
 
 
 def _network(**conditions: Any) -> NetworkConditions:

@@ -46,6 +46,10 @@ UntilUpdated = Annotated[bool, typer.Option("--until-updated", help="End when ev
 Linger = Annotated[
     float, typer.Option(min=0, help="Seconds to stay after that, so that the server can read how it went.")
 ]
+Timeout = Annotated[
+    float | None,
+    typer.Option(min=0.001, help="End after so many seconds at the latest; status 1 if updates were waited for."),
+]
 Quick = Annotated[bool, typer.Option("--quick", help="Short time-outs, for a server on this machine.")]
 KeyOfAll = Annotated[str, typer.Option(help="Pre-shared key of all of them, in hexadecimal digits: they speak DTLS.")]
 KeyOfEach = Annotated[

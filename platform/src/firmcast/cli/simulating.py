@@ -38,10 +38,11 @@ class Simulation:
     timing: DeviceTiming
     seed: int
 
-    def run(self, *, linger: float | None, interval: float | None, as_json: bool) -> None:
+    def run(self, *, linger: float | None, timeout: float | None, interval: float | None, as_json: bool) -> None:
         """Run it until interrupted, or `linger` seconds after each device had an update, and tell how it went.
 
-        Raises CommandError when there are too many devices for this process.
+        Raises CommandError when there are too many devices for this process, and when not each had one after `timeout`
+        seconds.
         """
         require_files(len(self.kinds))
         fleet = Fleet(
@@ -64,10 +65,14 @@ class Simulation:
         devices = "1 virtual device" if count == 1 else f"{count:,} virtual devices"
         host, port = self.server
         errors.print(f"{devices} register at {f'[{host}]' if ':' in host else host}:{port}", markup=False)
-        statistics = uvloop.run(_run_fleet(fleet, linger=linger, interval=interval, as_json=as_json))
+        statistics = uvloop.run(_run_fleet(fleet, linger=linger, longest=timeout, interval=interval, as_json=as_json))
         errors.print(f"ended: {summary_of(statistics)}; seed {self.seed}", markup=False)
         if as_json:
             print_json(statistics.as_dict())
+        if linger is not None and timeout is not None and statistics.seconds >= timeout:
+            missing = sum(not status.has_ended_an_update for status in statistics.statuses)
+            if missing:
+                raise CommandError(f"{missing:,} of {devices} had no update in {timeout:g} seconds")
 
 
 def require_files(devices: int) -> None:
@@ -83,7 +88,9 @@ def require_files(devices: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-async def _run_fleet(fleet: Fleet, *, linger: float | None, interval: float | None, as_json: bool) -> FleetStatistics:
+async def _run_fleet(
+    fleet: Fleet, *, linger: float | None, longest: float | None, interval: float | None, as_json: bool
+) -> FleetStatistics:
     interrupted = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, interrupted.set)
@@ -92,6 +99,8 @@ async def _run_fleet(fleet: Fleet, *, linger: float | None, interval: float | No
         waits: set[asyncio.Task[object]] = {asyncio.create_task(interrupted.wait())}
         if linger is not None:
             waits.add(asyncio.create_task(_updated(fleet, linger)))
+        if longest is not None:
+            waits.add(asyncio.create_task(asyncio.sleep(longest)))
         if interval is not None:
             waits.add(asyncio.create_task(_tell(fleet, interval, as_json=as_json)))
         live = Live(get_renderable=lambda: _table(fleet.statistics()), console=console, refresh_per_second=4)

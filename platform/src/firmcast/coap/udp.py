@@ -157,14 +157,14 @@ class UdpEndpoint:
         """The time that the endpoint is told."""
         return self._clock()
 
-    def close(self) -> None:
-        """End secure sessions, saying so, and close the sockets; awaited requests fail as CANCELLED.
+    def close(self, *, silently: bool = False) -> None:
+        """End secure sessions, saying so unless `silently`, and close the sockets; awaited requests fail as CANCELLED.
 
         Closing twice is allowed.
         """
         if self._closed:
             return
-        if self._layer is not None:
+        if self._layer is not None and not silently:
             self._layer.close(self._clock())
         self._closed = True
         if self._timer is not None:

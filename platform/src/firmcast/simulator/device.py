@@ -94,6 +94,11 @@ class DeviceStatus:
     missed: int = 0
     """Datagrams that came while it slept."""
 
+    @property
+    def has_ended_an_update(self) -> bool:
+        """Whether an update ended, one way or the other."""
+        return self.updates_succeeded + self.updates_failed > 0
+
 
 class VirtualDevice:
     """One device: `start` lets it live, `close` ends it.
@@ -143,6 +148,7 @@ class VirtualDevice:
         self._showing: asyncio.TimerHandle | None = None
         self._reboot_wanted = asyncio.Event()
         self._status_changed = asyncio.Event()
+        self._takes_leave = False
         self._registered = False
         self._registrations = 0
         self._received = 0
@@ -167,6 +173,7 @@ class VirtualDevice:
         life, self._life = self._life, None
         if life is None:
             return
+        self._takes_leave = deregister
         if deregister and self._session is not None:
             await self._session.deregister()
         life.cancel()
@@ -265,7 +272,7 @@ class VirtualDevice:
         self._stop_download()
         self._set_install(None)
         self._show_all()
-        session.close()
+        session.close(silently=not self._takes_leave)
         self.registered(None)
 
     # What its sessions ask of it.

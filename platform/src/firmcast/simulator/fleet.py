@@ -113,8 +113,10 @@ class Fleet:
 
     def _note_change(self, device: VirtualDevice) -> None:
         name, status = device.spec.endpoint_name, device.status
-        ended = status.updates_succeeded + status.updates_failed > 0
-        for names, belongs in ((self._registered, status.registered), (self._updated, status.registered and ended)):
+        for names, belongs in (
+            (self._registered, status.registered),
+            (self._updated, status.registered and status.has_ended_an_update),
+        ):
             if belongs:
                 names.add(name)
             else:

@@ -153,11 +153,11 @@ class Session:
         session.udp.endpoint.upload_route(session.accept_upload)
         return session
 
-    def close(self) -> None:
-        """Close the socket without a word to the server."""
+    def close(self, *, silently: bool) -> None:
+        """Close the socket; a secure session ends without a word when `silently`, as by a power cut."""
         self.drop_upload()
         self._observers.clear()
-        self.udp.close()
+        self.udp.close(silently=silently)
 
     # Registration.
 

@@ -377,3 +377,14 @@ async def test_libcoap_registers_through_a_session(world, library: str) -> None:
         assert process.returncode == 0
         assert (b"4.03" not in output) is expected, output
     assert (await registration_of(world, known)).is_secure
+
+
+async def test_a_device_that_loses_its_power_takes_no_leave_of_its_session(world) -> None:
+    await world.add_device(key=KEY)
+    spec = DeviceSpec(endpoint_name="device-1", profile=profile_named("plain"), key=KEY)
+    async with asyncio.timeout(20), Fleet(server=world.secure_server, devices=[spec], timing=QUICK, seed=1) as fleet:
+        await fleet.registered()
+        assert world.secure_sessions == 1
+        fleet.devices["device-1"].reboot()
+        await fleet.until(lambda statistics: statistics.registrations == 2)
+        assert world.secure_sessions == 2, "the former one is not known to be over"
