@@ -15,6 +15,7 @@ from firmcast.events.log import EventLog
 from firmcast.firmware import use_cases as firmware
 from firmcast.firmware.model import PackageMetadata, StoredFile
 from firmcast.gateway.batches import Registering, record_batch
+from firmcast.gateway.membership import Membership
 from firmcast.ids import ApplicationId
 from firmcast.settings import UpgradeSettings
 from firmcast.timeline import reading
@@ -43,11 +44,13 @@ class Story:
     def __init__(self, database) -> None:
         self.database = database
         self.log = EventLog(encode=lambda _event: b"{}")
+        self.member = Membership.alone()
         self.now = NOW
 
     async def batch(self, *items):
         self.now += timedelta(seconds=1)
-        return await self.database.write(record_batch, items, log=self.log, limits=LIMITS, now=self.now)
+        context = {"member": self.member, "log": self.log, "limits": LIMITS, "now": self.now}
+        return await self.database.write(record_batch, items, **context)
 
     async def tell(self, told):
         await self.batch(DeviceReport(device_id=self.device.device_id, input=told, occurred_at=self.now))
