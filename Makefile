@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
-TEST_ARGS ?= -n auto --maxprocesses 4
+TEST_ARGS ?= -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test check format lint types imports conformance faults fuzz bench lock clean

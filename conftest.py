@@ -4,9 +4,12 @@ It imports the folder in place of the standard library's module of that name unl
 like a package; so it is made to look like an empty one.
 """
 
+import os
 import platform
 
 import pytest
+
+_MOST_WORKERS = 6
 
 platform.__path__ = []  # type: ignore[attr-defined]  # the reason stands above
 
@@ -20,3 +23,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--long", dest="fault_scale", action="store_const", const="long", help="in the better part of an hour"
     )
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return one worker more than processors: a good part of the tests waits for processes, disks and deadlines."""
+    del config
+    return min((os.cpu_count() or 1) + 1, _MOST_WORKERS)
