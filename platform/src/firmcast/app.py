@@ -77,6 +77,8 @@ _KEY_CHECK = "key check"
 _ADMIN_TOKEN_FILE = "admin-token"  # noqa: S105 -- a file's name
 _SENDABLE = re.compile(r"[!-~]{1,4096}")
 _DRAIN_SECONDS = 10.0
+_LOOKS_IN_A_LIFE = 5
+"""So often a gateway looks for dead ones; a node that was given up in error is back within a tenth of a life."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,7 +339,8 @@ class Platform:
             return None
         if settings.database_url is None:
             return Membership.alone()
-        return Membership.of(site_name(settings.gateway), gateways, settings.nodes.lease_life.total_seconds())
+        pause = settings.nodes.lease_life.total_seconds() / _LOOKS_IN_A_LIFE
+        return Membership.of(site_name(settings.gateway), gateways, pause)
 
     def _renew_when_missed(self, database: PostgresDatabase) -> None:
         """Have parts begin anew when news of other nodes were gone unread."""

@@ -1,6 +1,7 @@
 """What a dead gateway of this site held is taken up at once, at the start and whenever one dies or leaves.
 
-Devices of another site are left to their next sign of life: from here nobody reaches them before.
+Devices of another site are left to their next sign of life: from here nobody reaches them before. Who is dead is so for
+two looks: a node that did not reach the database for a while begins another life at once when it does.
 """
 
 import asyncio
@@ -57,12 +58,13 @@ class Adoption:
         self._adopter = adopter
         self._look_for_ended = look_for_ended
         self._left: set[GatewayId] = set()
+        self._seen_dead: set[GatewayId] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Take up what is free, and go on looking where other gateways may die."""
-        complete = await self._try_to_look()
+        complete = await self._try_to_look(at_once=True)
         if not (complete and self._member.is_alone):
             self._task = asyncio.create_task(self._run(), name="adoption")
 
@@ -84,16 +86,18 @@ class Adoption:
                 async with asyncio.timeout(self._member.pause):
                     await self._wake.wait()
             self._wake.clear()
-            complete = await self._try_to_look()
+            complete = await self._try_to_look(at_once=self._member.is_alone)
 
-    async def _try_to_look(self) -> bool:
+    async def _try_to_look(self, *, at_once: bool) -> bool:
         try:
             holders, alive = await self._database.read(_standing, self._member.living)
             self._left.intersection_update(holders)
-            dead = [former for former in holders if former not in alive or former in self._left]
-            for former in filter(self._member.may_adopt, dead):
+            dead = {former for former in holders if former not in alive or former in self._left}
+            certain = dead if at_once else dead & (self._seen_dead | self._left)
+            self._seen_dead = dead
+            for former in filter(self._member.may_adopt, certain):
                 await self._adopt(former)
-            if not all(map(self._member.may_adopt, dead)):
+            if not all(map(self._member.may_adopt, certain)):
                 self._look_for_ended()
         except StoreError as error:
             _log.warning("devices.not_adopted", reason=str(error))

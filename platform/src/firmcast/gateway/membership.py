@@ -24,8 +24,8 @@ class Membership:
     """Returns the gateways that are alive, this one included."""
     is_alone: bool
     """There is no other gateway, and cannot be."""
-    pause: float = 5.0
-    """Seconds from one look for dead gateways to the next."""
+    pause: float = 1.0
+    """Seconds from one look for dead gateways to the next; who is not back by then is dead."""
 
     @classmethod
     def alone(cls) -> "Membership":

@@ -68,9 +68,12 @@ class Post:
         return self.world.gateway.device_count
 
     async def start(self) -> None:
+        await self.begin_life()
+        await self.world.start_gateway()
+
+    async def begin_life(self) -> None:
         node = Node(node_id=self.node_id, name="", roles=frozenset({Role.GATEWAY}), gateway_id=self.member.gateway_id)
         await self.database.write_urgently(nodes.begin, node, LONG)
-        await self.world.start_gateway()
 
     async def stop(self) -> None:
         if self.world.gateway is not None:
@@ -633,6 +636,23 @@ async def test_devices_of_a_dead_gateway_are_taken_up_at_its_site(one, two, swit
         switch.to = two.world.server
         assert ends_well(await two.world.until_told(known, "succeeded", "failed", any_of=True))
     assert two.world.metrics.adopted.value == 1
+
+
+async def test_a_gateway_that_is_back_at_the_next_look_keeps_what_it_holds(one, make_post, make_device) -> None:
+    known = await one.world.add_device()
+    other = await make_post(pause=600)
+    device = await make_device("device-1", one.world.server)
+    await device.register()
+    adoption = other.world.gateway._fellows._adoption
+    await one.database.write_urgently(nodes.end, one.node_id)
+    assert await adoption._try_to_look(at_once=False)
+    await one.begin_life()
+    assert await adoption._try_to_look(at_once=False)
+    assert await holder(one, known) == one.member.gateway_id
+    await one.database.write_urgently(nodes.end, one.node_id)
+    for expected in (one, other):
+        assert await adoption._try_to_look(at_once=False)
+        assert await holder(one, known) == expected.member.gateway_id
 
 
 async def test_devices_of_a_dead_gateway_elsewhere_wait_for_their_next_sign_of_life(

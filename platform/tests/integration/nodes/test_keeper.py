@@ -9,7 +9,7 @@ import pytest
 
 from firmcast.clock import SystemClock
 from firmcast.db.postgres import PostgresDatabase
-from firmcast.ids import NodeId
+from firmcast.ids import GatewayId, NodeId
 from firmcast.nodes import use_cases
 from firmcast.nodes.keeper import Keeper
 from firmcast.nodes.model import DUTIES, PARTITION_SHARES, Epoch, Node, Share
@@ -131,6 +131,32 @@ async def test_a_node_that_was_given_up_begins_another_life_with_nothing_of_the_
     await one.until(lambda: set(one.held()) == EVERYTHING)
     assert one.keeper.node_id != old
     assert set(one.held().values()) == {2}
+
+
+async def test_the_gateway_of_a_node_keeps_its_name_in_the_next_life(cluster: Cluster) -> None:
+    one = await cluster.node()
+    database = cluster.databases[0]
+    gateway_id = GatewayId("here/1")
+    keeper = Keeper(
+        database=database,
+        clock=SystemClock(),
+        name="with a gateway",
+        roles=frozenset({Role.GATEWAY}),
+        life=LIFE,
+        gateway_id=gateway_id,
+    )
+    await keeper.start()
+    assert await database.read(use_cases.gateways) == {gateway_id}
+    first = keeper.node_id
+    await database.write_urgently(use_cases.end, first)
+    assert await database.read(use_cases.gateways) == frozenset()
+    async with asyncio.timeout(20):
+        while keeper.node_id == first or not keeper.is_alive:
+            await asyncio.sleep(0.01)
+    assert await database.read(use_cases.gateways) == {gateway_id}
+    await keeper.stop()
+    assert await database.read(use_cases.gateways) == frozenset()
+    assert one.held()
 
 
 async def test_a_write_for_a_share_holds_its_node_alive_and_fails_after_it_was_given_up(cluster: Cluster) -> None:
