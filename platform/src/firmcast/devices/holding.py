@@ -61,13 +61,13 @@ def tell_ended(tx: Transaction, ended: Mapping[RegistrationId, DeviceId]) -> Non
 
 
 async def take_over(
-    tx: Transaction, device_ids: Sequence[DeviceId], now: datetime, *, gateway: GatewayId
-) -> dict[DeviceId, Registration]:
-    """Let `gateway` hold these devices, and return their live registrations; who has none is absent."""
-    if not device_ids:
+    tx: Transaction, registration_ids: Sequence[RegistrationId], now: datetime, *, gateway: GatewayId
+) -> dict[RegistrationId, Registration]:
+    """Let `gateway` hold these registrations, and return those that are live."""
+    if not registration_ids:
         return {}
-    found = await registration_store.of_devices(tx, device_ids, now)
-    taken = {each.device_id: moved_to(each, gateway) for each in found}
+    found = await registration_store.by_ids(tx, registration_ids, now)
+    taken = {each.registration_id: moved_to(each, gateway) for each in found}
     moving = [each for each in taken.values() if each.came_from is not None]
     if moving:
         await store.move(tx, [each.device_id for each in moving], gateway)

@@ -50,9 +50,9 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Showing:
-    """A device that another gateway holds shows itself at this one."""
+    """A device that another gateway holds shows itself at this one, under this registration."""
 
-    device_id: DeviceId
+    registration_id: RegistrationId
     occurred_at: datetime
 
 
@@ -124,7 +124,7 @@ async def _write(
     removed = await registrations.remove(tx, leaving, now, log=log)
     updates = [item.told for item in items if isinstance(item, Updating)]
     refreshed = await registrations.refresh(tx, updates, now, gateway=gateway)
-    showing = [item.device_id for item in items if isinstance(item, Showing)]
+    showing = [item.registration_id for item in items if isinstance(item, Showing)]
     shown = await holding.take_over(tx, showing, now, gateway=gateway)
     there = (*registered.values(), *refreshed.values(), *shown.values())
     moved = any(registration.came_from is not None for registration in there)
@@ -146,7 +146,7 @@ class _Written:
     registered: Mapping[str, Registration]
     removed: Mapping[RegistrationId, DeviceId]
     refreshed: Mapping[RegistrationId, Registration]
-    shown: Mapping[DeviceId, Registration]
+    shown: Mapping[RegistrationId, Registration]
     alive: Collection[GatewayId]
     elsewhere: Collection[DeviceId]
     """Devices that another gateway holds: what came here of an order of theirs is late."""
@@ -162,8 +162,8 @@ class _Written:
                 return self._with_sign_of_life(registration, item.occurred_at, newly_registered=True)
             case Updating(told=update):
                 return self._with_sign_of_life(self.refreshed.get(update.registration_id), item.occurred_at)
-            case Showing(device_id=device_id):
-                return self._with_sign_of_life(self.shown.get(device_id), item.occurred_at)
+            case Showing(registration_id=registration_id):
+                return self._with_sign_of_life(self.shown.get(registration_id), item.occurred_at)
             case Leaving(registration_id=registration_id):
                 return self.removed.get(registration_id), None
             case DeviceReport():

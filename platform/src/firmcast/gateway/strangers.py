@@ -1,8 +1,9 @@
 """Whoever speaks and is not held here is looked up in the store, and taken over: his answers come here, too.
 
 He is known by the token of a notification or by the identity of a secure session, or by the address from which he
-registered. Whoever only answers what he was not asked from here is known by an address alone, which may be false: he is
-taken over from a gateway of this site only, since no false address brings here what would go there.
+registered. Of a living gateway of another site he is not taken: he may go on telling this one what it asked for before.
+Whoever only answers what he was not asked from here is known by an address alone, which may be false: he is taken over
+from a gateway of this site only, since no false address brings here what would go there.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from firmcast.coap.dtls.peers import identity_of
 from firmcast.coap.events import Peer
 from firmcast.db.port import Database, Transaction
 from firmcast.devices import holding
+from firmcast.devices.holding import LivingGateways
 from firmcast.devices.model import Registration
 from firmcast.errors import StoreError
 from firmcast.gateway.addresses import stored_address
@@ -25,7 +27,7 @@ from firmcast.gateway.live_devices import LiveDevice, LiveDevices, beginning_of
 from firmcast.gateway.membership import Membership
 from firmcast.gateway.registration import RegistrationInterface
 from firmcast.gateway.reports import ReportIntake
-from firmcast.ids import DeviceId
+from firmcast.ids import GatewayId, RegistrationId
 
 _AT_ONCE: Final = 500
 _MOST_WAITING: Final = 4096
@@ -64,7 +66,8 @@ class Strangers:
         self._now = now
         self._wanted: dict[_Key, list[_Found]] = {}
         self._looked_up: dict[_Address, datetime] = {}
-        self._taking: dict[DeviceId, list[Identified]] = {}
+        self._alive: frozenset[GatewayId] = frozenset()
+        self._taking: dict[RegistrationId, list[Identified]] = {}
         self._reading: asyncio.Task[None] | None = None
 
     async def stop(self) -> None:
@@ -118,7 +121,9 @@ class Strangers:
             while self._wanted:
                 keys = list(self._wanted)[:_AT_ONCE]
                 try:
-                    registrations = await self._database.read(_seen_as, keys, self._now())
+                    registrations, self._alive = await self._database.read(
+                        _seen_as, keys, self._now(), self._member.living
+                    )
                 except StoreError as error:
                     _log.warning("strangers.not_looked_up", reason=str(error))
                     registrations = {}
@@ -135,20 +140,24 @@ class Strangers:
             then(None)
             return
         held = self._live.by_registration(registration.registration_id)
-        if held is None and LiveDevice(registration).may_speak(peer):
+        device = LiveDevice(registration) if held is None else held
+        holder = registration.gateway
+        is_free = self._member.may_adopt(holder) or holder == self._member.gateway_id or holder not in self._alive
+        if held is None and is_free and device.may_speak(peer):
             self._take_over(registration, then)
         else:
-            then(held)
+            then(device)
 
     def _take_over(self, registration: Registration, then: Identified) -> None:
-        waiting = self._taking.get(registration.device_id)
+        registration_id = registration.registration_id
+        waiting = self._taking.get(registration_id)
         if waiting is not None:
             waiting.append(then)
             return
-        waiting = self._taking[registration.device_id] = [then]
+        waiting = self._taking[registration_id] = [then]
 
         def committed(answer: "asyncio.Future[Answer]") -> None:
-            del self._taking[registration.device_id]
+            del self._taking[registration_id]
             device: LiveDevice | None = None
             if answer.exception() is not None:
                 device = LiveDevice(registration)  # what it says counts once the store takes anything
@@ -157,7 +166,7 @@ class Strangers:
             for each in waiting:
                 each(device)
 
-        showing = Showing(device_id=registration.device_id, occurred_at=self._now())
+        showing = Showing(registration_id=registration_id, occurred_at=self._now())
         self._intake.submit(showing).add_done_callback(committed)
 
 
@@ -167,8 +176,10 @@ def _latest(registrations: Iterable[Registration], *, secure: bool) -> Registrat
     return max(there, key=lambda registration: registration.updated_at, default=None)
 
 
-async def _seen_as(tx: Transaction, keys: Sequence[_Key], now: datetime) -> Mapping[_Key, Sequence[Registration]]:
-    """Return what is registered, by what was seen of it."""
+async def _seen_as(
+    tx: Transaction, keys: Sequence[_Key], now: datetime, living: LivingGateways
+) -> tuple[Mapping[_Key, Sequence[Registration]], frozenset[GatewayId]]:
+    """Return what is registered, by what was seen of it, and which gateways are alive."""
     names = [key for key in keys if isinstance(key, str)]
     digits = [key[0] for key in keys if isinstance(key, tuple) and len(key) == 1]
     addresses = [key for key in keys if isinstance(key, tuple) and len(key) == 2]
@@ -179,4 +190,4 @@ async def _seen_as(tx: Transaction, keys: Sequence[_Key], now: datetime) -> Mapp
         found[(beginning_of(registration.registration_id),)].append(registration)
     for registration in await holding.at_addresses(tx, addresses, now) if addresses else ():
         found[registration.host, registration.port].append(registration)
-    return found
+    return found, frozenset(await living(tx))

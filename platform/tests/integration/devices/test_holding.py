@@ -60,11 +60,11 @@ async def test_ends_are_told(database, event_log, made, moves, application_id, n
 
 async def test_taking_over_takes_what_is_live_and_another_ones(database, made, moves, now):
     ids = [made[name].device_id for name in ("node-0", "node-1")]
-    assert {each.came_from for each in (await database.write(holding.take_over, ids, now, gateway=ONE)).values()} == {
-        None
-    }
+    both = [made[name].registration_id for name in ("node-0", "node-1")]
+    same = await database.write(holding.take_over, [*both, "unknown"], now, gateway=ONE)
+    assert [each.came_from for each in same.values()] == [None, None]
     assert moves.empty()
-    taken = await database.write(holding.take_over, ids[:1], now, gateway=TWO)
+    taken = await database.write(holding.take_over, both[:1], now, gateway=TWO)
     assert [(each.gateway, each.epoch, each.came_from) for each in taken.values()] == [(TWO, 2, ONE)]
     assert moves.get_nowait().gateway == TWO
     found = await database.read(registrations.of_devices, ids, now)
@@ -74,7 +74,7 @@ async def test_taking_over_takes_what_is_live_and_another_ones(database, made, m
     }
     assert await database.read(holding.held_elsewhere, ids, now, gateway=ONE) == {ids[0]}
     late = now + timedelta(days=1)
-    assert await database.write(holding.take_over, ids, late, gateway=ONE) == {}
+    assert await database.write(holding.take_over, both, late, gateway=ONE) == {}
 
 
 async def test_what_a_dead_gateway_held_is_adopted_in_parts(database, event_log, devices, told, now):
@@ -120,7 +120,7 @@ async def test_a_gateway_carries_out_orders_of_its_devices_only(database, made, 
     first, second = await database.write(commands.replace, orders, now)
     ids = [first.device_id, second.device_id]
     assert await database.read(commands.to_carry_out, ids, ONE) == [first, second]
-    await database.write(holding.take_over, [first.device_id], now, gateway=TWO)
+    await database.write(holding.take_over, [made["node-0"].registration_id], now, gateway=TWO)
     assert await database.read(commands.to_carry_out, ids, ONE) == [second]
     assert await database.read(commands.to_carry_out, ids, TWO) == [first]
 

@@ -497,6 +497,20 @@ async def test_a_notification_counts_wherever_it_comes(one, two, make_device, ma
     assert await elsewhere.notify("0" * 32, two.world.server) == b"\x70\x00\x12\x34"
 
 
+async def test_a_living_gateway_of_another_site_keeps_its_device(one, make_post, make_caller) -> None:
+    """A device may go on notifying where it was before; where its gateway is dead, that brings it along."""
+    known = await one.world.add_device()
+    other = await make_post("there")
+    device = make_caller()
+    registration_id = await device.register(one.world.server)
+    assert await device.notify(registration_id, other.world.server) == b"\x60\x00\x12\x34"
+    assert await holder(one, known) == one.member.gateway_id
+    await one.be_dead()
+    other_word = make_caller()
+    assert await other_word.notify(registration_id, other.world.server) == b"\x60\x00\x12\x34"
+    assert await holder(other, known) == other.member.gateway_id
+
+
 async def test_what_a_notification_says_elsewhere_is_told(one, two, make_device, make_caller) -> None:
     known = await one.world.add_device()
     device = await make_device("device-1", one.world.server)
