@@ -337,7 +337,9 @@ async def test_closing_answers_what_is_under_way_and_leaves_no_descriptor(callba
     with pytest.raises(RuntimeError, match="closed"):
         sender.start(request(callback.url()), lambda _answer: None)
     await callback.stop()
-    assert open_descriptors() <= before
+    async with asyncio.timeout(30):
+        while open_descriptors() > before:  # libcurl may be ended by a thread, which tells nobody
+            await asyncio.sleep(0.01)
 
 
 def test_it_works_on_uvloop_too(callback_class) -> None:
