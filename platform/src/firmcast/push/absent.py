@@ -7,8 +7,10 @@ from typing import Final
 
 from firmcast.ids import DeviceId, EventId
 
-_BETWEEN_RETURNS: Final = timedelta(seconds=30)
-"""Parked lanes come back together, since the backlog is read through for them, and not more often than this."""
+_FIRST_PAUSE: Final = timedelta(seconds=1)
+_LONGEST_PAUSE: Final = timedelta(seconds=30)
+"""Parked lanes come back together, since the backlog is read through for them: soon at first, and each time after
+twice the pause of the last one, until none is parked any more."""
 
 
 @dataclass(slots=True)
@@ -22,12 +24,13 @@ class _Parked:
 class AbsentLanes:
     """Where the lanes of one group are read on that have no rows in memory."""
 
-    __slots__ = ("_blocked", "_parked", "return_at")
+    __slots__ = ("_blocked", "_parked", "_pause", "return_at")
 
     def __init__(self) -> None:
         """Start with none."""
         self._blocked: dict[DeviceId, EventId] = {}
         self._parked: dict[DeviceId, _Parked] = {}
+        self._pause = _FIRST_PAUSE
         self.return_at: datetime | None = None
         """When the first parked ones come back."""
 
@@ -80,13 +83,15 @@ class AbsentLanes:
         """Return when parked ones come back; None when there are none."""
         if not self._parked:
             self.return_at = None
+            self._pause = _FIRST_PAUSE
             return None
         first = min(parked.due_at for parked in self._parked.values())
-        self.return_at = max(first, now + _BETWEEN_RETURNS)
+        self.return_at = max(first, now + self._pause)
         return self.return_at
 
     def take_back(self, now: datetime | None) -> EventId | None:
         """Park no longer what is due, or all when `now` is None; return from where to read on, if at all."""
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         back = [device for device, parked in self._parked.items() if now is None or parked.due_at <= now]
         return min((self._parked.pop(device).position for device in back), default=None)
 
