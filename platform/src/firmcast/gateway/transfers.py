@@ -178,7 +178,7 @@ class Transfers:
         transfer.blocks = transfer.restarts = transfer.first_block = 0
 
     def advance(self, transfer: Transfer, offset: int, length: int) -> None:
-        """Note that `length` bytes from `offset` went to the device; the first ones are reported.
+        """Note that `length` bytes from `offset` went to the device; the first ones are reported, and the last fetched.
 
         A device that asks for the first byte again has begun anew.
         """
@@ -195,6 +195,8 @@ class Transfers:
         if not transfer.has_begun:
             transfer.has_begun = True
             self._report_progress(transfer, finished=False)
+        if transfer.is_complete and not was_complete and not transfer.by_write:
+            self._report_progress(transfer, finished=True)
 
     def finish(self, transfer: Transfer) -> None:
         """Note, and report, that the device has taken the last byte."""

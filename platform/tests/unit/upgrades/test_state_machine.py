@@ -379,3 +379,22 @@ def test_who_drops_a_package_that_it_had_put_off_is_judged_by_the_evidence(drive
             driver.answer(state=0, result=0, firmware_version=OLD)
     assert ended(driver, Outcome.FAILED, wording.NO_EVIDENCE)
     assert driver.now - began <= driver.limits.verifying + driver.limits.probe
+
+
+def test_a_device_that_was_sent_the_last_byte_is_looked_at_soon(driver) -> None:
+    """Its notification that it has the package may be lost, and it says nothing more."""
+    driver.transferring().answer().notify(state=1)
+    driver.tell(TransferProgressed(finished=True))
+    assert driver.upgrade.deadline_at == driver.now + driver.limits.probe
+    driver.pass_deadline()
+    assert driver.order is CommandKind.INSPECT
+    driver.answer(state=1, result=0)
+    assert driver.upgrade.deadline_at == driver.now + driver.limits.probe, "it is still busy with the package"
+    driver.pass_deadline().answer(state=2, result=0)
+    assert (driver.order, driver.steps) == (CommandKind.EXECUTE, [1, 2])
+
+
+def test_the_last_byte_of_a_package_that_is_fetched_need_not_have_come(driver) -> None:
+    driver.transferring().answer().notify(state=1)
+    driver.tell(TransferProgressed(finished=True)).register().answer(state=0, result=0, firmware_version="1.0")
+    assert driver.order is CommandKind.TRANSFER_BY_URI

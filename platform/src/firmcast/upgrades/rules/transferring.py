@@ -44,7 +44,10 @@ def renew(turn: Turn, renewed: SessionRenewed) -> None:
 
 
 def progress(turn: Turn, progressed: TransferProgressed) -> None:
-    """Tell of a written package that it is downloading, since its device may not; look soon after the last byte."""
+    """Tell of a written package that it is downloading, since its device may not; look soon after the last byte.
+
+    The last byte of a package that the device fetches was sent, which does not say that it came.
+    """
     if turn.upgrade.evidence.transfer_kind is CommandKind.TRANSFER_BY_WRITE:
         _publish_unseen_download(turn)
         if not turn.upgrade.evidence.turn_came:
@@ -54,7 +57,8 @@ def progress(turn: Turn, progressed: TransferProgressed) -> None:
             turn.arm()
     _note_download(turn, ended=progressed.finished)
     if progressed.finished:
-        turn.note(transfer_finished=True)
+        if turn.upgrade.evidence.transfer_kind is CommandKind.TRANSFER_BY_WRITE:
+            turn.note(transfer_finished=True)
         turn.hold(turn.limits.probe)
 
 
@@ -151,7 +155,8 @@ def inspected(turn: Turn, told: ResourcesReported) -> None:
         _send_again(turn, told)
     else:
         turn.note(reset_ordered=False)
-        turn.hold()
+        # It had the last byte sent and is not done: the notification that it is may be lost.
+        turn.hold(None if turn.upgrade.evidence.downloaded_at is None else turn.limits.probe)
 
 
 def _settle(turn: Turn, reading: Reading) -> None:
