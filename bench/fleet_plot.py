@@ -1,7 +1,6 @@
 """Draws how a fleet's cost grows, of the figures in build/fleet.json, as an SVG that a page can show.
 
-Both axes are logarithmic, so cost that grows with the fleet and no faster is a straight line of the slope of the grid's
-diagonal.
+Both axes are logarithmic: cost that grows with the fleet and no faster is a straight line, a decade up for each decade.
 
 Usage: python -m bench.fleet_plot [FILE]
 """
