@@ -105,7 +105,7 @@ class Shop:
 
     async def kept(self):
         """Return how many different bytes the store keeps, packages or not."""
-        raise NotImplementedError
+        raise NotImplementedError  # each store is looked into in a way of its own
 
 
 class FolderShop(Shop):
