@@ -6,16 +6,16 @@ from datetime import timedelta
 from functools import cache
 from random import Random
 
+from device_upgrades import scheduled_upgrade
 from tests.matrix.virtual_device import VirtualDevice
 from tests.matrix.virtual_network import Network, VirtualTime
 from tests.matrix.virtual_platform import START, Platform
 
-from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, PackageId, TaskId
-from firmcast.lwm2m.firmware_update import DeliveryMethod, FirmwareUpdateState, Protocol
+from firmcast.lwm2m.firmware_update import DeliveryMethod, Protocol
 from firmcast.simulator.profile import DeviceProfile
 from firmcast.simulator.profiles import PROFILES
 from firmcast.upgrades.limits import Limits
-from firmcast.upgrades.model import DeviceUpgrade, Evidence, Tally, UpgradePhase
+from firmcast.upgrades.model import DeviceUpgrade
 
 WAYS = ("coap", "http", "written")
 SESSIONS = ("clear", "secure")
@@ -142,34 +142,12 @@ def _fault(fault: str, platform: Platform, device: VirtualDevice, time: VirtualT
 
 
 def _upgrade() -> DeviceUpgrade:
-    return DeviceUpgrade(
-        device_upgrade_id=DeviceUpgradeId("upgrade"),
-        task_id=TaskId("task"),
-        application_id=ApplicationId("application"),
-        device_id=DeviceId("device"),
-        package_id=PackageId("package"),
-        position=0,
-        attempt=1,
-        phase=UpgradePhase.SCHEDULED,
-        tally=Tally.WAITING,
-        retryable=False,
-        published_state=FirmwareUpdateState.IDLE,
-        command_id=None,
-        command_kind=None,
-        probed=False,
-        evidence=Evidence(),
+    ends_at = START + LIMITS.waiting
+    return scheduled_upgrade(
+        START,
         transfer_token="token-of-this-upgrade",
-        source_version="",
         target_version=TARGET,
-        current_version="",
         bytes_total=len(PACKAGE),
-        created_at=START,
-        started_at=None,
-        window_end=None,
-        waiting_ends_at=None,
-        phase_ends_at=START + LIMITS.waiting,
-        deadline_at=START + LIMITS.waiting,
-        ended_at=None,
-        outcome=None,
-        description="",
+        phase_ends_at=ends_at,
+        deadline_at=ends_at,
     )

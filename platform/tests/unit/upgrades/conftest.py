@@ -5,11 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from device_upgrades import scheduled_upgrade
 
 from firmcast.devices.model import CommandKind
 from firmcast.events.model import FirmwareStateChanged, FirmwareUpgradeEnded
-from firmcast.ids import ApplicationId, CommandId, DeviceId, DeviceUpgradeId, PackageId, TaskId
-from firmcast.lwm2m.firmware_update import FirmwareUpdateState
+from firmcast.ids import CommandId
 from firmcast.upgrades.limits import Limits
 from firmcast.upgrades.model import (
     CommandAnswered,
@@ -17,14 +17,11 @@ from firmcast.upgrades.model import (
     CommandFailure,
     DeadlinePassed,
     DeviceUpgrade,
-    Evidence,
     FellAsleep,
     ResourcesReported,
     SeenAlive,
     SessionRenewed,
-    Tally,
     TaskBegan,
-    UpgradePhase,
 )
 from firmcast.upgrades.rules.turn import PublishedFact
 from firmcast.upgrades.state_machine import advance
@@ -47,37 +44,7 @@ LIMITS = Limits(
 
 
 def scheduled() -> DeviceUpgrade:
-    return DeviceUpgrade(
-        device_upgrade_id=DeviceUpgradeId("upgrade"),
-        task_id=TaskId("task"),
-        application_id=ApplicationId("application"),
-        device_id=DeviceId("device"),
-        package_id=PackageId("package"),
-        position=0,
-        attempt=1,
-        phase=UpgradePhase.SCHEDULED,
-        tally=Tally.WAITING,
-        retryable=False,
-        published_state=FirmwareUpdateState.IDLE,
-        command_id=None,
-        command_kind=None,
-        probed=False,
-        evidence=Evidence(),
-        transfer_token="token",
-        source_version=OLD,
-        target_version=NEW,
-        current_version=OLD,
-        bytes_total=1000,
-        created_at=START,
-        started_at=None,
-        window_end=None,
-        waiting_ends_at=None,
-        phase_ends_at=START,
-        deadline_at=START,
-        ended_at=None,
-        outcome=None,
-        description="",
-    )
+    return scheduled_upgrade(START, source_version=OLD, target_version=NEW, current_version=OLD)
 
 
 class Driver:
