@@ -11,7 +11,7 @@ from firmcast.clock import Clock
 from firmcast.db.columns import from_column, to_column
 from firmcast.db.metrics import StoreMetrics
 from firmcast.db.postgres import PostgresDatabase
-from firmcast.db.sharing import SharedChannel
+from firmcast.db.sharing import Number, SharedChannel, StoredMoment, Text
 from firmcast.db.sqlite import STORE_FILE, SqliteDatabase
 from firmcast.devices.activations import ACTIVATIONS_AWAITED
 from firmcast.devices.commands import DEVICE_COMMANDS, DEVICES_COMMANDED
@@ -76,19 +76,21 @@ def _as_told(lists: Sequence[tuple[int, str, str, int]]) -> list[Told]:
 
 SHARED: Final = [
     *arrivals.SHARED,
-    SharedChannel(channel=SUBSCRIPTIONS_CHANGED),
-    SharedChannel(channel=APPLICATIONS_CHANGED),
-    SharedChannel(channel=NEW_EVENTS),
-    SharedChannel(channel=UPGRADES_CHANGED, told=_columns, heard=_moments),
-    SharedChannel(channel=ACTIVATIONS_AWAITED, told=_columns, heard=_moments),
-    SharedChannel(channel=REPLAYS_CHANGED),
-    SharedChannel(channel=LANES_UNBLOCKED),
-    SharedChannel(channel=CALLBACKS_HELD),
-    SharedChannel(channel=DELIVERIES_WITHDRAWN, told=_as_lists, heard=_as_told),
-    SharedChannel(channel=DEVICE_KEYS_CHANGED),
-    SharedChannel(channel=REGISTRATIONS_MOVED, told=_moves_as_lists, heard=_as_moves),
-    SharedChannel(channel=GATEWAYS_LEFT),
-    SharedChannel(channel=DEVICE_COMMANDS, heard_as=DEVICES_COMMANDED, told=_device_ids),
+    SharedChannel(channel=SUBSCRIPTIONS_CHANGED, item=Text),
+    SharedChannel(channel=APPLICATIONS_CHANGED, item=Text),
+    SharedChannel(channel=NEW_EVENTS, item=Number),
+    SharedChannel(channel=UPGRADES_CHANGED, item=StoredMoment, told=_columns, heard=_moments),
+    SharedChannel(channel=ACTIVATIONS_AWAITED, item=StoredMoment, told=_columns, heard=_moments),
+    SharedChannel(channel=REPLAYS_CHANGED, item=Number),
+    SharedChannel(channel=LANES_UNBLOCKED, item=tuple[Text, Text]),
+    SharedChannel(channel=CALLBACKS_HELD, item=tuple[Text, StoredMoment]),
+    SharedChannel(channel=DELIVERIES_WITHDRAWN, item=tuple[Number, Text, Text, Number], told=_as_lists, heard=_as_told),
+    SharedChannel(channel=DEVICE_KEYS_CHANGED, item=Text),
+    SharedChannel(
+        channel=REGISTRATIONS_MOVED, item=tuple[Text, Text, Text, Number], told=_moves_as_lists, heard=_as_moves
+    ),
+    SharedChannel(channel=GATEWAYS_LEFT, item=Text),
+    SharedChannel(channel=DEVICE_COMMANDS, item=Text, heard_as=DEVICES_COMMANDED, told=_device_ids),
 ]
 """What nodes tell each other."""
 

@@ -3,8 +3,9 @@
 Each node numbers what it announces, without gaps, and writes it in the transaction that it tells of. So whoever reads
 on from the last number of each node misses nothing and sees nothing twice. What is read in one go is told in one go.
 
-An announcement that makes no sense here, as of another release, is passed by: whoever listens then begins anew from the
-store, as after a gap, but not all the time.
+An announcement that makes no sense here, as of another release, is passed by. Where its channel has somebody who reads
+for himself what he was not told, he hears so; otherwise this node begins anew from the store, as after a gap, but not
+all the time.
 """
 
 import asyncio
@@ -78,8 +79,8 @@ class PostgresMail:
     ) -> None:
         """Tell what others announced with `tell`.
 
-        `missed` is called when some of it was gone before it was read, or made no sense; `unreadable` for each that
-        made none.
+        `missed` is called when some of it was gone before it was read, or made no sense and nobody else sees to that;
+        `unreadable` for each that made none.
         """
         self._connect = connect
         self._channels = channels
@@ -87,7 +88,7 @@ class PostgresMail:
         self._tell = tell
         self._missed = missed
         self._unreadable = unreadable
-        self._is_behind = False  # something made no sense since the last beginning
+        self._is_behind = False  # something made no sense since the last beginning, and nobody saw to it
         self._began_at = float("-inf")
         self._loop = asyncio.get_running_loop()
         self._known: dict[str, int] = {}
@@ -211,8 +212,11 @@ class PostgresMail:
             return self._channels.read(channel, items)
         except Exception as error:  # whatever it is, the others are to be heard
             _log.error("store.announcement_unreadable", node_id=node_id, channel=channel, error=repr(error))
-            self._is_behind = True
             self._unreadable()
+            doubted = self._channels.doubted(channel)
+            if doubted is not None:
+                return doubted, ()
+            self._is_behind = True
             return None
 
     async def _prune(self, connection: Connection) -> None:

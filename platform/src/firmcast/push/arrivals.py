@@ -4,21 +4,29 @@ An event of a device may have been committed by another node just before one tha
 whoever offered the latter at once would let it overtake. So nothing that was written or read is offered before the
 announcements of all nodes that were committed by then have been read (`Database.catch_up`), and what those name goes
 first. An announcement is of a row that nobody has offered yet, save one that a read has brought just now.
+
+Where an announcement makes no sense, as of another release, nobody knows which rows were meant, and any that are heard
+of along with them or later might overtake them: so those are left to the store, and all backlogs are read again.
 """
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Final
+from typing import Annotated, Final
+
+import msgspec
 
 from firmcast.db.patience import patiently
 from firmcast.db.port import Channel, Database
-from firmcast.db.sharing import SharedChannel
-from firmcast.ids import DeviceId, EventId, Partition, SubscriptionId, partition_of
+from firmcast.db.sharing import Number, SharedChannel
+from firmcast.ids import PARTITIONS, DeviceId, EventId, Partition, SubscriptionId, partition_of
 from firmcast.push import use_cases
 from firmcast.push.model import Delivery
 
 ELSEWHERE: Final = Channel("deliveries_of_all_nodes")
 """Told with (event, partition) of deliveries that any node has written, this one included."""
+
+DOUBTED: Final = Channel("deliveries_that_nobody_can_name")
+"""Told, without items, when an announcement of deliveries made no sense here."""
 
 _KEPT_ROWS: Final = 20_000
 """Rows of our own kept until their announcement comes round; what is not kept is read."""
@@ -31,7 +39,14 @@ def _told(deliveries: Sequence[Delivery]) -> list[tuple[int, int]]:
 
 
 SHARED: Final = [
-    SharedChannel(channel=channel, heard_as=ELSEWHERE, heard_at_home=True, told=_told)
+    SharedChannel(
+        channel=channel,
+        item=tuple[Number, Annotated[int, msgspec.Meta(ge=0, lt=PARTITIONS)]],
+        heard_as=ELSEWHERE,
+        heard_at_home=True,
+        told=_told,
+        doubted_as=DOUBTED,
+    )
     for channel in (use_cases.NEW_DELIVERIES, use_cases.DELIVERIES_AGAIN)
 ]
 """How nodes tell each other of deliveries."""
@@ -47,12 +62,15 @@ class Arrivals:
         is_mine: Callable[[DeviceId], bool],
         partitions: Callable[[], frozenset[Partition]],
         offer: Callable[[Sequence[Delivery]], None],
+        read_again: Callable[[], None],
     ) -> None:
-        """Give rows that are ours to `offer`, in the order of the log."""
+        """Give rows that are ours to `offer`, in the order of the log; `read_again` has all backlogs read again."""
         self._database = database
         self._is_mine = is_mine
         self._partitions = partitions
         self._offer = offer
+        self._read_again = read_again
+        self._in_doubt = False
         self._announced: dict[EventId, Partition] = {}
         self._kept: dict[EventId, list[Delivery]] = {}
         self._kept_rows = 0
@@ -70,6 +88,11 @@ class Arrivals:
     def announced(self, items: Sequence[tuple[int, int]]) -> None:
         """Take note of what some node has written."""
         self._announced.update((EventId(event_id), Partition(partition)) for event_id, partition in items)
+        self._due.set()
+
+    def doubted(self, _nothing: Sequence[object]) -> None:
+        """Take note that some node has written what nobody here can name."""
+        self._in_doubt = True
         self._due.set()
 
     def withdrawn(self, event_ids: Iterable[EventId]) -> None:
@@ -96,6 +119,12 @@ class Arrivals:
         await self._database.catch_up()
         async with self._offering:
             announced, self._announced = self._announced, {}
+            if self._in_doubt:
+                self._in_doubt = False
+                self._forget(list(announced))  # whoever reads again finds them too, behind those that nobody can name
+                self._forget(kept_before)
+                self._read_again()
+                return
             rows = await self._rows(announced) if announced else []
             self._forget(kept_before)
             if not rows:

@@ -27,7 +27,7 @@ from firmcast.metrics import Metrics
 from firmcast.nodes.model import Epoch
 from firmcast.push import use_cases
 from firmcast.push.answer import Answer
-from firmcast.push.arrivals import ELSEWHERE, Arrivals
+from firmcast.push.arrivals import DOUBTED, ELSEWHERE, Arrivals
 from firmcast.push.attempt_log import log_failure
 from firmcast.push.census import Census, has_reason_to_rest, take_census
 from firmcast.push.configuration import breaker_policy, concurrency_policy, lane_limits, retry_policy
@@ -138,10 +138,12 @@ class Dispatcher:
                 is_mine=self._is_mine,
                 partitions=lambda: self._ownership.partitions() or frozenset(),
                 offer=self._offer_late,
+                read_again=self._read_backlogs_again,
             )
             self._listen(use_cases.NEW_DELIVERIES, self._arrivals.wrote)
             self._listen(use_cases.DELIVERIES_AGAIN, self._arrivals.wrote)
             self._listen(ELSEWHERE, self._arrivals.announced)
+            self._listen(DOUBTED, self._arrivals.doubted)
             self._listen(use_cases.CALLBACKS_HELD, self._roster.on_held)
         else:
             self._listen(use_cases.NEW_DELIVERIES, self._offer)
@@ -277,6 +279,12 @@ class Dispatcher:
             return
         self._roster.hold_back_for_strangers(deliveries)
         self._lanes.offer_late(deliveries, self._time.now())
+        self._pump_soon()
+
+    def _read_backlogs_again(self) -> None:
+        """Read what the store has, since rows may be there that nobody told of."""
+        for group_id in self._roster.groups.all_begun():
+            self._lanes.add_backlog(group_id, unheard=True)
         self._pump_soon()
 
     def _take_anew(self, deliveries: Sequence[Delivery]) -> None:

@@ -134,6 +134,18 @@ class GroupLanes(Generic[DeliveryT]):
         else:
             self._spill.start_over(after)
 
+    def doubt(self) -> None:
+        """Read again all that the store has.
+
+        A read from its beginning that is under way still counts, or none would where this happens all the time: it
+        shows no row without those before it in its lane.
+        """
+        spill = self._spill
+        if spill is not None and spill.request is not None and not spill.request.after:
+            spill.miss(EventId(0))
+        else:
+            self.read_again(EventId(0))
+
     def wanted(self, *, limit: int) -> LoadRequest | None:
         """Return the next read that the window has room for, and remember that it is under way."""
         if not self.is_hungry():

@@ -93,26 +93,24 @@ class Lanes(Generic[DeliveryT]):
 
     # ------------------------------------------------------------------ what the driver tells
 
-    def add_backlog(self, group_id: GroupId) -> None:
-        """Read all that the store holds of a group; of what is in memory already nothing is lost, or sent twice."""
-        group = self._group(group_id)
-        group.read_again(EventId(0))
-        self._note_hunger(group)
+    def add_backlog(self, group_id: GroupId, *, unheard: bool = False) -> None:
+        """Read all that the store holds of a group; of what is in memory already nothing is lost, or sent twice.
 
-    def read_anew(self) -> None:
-        """Read all backlogs from their beginning, as when devices have become ours.
-
-        Groups that have never had a row are not known here: tell of them with `add_backlog`.
+        `unheard` when it is only that rows may be there which nobody told of: some of a read under way then counts.
         """
-        for group_id in self._groups:
-            self.add_backlog(group_id)
+        group = self._group(group_id)
+        if unheard:
+            group.doubt()
+        else:
+            group.read_again(EventId(0))
+        self._note_hunger(group)
 
     def keep_only(self, is_mine: Callable[[DeviceId], bool]) -> None:
         """Drop all rows of devices that are no longer ours.
 
         Heads that are in flight end, and nothing of their lanes follows (`in_flight_devices` counts them). Reads that
         were asked for before count for nothing; what is offered from now on is ours. When such a device comes back,
-        `read_anew` finds what is left of it.
+        `add_backlog` finds what is left of it.
         """
         for group in self._groups.values():
             with self._counting(group):

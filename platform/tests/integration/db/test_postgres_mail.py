@@ -24,14 +24,15 @@ HEARD_TIMES = Channel("times of others")
 ROWS = Channel("rows")
 HEARD_ROWS = Channel("rows of all")
 SHARED = [
-    SharedChannel(channel=NEWS),
+    SharedChannel(channel=NEWS, item=int | str),
     SharedChannel(
         channel=TIMES,
+        item=str,
         heard_as=HEARD_TIMES,
         told=lambda items: [item.isoformat() for item in items],
         heard=lambda items: [datetime.fromisoformat(item) for item in items],
     ),
-    SharedChannel(channel=ROWS, heard_as=HEARD_ROWS, heard_at_home=True),
+    SharedChannel(channel=ROWS, item=int, heard_as=HEARD_ROWS, heard_at_home=True),
 ]
 INSERT = portable("INSERT INTO note (number) VALUES (?1)")
 MOMENT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
@@ -258,7 +259,7 @@ async def test_what_makes_no_sense_is_passed_by_counted_and_followed_by_a_new_be
     assert await heard.until(2) == [1, 2]
     assert (times, measured.unreadable.value, reader.missed.is_set()) == ([], 2, True)
     reader.missed.clear()
-    await say(5, "times", "[]]")
+    await say(5, "times", '{"moment": "2026-05-04T03:02:01+00:00"}')
     await say(6, "news", "[3]")
     assert await heard.until(3) == [1, 2, 3]
     assert (measured.unreadable.value, reader.missed.is_set()) == (3, False), "not all the time"

@@ -48,6 +48,17 @@ LIFE = timedelta(seconds=2)
 DEVICES = 40
 
 
+def new_event(application_id: ApplicationId, device: str) -> NewEvent:
+    return NewEvent(
+        application_id=application_id,
+        device_id=DeviceId(device),
+        task_id=TaskId("task"),
+        device_upgrade_id=DeviceUpgradeId(f"upgrade-{device}"),
+        occurred_at=datetime.now(UTC),
+        fact=FirmwareStateChanged(state=FirmwareUpdateState.DOWNLOADING),
+    )
+
+
 class Node:
     """A node that takes events in and delivers."""
 
@@ -81,18 +92,7 @@ class Node:
 
     async def happen(self, application_id: ApplicationId, devices: list[str]) -> None:
         """Take in one event of each of these devices, in one commit."""
-        new = [
-            NewEvent(
-                application_id=application_id,
-                device_id=DeviceId(device),
-                task_id=TaskId("task"),
-                device_upgrade_id=DeviceUpgradeId(f"upgrade-{device}"),
-                occurred_at=datetime.now(UTC),
-                fact=FirmwareStateChanged(state=FirmwareUpdateState.DOWNLOADING),
-            )
-            for device in devices
-        ]
-        await self.database.write(self.log.append, new)
+        await self.database.write(self.log.append, [new_event(application_id, device) for device in devices])
 
     async def stop(self) -> None:
         """End as a process does that was asked to."""
@@ -732,3 +732,36 @@ async def test_what_is_heard_behind_a_gap_does_not_overtake_what_was_missed(
     async with asyncio.timeout(20):
         await renewal
     await world.all_arrived()
+
+
+async def test_what_another_release_says_of_its_deliveries_ends_nothing_and_is_not_overtaken(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = world.nodes[0]
+    mail, life = node.database._mail, node.pusher.dispatcher
+    assert mail is not None
+    hear, may_hear = mail._read, asyncio.Event()
+
+    async def slow_hear(connection) -> None:
+        await may_hear.wait()
+        await hear(connection)
+
+    monkeypatch.setattr(mail, "_read", slow_hear)
+    elsewhere = await PostgresDatabase.open(world.url, datetime.now(UTC), shared=SHARED)
+    connection = await asyncpg.connect(world.url)
+    for said in ('[{"event": 1, "partition": 2}]', "[[1, 2, 3]]", '["1"]', '{"deliveries": [[1, 2]]}', "[[1e30, 2]]"):
+        may_hear.clear()
+        await elsewhere.write(node.log.append, [new_event(world.application_id, "device-0")])
+        await connection.execute(
+            "UPDATE announcement SET items = $2 WHERE node_id = $1 AND channel = 'new_deliveries' AND number ="
+            " (SELECT max(number) FROM announcement WHERE node_id = $1 AND channel = 'new_deliveries')",
+            elsewhere.node_id,
+            said,
+        )
+        world.expected["device-0"] += 1
+        await world.happen(node, ["device-0", "device-1"])
+        may_hear.set()
+        await world.all_arrived()
+    await connection.close()
+    await elsewhere.close()
+    assert (node.pusher.dispatcher, node.database.missed.is_set(), world.duplicates) == (life, False, 0)

@@ -484,7 +484,7 @@ def test_a_device_that_comes_back_is_read_from_its_beginning_and_nothing_is_sent
     it.offer([row(1), row(2), row(3, "e"), row(4, "e")], NOW)
     first, other = it.take(NOW)
     it.keep_only(lambda device: device == "e")
-    it.read_anew()
+    it.add_backlog(GROUP)
     (request,) = it.needs_rows()
     assert request.after == 0
     it.loaded(request, [row(1), row(2), row(3, "e"), row(4, "e")], NOW)
@@ -672,3 +672,35 @@ def test_what_is_hastened_while_the_receiver_asks_for_time_is_tried_when_that_is
     assert it.take(NOW + 2.95 * SECOND) == []
     assert it.next_timer() == NOW + 3 * SECOND
     assert events(it.take(NOW + 3 * SECOND)) == [1]
+
+
+def test_rows_that_nobody_told_of_are_read_and_a_read_from_the_beginning_is_not_in_vain() -> None:
+    it = lanes()
+    it.add_backlog(GROUP)
+    (request,) = it.needs_rows()
+    it.add_backlog(GROUP, unheard=True)
+    assert it.loaded(request, [row(1), row(2)], NOW)
+    (head,) = it.take(NOW)
+    assert head.row.event_id == 1
+    (request,) = it.needs_rows()
+    assert request.after == 0
+    it.loaded(request, [row(1), row(2), row(3)], NOW)
+    it.settle(head, Delivered(), NOW)
+    assert events(it.take(NOW)) == [2]
+    assert it.queued == 2
+
+
+def test_a_read_from_later_on_is_in_vain_when_rows_before_it_went_unheard() -> None:
+    it = lanes()
+    it.add_backlog(GROUP)
+    (request,) = it.needs_rows()
+    it.loaded(request, [row(number, f"d{number}") for number in range(1, request.limit + 1)], NOW)
+    for head in it.take(NOW):
+        it.settle(head, Delivered(), NOW)
+    (request,) = it.needs_rows()
+    it.add_backlog(GROUP, unheard=True)
+    it.loaded(request, [row(40)], NOW)
+    assert it.take(NOW) == [], "there may be one of this device before it"
+    (request,) = it.needs_rows()
+    it.loaded(request, [row(3), row(40)], NOW)
+    assert events(it.take(NOW)) == [3]
