@@ -115,8 +115,9 @@ class RegistrationInterface:
     # Register.
 
     def _register(self, request: RequestReceived) -> None:
+        identity = identity_of(request.peer)
         try:
-            told = parse_register(request.message.uri_query, request.payload)
+            told = parse_register(request.message.uri_query, request.payload, default_endpoint_name=identity)
         except RegistrationFormatError as error:
             self._metrics.malformed.value += 1
             self._refuse(request, Code.BAD_REQUEST, str(error))
@@ -127,7 +128,6 @@ class RegistrationInterface:
             self._turn_away(request)
             return
         host, port = stored_address(request.peer)
-        identity = identity_of(request.peer)
         if identity is not None and identity != told.endpoint_name:
             _log.warning("registration.foreign", endpoint_name=told.endpoint_name, identity=identity, host=host)
             self._refuse_foreign(request)

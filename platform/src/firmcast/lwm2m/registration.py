@@ -237,12 +237,19 @@ def _format_binding(binding: str, queue_mode: bool, lwm2m_version: str) -> tuple
 
 
 def _root(links: tuple[Link, ...]) -> tuple[str, tuple[int, ...]]:
+    """Return the root path and the formats that its link lists; some clients write `</>;ct=112` and no type."""
+    top = None
     for link in links:
         types = link.attribute("rt")
         if types is not None and _ROOT_TYPE in types.split():
-            formats = (link.attribute("ct") or "").split()
-            return link.target.rstrip("/"), tuple(int(text) for text in formats if _DIGITS.fullmatch(text))
-    return "", ()
+            return link.target.rstrip("/"), _formats(link)
+        if link.target == "/" and top is None:
+            top = link
+    return "", () if top is None else _formats(top)
+
+
+def _formats(link: Link) -> tuple[int, ...]:
+    return tuple(int(text) for text in (link.attribute("ct") or "").split() if _DIGITS.fullmatch(text))
 
 
 def _object_path(target: str, root: str) -> Path | None:

@@ -110,6 +110,14 @@ async def test_a_device_registers_through_its_session(world, caller: Call) -> No
     assert (await device.ask(Code.DELETE, device.location)).code == Code.DELETED
 
 
+async def test_a_device_is_named_by_its_session_where_it_does_not_name_itself(world, caller: Call) -> None:
+    known = await world.add_device(key=KEY)
+    device = await caller()
+    assert (await device.ask(Code.POST, "/rd", "lt=300&lwm2m=1.1", LINKS)).code == Code.CREATED
+    assert (await registration_of(world, known)).is_secure
+    assert (await (await caller(key=None)).ask(Code.POST, "/rd", "lt=300", LINKS)).code == Code.BAD_REQUEST
+
+
 async def test_nobody_registers_under_the_name_of_another(world, caller: Call) -> None:
     await world.add_device("device-1", KEY)
     known = await world.add_device("device-2", OTHER_KEY)

@@ -98,6 +98,13 @@ def test_objects_under_another_root() -> None:
     assert objects.paths == (Path.of(5, 0),)
 
 
+def test_formats_that_a_link_to_the_top_lists_without_saying_what_it_is() -> None:
+    objects = parse_object_links(b"</>;ct=112,</1>;ver=1.1,</1/0>,</3>;ver=1.0,</3/0>,</5/0>,</3303>")
+    assert (objects.root, objects.content_formats) == ("", (112,))
+    assert objects.paths[-2:] == (Path.of(5, 0), Path.of(3303))
+    assert parse_object_links(b'</>;ct=110,</tree>;rt="oma.lwm2m";ct=112,</tree/5/0>').content_formats == (112,)
+
+
 def test_links_that_are_no_objects_are_passed_over() -> None:
     assert parse_object_links(b"</.well-known/core>,</5/0>,</5/0/3>,<coap://a/5/1>").paths == (Path.of(5, 0),)
 
