@@ -52,6 +52,9 @@ Partition = NewType("Partition", int)
 
 PARTITIONS: Final = 64
 
+REGISTRATION_ID_BITS: Final = 55
+_DIGITS_OF_FIVE_BITS: Final = "0123456789abcdefghijklmnopqrstuv"
+
 
 @lru_cache(maxsize=100_000)
 def partition_of(device_id: DeviceId) -> Partition:
@@ -67,6 +70,21 @@ def new_uuid() -> str:
 def new_hex() -> str:
     """Return 32 random hexadecimal digits."""
     return uuid.uuid4().hex
+
+
+def new_registration_id() -> RegistrationId:
+    """Return a new, random id: 11 characters, 0-9 and a-v.
+
+    Constrained clients keep the path that it is the end of in a few bytes, and refuse to register where it is longer:
+    Contiki-NG has 14 for `rd/` and the id, Zephyr 12 for the id unless it is configured for more.
+    """
+    return spelt_registration_id(secrets.randbits(REGISTRATION_ID_BITS))
+
+
+def spelt_registration_id(number: int) -> RegistrationId:
+    """Return the id that stands for a number below 2 to the power of REGISTRATION_ID_BITS."""
+    shifts = range(REGISTRATION_ID_BITS - 5, -1, -5)
+    return RegistrationId("".join(_DIGITS_OF_FIVE_BITS[number >> shift & 31] for shift in shifts))
 
 
 def new_secret(length_bytes: int = 24) -> str:

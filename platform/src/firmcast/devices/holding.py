@@ -128,9 +128,9 @@ async def secure_named(tx: Transaction, names: Sequence[str], now: datetime) -> 
     return await store.secure_named(tx, names, now)
 
 
-async def beginning_with(tx: Transaction, digits: Sequence[str], now: datetime) -> list[Registration]:
-    """Return the live registrations whose ids begin with any of these hexadecimal digits."""
-    return await store.beginning_with(tx, digits, now)
+async def beginning_with(tx: Transaction, beginnings: Sequence[str], now: datetime) -> list[Registration]:
+    """Return the live registrations whose ids are any of these, or go on from them in hexadecimal digits."""
+    return await store.beginning_with(tx, beginnings, now)
 
 
 async def leave(tx: Transaction, gateway: GatewayId) -> None:

@@ -25,7 +25,7 @@ from firmcast.events.model import (
     NewEvent,
     Reachability,
 )
-from firmcast.ids import DeviceId, GatewayId, RegistrationId, new_hex
+from firmcast.ids import DeviceId, GatewayId, RegistrationId, new_registration_id
 
 
 async def register(
@@ -172,7 +172,7 @@ def _registration(
 ) -> Registration:
     moves = former is not None and former.gateway != gateway
     return Registration(
-        registration_id=RegistrationId(new_hex()),
+        registration_id=new_registration_id(),
         device_id=device.device_id,
         endpoint_name=told.endpoint_name,
         host=told.host,

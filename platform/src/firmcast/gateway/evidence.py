@@ -73,13 +73,13 @@ class Evidence:
         observed = observed_of(notification.token)
         if observed is None:
             return
-        digits, path = observed
+        key, path = observed
 
         def identified(device: LiveDevice | None) -> None:
             if device is not None:
                 self._take_notification(device, path, notification)
 
-        self._strangers.by_registration(digits, notification.peer, identified)
+        self._strangers.by_registration(key, notification.peer, identified)
 
     def _take_notification(
         self, device: LiveDevice, path: Path, notification: NotificationReceived | NotificationUnmatched

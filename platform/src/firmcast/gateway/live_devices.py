@@ -12,7 +12,7 @@ from firmcast.coap.dtls.peers import identity_of
 from firmcast.coap.events import Peer
 from firmcast.devices.model import Registration
 from firmcast.gateway.addresses import peer_of
-from firmcast.ids import DeviceId, RegistrationId
+from firmcast.ids import REGISTRATION_ID_BITS, DeviceId, RegistrationId, spelt_registration_id
 from firmcast.lwm2m.firmware_update import ResetWay
 from firmcast.lwm2m.paths import FIRMWARE_RESULT, FIRMWARE_STATE, FIRMWARE_VERSION, Path
 from firmcast.profiles.driving import USUAL
@@ -21,29 +21,39 @@ OBSERVED: Final = (FIRMWARE_STATE, FIRMWARE_RESULT, FIRMWARE_VERSION)
 """What observations may be about; a path's position here is the last byte of its tokens, so only add at the end."""
 
 _KEY_SIZE: Final = 7
-"""Bytes of a registration's id, which is random, that its tokens begin with."""
+"""Bytes of a registration's key, which is random, that its tokens begin with."""
+_ID_LENGTH: Final = REGISTRATION_ID_BITS // 5
 
 
 def observation_token(registration_id: RegistrationId, path: Path) -> bytes:
     """Return the token, 8 bytes, under which a registered device notifies of `path`.
 
     It follows from the registration alone: after a restart the notifications that go on coming are still understood,
-    and another gateway finds the registration by its beginning.
+    and another gateway finds the registration by its key.
     """
     return _key(registration_id) + bytes((OBSERVED.index(path),))
 
 
 def _key(registration_id: RegistrationId) -> bytes:
-    return bytes.fromhex(beginning_of(registration_id))
+    if len(registration_id) == _ID_LENGTH:
+        return int(registration_id, 32).to_bytes(_KEY_SIZE, "big")
+    # Registrations made by former versions have 32 hexadecimal digits.
+    return bytes.fromhex(registration_id[: 2 * _KEY_SIZE])
 
 
-def beginning_of(registration_id: RegistrationId) -> str:
-    """Return the digits of a registration's id that its tokens have in them."""
-    return registration_id[: 2 * _KEY_SIZE]
+def key_of(registration_id: RegistrationId) -> str:
+    """Return the key of a registration, hexadecimal digits, that its tokens have in them."""
+    return _key(registration_id).hex()
+
+
+def ids_begin_with(key: str) -> tuple[str, ...]:
+    """Return how the id of the registration of that key may begin: as it is spelt now, and as it was formerly."""
+    number = int(key, 16)
+    return (key,) if number >> REGISTRATION_ID_BITS else (spelt_registration_id(number), key)
 
 
 def observed_of(token: bytes) -> tuple[str, Path] | None:
-    """Return how the id of the registration begins that a token names, in digits, and the path; None for no such."""
+    """Return the key of the registration that a token names, in hexadecimal digits, and the path; None for no such."""
     if len(token) != _KEY_SIZE + 1 or token[_KEY_SIZE] >= len(OBSERVED):
         return None
     return token[:_KEY_SIZE].hex(), OBSERVED[token[_KEY_SIZE]]

@@ -23,7 +23,7 @@ from firmcast.devices.model import Registration
 from firmcast.errors import StoreError
 from firmcast.gateway.addresses import stored_address
 from firmcast.gateway.batches import Answer, Showing
-from firmcast.gateway.live_devices import LiveDevice, LiveDevices, beginning_of
+from firmcast.gateway.live_devices import LiveDevice, LiveDevices, ids_begin_with, key_of
 from firmcast.gateway.membership import Membership
 from firmcast.gateway.registration import RegistrationInterface
 from firmcast.gateway.reports import ReportIntake
@@ -36,9 +36,9 @@ _QUIET: Final = timedelta(seconds=2)
 _log = structlog.get_logger()
 
 _Address = tuple[str, int]
-_Digits = tuple[str]
-_Key = _Address | _Digits | str
-"""What is seen of a device: its address, how its registration id begins, or the identity of its session."""
+_RegistrationKey = tuple[str]
+_Key = _Address | _RegistrationKey | str
+"""What is seen of a device: its address, the key of its registration, or the identity of its session."""
 
 Identified = Callable[[LiveDevice | None], None]
 """Takes the device, held here or not; None for nobody."""
@@ -76,9 +76,9 @@ class Strangers:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
 
-    def by_registration(self, digits: str, peer: Peer, then: Identified) -> None:
-        """Find the device whose registration id begins so, of which `peer` speaks."""
-        self._look_up((digits,), lambda found: self._identify(next(iter(found), None), peer, then))
+    def by_registration(self, key: str, peer: Peer, then: Identified) -> None:
+        """Find the device whose registration has that key, of which `peer` speaks."""
+        self._look_up((key,), lambda found: self._identify(next(iter(found), None), peer, then))
 
     def by_peer(self, peer: Peer, then: Identified) -> None:
         """Find out who a peer is: by what it proved to be, from whatever address, and in clear by its address."""
@@ -181,13 +181,15 @@ async def _seen_as(
 ) -> tuple[Mapping[_Key, Sequence[Registration]], frozenset[GatewayId]]:
     """Return what is registered, by what was seen of it, and which gateways are alive."""
     names = [key for key in keys if isinstance(key, str)]
-    digits = [key[0] for key in keys if isinstance(key, tuple) and len(key) == 1]
+    begin_with = [
+        beginning for key in keys if isinstance(key, tuple) and len(key) == 1 for beginning in ids_begin_with(key[0])
+    ]
     addresses = [key for key in keys if isinstance(key, tuple) and len(key) == 2]
     found: dict[_Key, list[Registration]] = defaultdict(list)
     for registration in await holding.secure_named(tx, names, now) if names else ():
         found[registration.endpoint_name].append(registration)
-    for registration in await holding.beginning_with(tx, digits, now) if digits else ():
-        found[(beginning_of(registration.registration_id),)].append(registration)
+    for registration in await holding.beginning_with(tx, begin_with, now) if begin_with else ():
+        found[(key_of(registration.registration_id),)].append(registration)
     for registration in await holding.at_addresses(tx, addresses, now) if addresses else ():
         found[registration.host, registration.port].append(registration)
     return found, frozenset(await living(tx))

@@ -457,7 +457,7 @@ class Caller:
             b"\x41\x02\x00\x01\x01\xb2rd\x11\x28" + bytes((0x30 | len(query),)) + query + b"\xff</5/0>", server
         )
         assert answer[1] == 0x41
-        return answer[-32:].decode()
+        return answer[-11:].decode()
 
     async def notify(self, registration_id: str, server: tuple[str, int]) -> bytes:
         """Notify, confirmably, that /5/0/3 is 1."""

@@ -3,15 +3,28 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from firmcast.coap.dtls.peers import secure_peer
 from firmcast.devices.model import Registration
 from firmcast.gateway.addresses import peer_of
-from firmcast.gateway.live_devices import OBSERVED, LiveDevices, observation_token
-from firmcast.ids import DeviceId, RegistrationId
+from firmcast.gateway.live_devices import (
+    OBSERVED,
+    LiveDevices,
+    ids_begin_with,
+    key_of,
+    observation_token,
+    observed_of,
+)
+from firmcast.ids import (
+    REGISTRATION_ID_BITS,
+    DeviceId,
+    RegistrationId,
+    new_registration_id,
+    spelt_registration_id,
+)
 from firmcast.lwm2m.paths import FIRMWARE_STATE
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -19,7 +32,8 @@ SECURE = (2, 3)
 
 
 def registration_id(number: int) -> RegistrationId:
-    return RegistrationId(f"{number:014x}{'0' * 18}")
+    """Return an id as it is given out now, or for odd numbers as former versions did."""
+    return RegistrationId(f"{number:014x}{'0' * 18}") if number % 2 else spelt_registration_id(number)
 
 
 def registration(device: int, number: int, port: int) -> Registration:
@@ -133,6 +147,27 @@ def test_tokens_follow_from_the_registration_alone() -> None:
     tokens = {observation_token(registration_id(7), path) for path in OBSERVED}
     assert tokens == {found.token(path) for path in OBSERVED}
     assert {len(token) for token in tokens} == {8}
+
+
+@given(st.integers(0, 2**REGISTRATION_ID_BITS - 1))
+def test_a_token_leads_to_the_id_of_its_registration(number: int) -> None:
+    found = observed_of(observation_token(spelt_registration_id(number), FIRMWARE_STATE))
+    assert found == (key_of(spelt_registration_id(number)), FIRMWARE_STATE)
+    assert ids_begin_with(found[0])[0] == spelt_registration_id(number)
+
+
+@given(st.integers(0, 2**128 - 1))
+def test_a_token_leads_to_the_id_of_a_registration_made_by_a_former_version(number: int) -> None:
+    former = RegistrationId(f"{number:032x}")
+    found = observed_of(observation_token(former, FIRMWARE_STATE))
+    assert found is not None
+    assert any(former.startswith(beginning) for beginning in ids_begin_with(found[0]))
+
+
+def test_an_id_is_kept_by_the_most_constrained_clients() -> None:
+    made = {new_registration_id() for _ in range(1000)}
+    assert len(made) == 1000
+    assert all(len(f"rd/{each}") < 15 and each.isalnum() and each.isascii() for each in made)
 
 
 @pytest.mark.parametrize("token", [b"", b"1234567", b"12345678", b"1234567\x00", b"123456789"])

@@ -69,8 +69,8 @@ SECURE_NAMED = differing(
     " JOIN registration r ON r.device_id = d.device_id WHERE r.is_secure = 1 AND r.expires_at > ?2",
 )
 
-# Whose registration ids, hexadecimal digits, begin so: g comes after the last of them. The plus keeps SQLite from
-# walking through all that is live.
+# Whose registration ids are these, or go on from them in hexadecimal digits: g comes after the last of those. The plus
+# keeps SQLite from walking through all that is live.
 BEGINNING_WITH = differing(
     sqlite="SELECT r.registration_id, r.device_id, r.endpoint_name, r.host, r.port, r.lifetime_seconds, r.binding,"
     " r.queue_mode, r.lwm2m_version, r.objects, r.registered_at, r.updated_at, r.expires_at, r.is_secure, r.gateway,"
@@ -122,6 +122,6 @@ async def secure_named(tx: Transaction, names: Sequence[str], now: datetime) -> 
     return [as_registration(row) for row in await tx.fetch(SECURE_NAMED, list(names), to_column(now))]
 
 
-async def beginning_with(tx: Transaction, digits: Sequence[str], now: datetime) -> list[Registration]:
-    """Return the live registrations whose ids begin with any of these hexadecimal digits."""
-    return [as_registration(row) for row in await tx.fetch(BEGINNING_WITH, list(digits), to_column(now))]
+async def beginning_with(tx: Transaction, beginnings: Sequence[str], now: datetime) -> list[Registration]:
+    """Return the live registrations whose ids are any of these, or go on from them in hexadecimal digits."""
+    return [as_registration(row) for row in await tx.fetch(BEGINNING_WITH, list(beginnings), to_column(now))]
