@@ -339,20 +339,39 @@ class ClientRole:
             state = self._layer.peers.states.get(exchange.peer)
             if state is not None:
                 self._send_now(state, exchange, now)
-        elif exchange.waiting:
-            self._end(exchange, FailureReason.TIMEOUT, now)
-        else:
+        elif not exchange.waiting:
             self._layer.timed_out(exchange, now)
+        elif now < exchange.response_due:
+            # It was received, and its separate response is lost, or is from before a reboot: that does no harm twice.
+            self._send_again(exchange, now)
+        else:
+            self._end(exchange, FailureReason.TIMEOUT, now)
 
     def exchange_ended(self, exchange: Exchange, outcome: Outcome, now: float) -> None:
         """Go on after the end of the transmission of an exchange's message."""
         if outcome is Outcome.ACKNOWLEDGED:
-            exchange.waiting = True
-            self._layer.timers.set(exchange, now + self._layer.parameters.response_timeout)
+            self._wait_for_response(exchange, now)
         elif outcome is Outcome.RESET:
             self._end(exchange, FailureReason.RESET, now)
         else:
             self._end(exchange, FailureReason.TIMEOUT, now)
+
+    def _wait_for_response(self, exchange: Exchange, now: float) -> None:
+        parameters = self._layer.parameters
+        exchange.waiting = True
+        if not exchange.response_due:
+            exchange.response_due = now + parameters.response_timeout
+        due = exchange.response_due
+        again = now + parameters.read_patience
+        if exchange.is_read and again + parameters.max_transmit_span < due:
+            due = again
+        self._layer.timers.set(exchange, due)
+
+    def _send_again(self, exchange: Exchange, now: float) -> None:
+        state = self._layer.peers.states.get(exchange.peer)
+        if state is not None:
+            self._layer.counters.retransmitted += 1
+            self._send_now(state, exchange, now)
 
     def _end(self, exchange: Exchange, reason: FailureReason, now: float) -> None:
         state = self._layer.peers.states.get(exchange.peer)
@@ -370,6 +389,7 @@ class ClientRole:
         self._send(state, exchange, now)
 
     def _send(self, state: PeerState, exchange: Exchange, now: float) -> None:
+        exchange.response_due = 0.0
         pause = exchange.pause()
         if pause > 0:
             exchange.paused = True

@@ -117,6 +117,7 @@ class Exchange(Transmission):
         "paused",
         "payload",
         "purpose",
+        "response_due",
         "sent",
         "sequence",
         "sink",
@@ -158,6 +159,9 @@ class Exchange(Transmission):
         self.paused = False
         """True while the next block of the payload waits for its time."""
         self.waiting = False
+        """True while a response is to follow its acknowledgement."""
+        self.response_due = 0.0
+        """When that is given up; 0 before the acknowledgement."""
         self._payload = payload
         self.total = payload.size if isinstance(payload, StaticBody) else len(payload)
         self._whole = whole
@@ -186,6 +190,11 @@ class Exchange(Transmission):
         self._owner.exchange_ended(self, outcome, now)
 
     # What to send next.
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the message that is sent now only reads, so that it may be sent anew (RFC 7252 section 5.1)."""
+        return self.method in _FETCHING and (self.fetching or not self.total)
 
     def pause(self) -> float:
         """Return the seconds to wait before the next message is sent; asked once for each."""

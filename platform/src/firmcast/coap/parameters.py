@@ -59,6 +59,14 @@ class TransmissionParameters:
     """The longest time without a confirmable notification in an observation (RFC 7641 section 4.5: 24 hours)."""
 
     @property
+    def read_patience(self) -> float:
+        """How long a read that was only acknowledged waits before it is sent anew.
+
+        By then a separate response that is confirmable has been sent four times.
+        """
+        return self.ack_timeout * (1 << 3)
+
+    @property
     def max_transmit_span(self) -> float:
         """From the first transmission to the last retransmission (MAX_TRANSMIT_SPAN)."""
         return self.ack_timeout * ((1 << self.max_retransmit) - 1) * self.ack_random_factor

@@ -82,7 +82,7 @@ def test_a_separate_response_is_acknowledged_each_time_and_told_once(lone: MakeL
     peer = lone()
     sent = ask(peer)
     peer.give(Message(ACK, Code.EMPTY, sent.message_id))
-    assert peer.wait(20.0) == []
+    assert peer.wait(10.0) == []
     separate = Message(CON, Code.CONTENT, 77, sent.token, (), b"x")
     assert peer.give(separate) == [Message(ACK, Code.EMPTY, 77)]
     assert peer.give(separate) == [Message(ACK, Code.EMPTY, 77)]
@@ -110,6 +110,44 @@ def test_a_response_that_never_follows_its_acknowledgement_times_out(lone: MakeL
     end = end_of(peer)
     assert isinstance(end, RequestFailed)
     assert end.reason is FailureReason.TIMEOUT
+
+
+def test_a_read_whose_separate_response_is_lost_is_sent_anew(lone: MakeLone) -> None:
+    peer = lone()
+    sent = ask(peer)
+    peer.give(Message(ACK, Code.EMPTY, sent.message_id))
+    (again,) = peer.wait(16.0)
+    assert (again.type, again.code, again.token, again.options) == (sent.type, sent.code, sent.token, sent.options)
+    assert again.message_id != sent.message_id
+    peer.give(Message(ACK, Code.CONTENT, again.message_id, sent.token, (), b"x"))
+    end = end_of(peer)
+    assert isinstance(end, ResponseReceived)
+    assert end.payload == b"x"
+    assert peer.wait(300.0) == []
+
+
+def test_a_read_that_is_only_ever_acknowledged_times_out_once(lone: MakeLone) -> None:
+    peer = lone()
+    sent = ask(peer)
+    asked = 0
+    while peer.now < 92.0:
+        peer.give(Message(ACK, Code.EMPTY, sent.message_id))
+        again = peer.wait(1.0)
+        asked += len(again)
+        sent = again[-1] if again else sent
+    assert (asked, peer.told()) == (2, [])
+    peer.wait(2.0)
+    assert end_of(peer) == RequestFailed(peer=peer.peer, token=sent.token, reason=FailureReason.TIMEOUT)
+
+
+@pytest.mark.parametrize("method", [Code.PUT, Code.POST])
+def test_what_was_acknowledged_and_may_change_something_is_not_sent_anew(lone: MakeLone, method: Code) -> None:
+    peer = lone()
+    peer.endpoint.request(peer.peer, method, payload=b"1", now=peer.now)
+    (sent,) = peer.taken()
+    peer.give(Message(ACK, Code.EMPTY, sent.message_id))
+    assert peer.wait(94.0) == []
+    assert isinstance(end_of(peer), RequestFailed)
 
 
 def test_a_non_confirmable_request_is_sent_once(lone: MakeLone) -> None:
