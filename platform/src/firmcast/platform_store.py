@@ -21,7 +21,7 @@ from firmcast.devices.model import DeviceCommand, RegistrationMoved
 from firmcast.events.log import NEW_EVENTS
 from firmcast.ids import DeviceId, EventId, GatewayId, RegistrationId, SubscriptionId
 from firmcast.nodes.keeper import Keeper
-from firmcast.push import arrivals
+from firmcast.push import arrivals, doubts
 from firmcast.push.replay.model import Told
 from firmcast.push.replay.use_cases import DELIVERIES_WITHDRAWN, REPLAYS_CHANGED
 from firmcast.push.use_cases import CALLBACKS_HELD, LANES_UNBLOCKED
@@ -76,6 +76,7 @@ def _as_told(lists: Sequence[tuple[int, str, str, int]]) -> list[Told]:
 
 SHARED: Final = [
     *arrivals.SHARED,
+    doubts.SHARED,
     SharedChannel(channel=SUBSCRIPTIONS_CHANGED, item=Text),
     SharedChannel(channel=APPLICATIONS_CHANGED, item=Text),
     SharedChannel(channel=NEW_EVENTS, item=Number),

@@ -31,6 +31,7 @@ from firmcast.push.arrivals import DOUBTED, ELSEWHERE, Arrivals
 from firmcast.push.attempt_log import log_failure
 from firmcast.push.census import Census, has_reason_to_rest, take_census
 from firmcast.push.configuration import breaker_policy, concurrency_policy, lane_limits, retry_policy
+from firmcast.push.doubts import DOUBTED_ELSEWHERE
 from firmcast.push.envelope import attempt_headers
 from firmcast.push.http_sender import HttpSender, OutgoingRequest
 from firmcast.push.lanes import Lanes, Sendable
@@ -145,6 +146,7 @@ class Dispatcher:
             self._listen(ELSEWHERE, self._arrivals.announced)
             self._listen(DOUBTED, self._arrivals.doubted)
             self._listen(use_cases.CALLBACKS_HELD, self._roster.on_held)
+            self._listen(DOUBTED_ELSEWHERE, self._roster.on_doubts)
         else:
             self._listen(use_cases.NEW_DELIVERIES, self._offer)
             self._listen(use_cases.DELIVERIES_AGAIN, self._offer_late)

@@ -21,7 +21,8 @@ from firmcast.push import standings, use_cases
 from firmcast.push.answer import Answer
 from firmcast.push.callback_groups import CallbackGroup, CallbackGroups
 from firmcast.push.callbacks import Callback, all_callbacks, callbacks_of
-from firmcast.push.gone_watch import GoneWatches
+from firmcast.push.doubts import Doubt, tell
+from firmcast.push.gone_watch import GoneWatches, Said
 from firmcast.push.holds import Holds
 from firmcast.push.lanes import Lanes
 from firmcast.push.model import Delivery, GroupId
@@ -30,6 +31,8 @@ from firmcast.sealing import Sealer
 
 _log = structlog.get_logger()
 _NEWS = timedelta(seconds=1)
+_DOUBT_SECONDS = 0.5
+"""So long a refusal waits before other nodes hear of it: of most the next answer shows that they mean nothing."""
 
 
 class Roster:
@@ -60,7 +63,8 @@ class Roster:
         self.callbacks: dict[SubscriptionId, Callback] = {}
         self._changed: set[SubscriptionId] = set()  # to be read again
         self._changed_applications: set[ApplicationId] = set()  # whose subscriptions are to be read again
-        self._gone = GoneWatches()
+        self._gone = GoneWatches(self._tell_soon if shared else None)
+        self._doubted: set[GroupId] = set()  # others will hear of it in a while
         self._holds = Holds()
         self._learning = 0
         self.holds_known = asyncio.Event()
@@ -101,8 +105,40 @@ class Roster:
 
     def answered(self, group_id: GroupId, device_id: DeviceId, attempted_at: datetime, answer: Answer) -> None:
         """See whether a callback is gone; if it is, call it no more, and keep what it is still to be told."""
-        if not self._gone.is_gone(group_id, device_id, answer, attempted_at):
-            return
+        if self._gone.is_gone(group_id, device_id, answer, attempted_at):
+            self._call_no_more(group_id)
+
+    def on_doubts(self, doubts: Sequence[Doubt]) -> None:
+        """Take note of what other nodes have heard of callbacks that may be gone."""
+        for doubt in doubts:
+            callback = self.callbacks.get(doubt.subscription_id)
+            group_id = self.groups.group_of(doubt.subscription_id)
+            if callback is None or callback.generation != doubt.generation or group_id is None:
+                continue
+            if self._gone.hear(group_id, doubt.hearsay):
+                self._call_no_more(group_id)
+
+    def _tell_soon(self, group_id: GroupId, said: Said) -> None:
+        if said is not Said.GONE:
+            self._spawn(self._tell_doubts(group_id))
+        elif group_id not in self._doubted:
+            self._doubted.add(group_id)
+            self._spawn(self._tell_refusals(group_id))
+
+    async def _tell_refusals(self, group_id: GroupId) -> None:
+        await asyncio.sleep(_DOUBT_SECONDS)
+        self._doubted.discard(group_id)
+        await self._tell_doubts(group_id)
+
+    async def _tell_doubts(self, group_id: GroupId) -> None:
+        news, members = self._gone.take_news(group_id), self.groups.subscriptions_of(group_id)
+        known = min((key for key in members if key in self.callbacks), default=None)
+        if news and known is not None:
+            generation = self.callbacks[known].generation
+            doubts = [Doubt(known, generation, *each) for each in news]
+            await patiently(lambda: self._database.write(tell, doubts))
+
+    def _call_no_more(self, group_id: GroupId) -> None:
         members = self.groups.subscriptions_of(group_id)
         if members:
             self._lanes.pause(group_id)  # until it is read how its subscriptions stand

@@ -435,6 +435,38 @@ async def test_a_receiver_that_asks_one_node_for_time_gets_it_from_all(world: Wo
     assert min(arrived_at) - refused_at[0] >= 2.99
 
 
+async def test_a_callback_is_gone_though_each_node_is_told_so_of_few_devices(world: World) -> None:
+    second = await world.node()
+    await settled(world)
+    answer = world._answer
+
+    async def refuse(_request, writer) -> bool:
+        writer.write(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n")
+        return True
+
+    world._answer = refuse
+    owned = {
+        node: [it for it in devices_of(DEVICES) if node.pusher.dispatcher._is_mine(DeviceId(it))]
+        for node in world.nodes
+    }
+    few = [*owned[world.nodes[0]][:2], owned[second][0]]
+    ((subscription,), _) = await second.database.read(subscriptions.listed, world.application_id)
+    await world.happen(second, few)
+    async with asyncio.timeout(20):
+        while any(node.pusher.dispatcher._roster.groups.group_of(subscription.subscription_id) for node in world.nodes):
+            await asyncio.sleep(0.01)
+    refused = len(world.callback.requests)
+    await world.happen(second, few)
+    for node in world.nodes:
+        await node.database.catch_up()
+    assert len(world.callback.requests) == refused
+    world._answer = answer
+    world.callback.requests.clear()
+    await second.database.write(standings.resume, subscription.subscription_id)
+    await world.all_arrived()
+    assert world.duplicates == 0
+
+
 async def test_what_is_read_while_partitions_leave_begins_nothing_of_them(world: World) -> None:
     (node,) = world.nodes
     dispatcher, partitions = node.pusher.dispatcher, list(PARTITION_SHARES.values())

@@ -24,6 +24,8 @@ from firmcast.ids import (
     partition_of,
 )
 from firmcast.platform_store import SHARED
+from firmcast.push.doubts import Doubt
+from firmcast.push.gone_watch import Said
 from firmcast.push.model import Delivery
 from firmcast.push.replay.model import Told
 
@@ -53,6 +55,7 @@ DELIVERY = Delivery(
     synthesised=False,
     body=b"{}",
 )
+DOUBT = Doubt(SubscriptionId("subscription"), 3, DeviceId("device"), Said.GONE, MOMENT)
 TO_OTHERS = {
     "new_deliveries": (DELIVERY, (5, partition_of(DeviceId("device")))),
     "deliveries_again": (DELIVERY, (5, partition_of(DeviceId("device")))),
@@ -64,6 +67,7 @@ TO_OTHERS = {
     "replays_changed": (7, 7),
     "lanes_unblocked": (("subscription", "device"), ("subscription", "device")),
     "callbacks_held": (("subscription", to_column(MOMENT)), ("subscription", to_column(MOMENT))),
+    "callbacks_doubted": (DOUBT, DOUBT),
     "deliveries_withdrawn": (TOLD, TOLD),
     "device_keys_changed": ("endpoint", "endpoint"),
     "registrations_moved": (MOVED, MOVED),
