@@ -18,6 +18,10 @@ from firmcast.upgrades.limits import Limits
 from firmcast.upgrades.model import DeviceUpgrade
 
 WAYS = ("coap", "http", "written")
+AS_LISTED = "as listed"
+"""In whatever way the device says that it takes packages, HTTP before CoAP."""
+UNTRUE = ("lists-http", "lists-http-late", "refuses-addresses", "refuses-packages")
+"""The kinds that list ways in which they take nothing."""
 SESSIONS = ("clear", "secure")
 FAULTS = ("nothing", "loss", "device killed", "gateway killed", "rebound")
 
@@ -67,14 +71,31 @@ class Cell:
 
     @property
     def profile(self) -> DeviceProfile:
-        """Return the profile, with nothing but this way to get a package."""
+        """Return the profile, with nothing but this way to get a package; where it is as listed, as it is."""
         secure = self.session == "secure"
+        if self.way == AS_LISTED:
+            listed = KINDS[self.kind]
+            names = {True: (Protocol.COAPS, Protocol.HTTPS), False: (Protocol.COAP, Protocol.HTTP)}[secure]
+            ways = dict(zip((Protocol.COAP, Protocol.HTTP), names, strict=True))
+            return replace(
+                listed,
+                protocols=tuple(ways[protocol] for protocol in listed.protocols),
+                speaks=tuple(ways[protocol] for protocol in listed.speaks),
+            )
         if self.way == "http":
             protocols = (Protocol.HTTPS if secure else Protocol.HTTP,)
         else:
             protocols = (Protocol.COAPS if secure else Protocol.COAP,)
         delivery = DeliveryMethod.PUSH if self.way == "written" else DeliveryMethod.PULL
         return replace(KINDS[self.kind], delivery=delivery, protocols=protocols, speaks=protocols)
+
+    @property
+    def limits(self) -> Limits:
+        """Return the limits, with the way first that does not work where the device lists such a one."""
+        if self.way != AS_LISTED:
+            return LIMITS
+        http_first = (Protocol.HTTPS, Protocol.HTTP, Protocol.COAPS, Protocol.COAP)
+        return replace(LIMITS, protocols=http_first, prefer_write=self.kind == "refuses-packages")
 
 
 @dataclass(frozen=True)
@@ -99,7 +120,7 @@ def run(cell: Cell, at: float | None = None) -> Outcome:
     network = Network(time, random, LOSS if cell.fault == "loss" else 0.0)
     secure = cell.session == "secure"
     profile = cell.profile
-    platform = Platform(_upgrade(), network, LIMITS, PACKAGE, block=BLOCK, is_secure=secure)
+    platform = Platform(_upgrade(), network, cell.limits, PACKAGE, block=BLOCK, is_secure=secure)
     device = VirtualDevice(profile, network, platform, is_secure=secure, size=len(PACKAGE), block=BLOCK)
     platform.device = device
     device.boot()

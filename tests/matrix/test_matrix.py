@@ -4,12 +4,12 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
-from tests.matrix.cells import FAULTS, KINDS, LONGEST, SESSIONS, WAYS, Cell, Outcome, moments, run
+from tests.matrix.cells import AS_LISTED, FAULTS, KINDS, LONGEST, SESSIONS, UNTRUE, WAYS, Cell, Outcome, moments, run
 from tests.matrix.table import is_as_written, pattern_of, row_of, tables
 
 from firmcast.devices.model import CommandKind
 
-ALIKE = {"pull", "push", "anjay-push", "http", "https"}
+ALIKE = {"pull", "push", "anjay-push", "http", "https", "lists-http", "lists-http-late"}
 """They differ from others in the way for their packages alone, which is the cell's here."""
 DIFFERENT = sorted(set(KINDS) - ALIKE)
 MOST_TRANSFERS = 7
@@ -36,6 +36,16 @@ def test_every_cell_ends_as_it_is_written(fault: str, way: str) -> None:
         assert_as_written(cell, at, run(cell, at))
 
 
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_way_that_is_listed_and_does_not_work_costs_no_upgrade(fault: str) -> None:
+    for kind, session in product(UNTRUE, SESSIONS):
+        cell = Cell(kind, AS_LISTED, session, fault)
+        (at,) = moments(cell, 1)
+        outcome = run(cell, at)
+        assert_as_written(cell, at, outcome)
+        assert sum(order in TRANSFERS for order in outcome.orders) > 1
+
+
 @pytest.mark.parametrize("fault", FAULTS[1:])
 def test_a_fault_is_one(fault: str) -> None:
     cells = [Cell("anjay", way, session, fault) for way in WAYS for session in SESSIONS]
@@ -57,4 +67,5 @@ def test_a_cell_is_the_same_for_the_same_seed() -> None:
 
 def test_the_table_is_about_everything() -> None:
     cells = [Cell(kind, way, session, "nothing") for kind, way, session in product(DIFFERENT, WAYS, SESSIONS)]
+    cells += [Cell(kind, AS_LISTED, session, "nothing") for kind, session in product(UNTRUE, SESSIONS)]
     assert {tuple(row_of(cell)) for cell in cells} == {tuple(row) for row in tables()[2]}

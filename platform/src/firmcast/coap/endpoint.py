@@ -253,7 +253,7 @@ class Endpoint:
         self._server.fast_route(handler, on_block_served)
 
     def upload_route(self, handler: UploadRoute) -> None:
-        """Let `handler(message, peer)` name a sink for a body that begins to arrive; None assembles it here."""
+        """Let `handler(message, peer)` name a sink for a body that begins, or a code of refusal; None assembles it."""
         self._server.upload_route(handler)
 
     # Both.

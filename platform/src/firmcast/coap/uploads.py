@@ -13,7 +13,8 @@ from firmcast.coap.options import Options, encode_uint
 from firmcast.coap.peers import PeerState
 from firmcast.coap.reception import Assembly, request_key
 
-UploadRoute: TypeAlias = Callable[[Message, Peer], BlockSink | None]
+UploadRoute: TypeAlias = Callable[[Message, Peer], BlockSink | Code | None]
+"""Names where a body goes at its first block, or the code by which it is refused; None assembles it here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Uploads:
         self._route: UploadRoute | None = None
 
     def upload_route(self, handler: UploadRoute) -> None:
-        """Ask `handler` for a sink at the first block of each body."""
+        """Ask `handler` for a sink at the first block of each body, or for the code that refuses it."""
         self._route = handler
 
     def receive(self, state: PeerState, message: Message, block: Block, now: float) -> BlockAnswer | WholeBody:
@@ -58,7 +59,10 @@ class Uploads:
         if block.number == 0:
             if assembly is not None:
                 self._drop(state, assembly)
-            assembly = self._begin(state, message)
+            begun = self._begin(state, message)
+            if isinstance(begun, BlockAnswer):
+                return begun
+            assembly = begun
         if assembly is None:
             return _incomplete(block)
         if (assembly.total or 0) > parameters.max_body and assembly.assembler.sink is None:
@@ -71,11 +75,13 @@ class Uploads:
         for assembly in list(state.assemblies.values()):
             self._drop(state, assembly)
 
-    def _begin(self, state: PeerState, message: Message) -> Assembly:
+    def _begin(self, state: PeerState, message: Message) -> Assembly | BlockAnswer:
         parameters = self._layer.parameters
+        sink = None if self._route is None else self._route(message, state.address)
+        if isinstance(sink, int):
+            return BlockAnswer(sink, ())
         while len(state.assemblies) >= parameters.max_assemblies_per_peer:
             self._drop(state, next(iter(state.assemblies.values())))
-        sink = None if self._route is None else self._route(message, state.address)
         limit = parameters.max_body if sink is None else 1 << 32
         key = request_key(message)
         assembly = Assembly(state.address, key, Assembler(limit=limit, sink=sink), message.size1, self._expire)

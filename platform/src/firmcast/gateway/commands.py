@@ -49,6 +49,7 @@ async def inspect(link: DeviceLink) -> ResourcesReported:
         told = merged(version, await read_firmware_object(link))
     except DeviceRefusedError as error:
         raise DeviceRefusedError(error.description, merged(version, error.resources)) from error
+    told = replace(told, avoided_ways=link.device.choices.avoided_ways)
     return replace(told, is_secure=True) if is_secure(link.device.peer) else told
 
 

@@ -48,6 +48,17 @@ class Protocol(IntEnum):
 
 
 @unique
+class TransferWay(Enum):
+    """How a package can reach a device here: fetched by one of four protocols, or written to /5/0/0."""
+
+    COAP = "coap"
+    COAPS = "coaps"
+    HTTP = "http"
+    HTTPS = "https"
+    WRITTEN = "written"
+
+
+@unique
 class DeliveryMethod(IntEnum):
     """Whether a device fetches its package, is given it, or either (/5/0/9)."""
 

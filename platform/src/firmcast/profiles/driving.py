@@ -7,7 +7,7 @@ before what its registration lets expect.
 from dataclasses import dataclass
 from typing import Final
 
-from firmcast.lwm2m.firmware_update import ResetWay
+from firmcast.lwm2m.firmware_update import ResetWay, TransferWay
 from firmcast.profiles.model import KnownClient, combined, way_in
 from firmcast.profiles.recognition import expected_of
 
@@ -22,6 +22,8 @@ class DriverChoices:
     resets_not_by: tuple[str, ...] = ()
     cancels: bool | None = None
     """Whether it knows Cancel, as far as that is known."""
+    avoided_ways: tuple[TransferWay, ...] = ()
+    """The ways for packages that it did not take, which are tried last."""
     asks_who_it_is: bool = False
     """Manufacturer and model are read at the next inspection."""
 
@@ -52,5 +54,6 @@ def choices_of(known: KnownClient) -> DriverChoices:
         resets_by=traits.resets_by,
         resets_not_by=traits.resets_not_by,
         cancels=traits.cancels,
+        avoided_ways=tuple(way for way in TransferWay if way.value in traits.refuses_ways),
         asks_who_it_is=not known.device.shown.was_asked,
     )

@@ -12,6 +12,7 @@ import msgspec
 from firmcast.journal.model import Exchange, ExchangeKind, Note, Transfer
 from firmcast.lwm2m.firmware_update import (
     ResetWay,
+    TransferWay,
     UpdateResult,
     is_failure,
     parse_result,
@@ -23,6 +24,10 @@ _RESULT: Final = "/5/0/5"
 _VERSION: Final = "/3/0/3"
 _LARGEST_BLOCK: Final = 1024
 """Of CoAP; what is fetched by HTTP comes in other pieces."""
+
+_SCHEMES: Final = frozenset(way.value for way in TransferWay if way is not TransferWay.WRITTEN)
+_REFUSING: Final = ("4.02", "4.04", "4.05", "4.06", "4.15", "5.01")
+"""Answers of an Idle device that say that it knows no such thing; others may be about this package or this moment."""
 
 _IDLE, _DOWNLOADING, _DOWNLOADED = 0, 1, 2
 
@@ -68,6 +73,11 @@ class _Lesson:
         self._state_read: int | None = None
         self._tried: ResetWay | None = None
         self._tried_in: int | None = None
+        # Of a package that it was sent: in which way, and with which result before; or what it answered instead.
+        self._sent = ""
+        self._result_when_sent: int | None = None
+        self._refused: tuple[str, str] | None = None
+        self._told_after_refusal: dict[str, int] = {}
         # Of an installation: when it was ordered, by which firmware, and what was seen since.
         self._executed = False
         self._registered = False
@@ -117,6 +127,9 @@ class _Lesson:
         # One that knows Cancel may refuse it for its state, with 4.05.
         if exchange.path == "/5/0/10" and (succeeded or exchange.answer == "4.04"):
             self._learn(cancels=succeeded)
+        sent = _transfer_way(exchange)
+        if sent is not None and exchange.answer:
+            self._take_or_refuse(sent, exchange.answer, succeeded=succeeded)
         if exchange.path == "/5/0/0" and way is None and succeeded:
             began = at - timedelta(seconds=exchange.seconds)
             seen = self._shown_downloading_at
@@ -127,6 +140,33 @@ class _Lesson:
             self._baseline = self._result
             self._state_since = self._result_since = None
 
+    def _take_or_refuse(self, way: str, answer: str, *, succeeded: bool) -> None:
+        self._sent = way if succeeded else ""
+        self._result_when_sent = self._result
+        self._refused = None if succeeded else (way, answer)
+        self._told_after_refusal = {}
+        if succeeded and way == TransferWay.WRITTEN.value:
+            self._learn(takes_ways=(way,))
+
+    def _judge_way(self, state: int | None, result: int | None) -> None:
+        """An address that was taken is judged by what comes of it; a refusal by state and result read after it."""
+        if self._sent in _SCHEMES:
+            if state == _DOWNLOADED:
+                self._learn(takes_ways=(self._sent,))
+            if result == UpdateResult.UNSUPPORTED_PROTOCOL != self._result_when_sent:
+                self._learn(refuses_ways=(self._sent,))
+        if self._refused is None:
+            return
+        told = {"state": state, "result": result}
+        self._told_after_refusal.update({name: value for name, value in told.items() if value is not None})
+        if len(self._told_after_refusal) < len(told):
+            return
+        way, answer = self._refused
+        says_so = answer in _REFUSING or self._told_after_refusal["result"] == UpdateResult.UNSUPPORTED_PROTOCOL
+        if self._told_after_refusal["state"] == _IDLE and says_so:
+            self._learn(refuses_ways=(way,))
+        self._refused = None
+
     def _values(self, exchange: Exchange, at: datetime) -> None:
         if exchange.kind in (ExchangeKind.WRITE, ExchangeKind.REGISTER, ExchangeKind.UPDATE):
             return
@@ -135,6 +175,7 @@ class _Lesson:
         state, result = _number(told, _STATE), _number(told, _RESULT)
         if _number(told, "/5/0/9") is not None:
             self._learn(delivery_method=_number(told, "/5/0/9"))
+        self._judge_way(state, result)
         if state is not None:
             self._state_since = state
             if state == _DOWNLOADING:
@@ -206,6 +247,15 @@ def _reset_way(exchange: Exchange) -> ResetWay | None:
     if exchange.path == "/5/0/0":
         return ResetWay.FORGET_PACKAGE if exchange.told.get("/5/0/0") in ("0 bytes", "1 bytes") else None
     return None
+
+
+def _transfer_way(exchange: Exchange) -> str | None:
+    """Return in which way an exchange sends a package; None where it sends none."""
+    if exchange.path == "/5/0/0" and exchange.order == "transfer_by_write":
+        return TransferWay.WRITTEN.value
+    scheme, separator, _ = exchange.told.get("/5/0/1", "").partition("://")
+    is_address = exchange.path == "/5/0/1" and exchange.order == "transfer_by_uri"
+    return scheme if is_address and separator and scheme in _SCHEMES else None
 
 
 def _number(told: Mapping[str, str], path: str) -> int | None:

@@ -6,7 +6,7 @@ What is known of a model is what was seen of any device of it; what is known of 
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -82,6 +82,10 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """It puts installations off (result 11)."""
     largest_block: int | None = None
     """Bytes of the blocks in which it fetches packages."""
+    takes_ways: tuple[str, ...] = ()
+    """The ways in which it was seen to take a package: `coap`, `coaps`, `http`, `https`, `written`."""
+    refuses_ways: tuple[str, ...] = ()
+    """Those in which it takes none, whatever it says of itself."""
 
 
 NO_TRAITS: Final = Traits()
@@ -145,20 +149,20 @@ def way_in(state: int, way: ResetWay) -> str:
     return f"{state} {way.value}"
 
 
+_CONTRARY: Final = (("resets_by", "resets_not_by"), ("takes_ways", "refuses_ways"))
+"""What was seen to work, and what not: what is seen later takes the place of the contrary."""
+
+
 def combined(earlier: Traits, later: Traits) -> Traits:
     """Return both; where both tell something the later one counts."""
-    said = {
-        field: value
-        for field in Traits.__struct_fields__
-        if (value := getattr(later, field)) not in (None, ()) and field not in ("resets_by", "resets_not_by")
+    said: dict[str, Any] = {
+        field: value for field in Traits.__struct_fields__ if (value := getattr(later, field)) not in (None, ())
     }
-    worked = [way for way in dict.fromkeys((*earlier.resets_by, *later.resets_by)) if way not in later.resets_not_by]
-    failed = [
-        way for way in dict.fromkeys((*earlier.resets_not_by, *later.resets_not_by)) if way not in later.resets_by
-    ]
-    return msgspec.structs.replace(
-        earlier, **said, resets_by=tuple(sorted(worked)), resets_not_by=tuple(sorted(failed))
-    )
+    for pair in _CONTRARY:
+        for field, contrary in (pair, pair[::-1]):
+            seen = {*getattr(earlier, field), *getattr(later, field)}
+            said[field] = tuple(sorted(seen - {*getattr(later, contrary)}))
+    return msgspec.structs.replace(earlier, **said)
 
 
 def shown_later(earlier: Shown, later: Shown) -> Shown:

@@ -9,7 +9,13 @@ from enum import StrEnum
 from typing import Final
 
 from firmcast.lwm2m.content import ContentFormat
-from firmcast.lwm2m.firmware_update import DeliveryMethod, FirmwareUpdateState, ResetWay, parse_delivery_method
+from firmcast.lwm2m.firmware_update import (
+    DeliveryMethod,
+    FirmwareUpdateState,
+    ResetWay,
+    TransferWay,
+    parse_delivery_method,
+)
 from firmcast.profiles.driving import DriverChoices, choices_of
 from firmcast.profiles.model import Findings, KnownClient, Shown, Traits, combined
 
@@ -19,6 +25,13 @@ _WAYS: Final = {
     ResetWay.FORGET_ADDRESS: "an empty Package URI",
     ResetWay.CANCEL: "Cancel",
     ResetWay.FORGET_PACKAGE: "a NUL byte as package",
+}
+_NAMES: Final = {
+    TransferWay.COAP: "by CoAP",
+    TransferWay.COAPS: "by CoAPs",
+    TransferWay.HTTP: "by HTTP",
+    TransferWay.HTTPS: "by HTTPS",
+    TransferWay.WRITTEN: "written",
 }
 
 
@@ -50,6 +63,7 @@ def report(known: KnownClient, findings: Findings | None) -> list[Line]:
     return [
         *_shown(known.device.shown, findings),
         *([] if findings is None else _checked(findings, traits)),
+        *_transfers(traits),
         *_resets(choices),
         *_habits(traits),
     ]
@@ -145,6 +159,20 @@ def _reset_in_idle(findings: Findings) -> Iterator[Line]:
             will="an address that was just written is taken back so" if good else "its state is read after each try",
             mark=Mark.OK if good else Mark.DIFFERS,
         )
+
+
+def _transfers(traits: Traits) -> Iterator[Line]:
+    takes, refuses = (
+        ", ".join(name for way, name in _NAMES.items() if way.value in ways)
+        for ways in (traits.takes_ways, traits.refuses_ways)
+    )
+    seen = [*([f"takes them {takes}"] if takes else []), *([f"takes none {refuses}"] if refuses else [])]
+    yield Line(
+        about="packages",
+        did=", ".join(seen) or "not seen yet",
+        will=f"is sent them {refuses} last" if refuses else "is sent them as it says that it takes them",
+        mark=(Mark.DIFFERS if refuses else Mark.OK) if seen else Mark.UNKNOWN,
+    )
 
 
 def _resets(choices: DriverChoices) -> Iterator[Line]:

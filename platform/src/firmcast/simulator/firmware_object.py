@@ -173,7 +173,7 @@ def _cancelled(before: FirmwareObject) -> Step:
 def _uri_written(profile: DeviceProfile, before: FirmwareObject, uri: str) -> Step:
     if profile.ignores_uri_while_busy and before.state is not IDLE:
         return _nothing(before)
-    if before.state is UPDATING or profile.delivery is DeliveryMethod.PUSH:
+    if before.state is UPDATING or profile.delivery is DeliveryMethod.PUSH or profile.refuses_addresses:
         return _refused(before)
     if before.state is not IDLE:
         return Step(after=before, answer=Answer.BAD_REQUEST)
@@ -206,7 +206,7 @@ def wrong_with(profile: DeviceProfile, uri: str) -> UpdateResult | None:
 
 
 def _package_started(profile: DeviceProfile, before: FirmwareObject) -> Step:
-    if profile.delivery is DeliveryMethod.PULL:
+    if profile.delivery is DeliveryMethod.PULL or profile.refuses_packages:
         return _refused(before)
     if before.transfer is Transfer.BY_WRITE:
         # The server begins again at block 0, after a 4.08 or a restart of its own.

@@ -90,6 +90,10 @@ class DeviceProfile:
     accepted and the download then fails."""
     ignores_uri_while_busy: bool = False
     """A second address is answered 2.04 and ignored; else it is refused with 4.00."""
+    refuses_addresses: bool = False
+    """Every package address is refused with 4.05, whatever /5/0/8 and /5/0/9 say."""
+    refuses_packages: bool = False
+    """Every package that is written is refused with 4.05, whatever /5/0/9 says."""
     restarts_push: bool = True
     """A package that is written anew from block 0 is taken anew; else its blocks are taken for repeats of those that
     came already."""

@@ -93,6 +93,21 @@ NAMED_PROFILES: dict[str, NamedProfile] = {
     ),
     "http": _named("Fetches packages by HTTP too", DeviceProfile(protocols=_WITH_HTTP, speaks=_WITH_HTTP)),
     "https": _named("Fetches packages by HTTPS too", DeviceProfile(protocols=_WITH_HTTPS, speaks=_WITH_HTTPS)),
+    # What it says of itself, and what is so.
+    "lists-http": _named("Lists HTTP, and refuses its addresses: 4.00, result 9", DeviceProfile(protocols=_WITH_HTTP)),
+    "lists-http-late": _named(
+        "Lists HTTP, accepts its addresses with 2.04 and ends the download with result 9",
+        DeviceProfile(protocols=_WITH_HTTP, judges_uri_at_once=False),
+        like="lists-http",
+    ),
+    "refuses-addresses": _named(
+        "Says that it fetches packages and takes them, and refuses every address with 4.05",
+        DeviceProfile(refuses_addresses=True),
+    ),
+    "refuses-packages": _named(
+        "Says that it fetches packages and takes them, and refuses every one that is written with 4.05",
+        DeviceProfile(refuses_packages=True),
+    ),
     # How it ends.
     "no-reboot": _named("Updates without a reboot and notifies its end", DeviceProfile(notify_final_idle=True)),
     "silent-end": _named(

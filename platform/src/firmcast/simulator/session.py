@@ -289,8 +289,8 @@ class Session:
                     confirmable=self._settings.profile.notifies_confirmable,
                 )
 
-    def accept_upload(self, message: Message, peer: Peer) -> BlockSink | None:
-        """Name the sink of a body whose first block has come."""
+    def accept_upload(self, message: Message, peer: Peer) -> BlockSink | Code | None:
+        """Name the sink of a body whose first block has come, or refuse it."""
         if peer != self._server or _path_of(message) != PACKAGE or message.code != Code.PUT:
             return None
         if message.block1 is not None and not message.block1.more:
@@ -300,8 +300,9 @@ class Session:
         if self._upload is not None and not self._settings.profile.restarts_push:
             return self._upload.take
         self.drop_upload()
-        if step.answer is not Answer.CHANGED:
-            return _discard
+        refusal = reply_of(step.answer)
+        if refusal is not None and step.answer is not Answer.CHANGED:
+            return refusal.code
         self._upload = self._new_upload()
         self._upload.intake.total = message.size1
         # The engine is at work just now; it is told what to report when it has finished.
@@ -417,10 +418,6 @@ def _path_of(message: Message) -> Path | None:
         return Path.from_segments(message.uri_path)
     except PathFormatError:
         return None
-
-
-def _discard(_offset: int, _chunk: bytes) -> None:
-    """Drop a block of a package that is not wanted; the answer to the last one says so."""
 
 
 def _local_host(server_host: str) -> str:

@@ -8,7 +8,7 @@ from firmcast.devices.model import CommandKind
 from firmcast.errors import ConflictError, InvalidValueError, NotFoundError
 from firmcast.events.model import Outcome
 from firmcast.ids import ApplicationId, CommandId, DeviceId, DeviceUpgradeId, GroupId, PackageId, TaskId
-from firmcast.lwm2m.firmware_update import FirmwareUpdateState, Protocol
+from firmcast.lwm2m.firmware_update import FirmwareUpdateState, Protocol, TransferWay
 
 
 class UpgradePhase(StrEnum):
@@ -197,6 +197,15 @@ class TaskFilter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedWay:
+    """A way for the package that did not work with a device, and is not tried again in this attempt."""
+
+    way: TransferWay
+    answer: str
+    """What the device answered to it, for a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What was seen of the device since its last inspection before a transfer, as far as a verdict stands on it."""
 
@@ -210,6 +219,10 @@ class Evidence:
     """How the package was last sent."""
     transfer_protocol: Protocol | None = None
     """By what its address was last to be fetched; None for that by which the device is reached."""
+    refused_ways: tuple[RefusedWay, ...] = ()
+    """The ways in which the device did not take the package in this attempt, in the order in which they were tried."""
+    another_way: bool = False
+    """True when the device could have been sent the package in yet another way, when it was last sent."""
     awaits_turn: bool = False
     """The time was up while the order to write the package had not been begun with: others were written to."""
     turn_came: bool = False
@@ -377,6 +390,8 @@ class ResourcesReported:
     """/5/0/9"""
     is_secure: bool | None = None
     """True when the device is reached through a secure session; None means in clear."""
+    avoided_ways: tuple[TransferWay, ...] = ()
+    """The ways for packages that it, or others of its model, did not take before: they are tried last."""
 
 
 @dataclass(frozen=True, slots=True)

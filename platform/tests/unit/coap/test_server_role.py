@@ -330,6 +330,16 @@ def test_a_sink_takes_a_body_larger_than_the_limit(lone: MakeLone) -> None:
     assert (request.payload, request.body_size) == (b"", 33)
 
 
+def test_a_body_can_be_refused_at_its_first_block(lone: MakeLone) -> None:
+    peer = lone()
+    peer.endpoint.upload_route(lambda message, source: Code.METHOD_NOT_ALLOWED)
+    (answer,) = peer.give(put(1, Block(0, True, 1), b"a" * 32))
+    assert (answer.code, answer.block1) == (Code.METHOD_NOT_ALLOWED, None)
+    (answer,) = peer.give(put(2, Block(1, False, 1), b"b"))
+    assert answer.code == Code.REQUEST_ENTITY_INCOMPLETE
+    assert peer.told() == []
+
+
 def test_peers_are_bounded_and_busy_ones_stay(lone: MakeLone) -> None:
     peer = lone(max_peers=2)
     peer.give(get(1), ("busy", 1))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmcast.journal.model import Exchange, ExchangeKind, Note, Transfer
-from firmcast.lwm2m.firmware_update import ResetWay
+from firmcast.lwm2m.firmware_update import ResetWay, TransferWay
 from firmcast.profiles.driving import DriverChoices, choices_of
 from firmcast.profiles.learning import found_out, learned
 from firmcast.profiles.model import (
@@ -49,6 +49,16 @@ def execute(path: str, *, order: str = "", answer: str = "2.04") -> Exchange:
 
 REGISTER = Exchange(kind=ExchangeKind.REGISTER, answer="2.01")
 WAYS = st.sets(st.sampled_from(["1 cancel", "2 cancel", "1 forget_address"]))
+
+
+def offer(scheme: str, *, answer: str = "4.00") -> Exchange:
+    return write("/5/0/1", f"{scheme}://192.0.2.1:1/fw/...", order="transfer_by_uri", answer=answer)
+
+
+def push(answer: str) -> Exchange:
+    return write("/5/0/0", "9000 bytes", order="transfer_by_write", answer=answer)
+
+
 RESET_ADDRESS = write("/5/0/1", "", order="reset")
 RESET_PACKAGE = write("/5/0/0", "1 bytes", order="reset")
 NO_CANCEL = execute("/5/0/10", order="reset", answer="4.04")
@@ -122,6 +132,61 @@ CASES = [
         "the blocks that it asks for",
         [Transfer(way="uri", began_at=START, last_at=START, blocks=4, reached=1024, total=9999, block=256)],
         Traits(largest_block=256),
+    ),
+    (
+        "an address that is refused, with a result that says why",
+        [offer("http"), read(STATE, state="0"), read(RESULT, result="9")],
+        Traits(refuses_ways=("http",)),
+    ),
+    (
+        "an address that is refused by a device that knows no addresses",
+        [offer("coap", answer="4.05"), read("/5/0", state="0", result="0", number=112)],
+        Traits(refuses_ways=("coap",), read_format=112, refuses_objects=False),
+    ),
+    (
+        "an address that is refused for no reason that is told",
+        [offer("http"), read(STATE, state="0"), read(RESULT, result="0")],
+        Traits(),
+    ),
+    (
+        "an address that is refused by a device that is at something else",
+        [offer("http", answer="4.05"), read(STATE, state="1"), read(RESULT, result="0")],
+        Traits(),
+    ),
+    (
+        "an address that is taken, and whose protocol is not",
+        [read(RESULT, result="0"), offer("https", answer="2.04"), notify(state="1"), notify(result="9")],
+        Traits(refuses_ways=("https",)),
+    ),
+    (
+        "a result that stood there before is not of this address",
+        [read(RESULT, result="9"), offer("https", answer="2.04"), notify(result="9")],
+        Traits(),
+    ),
+    (
+        "an address that brought the package",
+        [offer("https"), read(STATE, state="0", result="9"), offer("coap", answer="2.04"), notify(state="2")],
+        Traits(refuses_ways=("https",), takes_ways=("coap",)),
+    ),
+    (
+        "a way that was refused once and works now",
+        [offer("http"), read(STATE, state="0", result="9"), offer("http", answer="2.04"), notify(state="2")],
+        Traits(takes_ways=("http",)),
+    ),
+    (
+        "a package that is not to be written",
+        [push("5.01"), read(STATE, state="0", result="0")],
+        Traits(refuses_ways=("written",)),
+    ),
+    (
+        "a package that is too large, or got lost, says nothing of the way",
+        [push("4.13"), read(STATE, state="0", result="0"), push("4.08"), read(STATE, state="0", result="0")],
+        Traits(),
+    ),
+    (
+        "a package that was written",
+        [push("2.04")],
+        Traits(takes_ways=("written",), shows_downloading_when_written=False),
     ),
     (
         "what is fetched by HTTP comes in no blocks",
@@ -236,3 +301,15 @@ def test_a_device_that_falls_silent_is_reported_as_far_as_it_went() -> None:
     lines = report(KnownClient(device=found_out(findings)), findings)
     assert [line.about for line in lines if line.mark is Mark.DIFFERS] == ["identity", "read of /5/0"]
     assert "the check" in {line.about for line in lines}
+
+
+def test_ways_that_were_refused_are_told_of_and_come_last() -> None:
+    traits = Traits(takes_ways=("coap", "written"), refuses_ways=("http", "https"))
+    known = KnownClient(device=ClientProfile(traits=traits))
+    assert choices_of(known).avoided_ways == (TransferWay.HTTP, TransferWay.HTTPS)
+    (line,) = [line for line in report(known, None) if line.about == "packages"]
+    assert (line.did, line.will, line.mark) == (
+        "takes them by CoAP, written, takes none by HTTP, by HTTPS",
+        "is sent them by HTTP, by HTTPS last",
+        Mark.DIFFERS,
+    )

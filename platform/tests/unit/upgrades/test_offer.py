@@ -7,16 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmcast.devices.model import CommandKind
-from firmcast.lwm2m.firmware_update import Protocol
+from firmcast.lwm2m.firmware_update import Protocol, TransferWay
 from firmcast.settings import GatewaySettings, UpgradeSettings
-from firmcast.upgrades.limits import limits_of
+from firmcast.upgrades.limits import Limits, limits_of
 from firmcast.upgrades.model import ResourcesReported
-from firmcast.upgrades.rules.offer import Offer, choose_transfer
+from firmcast.upgrades.rules.offer import Offer, choose_transfers
 
 COAP, COAPS, HTTP, HTTPS = Protocol.COAP, Protocol.COAPS, Protocol.HTTP, Protocol.HTTPS
 BY_WRITE = Offer(CommandKind.TRANSFER_BY_WRITE)
 WITHOUT_HTTP = limits_of(UpgradeSettings())
 WITH_HTTP = limits_of(UpgradeSettings(), GatewaySettings(package_port=80, package_secure_port=443))
+
+
+def choose_transfer(told: ResourcesReported, size: int, limits: Limits) -> Offer | None:
+    """Return the first way for a package, None for none."""
+    return next(iter(choose_transfers(told, size, limits)), None)
 
 
 def by_uri(protocol: Protocol) -> Offer:
@@ -96,6 +101,7 @@ NUMBERS = st.lists(st.integers(-1, 9), max_size=5).map(tuple)
     prefer_write=st.booleans(),
     served=st.lists(st.sampled_from([COAP, COAPS, HTTP, HTTPS]), unique=True).map(tuple),
     http_from=st.integers(0, 3),
+    avoided_ways=st.sets(st.sampled_from(TransferWay)),
 )
 def test_no_offer_is_one_that_the_device_does_not_take(
     protocols: tuple[int, ...] | None,
@@ -104,13 +110,30 @@ def test_no_offer_is_one_that_the_device_does_not_take(
     prefer_write: bool,
     served: tuple[Protocol, ...],
     http_from: int,
+    avoided_ways: set[TransferWay],
 ) -> None:
     limits = replace(WITH_HTTP, prefer_write=prefer_write, protocols=served, http_from=http_from)
     told = ResourcesReported(protocols=protocols, delivery_method=method, is_secure=is_secure)
-    offer = choose_transfer(told, 2, limits)
-    if offer is None:
+    avoided = choose_transfers(replace(told, avoided_ways=tuple(avoided_ways)), 2, limits)
+    offers = choose_transfers(told, 2, limits)
+    assert len({offer.way for offer in offers}) == len(offers)
+    assert sorted(avoided, key=offers.index) == list(offers), "nothing is left out for what is known of the device"
+    assert [offer.way in avoided_ways for offer in avoided] == sorted(offer.way in avoided_ways for offer in avoided)
+    if not offers:
         assert method == 0
-    elif offer.kind is CommandKind.TRANSFER_BY_WRITE:
+    for offer in offers:
+        assert_is_taken(offer, protocols, method, is_secure=is_secure, served=served)
+
+
+def assert_is_taken(
+    offer: Offer,
+    protocols: tuple[int, ...] | None,
+    method: int | None,
+    *,
+    is_secure: bool,
+    served: tuple[Protocol, ...],
+) -> None:
+    if offer.kind is CommandKind.TRANSFER_BY_WRITE:
         assert method != 0
         assert offer.protocol is None
     else:

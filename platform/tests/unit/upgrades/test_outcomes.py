@@ -11,9 +11,11 @@ import pytest
 from firmcast.devices.model import CommandKind
 from firmcast.events.model import Outcome
 from firmcast.ids import CommandId
-from firmcast.lwm2m.firmware_update import FirmwareUpdateState
+from firmcast.lwm2m.firmware_update import FirmwareUpdateState, Protocol
 from firmcast.upgrades.model import (
     CommandAnswered,
+    CommandFailed,
+    CommandFailure,
     DeviceUpgrade,
     Evidence,
     ResourcesReported,
@@ -30,6 +32,7 @@ RESULTS = (*range(12), 12, 200)
 FAILURES = {2, 6, 7, 8, 9, 10, 12, 200}
 VERSIONS = {"before": "1.0", "target": "2.0", "another": "1.7", "none": None}
 YES_NO = {"yes": True, "no": False}
+PROTOCOL = {"address": Protocol.COAP, "package": None}
 NUMBER = CommandId(7)
 
 
@@ -48,11 +51,11 @@ class Case:
 CASES = [Case(*each) for each in product(WHERE, STATES, RESULTS, YES_NO, YES_NO, VERSIONS)]
 
 
-def rows_of(heading: str) -> list[list[str]]:
-    """Return the cells of the last table below a heading of the page, without its head."""
+def rows_of(heading: str, table: int = 0) -> list[list[str]]:
+    """Return the cells of a table below a heading of the page, without its head."""
     section = PAGE.read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("| ")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    tables = [block.strip().splitlines() for block in section.split("\n\n") if block.strip().startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in tables[table][2:]]
 
 
 def fits(cell: str, value: object) -> bool:
@@ -69,7 +72,7 @@ def row_for(rows: list[list[str]], *values: object) -> int:
 # --- what the rules do ----------------------------------------------------------------------------------------------
 
 
-def upgrade_in(driver, case: Case, *, is_over: bool) -> DeviceUpgrade:
+def upgrade_in(driver, case: Case, *, is_over: bool, another_way: bool = False) -> DeviceUpgrade:
     """Return an upgrade that has come so far as the case says, a probe of which is about to be answered."""
     is_sent = case.where in ("fetching", "written")
     news = YES_NO[case.news]
@@ -91,6 +94,7 @@ def upgrade_in(driver, case: Case, *, is_over: bool) -> DeviceUpgrade:
         executed_at=None if is_sent else begun_at,
         execute_confirmed=case.where in ("installing", "back"),
         registered_anew=YES_NO[case.registered],
+        another_way=another_way,
     )
     ends_at = driver.now + timedelta(seconds=-1 if is_over else 600)
     return replace(
@@ -145,21 +149,61 @@ def word_for(decision: Decision, result: int) -> str:
     return f"failed: {words[upgrade.description]}"
 
 
-def decide(driver, case: Case, *, is_over: bool) -> Decision:
+def decide(driver, case: Case, *, is_over: bool, another_way: bool = False) -> Decision:
     answer = CommandAnswered(command_id=NUMBER, resources=told_by(case))
-    return advance(upgrade_in(driver, case, is_over=is_over), answer, driver.now, driver.limits)
+    upgrade = upgrade_in(driver, case, is_over=is_over, another_way=another_way)
+    return advance(upgrade, answer, driver.now, driver.limits)
 
 
-def test_every_combination_is_decided_as_the_page_says(driver):
-    rows = rows_of("Once the package was offered")
+def assert_decided_as_written(driver, rows: list[list[str]], *, another_way: bool) -> set[int]:
+    """Hold the rules to rows of the first table, and return which of them were about something."""
     used = set()
     for case in CASES:
         at = row_for(rows, case.where, case.state, case.result, case.news, case.registered, case.version)
         used.add(at)
         for is_over, expected in zip((False, True), rows[at][-2:], strict=True):
-            found = word_for(decide(driver, case, is_over=is_over), case.result)
+            found = word_for(decide(driver, case, is_over=is_over, another_way=another_way), case.result)
             assert found == expected, f"{case}, time is over: {is_over}, row {at}: {rows[at]}"
+    return used
+
+
+def test_every_combination_is_decided_as_the_page_says(driver):
+    rows = rows_of("Once the package was offered")
+    used = assert_decided_as_written(driver, rows, another_way=False)
     assert used == set(range(len(rows))), "every row is about something"
+
+
+def test_every_combination_with_another_way_is_decided_as_the_page_says(driver):
+    first = rows_of("While another way is left")
+    rows = [*first, *rows_of("Once the package was offered")]
+    used = assert_decided_as_written(driver, rows, another_way=True)
+    assert used >= set(range(len(first)))
+
+
+REFUSALS = list(product(("address", "package"), STATES, (0, 2, 7, 9), YES_NO, YES_NO))
+
+
+def test_every_refusal_is_decided_as_the_page_says(driver):
+    rows = rows_of("While another way is left", 1)
+    used = set()
+    for order, state, result, news, left in REFUSALS:
+        at = row_for(rows, order, state, result, news, left)
+        used.add(at)
+        case = Case("fetching", state, result, news, "no", "none")
+        upgrade = upgrade_in(driver, case, is_over=False, another_way=YES_NO[left])
+        kind = CommandKind.TRANSFER_BY_URI if order == "address" else CommandKind.TRANSFER_BY_WRITE
+        evidence = replace(upgrade.evidence, transfer_kind=kind, transfer_protocol=PROTOCOL[order])
+        refused = CommandFailed(
+            command_id=NUMBER,
+            failure=CommandFailure.REJECTED,
+            description="4.05 method not allowed",
+            resources=ResourcesReported(state=STATES[state], result=result),
+        )
+        decision = advance(replace(upgrade, command_kind=kind, evidence=evidence), refused, driver.now, driver.limits)
+        is_refusal = "The device refused" in decision.upgrade.description
+        found = "failed: refused" if is_refusal else word_for(decision, result)
+        assert found == rows[at][-1], (order, state, result, news, left)
+    assert used == set(range(len(rows)))
 
 
 def test_what_is_told_unasked_is_judged_as_what_is_read(driver):

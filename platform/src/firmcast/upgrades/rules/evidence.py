@@ -20,6 +20,7 @@ from firmcast.lwm2m.firmware_update import (
 from firmcast.upgrades.model import DeviceUpgrade, Evidence, ResourcesReported, Tally, UpgradePhase
 from firmcast.upgrades.rules import wording
 from firmcast.upgrades.rules.ladder import DOWNLOADED, DOWNLOADING, IDLE, UPDATING
+from firmcast.upgrades.rules.ways import describe_end
 
 LOST_TRANSFERS_LIMIT: Final = 5
 """So often a device may lose a transfer, for no reason given or one that passes; a loop of downloads serves nobody."""
@@ -63,6 +64,12 @@ def failure_of(result: int) -> Verdict:
     """Return the verdict of a failing result (/5/0/5); what somebody has cancelled is not tried again."""
     verdict = failure(wording.describe_failure(result))
     return replace(verdict, final=parse_result(result) is UpdateResult.CANCELLED)
+
+
+def failure_of_transfer(upgrade: DeviceUpgrade, result: int) -> Verdict:
+    """Return the verdict of the result that a transfer ended with, which tells of all ways if several were tried."""
+    tried = describe_end(upgrade.evidence, wording.describe_failure(result), result)
+    return failure_of(result) if tried is None else failure(tried)
 
 
 def refusal(what: str, answer: str, result: int | None) -> Verdict:
@@ -138,7 +145,7 @@ def judge_transfer(upgrade: DeviceUpgrade, reading: Reading, *, is_late: bool) -
         return success(upgrade)
     is_over = is_late or not may_be_sent_again(upgrade, reading.result)
     if tells_lost_transfer(evidence, reading.result) and is_over:
-        return failure_of(reading.result)
+        return failure_of_transfer(upgrade, reading.result)
     return None
 
 
@@ -156,10 +163,13 @@ def may_be_sent_again(upgrade: DeviceUpgrade, result: int) -> bool:
     evidence = upgrade.evidence
     match parse_result(result):
         case UpdateResult.CONNECTION_LOST | UpdateResult.OUT_OF_MEMORY:
-            return not is_its_doing(evidence) or evidence.lost_transfers + 1 < LOST_TRANSFERS_LIMIT
+            is_lost_too_often = is_its_doing(evidence) and evidence.lost_transfers + 1 >= LOST_TRANSFERS_LIMIT
+            return evidence.another_way or not is_lost_too_often
         case UpdateResult.INTEGRITY_CHECK_FAILED:
             # It may have been spoilt on its way; if it is so again, it is the package that is.
             return upgrade.attempt == 1 and not evidence.spoilt
+        case UpdateResult.INVALID_URI | UpdateResult.UNSUPPORTED_PROTOCOL:
+            return evidence.another_way
         case _:
             return False
 
@@ -208,7 +218,7 @@ def judge_at_the_end(upgrade: DeviceUpgrade, reading: Reading | None, *, window_
     # What is told together with work that is not done is left from something earlier.
     is_at_rest = reading is None or reading.state in (IDLE, DOWNLOADED)
     if is_at_rest and tells_failure(upgrade.evidence, result):
-        return failure_of(result)
+        return failure_of(result) if installing else failure_of_transfer(upgrade, result)
     if upgrade.phase is UpgradePhase.VERIFYING and reading is not None and reading.state is IDLE:
         return failure(wording.NO_EVIDENCE)
     if not installing and window_is_over:

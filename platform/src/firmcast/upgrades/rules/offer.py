@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from firmcast.devices.model import CommandKind
-from firmcast.lwm2m.firmware_update import DeliveryMethod, Protocol, parse_delivery_method, parse_protocols
+from firmcast.lwm2m.firmware_update import (
+    DeliveryMethod,
+    Protocol,
+    TransferWay,
+    parse_delivery_method,
+    parse_protocols,
+)
 from firmcast.upgrades.limits import Limits
 from firmcast.upgrades.model import DeviceUpgrade, Evidence, ResourcesReported
 from firmcast.upgrades.rules import wording
@@ -23,23 +29,30 @@ class Offer:
     kind: CommandKind
     protocol: Protocol | None = None
 
+    @property
+    def way(self) -> TransferWay:
+        """What it is called."""
+        return TransferWay.WRITTEN if self.protocol is None else TransferWay[self.protocol.name]
 
-def choose_transfer(told: ResourcesReported, size: int, limits: Limits) -> Offer | None:
-    """Return how the device can have a package of `size` bytes, None when in no way that is offered.
 
-    Source: OMA Object 5, resources 8 (Protocol Support, absent means CoAP) and 9 (Delivery Method).
+def choose_transfers(told: ResourcesReported, size: int, limits: Limits) -> tuple[Offer, ...]:
+    """Return how the device can have a package of `size` bytes, the most wanted first; empty when in no way offered.
+
+    What the device did not take before comes last. Source: OMA Object 5, resources 8 (Protocol Support, absent means
+    CoAP) and 9 (Delivery Method).
     """
     taken = protocols_of(told)
     fitting = [protocol for protocol in offered_to(told, limits) if protocol in taken]
     if size < limits.http_from:
         fitting.sort(key=lambda protocol: protocol in _BY_HTTP)
     method = parse_delivery_method(told.delivery_method)
-    by_write = method is DeliveryMethod.PUSH or (
-        method is not DeliveryMethod.PULL and (limits.prefer_write or not fitting)
-    )
-    if by_write:
-        return Offer(CommandKind.TRANSFER_BY_WRITE)
-    return Offer(CommandKind.TRANSFER_BY_URI, fitting[0]) if fitting else None
+    fetched = [Offer(CommandKind.TRANSFER_BY_URI, protocol) for protocol in fitting]
+    written = [Offer(CommandKind.TRANSFER_BY_WRITE)]
+    if method is not None and method is not DeliveryMethod.BOTH:
+        offers = written if method is DeliveryMethod.PUSH else fetched
+    else:
+        offers = [*written, *fetched] if limits.prefer_write else [*fetched, *written]
+    return tuple(sorted(offers, key=lambda offer: offer.way in told.avoided_ways))
 
 
 def protocols_of(told: ResourcesReported) -> frozenset[Protocol]:
@@ -70,20 +83,27 @@ def is_ours(upgrade: DeviceUpgrade, told: ResourcesReported) -> bool:
 
 
 def start_transfer(turn: Turn, told: ResourcesReported) -> None:
-    """Give an Idle device the package, and keep what it told as the baseline for its later results."""
+    """Give an Idle device the package in the first way that is left, and keep what it told as the baseline for later.
+
+    A device that has none left has failed.
+    """
     if turn.window_is_over:
         turn.conclude(WINDOW_TOO_SHORT, parse_state(told.state))
         return
-    offer = choose_transfer(told, turn.upgrade.bytes_total, turn.limits)
-    if offer is None:
-        description = wording.describe_no_method(protocols_of(told), offered_to(told, turn.limits))
-        turn.conclude(failure(description), parse_state(told.state))
-        return
     known = turn.upgrade.evidence
+    given_up = {refused.way for refused in known.refused_ways}
+    offers = choose_transfers(told, turn.upgrade.bytes_total, turn.limits)
+    left = [offer for offer in offers if offer.way not in given_up]
+    if not left:
+        turn.conclude(failure(_why_none_is_left(turn, told)), parse_state(told.state))
+        return
+    offer = left[0]
     evidence = Evidence(
         baseline_result=told.result or 0,
         transfer_kind=offer.kind,
         transfer_protocol=offer.protocol,
+        refused_ways=known.refused_ways,
+        another_way=len(left) > 1,
         lost_transfers=known.lost_transfers,
         spoilt=known.spoilt,
         slept=known.slept,
@@ -92,3 +112,10 @@ def start_transfer(turn: Turn, told: ResourcesReported) -> None:
     turn.change(evidence=evidence)
     turn.order(offer.kind)
     turn.hold()
+
+
+def _why_none_is_left(turn: Turn, told: ResourcesReported) -> str:
+    refused = turn.upgrade.evidence.refused_ways
+    if refused:
+        return wording.describe_ways(refused)
+    return wording.describe_no_method(protocols_of(told), offered_to(told, turn.limits))

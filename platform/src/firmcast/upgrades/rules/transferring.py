@@ -1,4 +1,7 @@
-"""While a package is on its way: believe only readings, send again what broke off, install what arrived whole."""
+"""While a package is on its way: believe only readings, send again what broke off, install what arrived whole.
+
+What a device does not take in one way it is sent in another, as long as there is one: see `ways`.
+"""
 
 from firmcast.devices.model import CommandKind
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState, UpdateResult
@@ -33,6 +36,7 @@ from firmcast.upgrades.rules.ladder import DOWNLOADED, DOWNLOADING, IDLE, UPDATI
 from firmcast.upgrades.rules.looking import judge
 from firmcast.upgrades.rules.offer import is_ours, start_transfer
 from firmcast.upgrades.rules.turn import TRANSFERS, Turn
+from firmcast.upgrades.rules.ways import describe_end, give_up_way, is_given_up, speaks_against_the_way
 
 
 def renew(turn: Turn, renewed: SessionRenewed) -> None:
@@ -210,19 +214,36 @@ def _has_lost(turn: Turn, reading: Reading) -> bool:
 
 
 def _send_again(turn: Turn, told: ResourcesReported) -> None:
-    """Send the package once more, unless the device has lost it so often that it would lose it for ever."""
+    """Send the package once more, unless the device has lost it so often that it would lose it for ever.
+
+    Where this way does not work it is sent in another one.
+    """
     evidence = turn.upgrade.evidence
     lost = evidence.lost_transfers + is_its_doing(evidence)
     says_why = tells_lost_transfer(evidence, told.result)
+    if is_given_up(evidence):
+        start_transfer(turn, told)
+        return
+    if says_why and speaks_against_the_way(told.result):
+        _send_otherwise(turn, told, wording.describe_failure(told.result or 0))
+        return
     turn.note(
         lost_transfers=lost,
         spoilt=evidence.spoilt or (says_why and told.result == UpdateResult.INTEGRITY_CHECK_FAILED),
     )
     was_dropped = evidence.transfer_finished and not evidence.registered_anew and not says_why
-    if was_dropped or lost >= LOST_TRANSFERS_LIMIT:
+    if not was_dropped and lost >= LOST_TRANSFERS_LIMIT and evidence.another_way:
+        why = wording.describe_failure(told.result or 0) if says_why else wording.DROPPED
+        _send_otherwise(turn, told, f"{why}, {lost} times")
+    elif was_dropped or lost >= LOST_TRANSFERS_LIMIT:
         turn.conclude(failure(wording.DROPPED), parse_state(told.state))
     else:
         start_transfer(turn, told)
+
+
+def _send_otherwise(turn: Turn, told: ResourcesReported, answer: str) -> None:
+    turn.change(evidence=give_up_way(turn.upgrade.evidence, answer))
+    start_transfer(turn, told)
 
 
 def _reset(turn: Turn) -> None:
@@ -289,6 +310,10 @@ def _offered(turn: Turn, told: ResourcesReported, *, written: bool) -> None:
 def _refused(turn: Turn, failed: CommandFailed, *, by_uri: bool) -> None:
     turn.weigh(failed.resources)
     reading = reading_of(failed.resources)
+    result = failed.resources.result
+    answer = wording.describe_answer(failed.description, result)
+    if reading is None or reading.state is IDLE or not by_uri:
+        turn.change(evidence=give_up_way(turn.upgrade.evidence, answer))
     if reading is not None:
         _settle(turn, reading)
     if turn.upgrade.phase is not UpgradePhase.TRANSFERRING:
@@ -297,8 +322,13 @@ def _refused(turn: Turn, failed: CommandFailed, *, by_uri: bool) -> None:
         # An order given twice over a crash: the device refuses the second while it obeys the first.
         turn.hold()
         return
+    if turn.upgrade.evidence.another_way and not turn.time_is_up:
+        turn.order(CommandKind.INSPECT)
+        turn.hold()
+        return
+    tried = describe_end(turn.upgrade.evidence, answer, result)
     what = "the address of the package" if by_uri else "the package"
-    verdict = refusal(what, failed.description, failed.resources.result)
+    verdict = refusal(what, failed.description, result) if tried is None else failure(tried)
     turn.conclude(verdict, parse_state(failed.resources.state))
 
 

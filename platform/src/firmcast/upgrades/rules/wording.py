@@ -9,8 +9,15 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from firmcast.lwm2m.firmware_update import Protocol, UpdateResult, describe_result, is_failure, parse_result
-from firmcast.upgrades.model import UpgradePhase
+from firmcast.lwm2m.firmware_update import (
+    Protocol,
+    TransferWay,
+    UpdateResult,
+    describe_result,
+    is_failure,
+    parse_result,
+)
+from firmcast.upgrades.model import RefusedWay, UpgradePhase
 
 SAME_VERSION: Final = "The current version is the same as the target version"
 TASK_CONFLICT: Final = "Task Conflict"
@@ -22,6 +29,7 @@ NOT_ONLINE: Final = "Device Abnormal is not online"
 """It was there, and answers no more; who never came is told of by the time-out of waiting."""
 BUSY: Final = "Task Conflict: the device is busy with a firmware update that is not this one"
 NO_COMMON_METHOD: Final = "Unsupported protocol: the device fetches packages only, and by none that is offered to it"
+NO_WAY_LEFT: Final = "Unsupported protocol: the device took the package in none of the ways that it has"
 NO_BYTES: Final = "The bytes of the package cannot be read"
 STOPPED: Final = "The upgrade was stopped"
 WINDOW_OVER: Final = "The upgrade was stopped: the device did not come online within the window of the task"
@@ -53,6 +61,16 @@ _PROTOCOLS: Final[Mapping[Protocol, str]] = MappingProxyType(
     }
 )
 
+_WAYS: Final[Mapping[TransferWay, str]] = MappingProxyType(
+    {
+        TransferWay.COAP: "fetched by CoAP",
+        TransferWay.COAPS: "fetched by CoAPs",
+        TransferWay.HTTP: "fetched by HTTP",
+        TransferWay.HTTPS: "fetched by HTTPS",
+        TransferWay.WRITTEN: "written",
+    }
+)
+
 _RESULTS: Final[Mapping[UpdateResult, str]] = MappingProxyType(
     {
         UpdateResult.NOT_ENOUGH_FLASH: "Not enough storage for the new firmware package",
@@ -79,6 +97,17 @@ TIMEOUTS: Final[Mapping[UpgradePhase, str]] = MappingProxyType(
 def describe_no_method(taken: Iterable[Protocol], offered: Iterable[Protocol]) -> str:
     """Return why there is no way for the package, by what the device takes and what it is offered."""
     return f"{NO_COMMON_METHOD}: it takes {_names(taken)}, and is offered {_names(offered)}"
+
+
+def describe_ways(refused: Iterable[RefusedWay]) -> str:
+    """Return that no way is left, with all that were tried and what was answered to each."""
+    return f"{NO_WAY_LEFT}: " + "; ".join(f"{_WAYS[each.way]}: {each.answer}" for each in refused)
+
+
+def describe_answer(answer: str, result: int | None) -> str:
+    """Return what a device answered to a way for its package, with the result that it had then if that says more."""
+    fails = result is not None and is_failure(parse_result(result))
+    return f"{answer}, result {result}" if fails else answer
 
 
 def describe_success(wanted: str, told: str | None) -> str:

@@ -1,0 +1,118 @@
+"""Whole upgrades of virtual devices that list ways in which they take nothing, over real sockets."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from firmcast.gateway import clients
+from firmcast.lwm2m.firmware_update import DeliveryMethod, Protocol, TransferWay
+from firmcast.profiles import use_cases as profiles
+from firmcast.settings import UpgradeSettings
+from firmcast.simulator.device import DeviceSpec
+from firmcast.simulator.fleet import Fleet
+from firmcast.simulator.profiles import profile_named
+from firmcast.simulator.timing import QUICK
+from firmcast.upgrades.limits import limits_of
+
+PACKAGE = bytes(range(256)) * 40
+SUCCESS = ["1", "2", "3", "0", "succeeded"]
+
+
+async def start_serving(world, **settings) -> None:
+    """Serve packages by HTTP too."""
+    await world.stop()
+    world.settings = world.settings.model_copy(update={"package_port": 0})
+    world.limits = limits_of(UpgradeSettings(**settings), world.settings)
+    await world.start()
+
+
+def fleet_of(world, profile, **quirks) -> Fleet:
+    spec = DeviceSpec(endpoint_name="device-1", profile=replace(profile_named(profile), reboot_delay=0.01, **quirks))
+    return Fleet(server=world.server, devices=[spec], timing=QUICK, seed=1)
+
+
+def ways(upgrade) -> list[TransferWay]:
+    return [refused.way for refused in upgrade.evidence.refused_ways]
+
+
+@pytest.mark.parametrize(
+    ("profile", "prefer_write", "refused", "steps"),
+    [
+        ("lists-http", False, TransferWay.HTTP, SUCCESS),
+        ("lists-http-late", False, TransferWay.HTTP, ["1", "0", *SUCCESS]),
+        ("refuses-addresses", False, TransferWay.COAP, SUCCESS),
+        ("refuses-packages", True, TransferWay.WRITTEN, SUCCESS),
+    ],
+)
+async def test_a_way_that_is_refused_is_not_the_end(world, profile, prefer_write, refused, steps) -> None:
+    await start_serving(world, prefer_write=prefer_write)
+    known = await world.add_device()
+    async with fleet_of(world, profile) as fleet:
+        await fleet.registered()
+        task = await world.upgrade(await world.add_package(PACKAGE, "2.0.0"), known)
+        told = await world.until_told(known, "succeeded", "failed", any_of=True)
+    assert [one.removeprefix("*") for one in told][-5:] == SUCCESS
+    assert [one.removeprefix("*") for one in told] in (steps, SUCCESS), "a state that nobody saw is not told"
+    assert ways(await world.device_upgrade(task)) == [refused]
+
+
+async def test_the_end_names_every_way_and_what_was_answered_to_it(world) -> None:
+    await start_serving(world)
+    known = await world.add_device()
+    listed = (Protocol.COAP, Protocol.HTTP)
+    async with fleet_of(world, "refuses-addresses", protocols=listed, refuses_packages=True) as fleet:
+        await fleet.registered()
+        task = await world.upgrade(await world.add_package(PACKAGE, "2.0.0"), known)
+        assert await world.until_told(known, "failed") == ["failed"]
+    assert (await world.device_upgrade(task)).description == (
+        "Unsupported protocol: the device took the package in none of the ways that it has:"
+        " fetched by HTTP: 4.05 method not allowed to the write of /5/0/1;"
+        " fetched by CoAP: 4.05 method not allowed to the write of /5/0/1;"
+        " written: 4.05 method not allowed to the write of /5/0/0"
+    )
+
+
+async def test_a_gateway_that_is_killed_does_not_try_the_refused_way_again(world, make_device) -> None:
+    await start_serving(world)
+    known = await world.add_device()
+    device = await make_device("device-1", world.server)
+    written: list[str] = []
+    refused = asyncio.Event()
+
+    async def on_uri(uri: str):
+        written.append(uri.partition(":")[0])
+        refused.set()
+        return 128  # 4.00
+
+    device.on_uri = on_uri
+    await device.register()
+    task = await world.upgrade(await world.add_package(PACKAGE), known)
+
+    await refused.wait()
+    while not ways(await world.device_upgrade(task)):
+        await asyncio.sleep(0.005)
+    await world.kill()
+    await world.start()
+    device.server = world.server
+    assert (await world.until_told(known, "succeeded", "failed", any_of=True))[-1] == "succeeded"
+    assert written == ["coap"]
+    assert len(device.packages) == 1
+
+
+async def test_what_a_device_refused_is_tried_last_the_next_time(world, monkeypatch) -> None:
+    monkeypatch.setattr(clients, "_LEARNS_AFTER_SECONDS", 0.01)
+    await start_serving(world)
+    known = await world.add_device()
+    async with fleet_of(world, "lists-http", delivery=DeliveryMethod.PULL) as fleet:
+        await fleet.registered()
+        task = await world.upgrade(await world.add_package(PACKAGE, "2.0.0"), known)
+        await world.until_told(known, "succeeded")
+        assert ways(await world.device_upgrade(task)) == [TransferWay.HTTP]
+        while True:
+            found = (await world.database.read(profiles.known, [known.device_id], world.clock.now()))[known.device_id]
+            if found.device.traits.refuses_ways == ("http",) and found.device.traits.takes_ways == ("coap",):
+                break
+        again = await world.upgrade(await world.add_package(PACKAGE[1:], "3.0.0"), known)
+        await world.until_counted(lambda counts: counts["2"] == 2)
+        assert ways(await world.device_upgrade(again)) == []
