@@ -1,6 +1,7 @@
 """What `firmcast serve` does while it runs."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from firmcast.settings import Role, Settings, load_settings
 _log = structlog.get_logger()
 _STOPPED_AT_ONCE = 130
 _STORE_BROKEN = 74  # EX_IOERR of sysexits.h
+_LOOK_FOR_CYCLES = (10_000, 10, 10)
 
 
 def settings_of(
@@ -43,6 +45,17 @@ def settings_of(
     return settings
 
 
+def look_less_for_cycles() -> None:
+    """Have the garbage collector look less often, and never at what is there already.
+
+    A platform holds many objects for each of its devices and makes few cycles: with the interpreter's own threshold of
+    700 objects, a fifth of what an upgrade of 3,000 devices cost was spent on looking.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_LOOK_FOR_CYCLES)
+
+
 async def serve_until_stopped(settings: Settings) -> int:
     """Run the platform and return the status to end with.
 
@@ -60,6 +73,7 @@ async def serve_until_stopped(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     platform = await Platform.start(settings)
+    look_less_for_cycles()
     running = settings.data / RUNNING_FILE
     running.write_text(json.dumps(platform.running.as_dict()) + "\n")
     _log.info("platform.started", **platform.running.as_dict())
