@@ -75,6 +75,7 @@ class ClientRole:
             szx=parameters.block_szx if szx is None else min(szx, parameters.block_szx),
             max_body=parameters.max_body if max_body is None else max_body,
             restarts=parameters.max_block_restarts,
+            asks_size=parameters.asks_block_size_early,
             whole=whole,
             sink=sink,
             pace=pace,

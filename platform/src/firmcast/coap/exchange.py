@@ -141,6 +141,7 @@ class Exchange(Transmission):
         szx: int,
         max_body: int,
         restarts: int,
+        asks_size: bool = True,
         whole: bool = True,
         sink: BlockSink | None = None,
         pace: BlockPace | None = None,
@@ -173,7 +174,7 @@ class Exchange(Transmission):
         self._download_wording: _Wording | None = None
         wanted = first_value(options, OptionNumber.BLOCK2)
         self._start = 0 if wanted is None else decode_block(wanted).offset
-        self._base = _base_options(options, method, szx)
+        self._base = _base_options(options, method, szx if asks_size else LARGEST_SZX)
         self._download_szx = szx
         self.download: Assembler | None = None
         self.fetching = False
@@ -290,10 +291,10 @@ class Exchange(Transmission):
         code = message.code
         block1 = message.block1
         end = self.sent + self._in_flight
-        if code == Code.REQUEST_ENTITY_TOO_LARGE and block1 is not None and block1.szx < self.szx:
-            if self.total > block1.size:
-                return self._restart_upload(block1.szx)
-            return None
+        if code == Code.REQUEST_ENTITY_TOO_LARGE:
+            smaller = self._smaller_blocks(message)
+            if smaller is not None:
+                return self._restart_upload(smaller)
         if not self.sent and end == self.total and self._upload_wording is None:
             return FailureReason.BLOCK_FAILED if code == Code.CONTINUE else None
         if code == Code.REQUEST_ENTITY_INCOMPLETE and self._restarts_left > 0:
@@ -310,6 +311,18 @@ class Exchange(Transmission):
             self.szx = min(self.szx, block1.szx)
         self.sent = end
         return self._checked_size()
+
+    def _smaller_blocks(self, refusal: Message) -> int | None:
+        """Return the size exponent to try instead of the blocks that were too large; None where it is not for them."""
+        block1 = refusal.block1
+        if block1 is not None:
+            szx = block1.szx
+        elif self.sent or (refusal.size1 or self.total) < self.total:
+            return None
+        else:
+            # Some clients refuse a datagram that is too large for them and do not say which size they take.
+            szx = min(self.szx - 1, (self.total - 1).bit_length() - 5)
+        return szx if 0 <= szx < self.szx and self.total > 1 << (szx + 4) else None
 
     def _restart_upload(self, szx: int) -> Step | FailureReason:
         self.szx = szx

@@ -51,6 +51,9 @@ class TransmissionParameters:
     """Bytes of responses held for their later blocks, over all peers; the oldest are dropped."""
     block_szx: int = 6
     """The largest block we ask for and accept, as the exponent of RFC 7959: 6 is 1024 bytes."""
+    asks_block_size_early: bool = True
+    """Name `block_szx`, where it is below 6, in a first request already (RFC 7959 section 2.4), not only in those for
+    the blocks that follow."""
     refuse_larger_blocks: bool = False
     """Answer a larger Block1 block by 4.13 with our size, instead of accepting it and asking for smaller ones."""
     max_block_restarts: int = 3

@@ -89,6 +89,8 @@ def _transmission(settings: GatewaySettings, member: Membership) -> Transmission
     return TransmissionParameters(
         ack_timeout=settings.acknowledgement_timeout,
         block_szx=settings.block_exponent,
+        # Zephyr takes any request that names a size for one about a later block, and does not answer it.
+        asks_block_size_early=False,
         max_body=_LARGEST_REQUEST,
         tells_strays=not member.is_alone,
         unmatched_timeout=_OWN_LOOK if member.is_alone else _LOOK_IN_STORE,

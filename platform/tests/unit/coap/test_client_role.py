@@ -283,6 +283,37 @@ def test_a_body_refused_for_its_blocks_begins_again_with_smaller_ones(lone: Make
     assert (sent.block1, len(sent.payload)) == (Block(0, True, 2), 64)
 
 
+def test_a_body_refused_for_blocks_of_which_no_size_is_named_is_tried_in_ever_smaller_ones(lone: MakeLone) -> None:
+    peer = lone()
+    sent = ask(peer, Code.PUT, payload=bytes(200))
+    assert sent.block1 is None
+    for szx in (3, 2, 1, 0):
+        (sent,) = peer.give(answer(sent, Code.REQUEST_ENTITY_TOO_LARGE))
+        assert (sent.block1, len(sent.payload)) == (Block(0, True, szx), 16 << szx)
+    peer.give(answer(sent, Code.REQUEST_ENTITY_TOO_LARGE))
+    end = end_of(peer)
+    assert isinstance(end, ResponseReceived)
+    assert end.code == Code.REQUEST_ENTITY_TOO_LARGE
+
+
+def test_a_body_refused_in_the_middle_is_not_tried_in_smaller_blocks(lone: MakeLone) -> None:
+    peer = lone()
+    sent = ask(peer, Code.PUT, payload=bytes(3000))
+    (sent,) = peer.give(answer(sent, Code.CONTINUE, block1=Block(0, True, 6)))
+    assert peer.give(answer(sent, Code.REQUEST_ENTITY_TOO_LARGE)) == []
+    end = end_of(peer)
+    assert isinstance(end, ResponseReceived)
+    assert end.code == Code.REQUEST_ENTITY_TOO_LARGE
+
+
+def test_a_first_request_may_leave_the_block_size_open(lone: MakeLone) -> None:
+    peer = lone(asks_block_size_early=False, block_szx=2)
+    sent = ask(peer)
+    assert sent.block2 is None
+    (sent,) = peer.give(answer(sent, Code.CONTENT, bytes(128), block2=Block(0, True, 3)))
+    assert sent.block2 == Block(2, False, 2)
+
+
 def test_a_body_too_large_for_the_peer_is_its_response(lone: MakeLone) -> None:
     peer = lone()
     sent = ask(peer, Code.PUT, payload=bytes(3000))
