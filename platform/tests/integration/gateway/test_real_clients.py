@@ -1,0 +1,291 @@
+"""What Anjay, Zephyr, Contiki-NG and Wakaama do differently on the wire, each by single datagrams and under its name.
+
+What they do was read in their sources; `docs/explanation/real-clients.md` says it in words.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from firmcast.coap.block import Block
+from firmcast.coap.codes import Code, MessageType
+from firmcast.settings import GatewaySettings
+
+PACKAGE = bytes(range(256)) * 10
+"""Two whole blocks of 1024 bytes and half of a third."""
+SUCCESS = ["1", "2", "3", "0", "succeeded"]
+PULL, PUSH = "0", "1"
+ADDRESS, BYTES, UPDATE = (Code.PUT, "/5/0/1"), (Code.PUT, "/5/0/0"), (Code.POST, "/5/0/2")
+
+
+class Client:
+    """A client that acts on a request each time that it comes, as one without a cache of its answers does.
+
+    The answer to the first of `lost` is lost on its way, the last block of a package in place of all of it.
+    """
+
+    def __init__(self, device, *lost: tuple[Code, str]) -> None:
+        self.device = device
+        self.lost = list(lost)
+        self._repeated = {operation: asyncio.Event() for operation in lost}
+        self.package = b""
+        self.largest = 1024
+        self.blocks: list[Block] = []
+        self.times: Counter[tuple[Code, str]] = Counter()
+        """How often each order came."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        device.answers = False
+        device.on_asked = self.asked
+
+    @property
+    def state(self) -> int:
+        return int(self.device.values["/5/0/3"])
+
+    def asked(self, request) -> None:
+        operation = request.code, "/" + "/".join(request.uri_path)
+        if request.code == Code.GET:
+            self.device._answer(request)
+            return
+        self.times[operation] += 1
+        if operation in self._repeated and operation not in self.lost:
+            self._repeated[operation].set()
+        act = {ADDRESS: self.address_written, BYTES: self.block_written, UPDATE: self.told_to_install}[operation]
+        code, wording = act(request)
+        is_whole = operation != BYTES or not (request.block1 or Block(0, more=False, szx=6)).more
+        if operation in self.lost and is_whole:
+            self.lost.remove(operation)
+        else:
+            self.device.answer(request, code, **wording)
+
+    def address_written(self, request):
+        uri = request.payload.decode()
+        if uri and self.state:
+            return self.second_address()
+        self.device.values["/5/0/1"] = uri
+        if uri:
+            self.device.values["/5/0/3"] = "1"
+            self.spawn(self.fetch(uri))
+        return Code.CHANGED, {}
+
+    def second_address(self):
+        return Code.BAD_REQUEST, {}
+
+    def block_written(self, request):
+        raise NotImplementedError
+
+    def told_to_install(self, _request):
+        if self.state != 2:
+            return Code.METHOD_NOT_ALLOWED, {}
+        self.device.values["/5/0/3"] = "3"
+        self.spawn(self.reboot())
+        return Code.CHANGED, {}
+
+    async def reboot(self) -> None:
+        await self.repeated(UPDATE)
+        self.change("/5/0/3", 3)
+        await self.device.open()
+        self.device.values.update({"/3/0/3": "2.0", "/5/0/1": "", "/5/0/3": "0", "/5/0/5": self.result_after_reboot})
+        await self.device.register()
+
+    async def repeated(self, operation: tuple[Code, str]) -> None:
+        """Wait, where the answer to an order is lost, until the order comes again: nothing else tells of it before."""
+        if operation in self._repeated:
+            await self._repeated[operation].wait()
+
+    async def written(self) -> None:
+        await self.repeated(BYTES)
+        self.change("/5/0/3", 2)
+
+    result_after_reboot = "1"
+
+    async def fetch(self, uri: str) -> None:
+        await self.repeated(ADDRESS)
+        self.change("/5/0/3", 1)
+        self.package = b""
+        path = uri.partition("//")[2].partition("/")[2]
+        more = True
+        while more:
+            block = Block(len(self.package) // 256, more=False, szx=4)
+            answer = await self.device.ask(Code.GET, path, block2=block, size2=0)
+            assert (answer.block2.number, answer.block2.szx) == (block.number, 4)
+            assert answer.etag
+            self.package += answer.payload
+            more = answer.block2.more
+        self.change("/5/0/3", 2)
+
+    def change(self, path: str, value: int) -> None:
+        """Change a resource and notify it, confirmably."""
+        self.device.values[path] = str(value)
+        if path in self.device.tokens:
+            self.device.send(self.device.notification(path, str(value), sequence=next(self._sequence)))
+
+    _sequence = iter(range(2, 1000))
+
+    def spawn(self, work) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class Anjay(Client):
+    """What it can be written, and told, is a question of its state alone."""
+
+    def block_written(self, request):
+        block = request.block1
+        if block.number and block.offset != len(self.package):
+            return Code.REQUEST_ENTITY_INCOMPLETE, {}
+        if not block.number and self.state:
+            return Code.BAD_REQUEST, {}
+        self.package = (self.package if block.number else b"") + request.payload
+        self.blocks.append(block)
+        if block.more:
+            return Code.CONTINUE, {"block1": block}
+        self.device.values["/5/0/3"] = "2"
+        self.spawn(self.written())
+        self.package += b"."  # nothing is under way any more
+        return Code.CHANGED, {"block1": block}
+
+
+class Zephyr(Client):
+    """It answers a second address with success and ignores it, and forgets a transfer with its last block."""
+
+    result_after_reboot = "0"
+
+    def __init__(self, device, *lost: tuple[Code, str]) -> None:
+        super().__init__(device, *lost)
+        self._expected: int | None = None
+
+    def second_address(self):
+        return Code.CHANGED, {}
+
+    def block_written(self, request):
+        block = request.block1
+        if len(request.payload) > self.largest:
+            return Code.REQUEST_ENTITY_TOO_LARGE, {}
+        if not block.number:
+            if self.state:
+                return Code.METHOD_NOT_ALLOWED, {}
+            self._expected, self.package = 0, b""
+            self.device.values["/5/0/3"] = "1"
+        if self._expected is None:
+            return Code.NOT_FOUND, {}
+        if block.number < self._expected:
+            return Code.CONTINUE, {"block1": block}
+        self._expected += 1
+        self.package += request.payload
+        self.blocks.append(block)
+        answered = Block(block.number, more=False, szx=block.szx)
+        if block.more:
+            return Code.CONTINUE, {"block1": answered}
+        self._expected = None
+        self.device.values["/5/0/3"] = "2"
+        self.spawn(self.written())
+        return Code.CHANGED, {"block1": answered}
+
+
+@pytest.fixture
+async def known(world):
+    return await world.add_device()
+
+
+@pytest.fixture
+def upgraded(world, known, make_raw) -> Callable:
+    """Upgrade a client, and return what was told of it."""
+
+    async def upgrade(kind: type[Client], method: str, *lost: tuple[Code, str], largest: int = 1024):
+        client = kind(await make_raw(), *lost)
+        client.largest = largest
+        client.device.values["/5/0/9"] = method
+        package = await world.add_package(PACKAGE)
+        await client.device.register()
+        await world.upgrade(package, known)
+        told = await world.until_told(known, "succeeded", "failed", any_of=True)
+        return client, [word.removeprefix("*") for word in told]
+
+    return upgrade
+
+
+@pytest.mark.parametrize("lost", [ADDRESS, UPDATE], ids=["address", "update"])
+@pytest.mark.parametrize("kind", [Anjay, Zephyr])
+async def test_an_order_whose_answer_is_lost_is_obeyed_all_the_same(upgraded, kind, lost) -> None:
+    client, told = await upgraded(kind, PULL, lost)
+    assert (told, client.package, client.lost) == (SUCCESS, PACKAGE, [])
+    assert client.times[lost] == 2
+
+
+@pytest.mark.parametrize("kind", [Anjay, Zephyr])
+async def test_a_package_whose_last_answer_is_lost_has_arrived(upgraded, kind) -> None:
+    client, told = await upgraded(kind, PUSH, BYTES)
+    assert (told, client.lost) == (SUCCESS, [])
+    assert len(client.blocks) == 3, "it was written once"
+    assert client.times[BYTES] > 3
+
+
+async def test_zephyr_is_written_smaller_blocks_where_it_refuses_large_ones_without_a_size(upgraded) -> None:
+    client, told = await upgraded(Zephyr, PUSH, largest=256)
+    assert (told, client.package) == (SUCCESS, PACKAGE)
+    assert {block.szx for block in client.blocks} == {4}
+
+
+async def test_zephyr_is_asked_without_a_block_size(database, make_member, raw_device) -> None:
+    world = make_member(database, GatewaySettings(port=0, acknowledgement_timeout=0.3, block_exponent=4))
+    await world.start()
+    known = await world.add_device()
+    device = raw_device("device-1", world.server)
+    await device.open()
+    client = Zephyr(device)
+    try:
+        await device.register()
+        await world.upgrade(await world.add_package(PACKAGE), known)
+        await device.until_asked(*ADDRESS)
+        assert {request.block2 for request in device.asked} == {None}
+        assert (await world.until_told(known, "succeeded", "failed", any_of=True))[-1] == "succeeded"
+    finally:
+        device.close()
+        await world.stop()
+    assert client.package == PACKAGE
+
+
+async def test_zephyr_tells_again_what_has_not_changed(world, known, make_raw) -> None:
+    device = await make_raw()
+    await device.register()
+    await world.upgrade(await world.add_package(PACKAGE), known)
+    await device.until_asked(*ADDRESS)
+    for sequence in (2, 3, 4):
+        assert await device.reply_to(device.notification("/5/0/3", "1", sequence)) is MessageType.ACK
+        assert await device.reply_to(device.notification("/5/0/5", "0", sequence + 10)) is MessageType.ACK
+    assert await world.until_told(known, "1") == ["1"]
+
+
+# How they register.
+
+
+async def test_the_location_is_short_enough_for_contiki_and_zephyr(known, make_raw) -> None:
+    device = await make_raw()
+    assert await device.register() == Code.CREATED
+    assert [len(segment) for segment in device.location] == [2, 11]
+    assert await device.update() == Code.CHANGED
+
+
+@pytest.mark.parametrize("etag", [None, b"1234"], ids=["contiki", "zephyr"])
+async def test_a_registration_comes_in_blocks_under_a_token_each(world, known, make_raw, etag) -> None:
+    device = await make_raw()
+    links = b"</>;ct=112," + b",".join(b"</%d/0>" % number for number in (1, 3, 5, *range(3300, 3330)))
+
+    async def send(path: str, *query: str):
+        for offset in range(0, len(links), 128):
+            block = Block(offset // 128, more=offset + 128 < len(links), szx=3)
+            part = links[offset : offset + 128]
+            tag = {} if etag is None else {"etag": etag}
+            answer = await device.ask(Code.POST, path, part, uri_query=query, block1=block, content_format=40, **tag)
+            if block.more:
+                assert (answer.code, answer.block1) == (Code.CONTINUE, block)
+        return answer
+
+    made = await send("/rd", "lwm2m=1.1", "ep=device-1", "lt=30")
+    assert made.code == Code.CREATED
+    assert (await send("/".join(made.location_path))).code == Code.CHANGED
+    found = world.gateway._live.of(known.device_id)
+    assert found is not None
