@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from firmcast.events.model import (
@@ -24,6 +25,15 @@ from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, EventId, Mess
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 from firmcast.push.envelope import attempt_headers, encode_event
 from firmcast.push.signing import Signature
+from firmcast.upgrades.rules.wording import describe_success
+from firmcast_sdk.wire.decoding import FieldError, decode_struct
+from firmcast_sdk.wire.devices import (
+    ModifyDeviceRequest,
+    RefreshDeviceRequest,
+    RegisterDeviceRequest,
+    RegisteredDeviceInfo,
+    RegisterSecretDeviceRequest,
+)
 
 OCCURRED_AT = datetime(2026, 11, 24, 8, 5, 9, 123_999, tzinfo=UTC)
 
@@ -210,3 +220,62 @@ def test_the_time_of_the_event_is_told_in_utc_whatever_its_zone() -> None:
 
 def test_an_unsigned_attempt_has_no_signature_headers() -> None:
     assert {"webhook-signature", "webhook-timestamp"}.isdisjoint(headers(signed=False))
+
+
+# The character that takes most room where anything is permitted (six bytes of JSON), and where it must be printable.
+ANY, PRINTABLE = "\x01", "\U0001f600"
+LARGEST_BODY = 20 * 1024
+DESCRIBED = DeviceDescription(
+    endpoint_name=PRINTABLE * 256,
+    name=ANY * 256,
+    manufacturer_id=ANY * 256,
+    manufacturer_name=ANY * 256,
+    device_type=ANY * 256,
+    model=ANY * 256,
+    protocol_type=ANY * 256,
+    location=ANY * 1024,
+    mute="FALSE",
+    is_secure="FALSE",
+    firmware_version=ANY * 255,
+    reachability=Reachability.NEVER_REGISTERED,
+)
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        DeviceAdded(device=DESCRIBED),
+        DeviceBound(binding=Binding.EXPIRED, device=DESCRIBED),
+        DeviceInfoChanged(changed=DESCRIBED),
+        FirmwareUpgradeEnded(
+            outcome=Outcome.SUCCEEDED,
+            description=describe_success("2", "\U000e0001" * 255),
+            source_version=ANY * 255,
+            target_version=PRINTABLE * 256,
+            current_version=ANY * 255,
+            duration=2**31,
+        ),
+    ],
+)
+def test_no_body_is_larger_than_the_longest_texts_that_are_let_in(fact: Fact) -> None:
+    """So what waits for an application is bounded in bytes where it is in rows (ADR 45)."""
+    assert len(encode_event(event(fact))) <= LARGEST_BODY
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        RegisterDeviceRequest,
+        RegisterSecretDeviceRequest,
+        RegisteredDeviceInfo,
+        RefreshDeviceRequest,
+        ModifyDeviceRequest,
+    ],
+)
+def test_nothing_that_is_said_of_a_device_takes_a_longer_text(said: type[msgspec.Struct]) -> None:
+    whole: dict[str, object] = {"nodeId": "1"} if said is RegisterDeviceRequest else {"deviceInfo": {}}
+    decode_struct(said, msgspec.json.encode(whole))
+    for field in msgspec.structs.fields(said):
+        text = "1" * (1025 if field.name == "location" else 257)
+        with pytest.raises(FieldError, match=field.encode_name):
+            decode_struct(said, msgspec.json.encode({**whole, field.encode_name: text}))
