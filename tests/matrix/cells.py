@@ -20,7 +20,7 @@ from firmcast.upgrades.model import DeviceUpgrade
 WAYS = ("coap", "http", "written")
 AS_LISTED = "as listed"
 """In whatever way the device says that it takes packages, HTTP before CoAP."""
-UNTRUE = ("lists-http", "lists-http-late", "refuses-addresses", "refuses-packages")
+UNTRUE = ("lists-http", "lists-http-late", "loses-packages", "refuses-addresses", "refuses-packages")
 """The kinds that list ways in which they take nothing."""
 SESSIONS = ("clear", "secure")
 FAULTS = ("nothing", "loss", "device killed", "gateway killed", "rebound")
@@ -95,7 +95,7 @@ class Cell:
         if self.way != AS_LISTED:
             return LIMITS
         http_first = (Protocol.HTTPS, Protocol.HTTP, Protocol.COAPS, Protocol.COAP)
-        return replace(LIMITS, protocols=http_first, prefer_write=self.kind == "refuses-packages")
+        return replace(LIMITS, protocols=http_first, prefer_write=self.kind in ("loses-packages", "refuses-packages"))
 
 
 @dataclass(frozen=True)

@@ -222,6 +222,8 @@ class VirtualDevice:
 
     def take_block(self, offset: int) -> Reply | None:
         """Answer a block of a package that is being written."""
+        if self.profile.loses_packages:
+            return Reply(code=Code.REQUEST_ENTITY_INCOMPLETE)
         if offset == 0:
             step = self._decide(PackageStarted())
             if self._upload is None or self.profile.restarts_push:

@@ -315,7 +315,7 @@ class Exchange(Transmission):
     def _smaller_blocks(self, refusal: Message) -> int | None:
         """Return the size exponent to try instead of the blocks that were too large; None where it is not for them."""
         block1 = refusal.block1
-        if block1 is not None:
+        if block1 is not None and block1.szx != self.szx:
             szx = block1.szx
         elif self.sent or (refusal.size1 or self.total) < self.total:
             return None

@@ -94,6 +94,11 @@ class DeviceProfile:
     """Every package address is refused with 4.05, whatever /5/0/8 and /5/0/9 say."""
     refuses_packages: bool = False
     """Every package that is written is refused with 4.05, whatever /5/0/9 says."""
+    refuses_large_blocks: bool = False
+    """A written package whose first block is larger than those taken is refused with 4.13, which does not say what is
+    too large; else the block is taken, and smaller ones are asked for."""
+    loses_packages: bool = False
+    """Every package that is written is answered with 4.08 at its first block, as if it had got lost."""
     restarts_push: bool = True
     """A package that is written anew from block 0 is taken anew; else its blocks are taken for repeats of those that
     came already."""

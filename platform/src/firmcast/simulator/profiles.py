@@ -158,6 +158,15 @@ NAMED_PROFILES: dict[str, NamedProfile] = {
     ),
     "small-blocks": _named("Takes blocks of 64 bytes", DeviceProfile(block_szx=2)),
     "tiny-blocks": _named("Takes blocks of 16 bytes", DeviceProfile(block_szx=0)),
+    "size-untold": _named(
+        "Takes blocks of 64 bytes, and refuses larger ones with a 4.13 that does not say so",
+        DeviceProfile(block_szx=2, refuses_large_blocks=True),
+        like="small-blocks",
+    ),
+    "loses-packages": _named(
+        "Says that it fetches packages and takes them, and answers 4.08 to every one that is written",
+        DeviceProfile(loses_packages=True),
+    ),
     "never-1": _named(
         "Never notifies state 1", DeviceProfile(shows_state_downloading=False, unnotified=frozenset({DOWNLOADING}))
     ),

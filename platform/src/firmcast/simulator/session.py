@@ -296,8 +296,13 @@ class Session:
         if message.block1 is not None and not message.block1.more:
             # All in one block: it may be a reset, and is looked at as a whole.
             return None
+        profile = self._settings.profile
+        if profile.loses_packages:
+            return Code.REQUEST_ENTITY_INCOMPLETE
+        if profile.refuses_large_blocks and message.block1 is not None and message.block1.szx > profile.block_szx:
+            return Code.REQUEST_ENTITY_TOO_LARGE
         step = self._owner.decide(PackageStarted())
-        if self._upload is not None and not self._settings.profile.restarts_push:
+        if self._upload is not None and not profile.restarts_push:
             return self._upload.take
         self.drop_upload()
         refusal = reply_of(step.answer)

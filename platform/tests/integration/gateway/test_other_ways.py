@@ -43,6 +43,7 @@ def ways(upgrade) -> list[TransferWay]:
         ("lists-http-late", False, TransferWay.HTTP, ["1", "0", *SUCCESS]),
         ("refuses-addresses", False, TransferWay.COAP, SUCCESS),
         ("refuses-packages", True, TransferWay.WRITTEN, SUCCESS),
+        ("loses-packages", True, TransferWay.WRITTEN, SUCCESS),
     ],
 )
 async def test_a_way_that_is_refused_is_not_the_end(world, profile, prefer_write, refused, steps) -> None:
@@ -55,6 +56,16 @@ async def test_a_way_that_is_refused_is_not_the_end(world, profile, prefer_write
     assert [one.removeprefix("*") for one in told][-5:] == SUCCESS
     assert [one.removeprefix("*") for one in told] in (steps, SUCCESS), "a state that nobody saw is not told"
     assert ways(await world.device_upgrade(task)) == [refused]
+
+
+async def test_a_device_that_names_no_size_is_written_smaller_blocks(world) -> None:
+    known = await world.add_device()
+    async with fleet_of(world, "size-untold", delivery=DeliveryMethod.PUSH) as fleet:
+        await fleet.registered()
+        task = await world.upgrade(await world.add_package(PACKAGE, "2.0.0"), known)
+        told = await world.until_told(known, "succeeded", "failed", any_of=True)
+    assert [one.removeprefix("*") for one in told] == SUCCESS
+    assert ways(await world.device_upgrade(task)) == []
 
 
 async def test_the_end_names_every_way_and_what_was_answered_to_it(world) -> None:

@@ -71,6 +71,14 @@ def test_quirk_15_a_client_that_refuses_every_new_beginning_ends_the_transfer(lo
     assert (end.code, beginnings) == (Code.REQUEST_ENTITY_INCOMPLETE, 3)
 
 
+def test_a_client_that_refuses_a_block_and_repeats_its_size_names_none(lone: MakeLone) -> None:
+    peer = lone()
+    sent = begin(peer)
+    for szx in (5, 4):
+        (sent,) = peer.give(answer(sent, Code.REQUEST_ENTITY_TOO_LARGE, block1=sent.block1))
+        assert sent.block1 == Block(0, more=True, szx=szx)
+
+
 @pytest.mark.parametrize("largest", [0, 3, 5])
 def test_quirk_21_a_client_with_small_blocks_refuses_large_ones_and_is_sent_small_ones(
     lone: MakeLone, largest: int
