@@ -54,6 +54,14 @@ class ReplyRing:
         """Return the reply to a repeat, which is empty where none is kept."""
         return self._replies[message_id].datagram
 
+    def keep_only(self, message_id: int) -> None:
+        """Forget all of them but one."""
+        kept = self._replies.get(message_id)
+        self.clear()
+        if kept is not None:
+            self._replies[message_id] = kept
+            self._with_reply.append(kept)
+
     def clear(self) -> None:
         """Forget all of them."""
         self._replies.clear()

@@ -217,6 +217,15 @@ class Endpoint:
         """Send the empty acknowledgement now; the response follows separately."""
         self._server.acknowledge(request, now)
 
+    def take_leave(self, request: RequestReceived) -> None:
+        """Know nothing more of what the sender of `request` said before it: the same bytes are new from now on.
+
+        A device that left and was started anew may count its message ids, and its tokens, from where it once began.
+        """
+        state = self._states.get(request.peer)
+        if state is not None:
+            state.replies.keep_only(request.message.message_id)
+
     def accept_observation(self, request: RequestReceived) -> ObservationId:
         """Register the sender of a request with Observe 0; call it before `respond`, which adds the Observe option."""
         return self._server.accept_observation(request)

@@ -253,6 +253,7 @@ class RegistrationInterface:
         def committed(answer: asyncio.Future[Answer]) -> None:
             if self._was_written(request, answer):
                 self._remove(registration_id)
+                self._udp.endpoint.take_leave(request)
                 known = answer.result() is not None
                 (self._metrics.ended if known else self._metrics.unknown).value += 1
                 self._udp.respond(request, Code.DELETED if known else Code.NOT_FOUND)

@@ -95,6 +95,23 @@ async def test_registering_again_replaces_the_former_registration(world, make_de
     assert await device.update() is Code.NOT_FOUND
 
 
+async def test_a_device_that_says_the_same_bytes_after_its_farewell_is_registered_anew(world, make_raw) -> None:
+    known = await world.add_device()
+    device = await make_raw()
+    query = ("ep=device-1", "lt=300", "lwm2m=1.0", "b=U")
+    request = device.make(Code.POST, "/rd", b"</5/0>", uri_query=query, content_format=40)
+    first = await device.answer_to(request, repeats=2)
+    assert (await device.answer_to(request)).location_path == first.location_path
+
+    farewell = device.make(Code.DELETE, "/".join(first.location_path))
+    assert (await device.answer_to(farewell)).code == Code.DELETED
+    assert (await device.answer_to(farewell)).code == Code.DELETED
+
+    second = await device.answer_to(request, repeats=2)
+    assert second.location_path != first.location_path
+    assert second.location_path == ("rd", (await registration_of(world, known)).registration_id)
+
+
 async def test_registrations_that_come_together_share_a_commit(world) -> None:
     count = 30
     for number in range(count):
