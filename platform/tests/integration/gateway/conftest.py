@@ -410,7 +410,7 @@ class World:
             while not look():
                 await asyncio.sleep(0.005)
 
-    async def until_told(self, device, *expected: str, any_of: bool = False) -> list[str]:
+    async def until_told(self, device, *expected: str, any_of: bool = False, patience: float = 20.0) -> list[str]:
         """Wait until the log holds all (or any) of `expected`, in any place, and return all that it holds."""
 
         async def look():
@@ -418,7 +418,7 @@ class World:
             found = set(expected) & set(told)
             return told if found and (any_of or found == set(expected)) else None
 
-        return await self.until(look)
+        return await self.until(look, patience)
 
     async def until_anybody_told(self, known, *expected: str, times: int = 1) -> None:
         """Wait until the logs of `times` devices hold any of `expected`."""
@@ -434,9 +434,9 @@ class World:
         async with asyncio.timeout(patience), self._changed:
             await self._changed.wait_for(lambda: fulfilled(self.counts))
 
-    async def until(self, look):
+    async def until(self, look, patience: float = 20.0):
         """Wait for the first true result of a look that is taken after each change in the log."""
-        async with asyncio.timeout(20), self._changed:
+        async with asyncio.timeout(patience), self._changed:
             while not (found := await look()):
                 await self._changed.wait()
             return found

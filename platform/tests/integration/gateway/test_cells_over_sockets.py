@@ -15,6 +15,7 @@ from firmcast.settings import UpgradeSettings
 from firmcast.simulator.device import DeviceSpec, VirtualDevice
 from firmcast.simulator.fleet import Fleet
 from firmcast.simulator.network import PERFECT, NetworkConditions
+from firmcast.simulator.sleep import SleepHabit
 from firmcast.simulator.timing import QUICK
 from firmcast.upgrades.limits import limits_of
 
@@ -22,6 +23,8 @@ PACKAGE = bytes(range(256)) * 96
 """24 blocks of 1024 bytes."""
 KEY = bytes(range(16))
 HASTY = replace(QUICK, transmission=replace(QUICK.transmission, ack_timeout=0.1, max_retransmit=3), upload_patience=2.0)
+WAITING_FOR_SESSIONS = replace(HASTY, transmission=replace(HASTY.transmission, max_retransmit=7))
+"""A handshake in which a flight is lost takes whole seconds; who gives up what waits for it begins it anew."""
 LIMITS = UpgradeSettings(
     probe_limit=timedelta(seconds=1),
     inspecting_limit=timedelta(seconds=60),
@@ -30,7 +33,10 @@ LIMITS = UpgradeSettings(
     verifying_limit=timedelta(seconds=60),
     deferral_pause=timedelta(seconds=0.2),
     deferral_limit=timedelta(seconds=60),
+    awake_window=timedelta(seconds=0.3),
 )
+HABIT = SleepHabit(awake_for=0.6, update_every=0.8)
+"""It listens for longer than is believed of it, and so on a slow machine too."""
 CELLS = [
     ("anjay", "written", "secure"),
     ("anjay", "coap", "clear"),
@@ -43,17 +49,21 @@ CELLS = [
     ("deferring", "coap", "secure"),
     ("corrupting", "coap", "clear"),
 ]
+CLEAR_CELLS = [each for each in CELLS if each[2] == "clear"]
+SECURE_CELLS = [("anjay", "written", "secure"), ("no-reboot", "coap", "secure"), ("no-reboot", "http", "secure")]
+"""One of each way, and one with a second handshake: OpenSSL waits whole seconds for a flight that was lost."""
+SLEEPY_CELLS = [("sleepy", way, "clear") for way in ("coap", "http", "written")]
+PATIENCE = 60.0
+LOSSES = NetworkConditions(loss=0.2, delay=0.001, jitter=0.002)
 
 
 class Cells:
     """Devices of several cells under one fault, in two fleets: those in clear and those with keys."""
 
-    def __init__(self, world, fault: str, authority: Path) -> None:
-        # OpenSSL waits whole seconds for a flight of a handshake that was lost; sessions are in `test_fleet`.
-        chosen = [each for each in CELLS if fault != "loss" or each[2] == "clear"]
+    def __init__(self, world, fault: str, authority: Path, chosen: list[tuple[str, str, str]]) -> None:
         self.cells = {f"device-{number}": Cell(*each, fault) for number, each in enumerate(chosen)}
         self.known: dict[str, object] = {}
-        self.seen: dict[str, int] = {}
+        self.fleets: list[Fleet] = []
         self._world = world
         self._authority = authority
 
@@ -62,11 +72,14 @@ class Cells:
         # A notification that is lost costs seconds; a registration is updated soon, so that an address is found again.
         lifetime = 10 if cell.fault == "loss" else 2
         profile = replace(cell.profile, reboot_delay=0.02, lifetime=lifetime, notifies_confirmable=True)
+        if profile.sleep is not None:
+            # Up to LwM2M 1.0 queue mode is told by UQ, from 1.1 on by a flag of its own.
+            profile = replace(profile, sleep=HABIT, lwm2m_version="1.0" if cell.way == "written" else "1.1")
         key = KEY if cell.session == "secure" else None
         return DeviceSpec(endpoint_name=name, profile=profile, key=key, authority=self._authority)
 
-    async def run(self, *, size: int = len(PACKAGE), network=PERFECT, on_progress=None) -> None:
-        """Bring every device to its end."""
+    async def run(self, *, size: int = len(PACKAGE), network=PERFECT, timing=HASTY, on_progress=None) -> None:
+        """Bring every device to its end, and leave behind what became of the fleets."""
         world = self._world
         for name, cell in self.cells.items():
             self.known[name] = await world.add_device(name, KEY if cell.session == "secure" else b"")
@@ -74,16 +87,17 @@ class Cells:
         async with AsyncExitStack() as stack:
             for session, server in (("clear", world.server), ("secure", world.secure_server)):
                 specs = [self.spec(name) for name, cell in self.cells.items() if cell.session == session]
-                fleet = Fleet(
-                    server=server, devices=specs, timing=HASTY, seed=5, network=network, on_progress=on_progress
-                )
-                await stack.enter_async_context(fleet)
-                await fleet.registered()
+                if specs:
+                    fleet = Fleet(
+                        server=server, devices=specs, timing=timing, seed=5, network=network, on_progress=on_progress
+                    )
+                    self.fleets.append(await stack.enter_async_context(fleet))
+                    await fleet.registered()
             await world.upgrade(package, *self.known.values())
             await asyncio.gather(*(self.end(name) for name in self.cells))
 
     async def end(self, name: str) -> None:
-        told = await self._world.until_told(self.known[name], "succeeded", "failed", any_of=True)
+        told = await self._world.until_told(self.known[name], "succeeded", "failed", any_of=True, patience=PATIENCE)
         told = [one.removeprefix("*") for one in told]
         cell = self.cells[name]
         assert is_as_written(cell, told), f"{pattern_of(cell).pattern} is expected of {cell}, which tells {told}"
@@ -99,15 +113,24 @@ async def cells(world, tmp_path):
     )
     world.limits = limits_of(LIMITS, world.settings)
     await world.start()
-    return lambda fault: Cells(world, fault, made.authority)
+    return lambda fault, chosen=CELLS: Cells(world, fault, made.authority, chosen)
 
 
 async def test_nothing_happens(cells) -> None:
     await cells("nothing").run()
 
 
-async def test_every_fifth_datagram_is_lost(cells) -> None:
-    await cells("loss").run(size=4096, network=NetworkConditions(loss=0.2, delay=0.001, jitter=0.002))
+@pytest.mark.parametrize(
+    ("chosen", "timing"),
+    [(CLEAR_CELLS, HASTY), (SECURE_CELLS + SLEEPY_CELLS, WAITING_FOR_SESSIONS)],
+    ids=["in clear", "with keys or asleep"],
+)
+async def test_every_fifth_datagram_is_lost(cells, chosen, timing) -> None:
+    under_way = cells("loss", chosen)
+    await under_way.run(size=4096, network=LOSSES, timing=timing)
+    for statistics in (fleet.statistics() for fleet in under_way.fleets):
+        assert statistics.datagrams.lost > 0
+        assert sum(status.missed for status in statistics.statuses) == 0
 
 
 async def test_each_device_loses_its_power_in_the_middle_of_its_package(cells) -> None:
