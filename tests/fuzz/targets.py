@@ -96,8 +96,8 @@ def _content(content_format: ContentFormat) -> Target:
 
 
 def sent(data: bytes) -> None:
-    """Read what a Send brings, in both formats."""
-    for content_format in (ContentFormat.SENML_CBOR, ContentFormat.SENML_JSON):
+    """Read what a Send brings, in each format."""
+    for content_format in (ContentFormat.SENML_CBOR, ContentFormat.SENML_JSON, ContentFormat.LWM2M_CBOR):
         with suppress(ContentFormatError):
             decode_sent(content_format, data)
 
@@ -142,6 +142,7 @@ TARGETS: Final[dict[str, Target]] = {
     "tlv": _content(ContentFormat.TLV),
     "senml_cbor": _content(ContentFormat.SENML_CBOR),
     "senml_json": _content(ContentFormat.SENML_JSON),
+    "lwm2m_cbor": _content(ContentFormat.LWM2M_CBOR),
     "text": _content(ContentFormat.TEXT),
     "sent": sent,
     "links": links,

@@ -91,6 +91,7 @@ class ContentFormat(IntEnum):
     SENML_CBOR = 112
     LWM2M_TLV = 11542
     LWM2M_JSON = 11543
+    LWM2M_CBOR = 11544
 
 
 # Members that are looked at for every datagram, under names that are found without the enum's own attribute look-up.

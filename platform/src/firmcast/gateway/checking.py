@@ -31,6 +31,7 @@ _FORMATS: Final = {
     "TLV": int(ContentFormat.LWM2M_TLV),
     "SenML-CBOR": int(ContentFormat.SENML_CBOR),
     "SenML-JSON": int(ContentFormat.SENML_JSON),
+    "LwM2M-CBOR": int(ContentFormat.LWM2M_CBOR),
 }
 _IDLE: Final = str(int(FirmwareUpdateState.IDLE))
 

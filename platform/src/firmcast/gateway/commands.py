@@ -7,7 +7,7 @@ Object 5, and the ways of real clients.
 from dataclasses import replace
 from typing import assert_never
 
-from firmcast.coap.codes import is_success
+from firmcast.coap.codes import Code, is_success
 from firmcast.coap.dtls.peers import is_secure
 from firmcast.coap.exchange import BlockPace
 from firmcast.coap.static_bodies import StaticBody
@@ -29,11 +29,13 @@ from firmcast.gateway.reading import (
     read_version,
 )
 from firmcast.gateway.resources import NOTHING, merged
+from firmcast.lwm2m.content import ContentFormat, encode_content
 from firmcast.lwm2m.firmware_update import DeliveryMethod, FirmwareUpdateState, ResetWay, parse_delivery_method
 from firmcast.lwm2m.paths import CANCEL, PACKAGE, PACKAGE_URI, UPDATE
 from firmcast.upgrades.model import ResourcesReported
 
 _UNDER_WAY = (FirmwareUpdateState.DOWNLOADING, FirmwareUpdateState.DOWNLOADED)
+_BESIDE_TEXT = (ContentFormat.SENML_CBOR, ContentFormat.TLV)
 
 
 async def inspect(link: DeviceLink) -> ResourcesReported:
@@ -68,10 +70,21 @@ async def transfer_by_uri(link: DeviceLink, uri: str, *, may_be_repeat: bool) ->
         told = await read_firmware_object(link)
         if told.state in _UNDER_WAY and told.package_uri == uri:
             return told
-    code = await link.write(PACKAGE_URI, uri.encode(), TEXT)
+    code = await _write_address(link, uri)
     if not is_success(code):
         await _refused(link, code, f"the write of {PACKAGE_URI}")
     return NOTHING
+
+
+async def _write_address(link: DeviceLink, uri: str) -> int:
+    """Write the Package URI as text, or where a client does not take text in what it takes; return the code."""
+    code = await link.write(PACKAGE_URI, uri.encode(), TEXT)
+    for content_format in _BESIDE_TEXT:
+        if code != Code.UNSUPPORTED_CONTENT_FORMAT:
+            break
+        payload = encode_content(content_format, {PACKAGE_URI: uri}, PACKAGE_URI)
+        code = await link.write(PACKAGE_URI, payload, content_format)
+    return code
 
 
 async def transfer_by_write(link: DeviceLink, body: StaticBody, pace: BlockPace | None = None) -> ResourcesReported:
@@ -130,7 +143,7 @@ async def _take_back(link: DeviceLink, way: ResetWay) -> str:
     """Try a way, and return what the device answered to it, for a person."""
     match way:
         case ResetWay.FORGET_ADDRESS:
-            return describe(await link.write(PACKAGE_URI, b"", TEXT), f"an empty {PACKAGE_URI}")
+            return describe(await _write_address(link, ""), f"an empty {PACKAGE_URI}")
         case ResetWay.CANCEL:
             return describe(await link.execute(CANCEL), f"the execution of {CANCEL}")
         case ResetWay.FORGET_PACKAGE:

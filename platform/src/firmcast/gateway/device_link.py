@@ -115,7 +115,7 @@ class DeviceLink:
 
     async def read(self, path: Path, content_format: int | None) -> Read:
         """Read `path` (LwM2M Read), asking for a content format. Raises DeviceSilentError."""
-        asked = self._ask(Code.GET, _to(path, accept=content_format))
+        asked = self._ask(Code.GET, self._to(path, accept=content_format))
         return self._understood(path, await self._noted(ExchangeKind.READ, path, asked))
 
     async def observe(self, path: Path, content_format: int | None) -> Read:
@@ -124,7 +124,7 @@ class DeviceLink:
         Notifications come under the device's token of that path.
         """
         token = self.device.token(path)
-        wording = _to(path, accept=content_format)
+        wording = self._to(path, accept=content_format)
 
         async def begin(peer: Peer) -> ResponseReceived:
             self._udp.endpoint.forget_observation(peer, token, self._udp.now())
@@ -135,7 +135,7 @@ class DeviceLink:
 
     async def discover(self, path: Path) -> ResponseReceived:
         """Discover what there is at `path` (LwM2M Discover); the answer is link format. Raises DeviceSilentError."""
-        asked = self._ask(Code.GET, _to(path, accept=int(ContentFormat.LINK_FORMAT)))
+        asked = self._ask(Code.GET, self._to(path, accept=int(ContentFormat.LINK_FORMAT)))
         return await self._noted(ExchangeKind.DISCOVER, path, asked)
 
     async def try_observation(self, path: Path) -> tuple[ResponseReceived, ResponseReceived | None]:
@@ -145,7 +145,9 @@ class DeviceLink:
         """
         token = secrets.token_bytes(8)
         peer = self.device.peer
-        begun = await self._noted(ExchangeKind.OBSERVE, path, self._once(self._udp.observe(peer, _to(path), token)))
+        begun = await self._noted(
+            ExchangeKind.OBSERVE, path, self._once(self._udp.observe(peer, self._to(path), token))
+        )
         if begun.message.observe is None:
             return begun, None
         ended = self._once(self._ended(peer, token))
@@ -170,14 +172,14 @@ class DeviceLink:
 
         `pace` tells how long each block has to wait.
         """
-        wording = _to(path, content_format=content_format)
-        told = written(path, payload.size if isinstance(payload, StaticBody) else payload)
+        wording = self._to(path, content_format=content_format)
+        told = written(path, payload.size if isinstance(payload, StaticBody) else payload, content_format)
         asked = self._ask(Code.PUT, wording, payload, pace)
         return (await self._noted(ExchangeKind.WRITE, path, asked, told)).code
 
     async def execute(self, path: Path) -> int:
         """Execute a resource; return the code. Raises DeviceSilentError."""
-        return (await self._noted(ExchangeKind.EXECUTE, path, self._ask(Code.POST, _to(path)))).code
+        return (await self._noted(ExchangeKind.EXECUTE, path, self._ask(Code.POST, self._to(path)))).code
 
     async def _noted(
         self,
@@ -264,6 +266,10 @@ class DeviceLink:
                 self._under_way = None
         raise DeviceSilentError("no answer from the device: its address changes again and again")
 
+    def _to(self, path: Path, *, accept: int | None = None, content_format: int | None = None) -> Options:
+        segments = (*self.device.root, *path.segments)
+        return options(uri_path=segments, accept=accept, content_format=content_format)
+
     def _understood(self, path: Path, response: ResponseReceived) -> Read:
         if not is_success(response.code):
             return Read(response.code, None)
@@ -287,10 +293,6 @@ def is_passing(code: int) -> bool:
 def asks_for_other_format(code: int) -> bool:
     """Tell whether an answer means that the value exists, though not in the content format asked for."""
     return code in (Code.NOT_ACCEPTABLE, Code.BAD_OPTION, Code.UNSUPPORTED_CONTENT_FORMAT)
-
-
-def _to(path: Path, *, accept: int | None = None, content_format: int | None = None) -> Options:
-    return options(uri_path=path.segments, accept=accept, content_format=content_format)
 
 
 TEXT: Final = int(ContentFormat.TEXT)

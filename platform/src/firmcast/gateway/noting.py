@@ -9,6 +9,7 @@ from typing import Final
 from firmcast.coap.codes import Code, code_text
 from firmcast.devices.model import NewRegistration, RegistrationUpdate
 from firmcast.journal.model import Exchange, ExchangeKind
+from firmcast.lwm2m.content import decode_content
 from firmcast.lwm2m.errors import ContentFormatError
 from firmcast.lwm2m.paths import (
     DELIVERY_METHOD,
@@ -76,12 +77,12 @@ def values_told(values: ResourceValues) -> dict[str, str]:
     return told
 
 
-def written(path: Path, payload: bytes | int) -> dict[str, str]:
+def written(path: Path, payload: bytes | int, content_format: int) -> dict[str, str]:
     """Return what is noted of a write; of a package only its bytes are counted, `payload` being how many."""
     if isinstance(payload, int):
         return {str(path): f"{payload} bytes"}
     if path == PACKAGE_URI:
-        return {str(path): package_address(payload.decode())}
+        return values_told(decode_content(content_format, payload, path))
     return {str(path): f"{len(payload)} bytes"}
 
 

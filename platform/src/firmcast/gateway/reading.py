@@ -1,7 +1,7 @@
 """A device is read in the content format that it knows, and a value that no format brings was not told.
 
-Clients differ: some answer the read of an object in TLV only, some in SenML-CBOR only, some refuse it and answer
-single resources; a resource of several instances is refused as text by some.
+Clients differ: some answer the read of an object in TLV only, some in SenML or LwM2M CBOR only, some refuse it and
+answer single resources; a resource of several instances is refused as text by some, and some are built without text.
 """
 
 from collections.abc import Awaitable, Callable
@@ -34,9 +34,10 @@ from firmcast.lwm2m.paths import (
 from firmcast.upgrades.model import ResourcesReported
 
 _TLV: Final = int(ContentFormat.LWM2M_TLV)
-_OBJECT_FORMATS: Final = (_TLV, int(ContentFormat.SENML_CBOR))
-_TEXT_FORMATS: Final = (TEXT, None)
-_MULTIPLE_FORMATS: Final = (_TLV, int(ContentFormat.SENML_CBOR), None)
+_SENML_CBOR: Final = int(ContentFormat.SENML_CBOR)
+_OBJECT_FORMATS: Final = (_TLV, _SENML_CBOR, int(ContentFormat.SENML_JSON), int(ContentFormat.LWM2M_CBOR))
+_TEXT_FORMATS: Final = (TEXT, _SENML_CBOR, None)
+_MULTIPLE_FORMATS: Final = (_TLV, _SENML_CBOR, None)
 _QUIET_TRIES: Final = 3
 
 Ask = Callable[[Path, int | None], Awaitable[Read]]

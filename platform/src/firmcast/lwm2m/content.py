@@ -3,6 +3,7 @@
 from enum import IntEnum, unique
 from typing import assert_never
 
+from firmcast.lwm2m.cbor import decode_cbor, decode_lwm2m_cbor
 from firmcast.lwm2m.errors import ContentFormatError
 from firmcast.lwm2m.paths import Path
 from firmcast.lwm2m.senml import decode_senml_cbor, decode_senml_json, encode_senml_cbor
@@ -16,9 +17,11 @@ class ContentFormat(IntEnum):
 
     TEXT = 0
     OPAQUE = 42
+    CBOR = 60
     SENML_JSON = 110
     SENML_CBOR = 112
     TLV = 11542
+    LWM2M_CBOR = 11544
 
 
 # Numbers that clients of LwM2M 1.0 drafts still send.
@@ -42,17 +45,23 @@ def decode_content(content_format: int | None, payload: bytes, base: Path) -> Re
             return decode_senml_cbor(payload, base)
         case ContentFormat.TLV:
             return decode_tlv(payload, base)
+        case ContentFormat.CBOR:
+            return decode_cbor(payload, _single(base))
+        case ContentFormat.LWM2M_CBOR:
+            return decode_lwm2m_cbor(payload, base)
         case never:
             assert_never(never)
 
 
 def decode_sent(content_format: int | None, payload: bytes) -> ResourceValues:
-    """Return what a Send (POST /dp, LwM2M 1.1) tells, whatever places it names. Raises ContentFormatError."""
+    """Return what a Send (POST /dp, LwM2M 1.1 and 1.2) tells, whatever places it names. Raises ContentFormatError."""
     if content_format == ContentFormat.SENML_CBOR:
         return decode_senml_cbor(payload, None)
     if content_format == ContentFormat.SENML_JSON:
         return decode_senml_json(payload, None)
-    raise ContentFormatError(f"a Send comes in SenML, not in content format {content_format}")
+    if content_format == ContentFormat.LWM2M_CBOR:
+        return decode_lwm2m_cbor(payload, None)
+    raise ContentFormatError(f"a Send comes in SenML or LwM2M CBOR, not in content format {content_format}")
 
 
 def encode_content(content_format: int, values: ResourceValues, base: Path) -> bytes:
@@ -72,8 +81,8 @@ def encode_content(content_format: int, values: ResourceValues, base: Path) -> b
             return encode_senml_cbor(values, base)
         case ContentFormat.TLV:
             return encode_tlv(values, base)
-        case ContentFormat.SENML_JSON:
-            raise ContentFormatError("SenML-JSON is read only")
+        case ContentFormat.SENML_JSON | ContentFormat.CBOR | ContentFormat.LWM2M_CBOR:
+            raise ContentFormatError(f"content format {content_format} is read only")
         case never:
             assert_never(never)
 

@@ -23,6 +23,7 @@ MOST_LINKS: Final = 1000
 
 _ROOT_TYPE = "oma.lwm2m"
 _VERSION = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){0,2}")
+_LONGEST_ROOT = 255
 _DIGITS = re.compile(r"[0-9]{1,10}")
 _BINDING = re.compile(r"[A-Z]{1,8}")
 
@@ -141,6 +142,22 @@ def parse_object_links(payload: bytes) -> ObjectLinks:
         if version is not None:
             versions[path.object_id] = version
     return ObjectLinks(paths=tuple(paths), versions=tuple(versions.items()), root=root, content_formats=content_formats)
+
+
+def root_segments(payload: bytes) -> tuple[str, ...]:
+    """Return the segments of the path that a client's objects lie under; none where they lie at the top.
+
+    What lies under a path too long for one option is out of reach, and the path taken for none.
+
+    Source: OMA LwM2M Core 1.1, section 6.2.1 (the alternate path).
+    """
+    if payload.startswith(b"</>") or _ROOT_TYPE.encode() not in payload:
+        return ()
+    try:
+        root = parse_object_links(payload).root
+    except RegistrationFormatError:
+        return ()
+    return tuple(root.strip("/").split("/")) if root and len(root.encode()) <= _LONGEST_ROOT else ()
 
 
 def format_register_query(request: RegisterRequest) -> tuple[str, ...]:

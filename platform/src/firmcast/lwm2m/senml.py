@@ -7,11 +7,12 @@ import base64
 import binascii
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Never
+from typing import Any
 
 import cbor2
 import msgspec
 
+from firmcast.lwm2m.cbor import load_cbor
 from firmcast.lwm2m.errors import ContentFormatError, PathFormatError
 from firmcast.lwm2m.paths import Path
 from firmcast.lwm2m.values import ResourceValues, Value
@@ -22,9 +23,6 @@ _DEEPEST_NESTING = 4
 # Labels of RFC 8428, table 4; "vlo" (object link) is LwM2M's own.
 _BASE_NAME, _BASE_TIME, _NAME, _VALUE, _TEXT, _BOOLEAN, _TIME, _DATA = -2, -3, 0, 2, 3, 4, 6, 8
 _OBJECT_LINK = "vlo"
-
-# SenML has no use for tags, and cbor2 would build objects of any size from some of them.
-_KNOWN_TAGS = (*(0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,17 +52,7 @@ def decode_senml_cbor(payload: bytes, base: Path | None) -> ResourceValues:
 
     Of several values of one path the latest counts. Raises ContentFormatError.
     """
-    try:
-        pack = cbor2.loads(
-            payload,
-            max_depth=_DEEPEST_NESTING,
-            tag_hook=_refuse_tag,
-            semantic_decoders=dict.fromkeys(_KNOWN_TAGS, _refuse_known_tag),
-        )
-    except ContentFormatError:
-        raise
-    except (cbor2.CBORDecodeError, ValueError, OverflowError, MemoryError, RecursionError, TypeError) as error:
-        raise ContentFormatError(f"not CBOR: {type(error).__name__}") from error
+    pack = load_cbor(payload, deepest=_DEEPEST_NESTING)
     if not isinstance(pack, list):
         raise ContentFormatError("a SenML pack is an array")
     return _collect(_cbor_records(pack), base)
@@ -99,14 +87,6 @@ def encode_senml_cbor(values: ResourceValues, base: Path | None) -> bytes:
         record[_label(value)] = value
         pack.append(record)
     return cbor2.dumps(pack)
-
-
-def _refuse_tag(_decoder: Any, _tag: Any) -> Never:
-    raise ContentFormatError("a SenML pack has no tags")
-
-
-def _refuse_known_tag(_decoder: Any) -> Never:
-    raise ContentFormatError("a SenML pack has no tags")
 
 
 def _label(value: Value) -> int:

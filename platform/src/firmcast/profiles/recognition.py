@@ -9,7 +9,9 @@ from firmcast.lwm2m.paths import FIRMWARE_UPDATE
 from firmcast.lwm2m.registration import parse_object_links
 from firmcast.profiles.model import Shown, Traits
 
-_OBJECT_FORMATS: Final = (int(ContentFormat.TLV), int(ContentFormat.SENML_CBOR), int(ContentFormat.SENML_JSON))
+_OBJECT_FORMATS: Final = tuple(
+    map(int, (ContentFormat.TLV, ContentFormat.SENML_CBOR, ContentFormat.SENML_JSON, ContentFormat.LWM2M_CBOR))
+)
 
 
 def shown_by(registration: Registration) -> Shown:

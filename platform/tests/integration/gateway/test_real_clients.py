@@ -7,10 +7,16 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 
+import cbor2
+import msgspec
 import pytest
 
 from firmcast.coap.block import Block
 from firmcast.coap.codes import Code, MessageType
+from firmcast.coap.options import options
+from firmcast.lwm2m.content import ContentFormat, decode_content
+from firmcast.lwm2m.paths import PACKAGE_URI
+from firmcast.lwm2m.values import as_text
 from firmcast.settings import GatewaySettings
 
 PACKAGE = bytes(range(256)) * 10
@@ -46,7 +52,7 @@ class Client:
     def asked(self, request) -> None:
         operation = request.code, "/" + "/".join(request.uri_path)
         if request.code == Code.GET:
-            self.device._answer(request)
+            self.read(request)
             return
         self.times[operation] += 1
         if operation in self._repeated and operation not in self.lost:
@@ -58,6 +64,9 @@ class Client:
             self.lost.remove(operation)
         else:
             self.device.answer(request, code, **wording)
+
+    def read(self, request) -> None:
+        self.device._answer(request)
 
     def address_written(self, request):
         uri = request.payload.decode()
@@ -119,7 +128,10 @@ class Client:
         """Change a resource and notify it, confirmably."""
         self.device.values[path] = str(value)
         if path in self.device.tokens:
-            self.device.send(self.device.notification(path, str(value), sequence=next(self._sequence)))
+            self.device.send(self.notification(path, str(value)))
+
+    def notification(self, path: str, value: str):
+        return self.device.notification(path, value, sequence=next(self._sequence))
 
     _sequence = iter(range(2, 1000))
 
@@ -183,6 +195,50 @@ class Zephyr(Client):
         self.device.values["/5/0/3"] = "2"
         self.spawn(self.written())
         return Code.CHANGED, {"block1": answered}
+
+
+class AnjayLite(Client):
+    """As it may be built: it writes LwM2M CBOR, and SenML-CBOR where that is among its formats; TLV it only reads."""
+
+    formats: tuple[int, ...] = (ContentFormat.LWM2M_CBOR,)
+
+    def read(self, request) -> None:
+        content_format = request.accept or self.formats[0]
+        path = "/" + "/".join(request.uri_path)
+        if content_format not in self.formats:
+            refusal = Code.UNSUPPORTED_CONTENT_FORMAT if content_format == ContentFormat.TLV else Code.NOT_ACCEPTABLE
+            self.device.answer(request, refusal)
+            return
+        values = {p: v for p, v in self.device.values.items() if p == path or p.startswith(f"{path}/")}
+        if not values:
+            self.device.answer(request, Code.NOT_FOUND)
+            return
+        observe = {} if request.observe is None else {"observe": 1}
+        if request.observe == 0:
+            self.device.tokens[path] = request.token
+        self.device.answer(request, Code.CONTENT, self._told(values), content_format=self.formats[0], **observe)
+
+    def _told(self, values) -> bytes:
+        told = {path: int(value) if value.isdecimal() else value for path, value in values.items()}
+        if self.formats[0] == ContentFormat.SENML_CBOR:
+            return cbor2.dumps([{0: path, 2 if isinstance(value, int) else 3: value} for path, value in told.items()])
+        return cbor2.dumps({tuple(map(int, path[1:].split("/"))): value for path, value in told.items()})
+
+    def notification(self, path: str, value: str):
+        told = self.device.notification(path, value)
+        wording = options(observe=next(self._sequence), content_format=self.formats[0])
+        return msgspec.structs.replace(told, options=wording, payload=self._told({path: value}))
+
+    def address_written(self, request):
+        taken = {ContentFormat.TLV, *self.formats}
+        if request.content_format not in taken:
+            return Code.UNSUPPORTED_CONTENT_FORMAT, {}
+        written = decode_content(request.content_format, request.payload, PACKAGE_URI)
+        return super().address_written(msgspec.structs.replace(request, payload=as_text(written[PACKAGE_URI]).encode()))
+
+
+class AnjayLiteWithSenml(AnjayLite):
+    formats = (ContentFormat.SENML_CBOR, ContentFormat.LWM2M_CBOR)
 
 
 @pytest.fixture
@@ -259,6 +315,12 @@ async def test_zephyr_tells_again_what_has_not_changed(world, known, make_raw) -
     assert await world.until_told(known, "1") == ["1"]
 
 
+@pytest.mark.parametrize("kind", [AnjayLite, AnjayLiteWithSenml])
+async def test_anjay_lite_need_not_know_text(upgraded, kind) -> None:
+    client, told = await upgraded(kind, PULL)
+    assert (told, client.package) == (SUCCESS, PACKAGE)
+
+
 # How they register.
 
 
@@ -289,3 +351,17 @@ async def test_a_registration_comes_in_blocks_under_a_token_each(world, known, m
     assert (await send("/".join(made.location_path))).code == Code.CHANGED
     found = world.gateway._live.of(known.device_id)
     assert found is not None
+
+
+async def test_wakaama_may_have_its_objects_under_a_path_of_their_own(world, known, make_raw) -> None:
+    device = await make_raw()
+    links = b'</tree>;rt="oma.lwm2m",</tree/1/0>,</tree/3/0>,</tree/5/0>'
+    device.values = {f"/tree{path}": value for path, value in device.values.items()}
+    await device.ask(Code.POST, "/rd", links, uri_query=("ep=device-1", "lt=30"), content_format=40)
+    await world.upgrade(await world.add_package(PACKAGE), known)
+    address = await device.until_asked(Code.PUT, "/tree/5/0/1")
+    assert address.payload.startswith(b"coap://")
+    assert {request.uri_path[0] for request in device.asked} == {"tree"}
+    device.tokens = {path.removeprefix("/tree"): token for path, token in device.tokens.items()}
+    assert await device.reply_to(device.notification("/5/0/3", "1")) is MessageType.ACK
+    assert await world.until_told(known, "1") == ["1"]

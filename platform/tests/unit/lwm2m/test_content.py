@@ -43,6 +43,10 @@ FIRMWARE_SENML_CBOR = bytes.fromhex(
     "a2 00 63 382f30 02 00"  # n "8/0", v 0
     "a2 00 61 31 03 69 636f61703a2f2f612f"  # n "1", vs "coap://a/"
 )
+MANY_IN_LWM2M_CBOR = bytes.fromhex("a1 05 b9 2711") + b"".join(
+    b"\x19%b\xa1\x03\x01" % n.to_bytes(2) for n in range(10_001)
+)
+FIRMWARE_LWM2M_CBOR = bytes.fromhex("a1 05 a1 00 a4 01 69 636f61703a2f2f612f 03 01 05 00 82 08 00 00")
 FIRMWARE_SENML_JSON = b'[{"bn":"/5/0/","n":"3","v":1},{"n":"5","v":0},{"n":"8/0","v":0},{"n":"1","vs":"coap://a/"}]'
 
 
@@ -98,6 +102,34 @@ def test_a_resource_in_senml_cbor_needs_no_name_of_its_own() -> None:
 def test_of_several_times_the_latest_counts() -> None:
     payload = b'[{"bn":"/5/0/3","bt":1000,"t":-1,"v":1},{"t":0,"v":2},{"t":-5,"v":0}]'
     assert decode_sent(ContentFormat.SENML_JSON, payload) == {FIRMWARE_STATE: 2}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "a1 05 a1 00 a4 01 69 636f61703a2f2f612f 03 01 05 00 08 a1 00 00",  # a map in a map in a map
+        "a1 82 05 00 a4 01 69 636f61703a2f2f612f 03 01 05 00 82 08 00 00",  # with numbers that are taken together
+        "bf 05 bf 00 bf 08 bf 00 00 ff 05 00 03 01 01 69 636f61703a2f2f612f ff ff ff",  # of no length told beforehand
+        "a4 83 05 00 03 01 83 05 00 05 00 84 05 00 08 00 00 83 05 00 01 69 636f61703a2f2f612f",  # flat
+    ],
+)
+def test_an_object_instance_in_lwm2m_cbor(payload: str) -> None:
+    expected = {FIRMWARE_STATE: 1, FIRMWARE_RESULT: 0, PROTOCOL_SUPPORT.child(0): 0, PACKAGE_URI: "coap://a/"}
+    assert decode_content(ContentFormat.LWM2M_CBOR, bytes.fromhex(payload), FIRMWARE_INSTANCE) == expected
+    assert decode_content(ContentFormat.LWM2M_CBOR, bytes.fromhex(payload), Path.of(5)) == expected
+    assert decode_sent(ContentFormat.LWM2M_CBOR, bytes.fromhex(payload)) == expected
+
+
+def test_every_kind_of_value_in_cbor() -> None:
+    for written, value in (("42 fbff", b"\xfb\xff"), ("f5", True), ("f9 3e00", 1.5), ("63 333a30", "3:0"), ("20", -1)):
+        assert decode_content(ContentFormat.CBOR, bytes.fromhex(written), FIRMWARE_STATE) == {FIRMWARE_STATE: value}
+        in_maps = bytes.fromhex("a1 83 05 00 03") + bytes.fromhex(written)
+        assert decode_content(ContentFormat.LWM2M_CBOR, in_maps, FIRMWARE_STATE) == {FIRMWARE_STATE: value}
+
+
+def test_an_object_without_values_in_lwm2m_cbor() -> None:
+    for payload in (bytes.fromhex("a0"), bytes.fromhex("a1 05 a0"), bytes.fromhex("bf ff")):
+        assert decode_content(ContentFormat.LWM2M_CBOR, payload, FIRMWARE_INSTANCE) == {}
 
 
 def test_every_kind_of_senml_value() -> None:
@@ -178,6 +210,27 @@ def test_the_numbers_of_the_drafts_are_understood(number: int, payload: bytes) -
         (ContentFormat.SENML_CBOR, bytes.fromhex("d8 23 61 2a"), FIRMWARE_STATE),
         (ContentFormat.SENML_CBOR, bytes.fromhex("9b ffffffffffffffff"), FIRMWARE_STATE),
         (ContentFormat.SENML_CBOR, b"\x81" * 100_000, FIRMWARE_STATE),
+        (ContentFormat.CBOR, b"", FIRMWARE_STATE),
+        (ContentFormat.CBOR, bytes.fromhex("01"), FIRMWARE_INSTANCE),
+        (ContentFormat.CBOR, bytes.fromhex("81 01"), FIRMWARE_STATE),
+        (ContentFormat.CBOR, bytes.fromhex("f6"), FIRMWARE_STATE),
+        (ContentFormat.CBOR, bytes.fromhex("c2 41 01"), FIRMWARE_STATE),
+        (ContentFormat.LWM2M_CBOR, b"", FIRMWARE_INSTANCE),
+        (ContentFormat.LWM2M_CBOR, bytes.fromhex("01"), FIRMWARE_STATE),
+        (ContentFormat.LWM2M_CBOR, bytes.fromhex("80"), FIRMWARE_INSTANCE),
+        (ContentFormat.LWM2M_CBOR, bytes.fromhex("a1 61 35 a1 00 a1 03 01"), FIRMWARE_INSTANCE),
+        (ContentFormat.LWM2M_CBOR, bytes.fromhex("a1 05 a1 00 a1 f5 01"), FIRMWARE_INSTANCE),
+        (ContentFormat.LWM2M_CBOR, bytes.fromhex("a1 05 a1 00 a1 20 01"), FIRMWARE_INSTANCE),
+        (ContentFormat.LWM2M_CBOR, bytes.fromhex("a1 05 a1 00 a1 03 f6"), FIRMWARE_INSTANCE),
+        (ContentFormat.LWM2M_CBOR, bytes.fromhex("a1 05 a1 00 a1 03 81 01"), FIRMWARE_INSTANCE),
+        (ContentFormat.LWM2M_CBOR, bytes.fromhex("a1 05 a1 00 01"), FIRMWARE_INSTANCE),
+        (ContentFormat.LWM2M_CBOR, bytes.fromhex("a1 80 a1 05 01"), FIRMWARE_INSTANCE),
+        (ContentFormat.LWM2M_CBOR, bytes.fromhex("a1 03 a1 00 a1 03 01"), FIRMWARE_INSTANCE),
+        (ContentFormat.LWM2M_CBOR, bytes.fromhex("a1 85 05 00 08 00 00 01"), FIRMWARE_INSTANCE),
+        (ContentFormat.LWM2M_CBOR, bytes.fromhex("a1 85 05 00 08 00 00 a0"), FIRMWARE_INSTANCE),
+        (ContentFormat.LWM2M_CBOR, bytes.fromhex("a1 83 05 00 03 d8 23 61 2a"), FIRMWARE_INSTANCE),
+        (ContentFormat.LWM2M_CBOR, b"\xa1\x05" * 100_000, FIRMWARE_INSTANCE),
+        (ContentFormat.LWM2M_CBOR, MANY_IN_LWM2M_CBOR, Path.of(5)),
         (ContentFormat.SENML_JSON, b"[" * 100_000, FIRMWARE_STATE),
         (ContentFormat.SENML_JSON, b'{"bn":"/5/0/3"}', FIRMWARE_STATE),
         (ContentFormat.SENML_JSON, b'[{"n":"/5/0/3","v":"1"}]', FIRMWARE_STATE),
@@ -198,6 +251,8 @@ def test_what_does_not_fit_its_format_is_refused(content_format: int, payload: b
         (ContentFormat.TEXT, {}, FIRMWARE_STATE),
         (ContentFormat.OPAQUE, {FIRMWARE_STATE: 1}, FIRMWARE_STATE),
         (ContentFormat.SENML_JSON, {FIRMWARE_STATE: 1}, FIRMWARE_STATE),
+        (ContentFormat.LWM2M_CBOR, {FIRMWARE_STATE: 1}, FIRMWARE_STATE),
+        (ContentFormat.CBOR, {FIRMWARE_STATE: 1}, FIRMWARE_STATE),
         (ContentFormat.TLV, {FIRMWARE_STATE: 1}, FIRMWARE_RESULT),
         (ContentFormat.SENML_CBOR, {FIRMWARE_STATE: 1}, FIRMWARE_RESULT),
         (ContentFormat.TLV, {FIRMWARE_STATE: 2**63}, FIRMWARE_STATE),
@@ -211,7 +266,7 @@ def test_what_a_format_cannot_say_is_refused(content_format: int, values: Resour
         encode_content(content_format, values, base)
 
 
-def test_a_send_comes_in_senml_only() -> None:
+def test_a_send_comes_in_senml_or_lwm2m_cbor_only() -> None:
     with pytest.raises(ContentFormatError):
         decode_sent(ContentFormat.TLV, FIRMWARE_TLV)
 
@@ -259,7 +314,7 @@ def test_what_is_written_is_read_again(drawn: tuple[Path, dict[Path, Value]], co
         assert all(same(read[path], value) for path, value in values.items())
 
 
-mutilated = st.sampled_from([FIRMWARE_TLV, FIRMWARE_SENML_CBOR, FIRMWARE_SENML_JSON]).flatmap(
+mutilated = st.sampled_from([FIRMWARE_TLV, FIRMWARE_SENML_CBOR, FIRMWARE_SENML_JSON, FIRMWARE_LWM2M_CBOR]).flatmap(
     lambda payload: st.tuples(st.integers(0, len(payload) - 1), st.binary(max_size=4), st.integers(0, 4)).map(
         lambda cut: payload[: cut[0]] + cut[1] + payload[cut[0] + cut[2] :]
     )
@@ -288,7 +343,7 @@ def test_any_bytes_are_values_or_the_one_error(payload: bytes, content_format: i
 @given(st.binary(max_size=60) | mutilated)
 @settings(max_examples=200)
 def test_any_send_is_values_or_the_one_error(payload: bytes) -> None:
-    for content_format in (ContentFormat.SENML_CBOR, ContentFormat.SENML_JSON):
+    for content_format in (ContentFormat.SENML_CBOR, ContentFormat.SENML_JSON, ContentFormat.LWM2M_CBOR):
         try:
             decode_sent(content_format, payload)
         except ContentFormatError:

@@ -16,6 +16,7 @@ from firmcast.lwm2m.registration import (
     parse_object_links,
     parse_register,
     parse_update,
+    root_segments,
 )
 
 object_paths = st.lists(st.integers(0, 40), min_size=1, max_size=2).map(lambda numbers: Path(tuple(numbers)))
@@ -96,6 +97,24 @@ def test_objects_under_another_root() -> None:
     objects = parse_object_links(b'</tree>;rt="x oma.lwm2m",</tree/5/0>,</sensors/1>,</5/1>')
     assert objects.root == "/tree"
     assert objects.paths == (Path.of(5, 0),)
+
+
+@pytest.mark.parametrize(
+    ("payload", "segments"),
+    [
+        (b'</>;rt="oma.lwm2m";ct=110,</5/0>', ()),
+        (b"</5/0>", ()),
+        (b'</lwm2m>;rt="oma.lwm2m",</lwm2m/5/0>', ("lwm2m",)),
+        (b'<//>;rt="oma.lwm2m",</5/0>', ()),
+        (b'</a/b/>;rt="oma.lwm2m",</a/b/5/0>', ("a", "b")),
+        (b'</%b>;rt="oma.lwm2m"' % (b"a" * 254), ("a" * 254,)),
+        (b'</%b>;rt="oma.lwm2m"' % (b"a" * 255), ()),
+        (b"oma.lwm2m", ()),
+        (b"", ()),
+    ],
+)
+def test_the_path_that_all_objects_lie_under(payload: bytes, segments: tuple[str, ...]) -> None:
+    assert root_segments(payload) == segments
 
 
 def test_formats_that_a_link_to_the_top_lists_without_saying_what_it_is() -> None:
