@@ -363,8 +363,8 @@ class ClientRole:
         if not exchange.response_due:
             exchange.response_due = now + parameters.response_timeout
         due = exchange.response_due
-        again = now + parameters.read_patience
-        if exchange.is_read and again + parameters.max_transmit_span < due:
+        again = now + parameters.response_patience
+        if exchange.may_be_sent_anew and again + parameters.max_transmit_span < due:
             due = again
         self._layer.timers.set(exchange, due)
 

@@ -193,9 +193,11 @@ class Exchange(Transmission):
     # What to send next.
 
     @property
-    def is_read(self) -> bool:
-        """Whether the message that is sent now only reads, so that it may be sent anew (RFC 7252 section 5.1)."""
-        return self.method in _FETCHING and (self.fetching or not self.total)
+    def may_be_sent_anew(self) -> bool:
+        """Whether the message that is sent now does no harm twice: it only reads, or other blocks follow it."""
+        if self.method in _FETCHING:
+            return self.fetching or not self.total
+        return not self.fetching and self.sent + self._in_flight < self.total
 
     def pause(self) -> float:
         """Return the seconds to wait before the next message is sent; asked once for each."""
@@ -292,6 +294,8 @@ class Exchange(Transmission):
         block1 = message.block1
         end = self.sent + self._in_flight
         if code == Code.REQUEST_ENTITY_TOO_LARGE:
+            if message.type is not ACK and block1 is not None and self._is_heeded(block1):
+                return Step.IGNORE
             smaller = self._smaller_blocks(message)
             if smaller is not None:
                 return self._restart_upload(smaller)
@@ -306,11 +310,19 @@ class Exchange(Transmission):
         if end >= self.total or (block1 is None and code != Code.CONTINUE):
             return FailureReason.BLOCK_FAILED
         if block1 is not None:
-            if block1.offset != self.sent and block1.number != self.sent >> (self.szx + 4):
+            if not self._is_in_flight(block1):
                 return _stale(message)
             self.szx = min(self.szx, block1.szx)
         self.sent = end
         return self._checked_size()
+
+    def _is_in_flight(self, block1: Block) -> bool:
+        """Tell whether an answer names the block that was sent last, by its offset or, in another size, its number."""
+        return block1.offset == self.sent or block1.number == self.sent >> (self.szx + 4)
+
+    def _is_heeded(self, asked: Block) -> bool:
+        """Tell whether the blocks are as small as is asked for already: a block from before has reached it late."""
+        return asked.szx >= self.szx and not self._is_in_flight(asked)
 
     def _smaller_blocks(self, refusal: Message) -> int | None:
         """Return the size exponent to try instead of the blocks that were too large; None where it is not for them."""

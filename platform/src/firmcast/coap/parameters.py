@@ -62,8 +62,8 @@ class TransmissionParameters:
     """The longest time without a confirmable notification in an observation (RFC 7641 section 4.5: 24 hours)."""
 
     @property
-    def read_patience(self) -> float:
-        """How long a read that was only acknowledged waits before it is sent anew.
+    def response_patience(self) -> float:
+        """How long a read, or a block that is not the last, was only acknowledged before it is sent anew.
 
         By then a separate response that is confirmable has been sent four times.
         """

@@ -140,6 +140,38 @@ def test_a_read_that_is_only_ever_acknowledged_times_out_once(lone: MakeLone) ->
     assert end_of(peer) == RequestFailed(peer=peer.peer, token=sent.token, reason=FailureReason.TIMEOUT)
 
 
+def test_a_block_whose_separate_response_is_lost_is_sent_anew_unless_it_is_the_last(lone: MakeLone) -> None:
+    peer = lone()
+    first = ask(peer, Code.PUT, payload=bytes(64), szx=1)
+    peer.give(Message(ACK, Code.EMPTY, first.message_id))
+    (again,) = peer.wait(16.0)
+    assert (again.block1, again.payload, again.token) == (first.block1, first.payload, first.token)
+    assert again.message_id != first.message_id
+    (last,) = peer.give(answer(again, Code.CONTINUE, block1=again.block1))
+    assert last.block1 == Block(1, more=False, szx=1)
+    peer.give(Message(ACK, Code.EMPTY, last.message_id))
+    assert peer.wait(94.0) == []
+    assert isinstance(end_of(peer), RequestFailed)
+
+
+def test_a_late_refusal_of_the_block_size_before_is_not_one_of_the_package(lone: MakeLone) -> None:
+    peer = lone()
+    first = ask(peer, Code.PUT, payload=bytes(100), szx=2)
+    too_large = options(block1=Block(0, more=True, szx=1))
+    peer.give(Message(ACK, Code.EMPTY, first.message_id))
+    (sent,) = peer.give(Message(NON, Code.REQUEST_ENTITY_TOO_LARGE, 70, first.token, too_large))
+    (sent,) = peer.give(answer(sent, Code.CONTINUE, block1=sent.block1))
+    assert sent.block1 == Block(1, more=True, szx=1)
+    # A repeat of the first block reaches the device after all, which refuses it as before.
+    assert peer.give(Message(NON, Code.REQUEST_ENTITY_TOO_LARGE, 71, first.token, too_large)) == []
+    (sent,) = peer.give(answer(sent, Code.CONTINUE, block1=sent.block1))
+    (sent,) = peer.give(answer(sent, Code.CONTINUE, block1=sent.block1))
+    peer.give(answer(sent, Code.CHANGED, block1=sent.block1))
+    end = end_of(peer)
+    assert isinstance(end, ResponseReceived)
+    assert end.code == Code.CHANGED
+
+
 @pytest.mark.parametrize("method", [Code.PUT, Code.POST])
 def test_what_was_acknowledged_and_may_change_something_is_not_sent_anew(lone: MakeLone, method: Code) -> None:
     peer = lone()

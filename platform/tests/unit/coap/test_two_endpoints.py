@@ -144,7 +144,9 @@ def test_every_request_ends_once_and_nothing_is_left(
         elif not loss and delay < 1:
             pytest.fail(f"{event} though nothing was lost")
     if delay < 1:
-        assert all(count == 1 for count in told.values())
+        # A read whose separate response is lost is asked anew, and is told twice then.
+        reads = {index for index, plan in enumerate(asked) if plan.method is Code.GET and plan.wait and loss}
+        assert all(count == 1 for index, count in told.items() if index not in reads)
     longest = TransmissionParameters().max_transmit_span * 2 + TransmissionParameters().response_timeout
     assert net.now < 1_000 + longest * sum(3 + (plan.sent + plan.answered) // 64 for plan in asked)
     assert_nothing_is_left(net.client)

@@ -270,6 +270,20 @@ def test_a_written_package_begins_again_where_it_broke_off_even_if_the_device_ke
     assert driver.order is EXECUTE
 
 
+def test_a_result_that_our_own_cancel_has_left_is_no_failure(driver):
+    stuck = {"state": 1, "result": 0, "firmware_version": OLD, "delivery_method": 1}
+    cancelled = {**stuck, "state": 0, "result": 10}
+    driver.transferring(delivery_method=1).tell(TransferProgressed(finished=False)).restart_gateway()
+    driver.answer(**stuck)
+    assert driver.order is RESET
+    driver.notify(result=10).notify(state=0).answer(**cancelled)
+    assert (driver.order, driver.ends) == (INSPECT, [])
+    driver.answer(**cancelled)
+    assert driver.order is BY_WRITE
+    driver.answer().answer(state=0, result=10)
+    assert ended(driver, Outcome.FAILED, "cancelled")
+
+
 # --- an installation that is put off ------------------------------------------------------------------------------
 
 PUT_OFF = {"state": 2, "result": 11, "firmware_version": OLD, "package_uri": "coap://host/fw/token"}

@@ -117,7 +117,13 @@ def is_news(evidence: Evidence, result: int) -> bool:
 
 def tells_failure(evidence: Evidence, result: int | None) -> bool:
     """Tell whether a result was told, fails, and is news."""
-    return result is not None and is_failure(parse_result(result)) and is_news(evidence, result)
+    return _is_failure(evidence, result) and result is not None and is_news(evidence, result)
+
+
+def _is_failure(evidence: Evidence, result: int | None) -> bool:
+    """Tell whether a result is one of a device that failed: "cancelled" is not where it was us who had it reset."""
+    known = None if result is None else parse_result(result)
+    return known is not None and is_failure(known) and not (known is UpdateResult.CANCELLED and evidence.reset_ordered)
 
 
 def tells_success(evidence: Evidence, result: int | None) -> bool:
@@ -154,7 +160,7 @@ def tells_lost_transfer(evidence: Evidence, result: int | None) -> bool:
 
     After the last byte it has dropped the package, even if its result is the same as the last time.
     """
-    is_over = evidence.transfer_finished and result is not None and is_failure(parse_result(result))
+    is_over = evidence.transfer_finished and _is_failure(evidence, result)
     return is_over or tells_failure(evidence, result)
 
 
