@@ -2,7 +2,7 @@
 
 The store alone says what is to be done. An announcement, a registration or an update only wakes the device, so an order
 that was replaced or withdrawn is never begun, and one under way is given up as soon as that is known. The session of a
-device that falls asleep ends; its orders stay rows until it is heard again.
+device that falls asleep ends; its orders stay rows until it is heard again, and so does what is owed to a silent one.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import structlog
 
 from firmcast.db.port import Database
 from firmcast.devices import commands as waiting_commands
-from firmcast.devices.model import DeviceCommand
+from firmcast.devices.model import CommandKind, DeviceCommand
 from firmcast.errors import StoreError
 from firmcast.gateway.awake_windows import AwakeWindows
 from firmcast.gateway.clients import Clients
@@ -78,6 +78,8 @@ class DeviceSessions:
         self._clients = clients
         self._sessions: dict[DeviceId, _Session] = {}
         self._begun: dict[CommandId, None] = {}
+        self._owed: set[DeviceId] = set()
+        """Devices that did not answer an order which may be owed to them, so that it waits for a sign of life."""
         self._woken: dict[DeviceId, None] = {}
         self._reading: asyncio.Task[None] | None = None
         self._stopped = False
@@ -103,6 +105,9 @@ class DeviceSessions:
         session = self._sessions.get(device_id)
         if session is not None:
             session.link.notifications += 1
+        elif device_id in self._owed:
+            self._owed.discard(device_id)
+            self.wake((device_id,))
 
     def moved(self, device_id: DeviceId) -> None:
         """Go on at a device's new address."""
@@ -127,6 +132,7 @@ class DeviceSessions:
 
     def end(self, device_id: DeviceId) -> None:
         """Give up what is under way with a device whose registration is over; its orders go on waiting."""
+        self._owed.discard(device_id)
         session = self._sessions.pop(device_id, None)
         if session is not None and session.task is not None:
             session.task.cancel()
@@ -191,6 +197,8 @@ class DeviceSessions:
                 if outcome is not None:
                     session.carried_out.add(command.command_id)
                     _tell(command, outcome)
+                    if command.kind is CommandKind.RESET and isinstance(outcome, CommandFailed):
+                        self._owed.add(device_id)
                     await self._intake.record(DeviceReport(device_id=device_id, input=outcome, occurred_at=self._now()))
                     self._begun.pop(command.command_id, None)
                 session.was_read.clear()

@@ -88,6 +88,10 @@ def advance(profile: DeviceProfile, before: FirmwareObject, happened: Input) -> 
 
 
 def _asked(profile: DeviceProfile, before: FirmwareObject, request: Request) -> Step:
+    is_reset = isinstance(request, ResetWritten | CancelExecuted) or request == UriWritten(uri="")
+    if is_reset and before.unanswered_resets < profile.unanswered_resets:
+        after = replace(before, unanswered_resets=before.unanswered_resets + 1)
+        return Step(after=after, answer=Answer.NONE)
     match request:
         case UriWritten(uri=uri):
             return _uri_written(profile, before, uri) if uri else _reset(profile, before)
@@ -150,7 +154,8 @@ def _reset(profile: DeviceProfile, before: FirmwareObject) -> Step:
 
 def _emptied(before: FirmwareObject, result: UpdateResult) -> Step:
     actions = (StopTransfer(),) if before.transfer is not None else ()
-    return _changed(before, FirmwareObject(version=before.version, result=result), *actions)
+    after = FirmwareObject(version=before.version, result=result, unanswered_resets=before.unanswered_resets)
+    return _changed(before, after, *actions)
 
 
 def _nul_written(profile: DeviceProfile, before: FirmwareObject) -> Step:
@@ -287,13 +292,14 @@ def _installed(profile: DeviceProfile, before: FirmwareObject) -> FirmwareObject
         version=profile.installs_version,
         result=UpdateResult.SUCCESS,
         package_uri=before.package_uri if profile.keeps_package_uri else "",
+        unanswered_resets=before.unanswered_resets,
     )
 
 
 def _rebooted(profile: DeviceProfile, before: FirmwareObject) -> Step:
     after = _after_reboot(profile, before)
     if profile.forgets_state_on_reboot:
-        return Step(after=FirmwareObject(version=after.version))
+        return Step(after=FirmwareObject(version=after.version, unanswered_resets=after.unanswered_resets))
     if after.transfer is Transfer.BY_URI:
         return Step(after=after, actions=(StartDownload(uri=after.package_uri),))
     return Step(after=after, actions=_waiting(profile, after))

@@ -28,6 +28,8 @@ class FirmwareObject:
     transfer: Transfer | None = None
     deferred: int = 0
     """How often the update of this package was put off."""
+    unanswered_resets: int = 0
+    """How many requests to go back to state 0 it has left unanswered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,6 +111,8 @@ class DeviceProfile:
     """The states in which an empty address, or a NUL as package, brings it back to state 0."""
     denies_reset: bool = True
     """A reset in another state is refused with 4.05; else it is answered 2.04 and nothing happens."""
+    unanswered_resets: int = 0
+    """So many requests that would bring it back to state 0 it neither obeys nor answers."""
     takes_nul_for_package: bool = False
     """A NUL written to the package in states 0 and 1 is taken for a byte of an image."""
 
@@ -192,8 +194,8 @@ class DeviceProfile:
                 self.boot_time, self.report_gap, self.answer_delay, self.defers_for or 0
             )
             >= 0,
-            "power_cuts and defers are not negative, and there is an instance of Object 5": min(
-                self.power_cuts, self.defers, self.firmware_instances - 1
+            "power_cuts, defers and unanswered_resets are not negative, and there is an instance of Object 5": min(
+                self.power_cuts, self.defers, self.unanswered_resets, self.firmware_instances - 1
             )
             >= 0,
             "a package is rejected with a failure of its transfer": rejected is None

@@ -181,6 +181,10 @@ NAMED_PROFILES: dict[str, NamedProfile] = {
         "Accepts any address with 2.04 and fails the download afterwards",
         replace(_PULL, judges_uri_at_once=False, missing_package_is=UpdateResult.CONNECTION_LOST),
     ),
+    "deaf-to-reset": _named(
+        "Does not answer the first request to go back to state 0, and stays where it is",
+        DeviceProfile(unanswered_resets=1),
+    ),
     # What it tells of it.
     "stale": _named(
         "Starts with the address and the result 4 of an update long ago, and keeps its last address",

@@ -123,8 +123,9 @@ class Session:
         """Open a socket. Raises OSError when the server's name is not known or no port is free."""
         server = await resolve(*settings.server)
         parameters = replace(settings.timing.transmission, block_szx=settings.profile.block_szx)
-        if not (settings.profile.serves_while_written and settings.profile.answers_update):
-            # A device that is busy, or about to vanish, acknowledges nothing meanwhile.
+        profile = settings.profile
+        if not (profile.serves_while_written and profile.answers_update) or profile.unanswered_resets:
+            # A device that is busy, about to vanish, or hears nothing of it, acknowledges nothing meanwhile.
             parameters = replace(parameters, ack_delay=parameters.exchange_lifetime)
         session: Session | None = None
 

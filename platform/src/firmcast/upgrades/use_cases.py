@@ -4,7 +4,7 @@ The state machine decides, `changes.py` writes; this module finds out about whom
 again and stopped stands in modules of their own, whose calls are offered here too.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -25,6 +25,7 @@ from firmcast.upgrades.limits import Limits
 from firmcast.upgrades.model import (
     CommandAnswered,
     CommandFailed,
+    CommandFailure,
     DeviceReport,
     DeviceUpgrade,
     Input,
@@ -205,7 +206,9 @@ async def record_reports(
         upgrade = begun.get(report.device_id)
         if upgrade is not None:
             changes.decide(upgrade, _hearing(report.input, now, limits), report.occurred_at)
-    await commands.finish(tx, _answered(reports))
+    owed = _unanswered(reports, begun)
+    await commands.finish(tx, [command_id for command_id in _answered(reports) if command_id not in owed])
+    await commands.leave_unanswered(tx, owed)
     await changes.write_unnoted(tx, log=log, now=now)
     under_way = {device_id: upgrade.device_upgrade_id for device_id, upgrade in begun.items()}
     return Heard(under_way=under_way, notes=changes.notes)
@@ -218,6 +221,17 @@ def _hearing(told: Input, now: datetime, limits: Limits) -> Callable[[DeviceUpgr
 
 def _answered(reports: Sequence[DeviceReport]) -> list[CommandId]:
     return [report.input.command_id for report in reports if isinstance(report.input, CommandAnswered | CommandFailed)]
+
+
+def _unanswered(reports: Sequence[DeviceReport], begun: Container[DeviceId]) -> list[CommandId]:
+    """Return the orders without an answer of devices in no upgrade; where there is one, it says what silence means."""
+    return [
+        report.input.command_id
+        for report in reports
+        if isinstance(report.input, CommandFailed)
+        and report.input.failure is CommandFailure.UNREACHABLE
+        and report.device_id not in begun
+    ]
 
 
 def _versions(reports: Sequence[DeviceReport]) -> dict[DeviceId, str]:

@@ -9,7 +9,14 @@ from firmcast.db.statement import differing, portable
 from firmcast.devices.model import CommandKind, DeviceCommand, NewCommand
 from firmcast.ids import CommandId, DeviceId, DeviceUpgradeId, GatewayId
 
-# Orders that a newer one takes the place of, or that are no longer wanted.
+# Orders that a newer one takes the place of: of the same device upgrade, or owed to the same device.
+_DELETE_REPLACED = differing(
+    sqlite="DELETE FROM device_command WHERE device_upgrade_id IN (SELECT value FROM json_each(?1))"
+    " OR (tries > 0 AND device_id IN (SELECT value FROM json_each(?2)))",
+    postgres="DELETE FROM device_command WHERE device_upgrade_id = ANY(?1) OR (tries > 0 AND device_id = ANY(?2))",
+)
+
+# Orders that are no longer wanted.
 _DELETE_OF_UPGRADES = differing(
     sqlite="DELETE FROM device_command WHERE device_upgrade_id IN (SELECT value FROM json_each(?1))",
     postgres="DELETE FROM device_command WHERE device_upgrade_id = ANY(?1)",
@@ -33,6 +40,18 @@ _OF_UPGRADES = differing(
 _DELETE = differing(
     sqlite="DELETE FROM device_command WHERE command_id IN (SELECT value FROM json_each(?1))",
     postgres="DELETE FROM device_command WHERE command_id = ANY(?1)",
+)
+
+# How often orders were carried out in vain before.
+_TRIES = differing(
+    sqlite="SELECT command_id, kind, tries FROM device_command WHERE command_id IN (SELECT value FROM json_each(?1))",
+    postgres="SELECT command_id, kind, tries FROM device_command WHERE command_id = ANY(?1)",
+)
+
+# One time more.
+_COUNT_TRY = differing(
+    sqlite="UPDATE device_command SET tries = tries + 1 WHERE command_id IN (SELECT value FROM json_each(?1))",
+    postgres="UPDATE device_command SET tries = tries + 1 WHERE command_id = ANY(?1)",
 )
 
 # What waits for devices that can now be talked to.
@@ -68,9 +87,13 @@ def _command(row: Row) -> DeviceCommand:
 
 
 async def replace(tx: Transaction, orders: Sequence[NewCommand], now: datetime) -> list[DeviceCommand]:
-    """Store orders, each in the place of its device upgrade's former one; return them with their numbers."""
+    """Store orders, each in the place of its device upgrade's former one; return them with their numbers.
+
+    What is owed to the devices of upgrades goes with them.
+    """
     device_upgrade_ids = [order.device_upgrade_id for order in orders]
-    await tx.execute(_DELETE_OF_UPGRADES, device_upgrade_ids)
+    upgraded = [order.device_id for order in orders if order.kind is not CommandKind.CHECK]
+    await tx.execute(_DELETE_REPLACED, device_upgrade_ids, upgraded)
     stored_now = to_column(now)
     await tx.execute_many(
         _INSERT,
@@ -90,6 +113,16 @@ async def delete_of_upgrades(tx: Transaction, device_upgrade_ids: Sequence[Devic
 async def delete(tx: Transaction, command_ids: Sequence[CommandId]) -> None:
     """Delete orders."""
     await tx.execute(_DELETE, list(command_ids))
+
+
+async def tries(tx: Transaction, command_ids: Sequence[CommandId]) -> dict[CommandId, tuple[CommandKind, int]]:
+    """Return the kinds of orders, and how often they were carried out without an answer before."""
+    return {CommandId(row[0]): (CommandKind(row[1]), row[2]) for row in await tx.fetch(_TRIES, list(command_ids))}
+
+
+async def count_try(tx: Transaction, command_ids: Sequence[CommandId]) -> None:
+    """Note that orders were carried out without an answer once more."""
+    await tx.execute(_COUNT_TRY, list(command_ids))
 
 
 async def of_devices(tx: Transaction, device_ids: Sequence[DeviceId]) -> list[DeviceCommand]:
