@@ -206,7 +206,7 @@ async def test_after_a_failover_the_row_of_a_commit_says_whether_it_came_through
     url: str, lose_answers, *, made: bool
 ) -> None:
     channel = Channel("news")
-    database = await PostgresDatabase.open(url, NOW, shared=[SharedChannel(channel=channel)])
+    database = await PostgresDatabase.open(url, NOW, shared=[SharedChannel(channel=channel, item=int)])
     heard: list[object] = []
     database.listen(channel, heard.extend)
 

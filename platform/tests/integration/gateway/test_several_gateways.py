@@ -46,7 +46,7 @@ PACKAGE = bytes(range(256)) * 64
 SUCCESS = ["1", "2", "3", "0", "succeeded"]
 LONG = timedelta(hours=1)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-TOLD = SharedChannel(channel=Channel("told"), told=lambda _: [], heard=lambda _: [])
+TOLD = SharedChannel(channel=Channel("told"), item=str, told=lambda _: [], heard=lambda _: [])
 """Each world hears of what both have written to the log."""
 SOMEWHERE = ("127.0.0.1", 0)
 
