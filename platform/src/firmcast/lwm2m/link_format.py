@@ -1,4 +1,7 @@
-"""A link-format document (RFC 6690) is links and their attributes; what they mean is told elsewhere."""
+"""A link-format document (RFC 6690) is links and their attributes; what they mean is told elsewhere.
+
+A value of several words is understood without its quotes too: the Leshan client left them out until 2021.
+"""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +12,7 @@ from firmcast.lwm2m.errors import LinkFormatError
 _TARGET = re.compile(r"[ \t\r\n]*<([^<>]*)>")
 _ATTRIBUTE = re.compile(
     r"[ \t]*;[ \t]*([!#$&+\-.^_`|~0-9A-Za-z]+\*?)"
-    r'(?:[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*+)"|([^\s",;<>]*+)))?',
+    r'(?:[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*+)"|([^\s",;<>]*+(?:\x20++[^\s",;<>]++)*+)))?',
     re.DOTALL,
 )
 _SEPARATOR = re.compile(r"[ \t\r\n]*(?:(,)|\Z)")

@@ -254,7 +254,10 @@ def _format_binding(binding: str, queue_mode: bool, lwm2m_version: str) -> tuple
 
 
 def _root(links: tuple[Link, ...]) -> tuple[str, tuple[int, ...]]:
-    """Return the root path and the formats that its link lists; some clients write `</>;ct=112` and no type."""
+    """Return the root path and the formats that its link lists.
+
+    Some clients write `</>;ct=112` and no type, and some an attribute for each format.
+    """
     top = None
     for link in links:
         types = link.attribute("rt")
@@ -266,7 +269,8 @@ def _root(links: tuple[Link, ...]) -> tuple[str, tuple[int, ...]]:
 
 
 def _formats(link: Link) -> tuple[int, ...]:
-    return tuple(int(text) for text in (link.attribute("ct") or "").split() if _DIGITS.fullmatch(text))
+    lists = (value or "" for name, value in link.attributes if name == "ct")
+    return tuple(int(text) for listed in lists for text in listed.split() if _DIGITS.fullmatch(text))
 
 
 def _object_path(target: str, root: str) -> Path | None:

@@ -241,6 +241,22 @@ class AnjayLiteWithSenml(AnjayLite):
     formats = (ContentFormat.SENML_CBOR, ContentFormat.LWM2M_CBOR)
 
 
+class ZephyrOfLate2025(Zephyr):
+    """In SenML-CBOR it leaves out the names of all instances of a resource but the first; it has no other format."""
+
+    def read(self, request) -> None:
+        path = "/" + "/".join(request.uri_path)
+        several = {"/5/0": ("/5/0/", "8/0"), "/5/0/8": ("/5/0/8/", "0")}
+        if request.accept == ContentFormat.TLV:
+            self.device.answer(request, Code.NOT_ACCEPTABLE)
+        elif path in several:
+            base, name = several[path]
+            payload = cbor2.dumps([{-2: base, 0: name, 2: 0}, {2: 1}])
+            self.device.answer(request, Code.CONTENT, payload, content_format=int(ContentFormat.SENML_CBOR))
+        else:
+            super().read(request)
+
+
 @pytest.fixture
 async def known(world):
     return await world.add_device()
@@ -276,6 +292,7 @@ async def test_a_package_whose_last_answer_is_lost_has_arrived(upgraded, kind) -
     client, told = await upgraded(kind, PUSH, BYTES)
     assert (told, client.lost) == (SUCCESS, [])
     assert len(client.blocks) == 3, "it was written once"
+    assert len({request.token for request in client.device.asked if request.block1}) == 1, "a transfer has one token"
     assert client.times[BYTES] > 3
 
 
@@ -321,6 +338,11 @@ async def test_anjay_lite_need_not_know_text(upgraded, kind) -> None:
     assert (told, client.package) == (SUCCESS, PACKAGE)
 
 
+async def test_zephyr_is_read_by_single_resources_where_its_senml_makes_no_sense(upgraded) -> None:
+    client, told = await upgraded(ZephyrOfLate2025, PULL)
+    assert (told, client.package) == (SUCCESS, PACKAGE)
+
+
 # How they register.
 
 
@@ -351,6 +373,17 @@ async def test_a_registration_comes_in_blocks_under_a_token_each(world, known, m
     assert (await send("/".join(made.location_path))).code == Code.CHANGED
     found = world.gateway._live.of(known.device_id)
     assert found is not None
+
+
+@pytest.mark.parametrize(
+    "top", [b'</>;ct=60 110 112 11542 11543;rt="oma.lwm2m"', b"</>;ct=110;ct=112"], ids=["leshan", "murata"]
+)
+async def test_a_registration_that_is_not_quite_link_format(world, known, make_raw, top) -> None:
+    device = await make_raw()
+    query = ("ep=device-1", "lt=30", "lwm2m=1.1")
+    answer = await device.ask(Code.POST, "/rd", top + b",</1>;ver=1.1,</1/0>,</3/0>,</5/0>", uri_query=query)
+    assert answer.code == Code.CREATED
+    assert world.gateway._live.of(known.device_id) is not None
 
 
 async def test_wakaama_may_have_its_objects_under_a_path_of_their_own(world, known, make_raw) -> None:

@@ -43,6 +43,12 @@ def test_quotes_escapes_and_bare_names() -> None:
     )
 
 
+@pytest.mark.parametrize("document", ["</>;ct=60 110  112;a , </1>", "</>;ct= 60 110  112 ;a,</1>"])
+def test_words_without_quotes_around_them(document: str) -> None:
+    found = (Link(target="/", attributes=(("ct", "60 110  112"), ("a", None))), Link(target="/1"))
+    assert parse_links(document) == found
+
+
 def test_an_attribute_is_found_by_name() -> None:
     link = Link(target="/", attributes=(("a", "1"), ("a", "2"), ("b", None)))
     assert (link.attribute("a"), link.attribute("b"), link.attribute("c")) == ("1", None, None)
@@ -50,7 +56,20 @@ def test_an_attribute_is_found_by_name() -> None:
 
 @pytest.mark.parametrize(
     "document",
-    ["</a>,", ",</a>", "</a>;", "</a></b>", "</a>;=1", '</a>;t="open', "a", "</a", "</a>;t=1 2", b"</\xff>", ";a"],
+    [
+        "</a>,",
+        ",</a>",
+        "</a>;",
+        "</a></b>",
+        "</a>;=1",
+        '</a>;t="open',
+        "a",
+        "</a",
+        "</a>;t=1 <",
+        '</a>;t= 1 "2"',
+        b"</\xff>",
+        ";a",
+    ],
 )
 def test_what_is_no_link_format_is_refused(document: str | bytes) -> None:
     with pytest.raises(LinkFormatError):
@@ -63,7 +82,15 @@ def test_an_empty_document_has_no_links(document: str | bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "hostile", ['</>;t="' + "\\a" * 50_000, "<" * 100_000, "</>" + ";a" * 50_000 + '"', " " * 99_999]
+    "hostile",
+    [
+        '</>;t="' + "\\a" * 50_000,
+        "<" * 100_000,
+        "</>" + ";a" * 50_000 + '"',
+        " " * 99_999,
+        "</>;a=" + " 1" * 50_000 + '"',
+        "</>" + ";a= " * 30_000,
+    ],
 )
 def test_hostile_documents_cost_no_more_than_their_length(hostile: str) -> None:
     started = time.process_time()

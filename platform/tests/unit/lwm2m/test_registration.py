@@ -117,6 +117,14 @@ def test_the_path_that_all_objects_lie_under(payload: bytes, segments: tuple[str
     assert root_segments(payload) == segments
 
 
+@pytest.mark.parametrize(
+    "link",
+    [b'</>;ct=60 110 112 11542;rt="oma.lwm2m"', b"</>;ct=60;ct=110;ct=112;ct=11542", b'</>;ct="60 110 112 11542"'],
+)
+def test_formats_however_they_are_listed(link: bytes) -> None:
+    assert parse_object_links(link + b",</1>;ver=1.1,</1/0>").content_formats == (60, 110, 112, 11542)
+
+
 def test_formats_that_a_link_to_the_top_lists_without_saying_what_it_is() -> None:
     objects = parse_object_links(b"</>;ct=112,</1>;ver=1.1,</1/0>,</3>;ver=1.0,</3/0>,</5/0>,</3303>")
     assert (objects.root, objects.content_formats) == ("", (112,))
