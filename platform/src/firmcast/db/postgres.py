@@ -120,6 +120,7 @@ class PostgresDatabase:
                 command_timeout=_STATEMENT_SECONDS,
                 statement_cache_size=_STATEMENT_CACHE,
                 target_session_attrs=_server_wanted(url),
+                reset=_leave_as_it_is,
             )
             self = cls(url, readers, node_id or new_node_id(), SharedChannels(shared), metrics)
             if self._mail is not None:
@@ -208,6 +209,10 @@ class PostgresDatabase:
             await self._mail.stop()
         await asyncio.gather(self._writer.close(), self._apart.close(), self._urgent.close())
         await self._readers.close()
+
+
+async def _leave_as_it_is(_connection: Connection) -> None:
+    """Reset nothing: a read leaves nothing in its session, and a reset is a turn with the server as any other."""
 
 
 async def _connect(url: str) -> Connection:

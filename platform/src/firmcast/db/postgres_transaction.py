@@ -54,12 +54,16 @@ class PostgresTransaction:
 
     async def fetch(self, statement: Statement, *arguments: Value) -> list[Row]:
         self._check()
+        if not statement.postgres:
+            return []
         sql = spelt(statement.postgres)
         rows = await _Asked(lambda connection: connection.fetch(sql, *arguments))
         return [tuple(row) for row in rows]
 
     async def fetch_row(self, statement: Statement, *arguments: Value) -> Row | None:
         self._check()
+        if not statement.postgres:
+            return None
         sql = spelt(statement.postgres)
         row = await _Asked(lambda connection: connection.fetchrow(sql, *arguments))
         return None if row is None else tuple(row)

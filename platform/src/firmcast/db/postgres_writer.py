@@ -49,8 +49,12 @@ Announcements = Sequence[tuple[Channel, Sequence[object]]]
 UseCase = Callable[[PostgresTransaction], Coroutine[Any, Any, Any]]
 
 # What the other nodes are to hear of this commit.
-_ANNOUNCE: Final = "INSERT INTO announcement (node_id, number, channel, items) VALUES ($1, $2, $3, $4)"
+_ANNOUNCE: Final = (
+    "INSERT INTO announcement (node_id, number, channel, items) SELECT $1, * FROM"
+    " unnest($2::bigint[], $3::text[], $4::text[]) RETURNING pg_current_xact_id()::text"
+)
 _ANNOUNCED: Final = "SELECT 1 FROM announcement WHERE node_id = $1 AND number = $2"
+_TRANSACTION: Final = "SELECT pg_current_xact_id_if_assigned()::text"
 _NOTHING: Final = (Channel(""), "[]")
 """What is announced on no channel: its row tells after a fail-over that the commit came through."""
 
@@ -224,10 +228,7 @@ class PostgresWriter:
             if len(group) == 1 and group[0].error is not None:
                 await connection.execute("ROLLBACK")
                 return ()
-            transaction: str | None = await connection.fetchval("SELECT pg_current_xact_id_if_assigned()::text")
-            shared = await self._share(connection, announced, has_written=transaction is not None)
-            if shared and transaction is None:
-                transaction = await connection.fetchval("SELECT pg_current_xact_id_if_assigned()::text")
+            shared, transaction = await self._share(connection, announced)
         except Exception as error:
             known = translated(error, is_closed=connection.is_closed())
             await self._undo(connection)
@@ -243,18 +244,23 @@ class PostgresWriter:
             metrics.committed(len(group), began)
         return announced
 
-    async def _share(self, connection: Connection, announced: Announcements, *, has_written: bool) -> int:
-        """Write what the other nodes are to hear, and return how many rows that was."""
+    async def _share(self, connection: Connection, announced: Announcements) -> tuple[int, str | None]:
+        """Write what the other nodes are to hear; return how many rows that was, and the transaction if it has written.
+
+        A turn with the server costs as much as a small write, so what is announced brings the transaction along.
+        """
         sharing = self._sharing
-        if sharing is None:
-            return 0
-        texts = sharing.channels.texts(announced) or ([_NOTHING] if has_written else [])
+        texts = [] if sharing is None else sharing.channels.texts(announced)
+        transaction: str | None = None
         if not texts:
-            return 0
-        first = self._announced + 1
-        rows = [(sharing.node_id, first + place, channel, text) for place, (channel, text) in enumerate(texts)]
-        await connection.executemany(_ANNOUNCE, rows)
-        return len(rows)
+            transaction = await connection.fetchval(_TRANSACTION)
+            if sharing is not None and transaction is not None:
+                texts = [_NOTHING]
+        if sharing is not None and texts:
+            numbers = list(range(self._announced + 1, self._announced + 1 + len(texts)))
+            channels, items = [channel for channel, _ in texts], [text for _, text in texts]
+            transaction = await connection.fetchval(_ANNOUNCE, sharing.node_id, numbers, channels, items)
+        return len(texts), transaction
 
     async def _run_one(self, connection: Connection, write: _Write, *, alone: bool, guarded: bool) -> Announcements:
         """Run a write; one that is `guarded` undoes itself where it fails, one that is `alone` leaves it to the caller.

@@ -32,6 +32,8 @@ class SqliteTransaction:
 
     async def fetch(self, statement: Statement, *arguments: Value) -> list[Row]:
         self._check()
+        if not statement.sqlite:
+            return []
         try:
             return self._connection.execute(statement.sqlite, _bound(arguments)).fetchall()
         except Exception as error:
@@ -39,6 +41,8 @@ class SqliteTransaction:
 
     async def fetch_row(self, statement: Statement, *arguments: Value) -> Row | None:
         self._check()
+        if not statement.sqlite:
+            return None
         try:
             row: Row | None = self._connection.execute(statement.sqlite, _bound(arguments)).fetchone()
         except Exception as error:

@@ -35,10 +35,7 @@ TAKE_SEQUENCES: Final = differing(
     " SELECT value ->> 0, value ->> 1 FROM json_each(?1) WHERE true"
     " ON CONFLICT (device_id) DO UPDATE SET last_sequence = event_stream.last_sequence + excluded.last_sequence"
     " RETURNING device_id, last_sequence",
-    postgres="INSERT INTO event_stream (device_id, last_sequence)"
-    " SELECT row ->> 0, (row ->> 1)::bigint FROM jsonb_array_elements(?1::jsonb) row"
-    " ON CONFLICT (device_id) DO UPDATE SET last_sequence = event_stream.last_sequence + excluded.last_sequence"
-    " RETURNING device_id, last_sequence",
+    postgres="",
 )
 
 # Take positions in the log, so that events are known in full before they are written. On SQLite there is one writer,
@@ -46,7 +43,20 @@ TAKE_SEQUENCES: Final = differing(
 TAKE_POSITIONS: Final = differing(
     sqlite="WITH RECURSIVE step (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM step WHERE number < ?1)"
     " SELECT number + coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0) FROM step",
-    postgres="SELECT nextval(pg_get_serial_sequence('event', 'event_id')) FROM generate_series(1, ?1::bigint)",
+    postgres="",
+)
+
+# Both at once, where each statement is a turn with the server. No position is given before the last of the devices is
+# locked, which they all have to be for the count of them.
+TAKE_NUMBERS: Final = differing(
+    sqlite="",
+    postgres="WITH taken AS (INSERT INTO event_stream (device_id, last_sequence)"
+    " SELECT row ->> 0, (row ->> 1)::bigint FROM jsonb_array_elements(?1::jsonb) row"
+    " ON CONFLICT (device_id) DO UPDATE SET last_sequence = event_stream.last_sequence + excluded.last_sequence"
+    " RETURNING device_id, last_sequence),"
+    " locked AS (SELECT array_agg(device_id) AS devices, array_agg(last_sequence) AS lasts, count(*) FROM taken)"
+    " SELECT devices, lasts, ARRAY(SELECT nextval(pg_get_serial_sequence('event', 'event_id'))"
+    " FROM generate_series(1, CASE WHEN locked.count > 0 THEN ?2::bigint END)) FROM locked",
 )
 
 # Write events, as one JSON text with a list for each; in one statement, since each one costs a turn with the loop.
@@ -201,15 +211,22 @@ _FACTS: Final[Mapping[EventType, type[Fact]]] = MappingProxyType(
 """What each type that is told holds."""
 
 
-async def take_sequences(tx: Transaction, counts: Mapping[DeviceId, int]) -> dict[DeviceId, int]:
-    """Return, for each device, the first of so many numbers that follow its last one."""
-    rows = await tx.fetch(TAKE_SEQUENCES, _json(sorted(counts.items())))
-    return {device_id: last - counts[device_id] + 1 for device_id, last in rows}
+async def take_numbers(tx: Transaction, counts: Mapping[DeviceId, int]) -> tuple[dict[DeviceId, int], list[EventId]]:
+    """Return, for each device, the first of so many numbers that follow its last one, and as many positions, growing.
 
-
-async def take_positions(tx: Transaction, count: int) -> list[EventId]:
-    """Return `count` positions at the end of the log, growing."""
-    return sorted(EventId(row[0]) for row in await tx.fetch(TAKE_POSITIONS, count))
+    The positions are at the end of the log, and are given once the devices' rows are locked: so a device's grow with
+    its numbers, whoever else writes.
+    """
+    said, total = _json(sorted(counts.items())), sum(counts.values())
+    # Of each store's statements those of the other are empty, and cost nothing.
+    together = await tx.fetch_row(TAKE_NUMBERS, said, total)
+    if together is None:
+        lasts = dict(await tx.fetch(TAKE_SEQUENCES, said))
+        positions = [row[0] for row in await tx.fetch(TAKE_POSITIONS, total)]
+    else:
+        devices, numbers, positions = together
+        lasts = dict(zip(devices, numbers, strict=True))
+    return {device_id: last - counts[device_id] + 1 for device_id, last in lasts.items()}, sorted(positions)
 
 
 async def insert(tx: Transaction, events: Sequence[tuple[Event, bytes]]) -> None:

@@ -117,17 +117,22 @@ async def test_history_is_read_from_a_number_on(database: SqliteDatabase, tmp_pa
     assert [event.sequence for event in rest] == [8, 9]
 
 
-async def test_many_events_of_many_devices_take_three_statements(database: SqliteDatabase) -> None:
+async def test_many_events_of_many_devices_take_no_more_statements_than_one(database: SqliteDatabase) -> None:
     class Counting:
         """A transaction that counts what is asked of it."""
 
         def __init__(self, tx) -> None:
             self.tx = tx
+            self.store = "sqlite" if isinstance(database, SqliteDatabase) else "postgres"
             self.statements = 0
 
         async def fetch(self, statement, *arguments):
             self.statements += 1
             return await self.tx.fetch(statement, *arguments)
+
+        async def fetch_row(self, statement, *arguments):
+            self.statements += bool(getattr(statement, self.store))
+            return await self.tx.fetch_row(statement, *arguments)
 
         async def execute(self, statement, *arguments):
             self.statements += 1
@@ -142,7 +147,7 @@ async def test_many_events_of_many_devices_take_three_statements(database: Sqlit
         return counting.statements, events
 
     statements, events = await database.write(counted)
-    assert statements == 3
+    assert statements == (3 if isinstance(database, SqliteDatabase) else 2)
     assert [event.sequence for event in events] == [number // 70 + 1 for number in range(300)]
     positions = [event.event_id for event in events]
     assert positions == sorted(set(positions))

@@ -387,6 +387,7 @@ NOT_HOT = {
     "push.INSERT_DELIVERED_ATTEMPTS": "writes only",
     "push.SELECT_HELD": "at a start and when partitions come, over the lanes in trouble",
     "push.HASTEN_LANES": "once at a start, over the lanes in trouble",
+    "events.TAKE_NUMBERS": "writes by the primary key, and reads no table but the one row of the sequence",
     "events.TAKE_SEQUENCES": "writes by the primary key",
     "events.TAKE_POSITIONS": "reads no table but the one row of the sequence",
     "events.INSERT_EVENTS": "writes only",
