@@ -5,10 +5,11 @@ of a phase has come. It can be killed: then nothing is left of it but its store.
 """
 
 from collections.abc import Callable, Coroutine, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from msgspec import structs
 from tests.matrix.virtual_device import VirtualDevice
 from tests.matrix.virtual_network import Exchange, Network
 
@@ -227,7 +228,7 @@ class Platform:
     def update(self, address: int) -> bool:
         if self._registration is None or self._live is None:
             return False
-        self._registration = replace(self._registration, port=address)
+        self._registration = structs.replace(self._registration, port=address)
         self._find_at(address)
         self.tell(SeenAlive())
         return True
@@ -275,7 +276,7 @@ class Platform:
             self._number += 1
             self._waiting = decision.command, CommandId(self._number)
             if self.upgrade.command_kind is not None:
-                self.upgrade = replace(self.upgrade, command_id=CommandId(self._number))
+                self.upgrade = structs.replace(self.upgrade, command_id=CommandId(self._number))
         elif decision.withdraw:
             self._waiting = None
         self._watch_deadline()

@@ -1,8 +1,9 @@
 """A device's upgrade as the store has it before anything was done, for tests that drive the rules by themselves."""
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+from msgspec import structs
 
 from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, PackageId, TaskId
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
@@ -42,4 +43,4 @@ def scheduled_upgrade(begins_at: datetime, **changes: Any) -> DeviceUpgrade:
         outcome=None,
         description="",
     )
-    return replace(upgrade, **changes)
+    return structs.replace(upgrade, **changes)

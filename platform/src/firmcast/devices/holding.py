@@ -5,9 +5,10 @@ gateway that is dead holds what it held until another one has taken it.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
+
+from msgspec.structs import replace
 
 from firmcast.db.port import Channel, Transaction
 from firmcast.devices.model import NOBODY, Registration, RegistrationMoved

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+import msgspec
+
 from firmcast.ids import ApplicationId, CommandId, DeviceId, DeviceUpgradeId, GatewayId, RegistrationId
 
 NOBODY: Final = GatewayId("")
@@ -45,8 +47,7 @@ class Device:
         return self.created_at + timedelta(seconds=self.activation_seconds)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registration:
+class Registration(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A device's current LwM2M registration (OMA LwM2M 1.1 Core 6.2)."""
 
     registration_id: RegistrationId
@@ -111,8 +112,7 @@ class DeviceFilter:
     oldest_first: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewRegistration:
+class NewRegistration(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a device said when it registered."""
 
     endpoint_name: str
@@ -139,8 +139,7 @@ class RegistrationMoved:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegistrationUpdate:
+class RegistrationUpdate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a device said when it updated its registration; None leaves a word as it was."""
 
     registration_id: RegistrationId
@@ -173,8 +172,7 @@ class CommandKind(StrEnum):
     """Find out how the client behaves, and leave everything as it is; of no upgrade."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceCommand:
+class DeviceCommand(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An order that waits for a device; carried out at least once, so each kind may be repeated."""
 
     command_id: CommandId
@@ -185,8 +183,7 @@ class DeviceCommand:
     """Names the transfer in the path of its URI; unguessable."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewCommand:
+class NewCommand(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An order that is to wait for a device, in the place of the one before it of the same device upgrade."""
 
     device_id: DeviceId

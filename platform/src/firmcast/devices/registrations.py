@@ -6,8 +6,9 @@ cost a few statements, and one append to the log.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from firmcast.db.port import Transaction
 from firmcast.devices import holding

@@ -1,9 +1,12 @@
 """One batch of what devices told is one transaction: registrations, and what upgrades make of it, commit together."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
+
+import msgspec
+from msgspec.structs import replace
 
 from firmcast.db.port import Transaction
 from firmcast.devices import holding, registrations
@@ -22,16 +25,14 @@ from firmcast.upgrades.model import CommandAnswered, CommandFailed, DeviceReport
 from firmcast.upgrades.use_cases import NOTHING_HEARD
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registering:
+class Registering(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A device registers."""
 
     told: NewRegistration
     occurred_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Updating:
+class Updating(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A device updates its registration."""
 
     told: RegistrationUpdate
@@ -40,16 +41,14 @@ class Updating:
     """True when it came from another address than before."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leaving:
+class Leaving(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A device ends its registration."""
 
     registration_id: RegistrationId
     occurred_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Showing:
+class Showing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A device that another gateway holds shows itself at this one, under this registration."""
 
     registration_id: RegistrationId
@@ -200,7 +199,9 @@ def _exchanges(
         match item, answer:
             case DeviceNote(device_id=device_id, note=note), _:
                 upgrade_id = note.device_upgrade_id or under_way.get(device_id)
-                yield DeviceNote(device_id=device_id, note=replace(note, device_upgrade_id=upgrade_id))
+                if upgrade_id != note.device_upgrade_id:
+                    note = replace(note, device_upgrade_id=upgrade_id)
+                yield DeviceNote(device_id=device_id, note=note)
             case Registering(told=told, occurred_at=at), Registration(device_id=device_id):
                 yield _noted(device_id, noting.registering(told), at, under_way)
             case Updating(told=update, occurred_at=at, moved=moved), Registration(device_id=device_id):

@@ -4,8 +4,9 @@ Every order may be given twice, since a crash can come between the device's answ
 Object 5, and the ways of real clients.
 """
 
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from firmcast.coap.codes import Code, is_success
 from firmcast.coap.dtls.peers import is_secure

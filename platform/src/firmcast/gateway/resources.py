@@ -1,6 +1,6 @@
 """What a device told of itself becomes a report here, and nowhere else; a value that makes no sense was not told."""
 
-from dataclasses import fields, replace
+from msgspec.structs import replace
 
 from firmcast.lwm2m.errors import ContentFormatError
 from firmcast.lwm2m.paths import (
@@ -33,7 +33,7 @@ def resources_of(values: ResourceValues) -> ResourcesReported:
 
 def merged(earlier: ResourcesReported, later: ResourcesReported) -> ResourcesReported:
     """Return both as one report; where both tell something the later one counts."""
-    told = {field.name: getattr(later, field.name) for field in fields(later)}
+    told = {name: getattr(later, name) for name in later.__struct_fields__}
     return replace(earlier, **{name: value for name, value in told.items() if value is not None})
 
 

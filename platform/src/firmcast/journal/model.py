@@ -4,7 +4,6 @@ Notes say what happened in the words of the protocol and of the state machine; t
 no verdict rests on them. No secret stands in one: the address of a package is noted without its token.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -117,8 +116,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
 Noted = Exchange | Transfer | Decision
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One line of a device's journal."""
 
     occurred_at: datetime
@@ -127,8 +125,7 @@ class Note:
     """The upgrade that was under way."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceNote:
+class DeviceNote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A note on its way to the journal."""
 
     device_id: DeviceId

@@ -4,16 +4,16 @@ Pages are short in time, so that whoever reads them in the order of their beginn
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+
+import msgspec
 
 from firmcast.ids import DeviceId, DeviceUpgradeId
 from firmcast.journal.model import LONGEST_PAGE, DeviceNote, Note
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Page(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Notes of one device within one upgrade, or within none, in the order of time."""
 
     device_id: DeviceId

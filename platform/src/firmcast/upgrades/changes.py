@@ -6,8 +6,10 @@ follows from the counts for the tasks.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from firmcast.db.port import Channel, Transaction
 from firmcast.devices import commands

@@ -1,8 +1,10 @@
 """What a task and the upgrade of one device are, and what a device can tell us about it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+import msgspec
 
 from firmcast.devices.model import CommandKind
 from firmcast.errors import ConflictError, InvalidValueError, NotFoundError
@@ -205,8 +207,7 @@ class RefusedWay:
     """What the device answered to it, for a person."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What was seen of the device since its last inspection before a transfer, as far as a verdict stands on it."""
 
     baseline_result: int = 0
@@ -267,8 +268,7 @@ class Evidence:
     """When the last byte went to it, or it was first seen to have the whole package."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceUpgrade:
+class DeviceUpgrade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One device within a task. Only `state_machine` makes a new one out of an old one."""
 
     device_upgrade_id: DeviceUpgradeId
@@ -344,8 +344,7 @@ class Progress:
 # --- what can be told of a device -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRenewed:
+class SessionRenewed(msgspec.Struct, frozen=True, gc=False):
     """The device registered anew, or has another gateway: observations may be gone, its state is unknown."""
 
     newly_registered: bool
@@ -356,8 +355,7 @@ class SessionRenewed:
     """True when it was the device itself that came to another gateway; who registers is heard in any case."""
 
 
-@dataclass(frozen=True, slots=True)
-class SeenAlive:
+class SeenAlive(msgspec.Struct, frozen=True, gc=False):
     """The device updated its registration, or was heard after it had slept, so it can be talked to."""
 
     updated: bool = True
@@ -372,8 +370,7 @@ class FellAsleep:
     """By then it shows itself, or is away."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResourcesReported:
+class ResourcesReported(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The device told some of its resources, by notification or in answer to a read; None is not told."""
 
     state: int | None = None
@@ -394,19 +391,17 @@ class ResourcesReported:
     """The ways for packages that it, or others of its model, did not take before: they are tried last."""
 
 
-@dataclass(frozen=True, slots=True)
-class TransferProgressed:
+class TransferProgressed(msgspec.Struct, frozen=True, gc=False):
     """The first block of the package reached the device (`finished` False), or its last one (True)."""
 
     finished: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandAnswered:
+class CommandAnswered(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The device carried out a command; `resources` is what it told with it."""
 
     command_id: CommandId
-    resources: ResourcesReported = field(default_factory=ResourcesReported)
+    resources: ResourcesReported = ResourcesReported()
 
 
 class CommandFailure(StrEnum):
@@ -420,15 +415,14 @@ class CommandFailure(StrEnum):
     """Our own bytes of the package cannot be read."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandFailed:
+class CommandFailed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A command came to nothing."""
 
     command_id: CommandId
     failure: CommandFailure
     description: str
     """For a person, such as the CoAP code of the answer."""
-    resources: ResourcesReported = field(default_factory=ResourcesReported)
+    resources: ResourcesReported = ResourcesReported()
     """What was read after the failure, if anything."""
 
 
@@ -463,8 +457,7 @@ Input = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceReport:
+class DeviceReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One input about one device, on its way to the state machine."""
 
     device_id: DeviceId

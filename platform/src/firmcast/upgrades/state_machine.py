@@ -13,10 +13,12 @@ out. Its rules:
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 from firmcast.upgrades.limits import Limits

@@ -1,8 +1,7 @@
 """`/v1/upgrades`: what an operator sees of upgrade tasks, and how they are stopped."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from firmcast.upgrades import use_cases as upgrades
 from firmcast.upgrades.model import Progress, UpgradePhase
@@ -72,7 +71,7 @@ async def test_a_node_that_sends_nothing_itself_tells_how_far_packages_are(world
     assert [device["transfer"] for device in waiting] == [None] * 3
     now = world.clock.now()
     (upgrade, *_), _ = await world.database.read(upgrades.device_upgrades, None, task_id)
-    on_its_way = replace(upgrade, phase=UpgradePhase.TRANSFERRING, started_at=now)
+    on_its_way = structs.replace(upgrade, phase=UpgradePhase.TRANSFERRING, started_at=now)
 
     async def note(tx):
         await device_upgrades.update(tx, [on_its_way])

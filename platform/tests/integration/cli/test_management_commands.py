@@ -3,12 +3,12 @@
 import base64
 import json
 import os
-from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from msgspec.structs import replace
 from typer.main import get_command
 
 from firmcast.cli.main import app

@@ -1,11 +1,11 @@
 """A device upgrade driven by hand: inputs in, and everything that the rules said about them on record."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from device_upgrades import scheduled_upgrade
+from msgspec import structs
 
 from firmcast.devices.model import CommandKind
 from firmcast.events.model import FirmwareStateChanged, FirmwareUpgradeEnded
@@ -67,7 +67,7 @@ class Driver:
             self.orders.append(decision.command)
             self._numbers += 1
             if self.upgrade.command_kind is not None:
-                self.upgrade = replace(self.upgrade, command_id=CommandId(self._numbers))
+                self.upgrade = structs.replace(self.upgrade, command_id=CommandId(self._numbers))
         return self
 
     def answer(self, **resources) -> "Driver":

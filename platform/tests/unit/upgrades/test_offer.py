@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from firmcast.devices.model import CommandKind
 from firmcast.lwm2m.firmware_update import Protocol, TransferWay
@@ -76,7 +77,7 @@ def test_the_order_is_the_operators() -> None:
     coap_first = UpgradeSettings(protocols=("coap", "coaps", "http"))
     limits = limits_of(coap_first, GatewaySettings(package_port=80, package_secure_port=443))
     assert choose_transfer(told, 1000, limits) == by_uri(COAP)
-    without_coap = replace(told, protocols=(2, 3))
+    without_coap = structs.replace(told, protocols=(2, 3))
     assert choose_transfer(without_coap, 1000, limits) == by_uri(HTTP)
     large_by_http = limits_of(UpgradeSettings(http_from=5000), GatewaySettings(package_port=80))
     assert choose_transfer(told, 4999, large_by_http) == by_uri(COAP)
@@ -88,7 +89,7 @@ def test_behind_a_proxy_its_scheme_alone_is_offered() -> None:
     behind = GatewaySettings(package_port=80, package_url="https://fw.example.org")
     told = ResourcesReported(protocols=(2, 3), delivery_method=0)
     assert choose_transfer(told, 1, limits_of(UpgradeSettings(), behind)) == by_uri(HTTPS)
-    assert choose_transfer(replace(told, protocols=(2,)), 1, limits_of(UpgradeSettings(), behind)) is None
+    assert choose_transfer(structs.replace(told, protocols=(2,)), 1, limits_of(UpgradeSettings(), behind)) is None
 
 
 NUMBERS = st.lists(st.integers(-1, 9), max_size=5).map(tuple)
@@ -114,7 +115,7 @@ def test_no_offer_is_one_that_the_device_does_not_take(
 ) -> None:
     limits = replace(WITH_HTTP, prefer_write=prefer_write, protocols=served, http_from=http_from)
     told = ResourcesReported(protocols=protocols, delivery_method=method, is_secure=is_secure)
-    avoided = choose_transfers(replace(told, avoided_ways=tuple(avoided_ways)), 2, limits)
+    avoided = choose_transfers(structs.replace(told, avoided_ways=tuple(avoided_ways)), 2, limits)
     offers = choose_transfers(told, 2, limits)
     assert len({offer.way for offer in offers}) == len(offers)
     assert sorted(avoided, key=offers.index) == list(offers), "nothing is left out for what is known of the device"

@@ -1,12 +1,13 @@
 """The tables of docs/explanation/outcomes.md are what the rules do, for every combination of their columns."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from firmcast.devices.model import CommandKind
 from firmcast.events.model import Outcome
@@ -97,7 +98,7 @@ def upgrade_in(driver, case: Case, *, is_over: bool, another_way: bool = False) 
         another_way=another_way,
     )
     ends_at = driver.now + timedelta(seconds=-1 if is_over else 600)
-    return replace(
+    return structs.replace(
         driver.upgrade,
         phase=phase,
         tally=Tally.PROCESSING,
@@ -192,14 +193,16 @@ def test_every_refusal_is_decided_as_the_page_says(driver):
         case = Case("fetching", state, result, news, "no", "none")
         upgrade = upgrade_in(driver, case, is_over=False, another_way=YES_NO[left])
         kind = CommandKind.TRANSFER_BY_URI if order == "address" else CommandKind.TRANSFER_BY_WRITE
-        evidence = replace(upgrade.evidence, transfer_kind=kind, transfer_protocol=PROTOCOL[order])
+        evidence = structs.replace(upgrade.evidence, transfer_kind=kind, transfer_protocol=PROTOCOL[order])
         refused = CommandFailed(
             command_id=NUMBER,
             failure=CommandFailure.REJECTED,
             description="4.05 method not allowed",
             resources=ResourcesReported(state=STATES[state], result=result),
         )
-        decision = advance(replace(upgrade, command_kind=kind, evidence=evidence), refused, driver.now, driver.limits)
+        decision = advance(
+            structs.replace(upgrade, command_kind=kind, evidence=evidence), refused, driver.now, driver.limits
+        )
         is_refusal = "The device refused" in decision.upgrade.description
         found = "failed: refused" if is_refusal else word_for(decision, result)
         assert found == rows[at][-1], (order, state, result, news, left)
@@ -208,7 +211,7 @@ def test_every_refusal_is_decided_as_the_page_says(driver):
 
 def test_what_is_told_unasked_is_judged_as_what_is_read(driver):
     for case in CASES:
-        upgrade = replace(upgrade_in(driver, case, is_over=False), command_id=None, command_kind=None)
+        upgrade = structs.replace(upgrade_in(driver, case, is_over=False), command_id=None, command_kind=None)
         notified = advance(upgrade, told_by(case), driver.now, driver.limits).upgrade
         read = decide(driver, case, is_over=False).upgrade
         assert (notified.outcome, notified.description) == (read.outcome, read.description), case
@@ -227,10 +230,10 @@ def test_every_inspection_before_is_decided_as_the_page_says(driver):
         told = ResourcesReported(
             state=STATES.get(state), result=result, firmware_version=VERSIONS[version], package_uri=uri
         )
-        upgrade = replace(
+        upgrade = structs.replace(
             driver.upgrade, phase=UpgradePhase.INSPECTING, command_id=NUMBER, command_kind=CommandKind.INSPECT
         )
-        upgrade = replace(upgrade, phase_ends_at=driver.now + driver.limits.inspecting)
+        upgrade = structs.replace(upgrade, phase_ends_at=driver.now + driver.limits.inspecting)
         answer = CommandAnswered(command_id=NUMBER, resources=told)
         decision = advance(upgrade, answer, driver.now, driver.limits)
         assert word_for(decision, result) == rows[at][-1], (package, state, result, version)
@@ -244,7 +247,7 @@ def test_every_inspection_before_is_decided_as_the_page_says(driver):
 def test_before_and_after_nothing_that_is_told_decides(driver, phase, order):
     for state, result, version in product(STATES.values(), RESULTS, VERSIONS.values()):
         told = ResourcesReported(state=state, result=result, firmware_version=version)
-        decision = advance(replace(driver.upgrade, phase=phase), told, driver.now, driver.limits)
+        decision = advance(structs.replace(driver.upgrade, phase=phase), told, driver.now, driver.limits)
         assert decision.command is order
         assert decision.facts == ()
         assert decision.upgrade.outcome is None

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import structs
 
 from firmcast.ids import DeviceUpgradeId
 from firmcast.upgrades.model import Progress, UpgradePhase
@@ -39,5 +40,5 @@ STILL = replace(SHOWN, bytes_per_second=None, expected_end=None)
     ],
 )
 def test_views(driver, changes, noted, age, expected) -> None:
-    under_way = replace(driver.upgrade, phase=UpgradePhase.TRANSFERRING, started_at=START, bytes_total=10_000)
-    assert view(replace(under_way, **changes), noted, NOW + age) == expected
+    under_way = structs.replace(driver.upgrade, phase=UpgradePhase.TRANSFERRING, started_at=START, bytes_total=10_000)
+    assert view(structs.replace(under_way, **changes), noted, NOW + age) == expected

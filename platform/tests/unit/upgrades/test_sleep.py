@@ -1,11 +1,11 @@
 """What becomes of the time of a device in queue mode while it sleeps."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from firmcast.devices.model import CommandKind
 from firmcast.events.model import Outcome
@@ -139,7 +139,7 @@ def test_sleep_counts_up_to_a_limit_within_a_phase(driver):
 
 
 def test_a_window_of_a_task_is_not_drawn_out(driver):
-    driver.upgrade = replace(driver.upgrade, window_end=driver.now + 2 * HOUR)
+    driver.upgrade = structs.replace(driver.upgrade, window_end=driver.now + 2 * HOUR)
     driver.transferring().answer().notify(state=1).sleep(HOUR)
     assert driver.upgrade.phase_ends_at == driver.upgrade.window_end
     driver.sleep(2 * HOUR)

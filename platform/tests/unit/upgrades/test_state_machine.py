@@ -1,9 +1,9 @@
 """The ways through the table, each by its name; those of real clients are in `test_quirks_of_clients`."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from firmcast.devices.model import CommandKind
 from firmcast.events.model import Outcome
@@ -159,7 +159,7 @@ def test_who_installs_somebody_elses_package_for_ever_is_given_up_after_the_time
 
 
 def test_a_device_may_be_given_an_older_version_than_it_has(driver):
-    driver.upgrade = replace(driver.upgrade, target_version="0.9", source_version="1.0")
+    driver.upgrade = structs.replace(driver.upgrade, target_version="0.9", source_version="1.0")
     driver.executing().answer().notify(state=3).register().answer(state=0, result=1, firmware_version="0.9")
     assert driver.steps == [1, 2, 3, 0]
     assert ended(driver, Outcome.SUCCEEDED)
@@ -348,7 +348,7 @@ def test_a_deferral_has_a_hard_end(driver):
 
 def test_a_deferral_ends_with_the_window(driver):
     window_end = driver.now + timedelta(hours=2)
-    driver.upgrade = replace(driver.upgrade, window_end=window_end)
+    driver.upgrade = structs.replace(driver.upgrade, window_end=window_end)
     plays_for_time(puts_off(driver))
     assert driver.now == window_end
     assert driver.orders[-1] is RESET

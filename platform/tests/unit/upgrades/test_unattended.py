@@ -1,9 +1,9 @@
 """A device whose gateway is dead is not judged by its silence, and has its time once more when somebody holds it."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from firmcast.devices.model import CommandKind
 from firmcast.upgrades.model import FellAsleep, SessionRenewed, UpgradePhase
@@ -32,7 +32,7 @@ def test_a_device_that_nobody_could_ask_is_judged_later(driver, bring, phase):
         driver.now = driver.upgrade.deadline_at + timedelta(hours=3)
         decision = put_off(driver.upgrade, driver.now, driver.limits)
         assert (decision.command, decision.withdraw, decision.facts) == (None, False, ())
-        assert decision.upgrade == replace(driver.upgrade, deadline_at=driver.now + driver.limits.probe)
+        assert decision.upgrade == structs.replace(driver.upgrade, deadline_at=driver.now + driver.limits.probe)
         driver.upgrade = decision.upgrade
     early = put_off(driver.upgrade, driver.now, driver.limits)
     assert early.upgrade == driver.upgrade
@@ -89,7 +89,7 @@ def test_whoever_slept_meanwhile_goes_on_sleeping_and_is_awake_where_it_shows_it
     assert driver.upgrade.evidence.asleep_since == asleep_since
     assert driver.upgrade.deadline_at == deadline_at
     assert driver.upgrade.phase_ends_at == driver.now + driver.limits.transferring
-    driver.tell(replace(GATEWAY_DIED, was_heard=True))
+    driver.tell(structs.replace(GATEWAY_DIED, was_heard=True))
     assert driver.upgrade.evidence.asleep_since is None
     assert driver.upgrade.phase_ends_at == driver.now + driver.limits.transferring
 
@@ -97,12 +97,12 @@ def test_whoever_slept_meanwhile_goes_on_sleeping_and_is_awake_where_it_shows_it
 def test_the_end_of_a_window_is_not_put_off(driver):
     driver.transferring()
     end = driver.now + timedelta(minutes=5)
-    driver.upgrade = replace(driver.upgrade, window_end=end, phase_ends_at=end, deadline_at=driver.now)
+    driver.upgrade = structs.replace(driver.upgrade, window_end=end, phase_ends_at=end, deadline_at=driver.now)
     later = put_off(driver.upgrade, driver.now + timedelta(minutes=4), driver.limits)
     assert later.upgrade.deadline_at == end
     over = put_off(later.upgrade, end, driver.limits)
     assert over.command is CommandKind.PROBE
-    driver.upgrade = replace(driver.upgrade, phase=UpgradePhase.EXECUTING)
+    driver.upgrade = structs.replace(driver.upgrade, phase=UpgradePhase.EXECUTING)
     assert put_off(driver.upgrade, end, driver.limits).command is None
 
 

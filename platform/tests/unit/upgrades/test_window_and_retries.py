@@ -1,11 +1,11 @@
 """Nothing begins after the window of a task; another attempt is a new beginning; success is not believed blindly."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from firmcast.devices.model import CommandKind
 from firmcast.events.model import Outcome
@@ -31,7 +31,7 @@ BEGINS = (CommandKind.TRANSFER_BY_URI, CommandKind.TRANSFER_BY_WRITE, CommandKin
 
 @pytest.fixture
 def windowed(driver):
-    driver.upgrade = replace(driver.upgrade, window_end=driver.now + WINDOW)
+    driver.upgrade = structs.replace(driver.upgrade, window_end=driver.now + WINDOW)
     driver.end = driver.now + WINDOW
     return driver
 
@@ -125,7 +125,7 @@ STEPS = st.lists(
 @given(steps=STEPS, online=st.booleans())
 def test_nothing_is_begun_after_the_end_of_a_window(make_driver, steps, online):
     driver = make_driver()
-    driver.upgrade = replace(driver.upgrade, window_end=driver.now + WINDOW)
+    driver.upgrade = structs.replace(driver.upgrade, window_end=driver.now + WINDOW)
     end = driver.now + WINDOW
     driver.tell(TaskBegan(online=online))
     for step in steps:

@@ -7,8 +7,11 @@ A result is news when it differs from the one before the transfer, or was seen t
 Object 5, resources 3 and 5, and the ways of real clients.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from firmcast.events.model import Outcome
 from firmcast.lwm2m.firmware_update import (
@@ -26,8 +29,7 @@ LOST_TRANSFERS_LIMIT: Final = 5
 """So often a device may lose a transfer, for no reason given or one that passes; a loop of downloads serves nobody."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How an upgrade ends."""
 
     outcome: Outcome

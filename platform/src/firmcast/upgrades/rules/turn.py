@@ -1,8 +1,10 @@
 """A turn is one input on its way through the rules: the rules say what changes, and nothing is done before it ends."""
 
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
 
 from firmcast.devices.model import CommandKind
 from firmcast.events.model import Fact, FirmwareStateChanged, FirmwareUpgradeEnded, Outcome
@@ -24,16 +26,14 @@ LEFT_ALONE_LIMIT: Final = 10
 _INSTALLING: Final = (UpgradePhase.EXECUTING, UpgradePhase.VERIFYING)
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedFact:
+class PublishedFact(msgspec.Struct, frozen=True, gc=False):
     """A fact for the log; `synthesised` when it follows from what was observed but was not."""
 
     fact: Fact
     synthesised: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is to be done about one input."""
 
     upgrade: DeviceUpgrade

@@ -4,8 +4,9 @@ A refusal speaks against the way, as do the results Invalid URI and Unsupported 
 has lost as often as it may. It is the end of the upgrade when no other way is left.
 """
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from firmcast.devices.model import CommandKind
 from firmcast.lwm2m.firmware_update import TransferWay, UpdateResult, parse_result
