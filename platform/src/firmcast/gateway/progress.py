@@ -1,6 +1,6 @@
 """How far packages are, and how fast they go, is noted in the store from time to time: so that every node can tell it.
 
-Blocks cost nothing but a mark. Every few seconds what has moved is looked at, and written together: each package when
+A block costs nothing. Every few seconds what has moved is looked at, and written together: each package when
 it has come a hundredth further, has arrived, stands still, or was not written for long.
 """
 
@@ -126,6 +126,7 @@ class ProgressNotes:
                 news.append((course, noted))
             if transfer.is_over or course.is_over(reached, size, now):
                 del self._courses[transfer]
+                transfer.is_followed = False
         if not self._courses:
             self._something_moves.clear()
         for start in range(0, len(news), _BATCH):

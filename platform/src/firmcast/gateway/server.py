@@ -262,6 +262,7 @@ class Gateway:
     def _block_gone(self, transfer: Transfer, completes: bool) -> None:
         self._ways.block_gone(transfer, completes)
         self._progress.moved(transfer)
+        transfer.is_followed = not completes
 
     def _connect(self, metrics: GatewayMetrics) -> None:
         """Let figures be read, and hear of blocks and of orders."""
@@ -439,7 +440,7 @@ class Gateway:
 
     def _heard(self, device_id: DeviceId) -> None:
         device = self._live.of(device_id)
-        if device is not None:
+        if device is not None and device.queue_mode:
             self._windows.heard(device)
 
     def _expired(self, found: Registration) -> None:

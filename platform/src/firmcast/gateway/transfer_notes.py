@@ -62,6 +62,7 @@ class TransferNotes:
 
     def _note(self, transfer: Transfer) -> None:
         self._unnoted.pop(transfer, None)
+        transfer.is_followed = False
         summary = transfer.summary()
         if summary is not None:
             transfer.noted_at = self._now()

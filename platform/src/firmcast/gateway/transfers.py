@@ -1,6 +1,7 @@
 """A package on its way to a device is known by its token, and how far it came to whoever asks; neither is stored.
 
 What is stored is that a transfer has begun or ended: the first block is reported, and for a written package the last.
+Of a block between them hardly anything is to be done, and each costs as much as the bookkeeping that it makes.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ _KNOWN_LIMIT: Final = 100_000
 Report = Callable[[DeviceReport], None]
 
 TellBlock = Callable[["Transfer", bool], None]
-"""Is told of each block, and whether it was the last one that was missing."""
+"""Is told of each block, but for those of a transfer that is followed, and whether it was the last one missing."""
 
 
 def _untold(_transfer: "Transfer", _completes: bool) -> None:
@@ -39,6 +40,7 @@ class Transfer:
         "by_write",
         "first_block",
         "has_begun",
+        "is_followed",
         "is_over",
         "last_at",
         "noted_at",
@@ -56,6 +58,8 @@ class Transfer:
         self.reached = 0
         """Bytes up to the furthest block that was served, or acknowledged."""
         self.has_begun = False
+        self.is_followed = False
+        """True while those who are told of blocks look by themselves how far it has come, and need not be told."""
         self.is_over = False
         """True when no more of it is to be sent."""
         self.by_write = False
@@ -115,10 +119,8 @@ class Transfers:
         self._by_token: dict[str, Transfer] = {}
         self._by_upgrade: dict[DeviceUpgradeId, Transfer] = {}
         self._tell_block = tell_block
-
-    def known(self, token: str) -> Transfer | None:
-        """Return the transfer of a token if it was found before."""
-        return self._by_token.get(token)
+        self.known: Callable[[str], Transfer | None] = self._by_token.get
+        """Returns the transfer of a token if it was found before; is asked twice for each block."""
 
     async def find(self, token: str) -> Transfer | None:
         """Return the transfer of a token, None where no open upgrade has that token.
@@ -172,7 +174,7 @@ class Transfers:
     def begin_anew(self, transfer: Transfer, *, by_write: bool = False) -> None:
         """Note that the package goes to the device from its first byte on, since that was ordered."""
         transfer.reached = 0
-        transfer.has_begun = False
+        transfer.has_begun = transfer.is_followed = False
         transfer.by_write = by_write
         transfer.began_at = transfer.last_at = transfer.noted_at = None
         transfer.blocks = transfer.restarts = transfer.first_block = 0
@@ -183,11 +185,20 @@ class Transfers:
         A device that asks for the first byte again has begun anew.
         """
         self._heard(transfer.target.device_id)
+        now = self._now()
+        end = offset + length
+        if transfer.is_followed and offset and transfer.reached < end < transfer.body.size:
+            transfer.reached = end
+            transfer.last_at = now
+            transfer.blocks += 1
+            return
+        self._advance(transfer, offset, length, now)
+
+    def _advance(self, transfer: Transfer, offset: int, length: int, now: datetime) -> None:
         was_complete = transfer.is_complete
         if not offset and transfer.reached > length:
             transfer.restarts += 1
         transfer.reached = max(transfer.reached if offset else 0, offset + length)
-        now = self._now()
         transfer.began_at, transfer.last_at = transfer.began_at or now, now
         transfer.blocks += 1
         transfer.first_block = transfer.first_block or length
