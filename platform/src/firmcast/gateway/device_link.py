@@ -8,6 +8,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from firmcast.coap.client import BacklogFullError
@@ -116,7 +117,8 @@ class DeviceLink:
     async def read(self, path: Path, content_format: int | None) -> Read:
         """Read `path` (LwM2M Read), asking for a content format. Raises DeviceSilentError."""
         asked = self._ask(Code.GET, self._to(path, accept=content_format))
-        return self._understood(path, await self._noted(ExchangeKind.READ, path, asked))
+        response, values = await self._noted(ExchangeKind.READ, path, asked)
+        return Read(response.code, values)
 
     async def observe(self, path: Path, content_format: int | None) -> Read:
         """Observe `path`, one of `live_devices.OBSERVED`, anew; the values are those of now. Raises DeviceSilentError.
@@ -131,12 +133,13 @@ class DeviceLink:
             return await self._udp.observe(peer, wording, token)
 
         asked = self._repeated(begin, token)
-        return self._understood(path, await self._noted(ExchangeKind.OBSERVE, path, asked))
+        response, values = await self._noted(ExchangeKind.OBSERVE, path, asked)
+        return Read(response.code, values)
 
     async def discover(self, path: Path) -> ResponseReceived:
         """Discover what there is at `path` (LwM2M Discover); the answer is link format. Raises DeviceSilentError."""
         asked = self._ask(Code.GET, self._to(path, accept=int(ContentFormat.LINK_FORMAT)))
-        return await self._noted(ExchangeKind.DISCOVER, path, asked)
+        return (await self._noted(ExchangeKind.DISCOVER, path, asked))[0]
 
     async def try_observation(self, path: Path) -> tuple[ResponseReceived, ResponseReceived | None]:
         """Observe `path` beside whatever else observes it, and end that at once; return both answers.
@@ -145,13 +148,13 @@ class DeviceLink:
         """
         token = secrets.token_bytes(8)
         peer = self.device.peer
-        begun = await self._noted(
+        begun, _ = await self._noted(
             ExchangeKind.OBSERVE, path, self._once(self._udp.observe(peer, self._to(path), token))
         )
         if begun.message.observe is None:
             return begun, None
         ended = self._once(self._ended(peer, token))
-        return begun, await self._noted(ExchangeKind.READ, path, ended)
+        return begun, (await self._noted(ExchangeKind.READ, path, ended))[0]
 
     async def _ended(self, peer: Peer, token: bytes) -> ResponseReceived:
         ended = await self._udp.cancel_observation(peer, token)
@@ -175,11 +178,11 @@ class DeviceLink:
         wording = self._to(path, content_format=content_format)
         told = written(path, payload.size if isinstance(payload, StaticBody) else payload, content_format)
         asked = self._ask(Code.PUT, wording, payload, pace)
-        return (await self._noted(ExchangeKind.WRITE, path, asked, told)).code
+        return (await self._noted(ExchangeKind.WRITE, path, asked, told))[0].code
 
     async def execute(self, path: Path) -> int:
         """Execute a resource; return the code. Raises DeviceSilentError."""
-        return (await self._noted(ExchangeKind.EXECUTE, path, self._ask(Code.POST, self._to(path)))).code
+        return (await self._noted(ExchangeKind.EXECUTE, path, self._ask(Code.POST, self._to(path))))[0].code
 
     async def _noted(
         self,
@@ -187,10 +190,13 @@ class DeviceLink:
         path: Path,
         asked: Awaitable[ResponseReceived],
         told: dict[str, str] | None = None,
-    ) -> ResponseReceived:
-        """Return what came of a request, and note it: `told` was said with it, or else the values of the answer."""
+    ) -> tuple[ResponseReceived, ResourceValues | None]:
+        """Return the answer to a request and the values in it, if it was to have any and they can be understood.
+
+        It is noted: `told` was said with it, or else those values.
+        """
         began = self._udp.now()
-        answer, failure, values, content_format = "", "", told or {}, None
+        answer, failure, words, content_format = "", "", told or {}, None
         try:
             response = await asked
         except DeviceSilentError as error:
@@ -201,10 +207,12 @@ class DeviceLink:
             raise
         else:
             answer = code_text(response.code)
+            values = None
             if kind in (ExchangeKind.READ, ExchangeKind.OBSERVE):
-                values = values_told(self._understood(path, response).values or {})
+                values = _understood(path, response)
+                words = values_told(values or {})
                 content_format = response.message.content_format
-            return response
+            return response, values
         finally:
             command = self.command
             self._note(
@@ -212,7 +220,7 @@ class DeviceLink:
                 Exchange(
                     kind=kind,
                     path=str(path),
-                    told=values,
+                    told=words,
                     answer=answer,
                     failure=failure,
                     seconds=round(self._udp.now() - began, 3),
@@ -267,16 +275,22 @@ class DeviceLink:
         raise DeviceSilentError("no answer from the device: its address changes again and again")
 
     def _to(self, path: Path, *, accept: int | None = None, content_format: int | None = None) -> Options:
-        segments = (*self.device.root, *path.segments)
-        return options(uri_path=segments, accept=accept, content_format=content_format)
+        return _wording(self.device.root, path, accept, content_format)
 
-    def _understood(self, path: Path, response: ResponseReceived) -> Read:
-        if not is_success(response.code):
-            return Read(response.code, None)
-        try:
-            return Read(response.code, decode_content(response.message.content_format, response.payload, path))
-        except ContentFormatError:
-            return Read(response.code, None)
+
+@lru_cache(maxsize=256)
+def _wording(root: tuple[str, ...], path: Path, accept: int | None, content_format: int | None) -> Options:
+    """Return what is the same of a request to every device whose objects lie at the same place."""
+    return options(uri_path=(*root, *path.segments), accept=accept, content_format=content_format)
+
+
+def _understood(path: Path, response: ResponseReceived) -> ResourceValues | None:
+    if not is_success(response.code):
+        return None
+    try:
+        return decode_content(response.message.content_format, response.payload, path)
+    except ContentFormatError:
+        return None
 
 
 def describe(code: int, what: str) -> str:
