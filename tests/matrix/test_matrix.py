@@ -9,7 +9,7 @@ from tests.matrix.table import is_as_written, pattern_of, row_of, tables
 
 from firmcast.devices.model import CommandKind
 
-ALIKE = {"pull", "push", "anjay-push", "http", "https", "lists-http", "lists-http-late"}
+ALIKE = {"pull", "push", "anjay-push", "http", "https", "http-only", "lists-http", "lists-http-late"}
 """They differ from others in the way for their packages alone, which is the cell's here."""
 DIFFERENT = sorted(set(KINDS) - ALIKE)
 MOST_TRANSFERS = 7

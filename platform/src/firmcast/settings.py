@@ -242,6 +242,11 @@ class UpgradeSettings(_Part):
         ge=0,
         description="bytes: a smaller package is fetched by CoAP where its device takes that, whatever the order",
     )
+    http_in_clear: bool = Field(
+        default=False,
+        description="offer packages by HTTP, which everybody on the way can read and change, to devices with a secure"
+        " session that list no secure way; they must check signatures themselves",
+    )
 
 
 class PushSettings(_Part):

@@ -93,6 +93,11 @@ NAMED_PROFILES: dict[str, NamedProfile] = {
     ),
     "http": _named("Fetches packages by HTTP too", DeviceProfile(protocols=_WITH_HTTP, speaks=_WITH_HTTP)),
     "https": _named("Fetches packages by HTTPS too", DeviceProfile(protocols=_WITH_HTTPS, speaks=_WITH_HTTPS)),
+    "http-only": _named(
+        "Fetches packages only, and by HTTP only, whether it has a secure session or not",
+        replace(_PULL, protocols=(Protocol.HTTP,), speaks=(Protocol.HTTP,)),
+        like="pull",
+    ),
     # What it says of itself, and what is so.
     "lists-http": _named("Lists HTTP, and refuses its addresses: 4.00, result 9", DeviceProfile(protocols=_WITH_HTTP)),
     "lists-http-late": _named(

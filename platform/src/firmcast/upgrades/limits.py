@@ -33,6 +33,8 @@ class Limits:
     """By which packages are served and may be fetched, the most wanted first."""
     http_from: int = 0
     """Bytes: a smaller package goes by HTTP or HTTPS only to a device that takes it by no CoAP."""
+    http_in_clear: bool = False
+    """A device with a secure session that lists no secure way for packages is offered them by HTTP."""
 
     def of(self, phase: UpgradePhase) -> timedelta:
         """Return how long `phase` may take; nothing for the two that have no time of their own."""
@@ -77,6 +79,7 @@ def limits_of(settings: UpgradeSettings, gateway: GatewaySettings | None = None)
         prefer_write=settings.prefer_write,
         protocols=tuple(protocol for name in settings.protocols if (protocol := Protocol[name.upper()]) in served),
         http_from=settings.http_from,
+        http_in_clear=settings.http_in_clear,
     )
 
 

@@ -16,6 +16,7 @@ from firmcast.simulator.timing import QUICK
 from firmcast.upgrades.limits import limits_of
 
 PACKAGE = bytes(range(256)) * 40
+KEY = bytes(range(16))
 SUCCESS = ["1", "2", "3", "0", "succeeded"]
 
 
@@ -127,3 +128,22 @@ async def test_what_a_device_refused_is_tried_last_the_next_time(world, monkeypa
         again = await world.upgrade(await world.add_package(PACKAGE[1:], "3.0.0"), known)
         await world.until_counted(lambda counts: counts["2"] == 2)
         assert ways(await world.device_upgrade(again)) == []
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_a_device_with_a_session_that_knows_http_alone_is_upgraded_where_that_is_allowed(world, allowed) -> None:
+    await start_serving(world, http_in_clear=allowed)
+    known = await world.add_device(key=KEY)
+    profile = replace(profile_named("http-only"), reboot_delay=0.01)
+    spec = DeviceSpec(endpoint_name="device-1", profile=profile, key=KEY)
+    async with Fleet(server=world.secure_server, devices=[spec], timing=QUICK, seed=1) as fleet:
+        await fleet.registered()
+        task = await world.upgrade(await world.add_package(PACKAGE, "2.0.0"), known)
+        told = await world.until_told(known, "succeeded", "failed", any_of=True)
+    upgrade = await world.device_upgrade(task)
+    if allowed:
+        assert [one.removeprefix("*") for one in told] == SUCCESS
+        assert upgrade.evidence.transfer_protocol is Protocol.HTTP
+    else:
+        assert told == ["failed"]
+        assert upgrade.description.endswith("only if upgrades.http_in_clear allows it")

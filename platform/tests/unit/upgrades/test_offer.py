@@ -92,6 +92,38 @@ def test_behind_a_proxy_its_scheme_alone_is_offered() -> None:
     assert choose_transfer(structs.replace(told, protocols=(2,)), 1, limits_of(UpgradeSettings(), behind)) is None
 
 
+@pytest.mark.parametrize(
+    ("protocols", "method", "is_secure", "expected"),
+    [
+        ((2,), 0, True, by_uri(HTTP)),
+        ((0, 2), 0, True, by_uri(HTTP)),
+        ((0, 2, 3), 0, True, by_uri(HTTPS)),
+        ((1, 2), 0, True, by_uri(COAPS)),
+        (None, 0, True, by_uri(COAPS)),
+        ((2,), 2, True, BY_WRITE),
+        ((2,), None, True, BY_WRITE),
+        ((2,), 1, True, BY_WRITE),
+        ((0,), 0, True, None),
+        ((2,), 0, False, by_uri(HTTP)),
+    ],
+)
+def test_http_in_clear_is_for_devices_with_a_session_that_list_nothing_secure(
+    protocols: tuple[int, ...] | None, method: int | None, is_secure: bool, expected: Offer | None
+) -> None:
+    limits = replace(WITH_HTTP, http_in_clear=True)
+    told = ResourcesReported(protocols=protocols, delivery_method=method, is_secure=is_secure)
+    assert choose_transfer(told, 1000, limits) == expected
+    if expected == by_uri(HTTP) and is_secure:
+        assert choose_transfer(told, 1000, WITH_HTTP) is None
+        assert choose_transfer(told, 1000, replace(limits, protocols=(HTTPS, COAPS))) is None, "it is not served"
+
+
+def test_a_device_that_lists_https_gets_nothing_in_clear_where_https_is_not_served() -> None:
+    limits = replace(WITH_HTTP, http_in_clear=True, protocols=(HTTP, COAPS))
+    told = ResourcesReported(protocols=(2, 3), delivery_method=0, is_secure=True)
+    assert choose_transfer(told, 1000, limits) is None
+
+
 NUMBERS = st.lists(st.integers(-1, 9), max_size=5).map(tuple)
 
 
@@ -103,6 +135,7 @@ NUMBERS = st.lists(st.integers(-1, 9), max_size=5).map(tuple)
     served=st.lists(st.sampled_from([COAP, COAPS, HTTP, HTTPS]), unique=True).map(tuple),
     http_from=st.integers(0, 3),
     avoided_ways=st.sets(st.sampled_from(TransferWay)),
+    http_in_clear=st.booleans(),
 )
 def test_no_offer_is_one_that_the_device_does_not_take(
     protocols: tuple[int, ...] | None,
@@ -112,8 +145,10 @@ def test_no_offer_is_one_that_the_device_does_not_take(
     served: tuple[Protocol, ...],
     http_from: int,
     avoided_ways: set[TransferWay],
+    http_in_clear: bool,
 ) -> None:
     limits = replace(WITH_HTTP, prefer_write=prefer_write, protocols=served, http_from=http_from)
+    limits = replace(limits, http_in_clear=http_in_clear)
     told = ResourcesReported(protocols=protocols, delivery_method=method, is_secure=is_secure)
     avoided = choose_transfers(structs.replace(told, avoided_ways=tuple(avoided_ways)), 2, limits)
     offers = choose_transfers(told, 2, limits)
@@ -124,6 +159,9 @@ def test_no_offer_is_one_that_the_device_does_not_take(
         assert method == 0
     for offer in offers:
         assert_is_taken(offer, protocols, method, is_secure=is_secure, served=served)
+    if is_secure and TransferWay.HTTP in {offer.way for offer in offers}:
+        assert http_in_clear
+        assert len(offers) == 1, "a device that has a secure way is never led to another"
 
 
 def assert_is_taken(
@@ -141,5 +179,5 @@ def assert_is_taken(
         assert method != 1
         assert offer.protocol in served
         assert offer.protocol in (protocols or (COAPS if is_secure else COAP,))
-        assert not (is_secure and offer.protocol in (COAP, HTTP))
+        assert not (is_secure and offer.protocol is COAP)
         assert not (not is_secure and offer.protocol is COAPS)

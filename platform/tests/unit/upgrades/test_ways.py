@@ -182,6 +182,26 @@ def test_a_device_that_lists_other_ways_meanwhile_is_sent_what_it_lists_now(serv
     assert served.upgrade.description == f"{wording.NO_WAY_LEFT}: fetched by HTTPS: {REFUSED}, result 9"
 
 
+def test_a_device_whose_secure_ways_do_not_work_is_not_led_to_one_in_clear(served) -> None:
+    served.limits = replace(served.limits, http_in_clear=True)
+    listed = {"protocols": (2, 3), "delivery_method": 0, "is_secure": True}
+    idle(served.begin(), **listed)
+    assert present(served) is TransferWay.HTTPS
+    served.fail(description=REFUSED, state=0, result=9)
+    assert served.upgrade.phase is UpgradePhase.CLOSED
+    assert TransferWay.HTTP not in tried(served)
+
+
+def test_a_device_with_a_session_that_lists_http_alone_is_told_which_setting_helps(served) -> None:
+    listed = {"protocols": (2,), "delivery_method": 0, "is_secure": True}
+    idle(served.begin(), **listed)
+    assert served.upgrade.description == (
+        "Unsupported protocol: the device fetches packages only, and by none that is offered to it: it takes HTTP, and"
+        " is offered HTTPS; a device with a secure session is offered HTTP, which is in clear, only if"
+        " upgrades.http_in_clear allows it"
+    )
+
+
 ANSWERS = st.sampled_from(
     [
         ("failed", CommandFailure.REJECTED, ResourcesReported(state=0, result=9)),

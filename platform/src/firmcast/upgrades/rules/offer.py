@@ -66,10 +66,20 @@ def offered_to(told: ResourcesReported, limits: Limits) -> tuple[Protocol, ...]:
     """Return what the device may be offered, the most wanted first.
 
     A device with a secure session is offered nothing in clear, and fetches by CoAPs through that session; one without a
-    session has no key for CoAPs.
+    session has no key for CoAPs. Where the operator allows it, a device that lists no secure way is offered HTTP; one
+    whose secure ways did not work is not, or whoever disturbs them could have it done without.
     """
     fitting = _TO_SECURE if told.is_secure else _TO_CLEAR
-    return tuple(protocol for protocol in limits.protocols if protocol in fitting)
+    offered = tuple(protocol for protocol in limits.protocols if protocol in fitting)
+    is_allowed = limits.http_in_clear and Protocol.HTTP in limits.protocols
+    return (Protocol.HTTP,) if is_allowed and _needs_http_in_clear(told) else offered
+
+
+def _needs_http_in_clear(told: ResourcesReported) -> bool:
+    """Tell whether a device with a secure session only fetches packages, and lists HTTP and nothing secure."""
+    only_fetches = parse_delivery_method(told.delivery_method) is DeliveryMethod.PULL
+    taken = protocols_of(told)
+    return bool(told.is_secure) and only_fetches and Protocol.HTTP in taken and not taken.intersection(_TO_SECURE)
 
 
 def is_ours(upgrade: DeviceUpgrade, told: ResourcesReported) -> bool:
@@ -118,4 +128,6 @@ def _why_none_is_left(turn: Turn, told: ResourcesReported) -> str:
     refused = turn.upgrade.evidence.refused_ways
     if refused:
         return wording.describe_ways(refused)
-    return wording.describe_no_method(protocols_of(told), offered_to(told, turn.limits))
+    is_forbidden = _needs_http_in_clear(told) and not turn.limits.http_in_clear
+    offered = offered_to(told, turn.limits)
+    return wording.describe_no_method(protocols_of(told), offered, http_is_forbidden=is_forbidden)

@@ -29,6 +29,9 @@ NOT_ONLINE: Final = "Device Abnormal is not online"
 """It was there, and answers no more; who never came is told of by the time-out of waiting."""
 BUSY: Final = "Task Conflict: the device is busy with a firmware update that is not this one"
 NO_COMMON_METHOD: Final = "Unsupported protocol: the device fetches packages only, and by none that is offered to it"
+HTTP_FORBIDDEN: Final = (
+    "a device with a secure session is offered HTTP, which is in clear, only if upgrades.http_in_clear allows it"
+)
 NO_WAY_LEFT: Final = "Unsupported protocol: the device took the package in none of the ways that it has"
 NO_BYTES: Final = "The bytes of the package cannot be read"
 STOPPED: Final = "The upgrade was stopped"
@@ -94,9 +97,12 @@ TIMEOUTS: Final[Mapping[UpgradePhase, str]] = MappingProxyType(
 )
 
 
-def describe_no_method(taken: Iterable[Protocol], offered: Iterable[Protocol]) -> str:
-    """Return why there is no way for the package, by what the device takes and what it is offered."""
-    return f"{NO_COMMON_METHOD}: it takes {_names(taken)}, and is offered {_names(offered)}"
+def describe_no_method(
+    taken: Iterable[Protocol], offered: Iterable[Protocol], *, http_is_forbidden: bool = False
+) -> str:
+    """Return why there is no way: what the device takes and is offered, and the setting that would help."""
+    said = f"{NO_COMMON_METHOD}: it takes {_names(taken)}, and is offered {_names(offered)}"
+    return f"{said}; {HTTP_FORBIDDEN}" if http_is_forbidden else said
 
 
 def describe_ways(refused: Iterable[RefusedWay]) -> str:
