@@ -27,7 +27,7 @@ from firmcast.push.replay.use_cases import DELIVERIES_WITHDRAWN, REPLAYS_CHANGED
 from firmcast.push.use_cases import CALLBACKS_HELD, LANES_UNBLOCKED
 from firmcast.settings import Settings
 from firmcast.subscriptions.use_cases import SUBSCRIPTIONS_CHANGED
-from firmcast.upgrades.use_cases import UPGRADES_CHANGED
+from firmcast.upgrades.use_cases import SLEEPERS_AWAITED, UPGRADES_CHANGED
 
 
 def _columns(moments: Sequence[datetime]) -> list[int]:
@@ -81,6 +81,7 @@ SHARED: Final = [
     SharedChannel(channel=APPLICATIONS_CHANGED, item=Text),
     SharedChannel(channel=NEW_EVENTS, item=Number),
     SharedChannel(channel=UPGRADES_CHANGED, item=StoredMoment, told=_columns, heard=_moments),
+    SharedChannel(channel=SLEEPERS_AWAITED, item=Text),
     SharedChannel(channel=ACTIVATIONS_AWAITED, item=StoredMoment, told=_columns, heard=_moments),
     SharedChannel(channel=REPLAYS_CHANGED, item=Number),
     SharedChannel(channel=LANES_UNBLOCKED, item=tuple[Text, Text]),

@@ -113,3 +113,4 @@ class Fellows:
             return
         self._moves.keep_only(held)
         self._sessions.wake(held)
+        self._sessions.awaited(held)

@@ -73,6 +73,7 @@ from firmcast.lwm2m.firmware_update import Protocol
 from firmcast.metrics import Metrics
 from firmcast.settings import GatewaySettings
 from firmcast.upgrades.limits import Limits
+from firmcast.upgrades.use_cases import SLEEPERS_AWAITED
 
 _PAGE: Final = 1000
 _LARGEST_REQUEST: Final = 1 << 16
@@ -274,6 +275,7 @@ class Gateway:
         self._udp.endpoint.fast_route(self._downloads.route, self._downloads.block_served)
         self._database.listen(DEVICE_COMMANDS, self._sessions.announced)
         self._database.listen(DEVICES_COMMANDED, self._sessions.wake)
+        self._database.listen(SLEEPERS_AWAITED, self._sessions.awaited)
 
     @classmethod
     async def start(
@@ -373,6 +375,7 @@ class Gateway:
         self._stopped = True
         self._database.unlisten(DEVICE_COMMANDS, self._sessions.announced)
         self._database.unlisten(DEVICES_COMMANDED, self._sessions.wake)
+        self._database.unlisten(SLEEPERS_AWAITED, self._sessions.awaited)
         await self._fellows.stop()
         if self._package_ports is not None:
             await self._package_ports.stop()

@@ -117,10 +117,15 @@ class DeviceSessions:
 
     def awoke(self, device: LiveDevice) -> None:
         """Go on with a device that is heard again; who waits for it is told of that too."""
-        self._intake.add(
-            DeviceReport(device_id=device.device_id, input=SeenAlive(updated=False), occurred_at=self._now())
-        )
+        self._tell_heard(device)
         self.wake((device.device_id,))
+
+    def awaited(self, device_ids: Iterable[DeviceId]) -> None:
+        """Tell upgrades that take these devices to sleep of those that listen: they may have been heard since."""
+        for device_id in device_ids:
+            device = self._live.of(device_id)
+            if device is not None and device.queue_mode and self._windows.is_awake(device):
+                self._tell_heard(device)
 
     def fell_asleep(self, device: LiveDevice) -> None:
         """Give up what is under way with a device that does not listen any more, and tell its upgrade if it has one."""
@@ -233,6 +238,10 @@ class DeviceSessions:
     ) -> CommandAnswered | CommandFailed | None:
         async with self._pace.turn():
             return await self._runner.run(link, command, may_be_repeat=may_be_repeat)
+
+    def _tell_heard(self, device: LiveDevice) -> None:
+        told = SeenAlive(updated=False)
+        self._intake.add(DeviceReport(device_id=device.device_id, input=told, occurred_at=self._now()))
 
     def _tell_asleep(self, device: LiveDevice) -> None:
         told = FellAsleep(registered_until=device.expires_at)

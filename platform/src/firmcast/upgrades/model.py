@@ -356,7 +356,7 @@ class SessionRenewed(msgspec.Struct, frozen=True, gc=False):
 
 
 class SeenAlive(msgspec.Struct, frozen=True, gc=False):
-    """The device updated its registration, or was heard after it had slept, so it can be talked to."""
+    """The device updated its registration, or was heard in another way while it was taken to sleep: it listens."""
 
     updated: bool = True
     """False when it was only heard."""

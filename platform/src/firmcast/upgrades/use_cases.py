@@ -19,6 +19,7 @@ from firmcast.events.log import EventLog
 from firmcast.firmware import use_cases as firmware
 from firmcast.ids import ApplicationId, CommandId, DeviceId, DeviceUpgradeId, PackageId, TaskId
 from firmcast.journal.model import DeviceNote
+from firmcast.upgrades.beginning import SLEEPERS_AWAITED
 from firmcast.upgrades.changes import UPGRADES_CHANGED, Changes
 from firmcast.upgrades.creation import create_task, created_before
 from firmcast.upgrades.limits import Limits
@@ -43,6 +44,7 @@ from firmcast.upgrades.store import device_upgrades as store
 from firmcast.upgrades.store import progress, tasks
 
 __all__ = [
+    "SLEEPERS_AWAITED",
     "UPGRADES_CHANGED",
     "create_task",
     "created_before",

@@ -12,12 +12,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+import cbor2
 import pytest
 from aiocoap.numbers.codes import Code
 
+from firmcast.coap.codes import Code as CoapCode
 from firmcast.db.port import Channel
 from firmcast.db.postgres import PostgresDatabase
 from firmcast.db.sharing import SharedChannel
+from firmcast.db.statement import portable
 from firmcast.devices import commands, holding, registrations
 from firmcast.devices import use_cases as devices
 from firmcast.devices.model import NOBODY, CommandKind, DeviceDetails, RegistrationMoved
@@ -32,6 +35,7 @@ from firmcast.lwm2m.paths import FIRMWARE_STATE
 from firmcast.nodes import use_cases as nodes
 from firmcast.nodes.model import Node
 from firmcast.platform_store import SHARED
+from firmcast.profiles import use_cases as profiles
 from firmcast.settings import GatewaySettings, Role
 from firmcast.simulator.device import DeviceSpec
 from firmcast.simulator.fleet import Fleet
@@ -43,6 +47,9 @@ from firmcast.upgrades.model import CommandFailed, CommandFailure, DeviceReport,
 KEY = b"0123456789abcdef"
 OTHER_KEY = b"fedcba9876543210"
 PACKAGE = bytes(range(256)) * 64
+AN_HOUR_AGO = portable("UPDATE registration SET updated_at = updated_at - 3600000000")
+TEMPERATURE = cbor2.dumps([{0: "/3303/0/5700", 2: 21.5}])
+LINK_FORMAT = 40
 SUCCESS = ["1", "2", "3", "0", "succeeded"]
 LONG = timedelta(hours=1)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -627,6 +634,93 @@ async def test_whoever_went_over_is_told_that_his_session_is_over(one, two, swit
         assert two.world.secure_sessions is not None
         assert two.world.secure_sessions >= 1
     assert await holder(one, known) in (two.member.gateway_id, None)
+
+
+# Sleep.
+
+
+@pytest.fixture
+async def sleeper(raw_device, one) -> AsyncIterator:
+    """A device in queue mode that has registered with the first gateway; where it is, it stays."""
+    opened = []
+
+    async def wake_at(post: Post):
+        """Return the device at another source port, where its datagrams go to another gateway."""
+        device = raw_device("device-1", post.world.server)
+        opened.append(device)
+        await device.open()
+        if opened[0] is not device:
+            device.location = opened[0].location
+        return device
+
+    device = await wake_at(one)
+    device.wake_at = wake_at
+    yield device
+    for each in opened:
+        each.close()
+
+
+async def test_orders_for_a_device_asleep_are_carried_out_where_it_wakes(one, two, make_post, sleeper) -> None:
+    """They are given by a node that never hears of it, and carried out in one window, in their order, each once."""
+    known = await one.world.add_device()
+    other = await make_post("there")
+    await sleeper.register("Q")
+    one.world.gateway._windows.unanswered(one.world.gateway._live.of(known.device_id))
+    task = await other.world.upgrade(await one.world.add_package(PACKAGE), known)
+    await begin(other)
+    await other.database.write(profiles.order_check, known.device_id, other.world.clock.now())
+    async with asyncio.timeout(10):
+        while (await other.world.device_upgrade(task)).evidence.asleep_since is None:
+            await asyncio.sleep(0.01)
+    waiting = await other.database.read(commands.waiting, [known.device_id])
+    assert [order.kind for order in waiting] == [CommandKind.INSPECT, CommandKind.CHECK]
+    woken = await sleeper.wake_at(two)
+    assert await woken.update() == CoapCode.CHANGED
+    await woken.until(lambda: any(each.code == CoapCode.PUT and each.payload for each in woken.asked))
+
+    async def nothing_waits() -> bool:
+        return not await other.database.read(commands.waiting, [known.device_id])
+
+    async with asyncio.timeout(10):
+        while not await nothing_waits():
+            await asyncio.sleep(0.01)
+    assert sleeper.asked == []
+    asked = list({request.message_id: request for request in woken.asked}.values())
+    token = observation_token(RegistrationId(woken.location[-1]), FIRMWARE_STATE)
+    beginnings = {
+        "inspect": [number for number, each in enumerate(asked) if each.observe == 0 and each.token == token],
+        "check": [number for number, each in enumerate(asked) if each.accept == LINK_FORMAT],
+        "transfer": [number for number, each in enumerate(asked) if each.code == CoapCode.PUT and each.payload],
+    }
+    assert [len(found) for found in beginnings.values()] == [1, 1, 1]
+    # The upgrade's order has another number since the device has come to another gateway, and that is a newer one.
+    assert sorted(beginnings, key=beginnings.get) == ["check", "inspect", "transfer"]
+
+
+@pytest.mark.parametrize("sign", ["send", "update"])
+async def test_a_device_that_spoke_to_another_gateway_is_awake_when_its_task_begins(
+    one, two, make_post, sleeper, sign
+) -> None:
+    known = await one.world.add_device()
+    other = await make_post("there")
+    await sleeper.register("Q")
+    await one.database.write(updated_long_ago)
+    one.world.gateway._windows.unanswered(one.world.gateway._live.of(known.device_id))
+    if sign == "send":
+        sleeper.server = two.world.server
+        assert (await sleeper.ask(CoapCode.POST, "/dp", TEMPERATURE, content_format=112)).code == CoapCode.CHANGED
+    else:
+        sleeper = await sleeper.wake_at(two)
+        assert await sleeper.update() == CoapCode.CHANGED
+    assert await holder(one, known) == two.member.gateway_id
+    await other.world.upgrade(await one.world.add_package(PACKAGE), known)
+    await begin(other)
+    await sleeper.until_asked(CoapCode.PUT, "/5/0/1")
+
+
+async def updated_long_ago(tx) -> None:
+    """Have the store believe that nobody has updated his registration for an hour."""
+    await tx.execute(AN_HOUR_AGO)
 
 
 # Death and leave.

@@ -9,6 +9,7 @@ import pytest
 
 from firmcast.coap.block import Block
 from firmcast.coap.codes import Code, MessageType
+from firmcast.db.statement import portable
 from firmcast.devices import commands
 from firmcast.devices.model import CommandKind
 from firmcast.simulator.device import DeviceSpec
@@ -18,6 +19,7 @@ from firmcast.simulator.sleep import SleepHabit
 from firmcast.simulator.timing import QUICK
 from firmcast.upgrades.model import FellAsleep, UpgradePhase
 
+AN_HOUR_AGO = portable("UPDATE registration SET updated_at = updated_at - 3600000000")
 PACKAGE = bytes(range(256)) * 64
 SUCCESS = ["1", "2", "3", "0", "succeeded"]
 WINDOW = 0.2
@@ -151,6 +153,24 @@ async def test_an_order_for_a_device_that_sleeps_already_does_not_wait_on_its_ti
     await until_asleep(world, known)
     assert (await world.device_upgrade(world.task)).phase is UpgradePhase.INSPECTING
     assert device.asked == []
+
+
+async def test_a_device_that_was_heard_since_its_update_is_awake_when_its_task_begins(
+    sleepy_world, known, device
+) -> None:
+    """The store knows its updates only; that a Send has kept it awake, its gateway knows."""
+    world = sleepy_world
+    await restarted(world, 93.0)
+    await device.register("Q")
+    await world.database.write(updated_long_ago)
+    await say_send(device)
+    await world.upgrade(await world.add_package(PACKAGE), known)
+    await device.until_asked(Code.PUT, "/5/0/1")
+
+
+async def updated_long_ago(tx) -> None:
+    """Have the store believe that nobody has updated his registration for an hour."""
+    await tx.execute(AN_HOUR_AGO)
 
 
 async def test_one_request_at_a_time_is_under_way(sleepy_world, known, device) -> None:
