@@ -35,8 +35,8 @@ def add(
     url: Url = "",
     authority: Authority = None,
     psk: Annotated[
-        str, typer.Option(help="Their pre-shared key, 32 hexadecimal digits; they must come over DTLS, with it.")
-    ] = "",
+        str | None, typer.Option(help="Their pre-shared key, 32 hexadecimal digits; they must come over DTLS, with it.")
+    ] = None,
     generate_psk: Annotated[
         bool, typer.Option("--generate-psk", help="The same with a key of each device's own, which is shown once.")
     ] = False,
@@ -49,11 +49,11 @@ def add(
     """
     made: list[dict[str, str]] = []
     refused = 0
-    keyed = bool(psk) or generate_psk
+    keyed = psk is not None or generate_psk
     with told_plainly():
-        if psk and generate_psk:
+        if psk is not None and generate_psk:
             raise CommandError("a key is given or made, not both")
-        key = read_key(psk).hex() if psk else None
+        key = None if psk is None else read_key(psk).hex()
     with told_plainly(), northbound(connect(url, authority, "", data), application, secret) as client:
         # Once, and not for each device: wrong credentials are not the devices' fault.
         client.login()

@@ -1,12 +1,14 @@
 """Pre-shared keys of devices, as people write them."""
 
+import re
 from pathlib import Path
+from typing import Final
 
 from firmcast.cli.failures import CommandError
 from firmcast.cli.files import read_text
 
-_LONGEST = 16
-"""Bytes; some devices' DTLS takes no longer key."""
+_FORM: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){4,16}")
+"""Up to 16 bytes: some devices' DTLS takes no longer key."""
 
 
 def read_key(digits: str) -> bytes:
@@ -15,14 +17,11 @@ def read_key(digits: str) -> bytes:
     Raises:
         CommandError: it is not, or has not 4 to 16 bytes.
     """
-    try:
-        key = bytes.fromhex(digits.strip())
-    except ValueError:
-        key = b""
-    if not 4 <= len(key) <= _LONGEST:
+    written = digits.strip()
+    if _FORM.fullmatch(written) is None:
         message = "a pre-shared key is 8 to 32 hexadecimal digits, two for each byte"
         raise CommandError(message)
-    return key
+    return bytes.fromhex(written)
 
 
 def read_keys(file: Path) -> dict[str, bytes]:

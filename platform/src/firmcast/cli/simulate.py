@@ -41,7 +41,7 @@ def simulate(
     linger: option.Linger = 5.0,
     timeout: option.Timeout = None,
     quick: option.Quick = False,
-    psk: option.KeyOfAll = "",
+    psk: option.KeyOfAll = None,
     keys: option.KeyOfEach = None,
     package_authority: option.PackageAuthority = None,
     seed: option.Seed = None,
@@ -108,12 +108,12 @@ def _address(server: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _keys(names: list[str], psk: str, file: Path | None) -> dict[str, bytes]:
+def _keys(names: list[str], psk: str | None, file: Path | None) -> dict[str, bytes]:
     """Return the key of each device; of none where no key is given."""
-    if psk and file is not None:
+    if psk is not None and file is not None:
         raise CommandError("--psk is one key for all, --keys one for each: not both")
     if file is None:
-        return dict.fromkeys(names, read_key(psk)) if psk else {}
+        return {} if psk is None else dict.fromkeys(names, read_key(psk))
     found = read_keys(file)
     missing = [name for name in names if name not in found]
     if missing:

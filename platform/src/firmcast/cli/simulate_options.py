@@ -51,7 +51,9 @@ Timeout = Annotated[
     typer.Option(min=0.001, help="End after so many seconds at the latest; status 1 if updates were waited for."),
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="Short time-outs, for a server on this machine.")]
-KeyOfAll = Annotated[str, typer.Option(help="Pre-shared key of all of them, in hexadecimal digits: they speak DTLS.")]
+KeyOfAll = Annotated[
+    str | None, typer.Option(help="Pre-shared key of all of them, in hexadecimal digits: they speak DTLS.")
+]
 KeyOfEach = Annotated[
     Path | None,
     typer.Option(help="The same, one each: a file whose lines end in name and key.", dir_okay=False),

@@ -219,7 +219,22 @@ async def test_the_other_form_needs_a_node_id(caller, refused, body):
     refused(await caller.call("POST", SECRET_CREDENTIALS, body), *INVALID)
 
 
-@pytest.mark.parametrize("psk", ["0123456", "0" * 33, "0123456g", "0x123456", " 01234567", "٠١٢٣٤٥٦٧"])
+NO_KEYS = [
+    "",
+    " ",
+    "012345",
+    "0123456",
+    "012345678",
+    "0" * 33,
+    "0" * 34,
+    "0123456g",
+    "0x123456",
+    " 01234567",
+    "01234567\n",
+]
+
+
+@pytest.mark.parametrize("psk", [*NO_KEYS, "0123 4567", "01:23:45:67", "٠١٢٣٤٥٦٧"])
 async def test_a_key_is_of_8_to_32_hexadecimal_digits(world, caller, refused, psk):
     refused(await caller.call("POST", CREDENTIALS, {"nodeId": NODE, "psk": psk}), *INVALID)
     body = {"deviceInfo": {"nodeId": NODE}, "psk": psk}

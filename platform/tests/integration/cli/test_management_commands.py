@@ -124,7 +124,7 @@ async def test_a_device_is_added_with_a_key(shell):
     (device,) = await shell.asked("device", "add", "three", "--psk", "000102030405060708090A0B0C0D0E0F")
     assert "psk" not in device
     assert (await shell.asked("device", "show", device["device_id"]))["deviceInfo"]["isSecurity"] == "true"
-    for wrong in ("0011", "00112233445566778899aabbccddeeff00", "0011223", "secret"):
+    for wrong in ("", " ", "0011", "00112233445566778899aabbccddeeff00", "0011223", "001122334", "0011 2233", "secret"):
         _, told = await shell.run("device", "add", "four", "--psk", wrong, status=1)
         assert "8 to 32 hexadecimal digits" in told
     _, told = await shell.run("device", "add", "four", "--psk", "00112233", "--generate-psk", status=1)
@@ -143,6 +143,8 @@ async def test_keys_for_virtual_devices_are_all_there(shell, tmp_path):
         assert expected in told.replace("\n", " ")
     _, told = await shell.run("simulate", "--keys", keys, "--psk", "00112233", status=1)
     assert "not both" in told
+    _, told = await shell.run("simulate", "--psk", "", status=1)
+    assert "8 to 32 hexadecimal digits" in told
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from firmcast_sdk.wire import errors as wire
 
 Found = TypeVar("Found")
 
-_KEY_FORM: Final = re.compile(r"[0-9A-Fa-f]{8,32}")
+_KEY_FORM: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){4,16}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +76,12 @@ def given_key(said: str | None, error: wire.ErrorCode) -> str | None:
     """Return the pre-shared key that was given, None for none.
 
     Raises:
-        ApiError: `error` for one that is not of 8 to 32 hexadecimal digits.
+        ApiError: `error` for one that is not of 8 to 32 hexadecimal digits, two for each byte; an empty one is such.
     """
-    if not said:
+    if said is None:
         return None
     if _KEY_FORM.fullmatch(said) is None:
-        raise ApiError(error, "psk must be 8 to 32 hexadecimal digits")
+        raise ApiError(error, "psk must be 8 to 32 hexadecimal digits, two for each byte")
     return said
 
 
