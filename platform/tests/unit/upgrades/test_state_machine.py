@@ -270,6 +270,15 @@ def test_a_written_package_begins_again_where_it_broke_off_even_if_the_device_ke
     assert driver.order is EXECUTE
 
 
+def test_a_device_that_fetches_is_looked_at_though_its_answer_to_the_order_is_lost(driver):
+    driver.transferring().pass_deadline()
+    assert driver.order is BY_URI
+    driver.tell(TransferProgressed(finished=False)).tell(TransferProgressed(finished=True)).pass_deadline()
+    assert driver.order is INSPECT
+    driver.answer(state=2, result=0, firmware_version=OLD, package_uri="coap://host/fw/token")
+    assert driver.order is EXECUTE
+
+
 def test_a_result_that_our_own_cancel_has_left_is_no_failure(driver):
     stuck = {"state": 1, "result": 0, "firmware_version": OLD, "delivery_method": 1}
     cancelled = {**stuck, "state": 0, "result": 10}

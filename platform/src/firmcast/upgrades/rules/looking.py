@@ -22,9 +22,15 @@ def look_or_judge(turn: Turn, _passed: DeadlinePassed) -> None:
         turn.order(CommandKind.PROBE)
         turn.change(probed=True, deadline_at=turn.at + turn.limits.probe)
     else:
-        if turn.upgrade.command_kind is None:
+        if turn.upgrade.command_kind is None or _is_obeyed(turn):
             turn.order(CommandKind.INSPECT)
         turn.arm()
+
+
+def _is_obeyed(turn: Turn) -> bool:
+    """Tell whether the order that waits was to fetch the package, and the device does so: the answer must be lost."""
+    is_order_to_fetch = turn.upgrade.command_kind is CommandKind.TRANSFER_BY_URI
+    return is_order_to_fetch and turn.upgrade.evidence.download_began_at is not None
 
 
 def _awaits_turn(turn: Turn) -> bool:
