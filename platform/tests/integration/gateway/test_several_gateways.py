@@ -355,6 +355,7 @@ async def test_an_order_to_install_is_obeyed_once(one, two, make_device) -> None
 async def test_an_outcome_of_whoever_does_not_hold_the_device_is_late(one, two, make_device) -> None:
     known = await one.world.add_device()
     device = await make_device("device-1", one.world.server)
+    device.values["/5/0/9"] = 0  # what it refuses is the end: it has no other way
 
     async def never(_uri: str) -> Code:
         await asyncio.Event().wait()
