@@ -57,8 +57,11 @@ class Client:
         self.times[operation] += 1
         if operation in self._repeated and operation not in self.lost:
             self._repeated[operation].set()
-        act = {ADDRESS: self.address_written, BYTES: self.block_written, UPDATE: self.told_to_install}[operation]
-        code, wording = act(request)
+        acts = {ADDRESS: self.address_written, BYTES: self.block_written, UPDATE: self.told_to_install}
+        acted = acts[operation](request) if operation in acts else (Code.NOT_FOUND, {})
+        if acted is None:
+            return
+        code, wording = acted
         is_whole = operation != BYTES or not (request.block1 or Block(0, more=False, szx=6)).more
         if operation in self.lost and is_whole:
             self.lost.remove(operation)
@@ -257,6 +260,29 @@ class ZephyrOfLate2025(Zephyr):
             super().read(request)
 
 
+class Wakaama(Client):
+    """It answers a block once: where the answer is lost, as here that to the second, silence follows."""
+
+    def __init__(self, device, *lost: tuple[Code, str]) -> None:
+        super().__init__(device, *lost)
+        self.packages: list[bytes] = []
+
+    def block_written(self, request):
+        block = request.block1
+        if block is None:
+            self.device.values["/5/0/3"] = "0"
+            return Code.CHANGED, {}
+        self.device.values["/5/0/3"] = "1" if block.more else "2"
+        if not block.number:
+            self.packages.append(b"")
+        elif block.offset != len(self.packages[-1]):
+            return None
+        self.packages[-1] += request.payload
+        if block.number == 1 and len(self.packages) == 1:
+            return None
+        return Code.CONTINUE if block.more else Code.CHANGED, {"block1": block}
+
+
 @pytest.fixture
 async def known(world):
     return await world.add_device()
@@ -343,6 +369,18 @@ async def test_zephyr_is_read_by_single_resources_where_its_senml_makes_no_sense
     assert (told, client.package) == (SUCCESS, PACKAGE)
 
 
+async def test_wakaama_is_written_a_package_anew_where_an_answer_was_lost(world, known, make_raw) -> None:
+    client = Wakaama(await make_raw())
+    client.device.values["/5/0/9"] = PUSH
+    await client.device.register()
+    await world.upgrade(await world.add_package(PACKAGE), known)
+    async with asyncio.timeout(60):
+        while PACKAGE not in client.packages:
+            await asyncio.sleep(0.2)
+            await client.device.update()
+    assert client.packages == [PACKAGE[:2048], PACKAGE]
+
+
 # How they register.
 
 
@@ -376,7 +414,7 @@ async def test_a_registration_comes_in_blocks_under_a_token_each(world, known, m
 
 
 @pytest.mark.parametrize(
-    "top", [b'</>;ct=60 110 112 11542 11543;rt="oma.lwm2m"', b"</>;ct=110;ct=112"], ids=["leshan", "murata"]
+    "top", [b'</>;ct=60 110 112 11542 11543;rt="oma.lwm2m"', b"</>;ct=110;ct=112"], ids=["leshan", "another"]
 )
 async def test_a_registration_that_is_not_quite_link_format(world, known, make_raw, top) -> None:
     device = await make_raw()
