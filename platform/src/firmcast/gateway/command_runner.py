@@ -61,6 +61,7 @@ class CommandRunner:
         except DeviceSilentError as error:
             failure, description = CommandFailure.UNREACHABLE, str(error)
         except DeviceRefusedError as error:
+            failure = CommandFailure.BROKEN_OFF if error.has_lost_blocks else CommandFailure.REJECTED
             description, resources = error.description, error.resources
         except PackageUnreadableError as error:
             failure, description = CommandFailure.NO_BYTES, str(error)

@@ -169,4 +169,5 @@ async def _refused(link: DeviceLink, code: int, what: str) -> None:
         resources = await read_state_and_result(link)
     except DeviceSilentError:
         resources = NOTHING
-    raise DeviceRefusedError(description, resources)
+    # RFC 7959, section 2.9.2.
+    raise DeviceRefusedError(description, resources, has_lost_blocks=code == Code.REQUEST_ENTITY_INCOMPLETE)

@@ -53,9 +53,10 @@ class DeviceAsleepError(DeviceSilentError):
 class DeviceRefusedError(Exception):
     """The device answered with an error."""
 
-    def __init__(self, description: str, resources: ResourcesReported) -> None:
-        """Say what was answered, and what was read of the device afterwards."""
+    def __init__(self, description: str, resources: ResourcesReported, *, has_lost_blocks: bool = False) -> None:
+        """Say what was answered, what was read of the device afterwards, and whether it lacks blocks it was sent."""
         super().__init__(description)
+        self.has_lost_blocks = has_lost_blocks
         self.description = description
         self.resources = resources
 

@@ -411,6 +411,8 @@ class CommandFailure(StrEnum):
     """No answer in the time that CoAP gives it; whether the device acted is unknown."""
     REJECTED = "rejected"
     """The device answered with an error."""
+    BROKEN_OFF = "broken_off"
+    """The device answered to a block that it lacks those before it, however often it was sent them."""
     NO_BYTES = "no_bytes"
     """Our own bytes of the package cannot be read."""
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from firmcast.devices.model import CommandKind
 from firmcast.lwm2m.firmware_update import Protocol, TransferWay
-from firmcast.upgrades.model import CommandFailure, ResourcesReported, UpgradePhase
+from firmcast.upgrades.model import CommandFailure, ResourcesReported, TransferProgressed, UpgradePhase
 from firmcast.upgrades.rules import wording
+from firmcast.upgrades.rules.evidence import LOST_TRANSFERS_LIMIT
 from firmcast.upgrades.rules.ways import way_of
 from firmcast.upgrades.state_machine import try_again
 
@@ -134,6 +135,26 @@ def test_a_written_package_that_is_refused_in_the_middle_is_dropped_first_and_th
     idle(served)
     assert (served.order, present(served)) == (BY_URI, TransferWay.HTTPS)
     assert served.steps == [1, 0]
+
+
+def test_a_written_package_of_which_blocks_are_missing_again_and_again_goes_anew_where_there_is_no_other_way(driver):
+    push_only = {"delivery_method": 1, "firmware_version": "1.0"}
+    driver.begin().answer(state=0, result=0, **push_only)
+    missing = {"description": "4.08 request entity incomplete to the write of /5/0/0", "state": 0, "result": 0}
+    times = 0
+    while driver.order is BY_WRITE:
+        times += 1
+        driver.tell(TransferProgressed(finished=False)).fail(CommandFailure.BROKEN_OFF, **missing)
+        assert driver.order is INSPECT
+        driver.answer(state=0, result=0, **push_only)
+    assert times == LOST_TRANSFERS_LIMIT
+    assert driver.upgrade.description == wording.DROPPED
+
+
+def test_a_package_that_came_whole_though_a_repeated_block_seemed_to_be_missing_is_installed(driver):
+    driver.begin().answer(state=0, result=0, delivery_method=1, firmware_version="1.0")
+    driver.fail(CommandFailure.BROKEN_OFF, state=2, result=0)
+    assert driver.order is CommandKind.EXECUTE
 
 
 def test_an_address_given_twice_over_a_crash_is_not_refused(served) -> None:

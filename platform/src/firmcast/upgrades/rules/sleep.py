@@ -59,7 +59,7 @@ def _is_sign_of_life(told: Input) -> bool:
         case SessionRenewed():
             return told.newly_registered or told.was_heard
         case CommandFailed(failure=failure):
-            return failure is CommandFailure.REJECTED
+            return failure in (CommandFailure.REJECTED, CommandFailure.BROKEN_OFF)
         case _:
             return False
 

@@ -110,6 +110,8 @@ def failed(turn: Turn, failed: CommandFailed) -> None:
         turn.note(interrupted=turn.upgrade.evidence.interrupted or kind is CommandKind.TRANSFER_BY_WRITE)
         turn.weigh(failed.resources)
         turn.hold(turn.limits.probe)
+    elif failed.failure is CommandFailure.BROKEN_OFF and not turn.upgrade.evidence.another_way:
+        _broken_off(turn, failed)
     elif kind in TRANSFERS:
         _refused(turn, failed, by_uri=kind is CommandKind.TRANSFER_BY_URI)
     elif kind is CommandKind.RESET:
@@ -305,6 +307,21 @@ def _offered(turn: Turn, told: ResourcesReported, *, written: bool) -> None:
         # Its answer means that the bytes arrived, not that they are good.
         turn.order(CommandKind.PROBE)
     turn.hold(turn.limits.probe)
+
+
+def _broken_off(turn: Turn, failed: CommandFailed) -> None:
+    """Begin anew, as often as with any lost transfer: the device may take each repeat on a bad network for a gap."""
+    turn.weigh(failed.resources)
+    reading = reading_of(failed.resources)
+    if reading is not None:
+        _settle(turn, reading)
+    if turn.upgrade.phase is not UpgradePhase.TRANSFERRING:
+        return
+    if turn.time_is_up:
+        judge(turn, reading)
+    else:
+        turn.order(CommandKind.INSPECT)
+        turn.hold()
 
 
 def _refused(turn: Turn, failed: CommandFailed, *, by_uri: bool) -> None:
