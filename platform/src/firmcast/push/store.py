@@ -88,15 +88,18 @@ SELECT_DELIVERIES_OF: Final = differing(
     " AND partition = ANY(?2::bigint[]) ORDER BY event_id, subscription_id",
 )
 
-# A lane waits, or stands; only while its delivery is there, so that nothing is left of a deleted subscription.
-UPSERT_LANE: Final = portable(
+_UPSERT_LANE: Final = (
     "INSERT INTO lane (subscription_id, device_id, event_id, attempts, first_attempted_at, next_attempt_at, reason,"
     " blocked) SELECT subscription_id, device_id, event_id, ?3, ?4, ?5, ?6, ?7 FROM delivery"
-    " WHERE event_id = ?1 AND subscription_id = ?2 AND edition = ?8"
+    " WHERE event_id = ?1 AND subscription_id = ?2 AND edition = ?8{lock}"
     " ON CONFLICT (subscription_id, device_id) DO UPDATE SET event_id = excluded.event_id,"
     " attempts = excluded.attempts, first_attempted_at = excluded.first_attempted_at,"
     " next_attempt_at = excluded.next_attempt_at, reason = excluded.reason, blocked = excluded.blocked"
 )
+
+# A lane waits, or stands; only while its delivery is there, so that nothing is left of a deleted subscription: who
+# removes the delivery at this moment is waited for.
+UPSERT_LANE: Final = differing(sqlite=_UPSERT_LANE.format(lock=""), postgres=_UPSERT_LANE.format(lock=" FOR SHARE"))
 
 # A lane is well again.
 DELETE_LANE: Final = portable("DELETE FROM lane WHERE subscription_id = ?1 AND device_id = ?2")
