@@ -23,7 +23,7 @@ def format_time(moment: datetime) -> str:
 def format_moment(moment: datetime) -> str:
     """`moment` as RFC 3339 to the millisecond, for example 2015-12-12T12:12:12.345Z; what is finer is cut off."""
     utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    return utc.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return utc.isoformat("T", "milliseconds")[: -len("+00:00")] + "Z"
 
 
 def parse_time(text: str) -> datetime:
