@@ -1,8 +1,8 @@
-"""What durability costs: deliveries with a store against the same sender without one, and against what others do.
+"""What durability costs: deliveries with a store against the same pusher without one, and against what others do.
 
 One run takes a number of events, of `DEVICES` devices, to one subscriber. The durable figure includes everything
-between the commit of an event and the commit of its acknowledgement; the backlog is written before. Runs of all that
-is compared take turns, and the median of each counts.
+between the commit of an event and the commit of its acknowledgement; the backlog is written before. What others send
+is made and signed before. Runs of all that is compared take turns, and the median of each counts.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ import aiohttp
 import asyncpg
 import uvloop
 
+from bench.push_memory import storeless
 from bench.push_stage import (
     CONCURRENCY,
     DEVICES,
@@ -34,19 +35,14 @@ from bench.push_stage import (
     store,
     subscribe,
     tls_context,
+    until_delivered,
     write_backlog,
 )
 from bench.rows import Row, row
-from firmcast.db.page import Page
 from firmcast.events.model import Event
 from firmcast.ids import EventId, new_message_id
-from firmcast.push.configuration import destination_rules, sender_limits
 from firmcast.push.envelope import attempt_headers, encode_event
-from firmcast.push.http_sender import HttpSender, OutgoingRequest
-from firmcast.push.model import DeliveryFilter
 from firmcast.push.signing import Signer, parse_secret
-from firmcast.push.trust import Trust
-from firmcast.push.use_cases import pending
 
 _RUNS = 3
 _EVENTS_PER_SECOND = 4_000
@@ -70,7 +66,7 @@ def run(seconds: float) -> tuple[list[Row], list[str]]:
                 {
                     "sqlite": (partial(_durable, "sqlite", place, server), events),
                     "postgres": (partial(_durable, "postgres", place, server), events),
-                    "storeless": (_storeless, events),
+                    "storeless": (partial(storeless, place, time.perf_counter), events),
                     "aiohttp": (_aiohttp, events // 2),
                     "pgqueuer": (partial(_pgqueuer, server), events // 4),
                 },
@@ -107,8 +103,7 @@ async def _durable(kind: str, folder: Path, server: str, target: Target, events:
         await write_backlog(database, application_id, events)
         began = time.perf_counter()
         async with pusher(database, push_settings()):
-            while (await database.read(pending, DeliveryFilter(), Page(0, 1)))[0]:  # noqa: ASYNC110 -- the store is
-                await asyncio.sleep(0.02)  # asked, since only what it has acknowledged counts
+            await until_delivered(database)
             return time.perf_counter() - began
 
 
@@ -141,36 +136,8 @@ def requests(events: int) -> Iterator[tuple[list[str], bytes]]:
         yield headers, body
 
 
-async def _storeless(target: Target, events: int) -> float:
-    settings = push_settings()
-    sender = HttpSender(rules=destination_rules(settings), limits=sender_limits(settings))
-    trust = Trust(authorities=target.authorities)
-    waiting = requests(events)
-    done = asyncio.Event()
-    left = events
-
-    def send_next(_answer: object = None) -> None:
-        nonlocal left
-        if _answer is not None:
-            left -= 1
-            if not left:
-                done.set()
-        found = next(waiting, None)
-        if found is not None:
-            headers, body = found
-            sender.start(OutgoingRequest(url=target.url, headers=headers, body=body, trust=trust), send_next)
-
-    began = time.perf_counter()
-    for _ in range(CONCURRENCY):
-        send_next()
-    await done.wait()
-    elapsed = time.perf_counter() - began
-    sender.close()
-    return elapsed
-
-
 async def _aiohttp(target: Target, events: int) -> float:
-    waiting = requests(events)
+    waiting = iter(list(requests(events)))
     connector = aiohttp.TCPConnector(limit=CONCURRENCY, ssl=tls_context(target))
 
     async def work(session: aiohttp.ClientSession) -> None:

@@ -31,15 +31,13 @@ from bench.push_stage import (
     receiver,
     store,
     subscribe,
+    until_delivered,
     write_backlog,
 )
 from bench.rows import Row, row
-from firmcast.db.page import Page
 from firmcast.db.port import Database
 from firmcast.metrics import Metrics
 from firmcast.push.metrics import PushMetrics
-from firmcast.push.model import DeliveryFilter
-from firmcast.push.use_cases import pending
 
 _EVENTS_PER_SECOND = 4_000
 _CLIENTS = 64
@@ -60,11 +58,6 @@ def run(seconds: float, *, backlog: int = 1_000_000) -> tuple[list[Row], list[st
             rows += _latency(kind, folder, server, seconds)
             rows += _long_backlog(kind, folder, server, backlog)
     return rows, []
-
-
-async def _drained(database: Database) -> None:
-    while (await database.read(pending, DeliveryFilter(), Page(0, 1)))[0]:  # noqa: ASYNC110 -- the store is asked,
-        await asyncio.sleep(0.02)  # since only what it has acknowledged counts
 
 
 # ---------------------------------------------------------------------- what comes in
@@ -247,7 +240,7 @@ def _slow_receiver(kind: str, folder: Path, server: str, seconds: float) -> list
                     await write_backlog(database, await subscribe(database, target), events)
                     began = time.perf_counter()
                     async with pusher(database, push_settings(concurrency=concurrency)):
-                        await _drained(database)
+                        await until_delivered(database)
                         return events / (time.perf_counter() - began)
 
         rate = uvloop.run(measure())
@@ -324,5 +317,5 @@ async def _memory(kind: str, folder: Path, server: str, events: int) -> float:
                 while received()[1] < events:
                     most = max(most, process.memory_info().rss)
                     await asyncio.sleep(0.25)
-                await _drained(database)
+                await until_delivered(database)
     return most / (1 << 20)

@@ -5,6 +5,7 @@ started from a package, with `fsync` and `synchronous_commit` on. Events are tol
 counts only when the receiver has had each of them.
 """
 
+import asyncio
 import ssl
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, TaskId
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 from firmcast.nodes.keeper import Keeper
 from firmcast.platform_store import SHARED
+from firmcast.push import undelivered_store
 from firmcast.push.configuration import destination_rules, sender_limits
 from firmcast.push.dispatcher import Dispatcher
 from firmcast.push.envelope import encode_event
@@ -216,6 +218,12 @@ async def write_backlog(database: Database, application_id: ApplicationId, event
     """Write so many events, that nobody delivers yet."""
     for start in range(0, events, batch):
         await database.write(append, application_id, range(start, min(events, start + batch)))
+
+
+async def until_delivered(database: Database) -> None:
+    """Wait until the store has acknowledged everything; it is asked for what it counts, which costs it little."""
+    while await database.read(undelivered_store.sums):  # noqa: ASYNC110 -- another process may have done the rest
+        await asyncio.sleep(0.02)
 
 
 class ReceiverStuckError(Exception):
