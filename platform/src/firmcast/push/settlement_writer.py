@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from firmcast.push.model import Settlement
 
-_PAUSE_SECONDS = 0.01
+_PAUSE_SECONDS = 0.02
 """A batch costs as much as some fifty outcomes, and nothing that is sent waits for it."""
 
 _ENOUGH = 500
