@@ -156,6 +156,11 @@ class AttemptSlot:
         return bool(self.handle.getinfo(pycurl.INFO_HTTP_VERSION) == pycurl.CURL_HTTP_VERSION_2_0)
 
     @property
+    def had_connection(self) -> bool:
+        """Whether the last attempt went over a connection that was there."""
+        return int(self.handle.getinfo(pycurl.NUM_CONNECTS)) == 0
+
+    @property
     def is_tls(self) -> bool:
         """Whether the last attempt went to an https URL."""
         return self._url.startswith("https:")

@@ -1,9 +1,9 @@
-"""A receiver that answers many attempts over HTTP/2 has connections of our own, at a part of libcurl's cost.
+"""A receiver that answers many attempts has connections of our own, at a part of libcurl's cost.
 
 libcurl comes first: it finds the address out, which the rules judge, and shows by its answers that the receiver speaks
-HTTP/2 over TLS. Only then a connection is opened, to that very address, beside libcurl's; until one is ready, and
-whenever none has room, libcurl makes the attempt. So what is unusual need not be coped with here: it ends a connection,
-and the receiver is libcurl's again for a while.
+HTTP/2 over TLS, or in clear keeps a connection open for the next attempt. Only then a connection is opened, to that
+very address, beside libcurl's; until one is ready, and whenever none has room, libcurl makes the attempt. So what is
+unusual need not be coped with here: it ends a connection, and the receiver is libcurl's again for a while.
 """
 
 import asyncio
@@ -17,9 +17,10 @@ import structlog
 
 from firmcast.push.answer import FailureKind
 from firmcast.push.attempt_slot import system_authorities
+from firmcast.push.busy_receiver import BusyReceiver, Http1Receiver, Http2Receiver, OwnConnection
 from firmcast.push.destination import DestinationRules, spelt_address
-from firmcast.push.http2_connection import Http2Connection
-from firmcast.push.http2_wire import LARGEST_FRAME, WireError, lines_block, post_block
+from firmcast.push.header_lines import WireError
+from firmcast.push.http1_connection import Http1Connection
 from firmcast.push.outgoing import OnDone, OutgoingRequest
 from firmcast.push.posted import Posted
 from firmcast.push.trust import Trust
@@ -27,9 +28,6 @@ from firmcast.push.trust import Trust
 _log = structlog.get_logger()
 
 _MOST_RECEIVERS: Final = 1000
-_MOST_CONNECTIONS_EACH: Final = 8
-"""To one receiver; each carries as many attempts as the receiver allows."""
-
 _MOST_CONTEXTS: Final = 64
 _SWEEP_SECONDS: Final = 15.0
 _FORGOTTEN_SECONDS: Final = 60.0
@@ -38,44 +36,6 @@ _REFUSED_SECONDS: Final = 300.0
 
 HandBack = Callable[[OutgoingRequest, OnDone, float], None]
 """Has libcurl make an attempt of whose time so many seconds have passed."""
-
-
-class _Receiver:
-    """What libcurl has found out of one URL, and our connections there."""
-
-    __slots__ = (
-        "address",
-        "answers",
-        "block",
-        "connections",
-        "host",
-        "is_opening",
-        "learnt_at",
-        "port",
-        "quiet_until",
-        "trust",
-        "url",
-    )
-
-    def __init__(self, url: str, trust: Trust) -> None:
-        parts = urlsplit(url)
-        self.url = url
-        self.trust = trust
-        self.host = (parts.hostname or "").removesuffix(".")
-        path = url[len(parts.scheme) + len("://") + len(parts.netloc) :]
-        self.block = post_block(parts.netloc.removesuffix(":443"), path)
-        self.address = ""
-        self.port = 0
-        self.learnt_at = 0.0
-        self.answers = 0  # that libcurl has had since the last connection that brought few
-        self.is_opening = False
-        self.quiet_until = 0.0
-        self.connections: list[Http2Connection] = []
-
-    def leave_alone_until(self, time: float) -> None:
-        """Open no connection before a time of the loop."""
-        self.answers = 0
-        self.quiet_until = time
 
 
 class BusyReceivers:
@@ -105,7 +65,7 @@ class BusyReceivers:
         self._most_connections = connections
         self._answers_before = answers_before
         self._hand_back = hand_back
-        self._receivers: dict[str, _Receiver] = {}
+        self._receivers: dict[str, BusyReceiver] = {}
         self._contexts: dict[bytes, ssl.SSLContext] = {}
         self._openings: set[asyncio.Task[None]] = set()
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -114,7 +74,7 @@ class BusyReceivers:
     @property
     def in_flight(self) -> int:
         """How many attempts are under way here."""
-        return sum(each.in_flight for receiver in self._receivers.values() for each in receiver.connections)
+        return sum(receiver.in_flight for receiver in self._receivers.values())
 
     def post(self, request: OutgoingRequest, on_done: OnDone) -> bool:
         """Make an attempt, unless it is libcurl's to make."""
@@ -122,23 +82,22 @@ class BusyReceivers:
         if receiver is None or receiver.trust != request.trust:
             return False
         size = len(request.body)
-        for connection in receiver.connections:
-            if connection.takes(size):
-                break
-        else:
-            return False
         try:
-            head = receiver.block + lines_block(request.headers, size)
+            head = receiver.spell(request.headers, size)
         except WireError:
             return False
-        if len(head) > LARGEST_FRAME:
+        connection = receiver.connection_for(size)
+        if connection is None:
             return False
         posted = Posted(self._loop.time(), on_done, partial(self._hand_back, request, on_done))
         connection.post(head, request.body, posted)
         return True
 
     def answered_libcurl(self, url: str, trust: Trust, address: str, port: int) -> None:
-        """Take note of an answer that libcurl has had over HTTP/2 from an address that it has dialled."""
+        """Take note of an answer that libcurl has had from an address that it has dialled.
+
+        Over TLS it came over HTTP/2, in clear on a connection that had carried another.
+        """
         receiver = self._receivers.get(url)
         if receiver is not None and receiver.trust != trust:
             if receiver.connections or receiver.is_opening:
@@ -147,12 +106,14 @@ class BusyReceivers:
         if receiver is None:
             if len(self._receivers) >= _MOST_RECEIVERS or not _is_spelt_plainly(url):
                 return
-            receiver = self._receivers[url] = _Receiver(url, trust)
+            kind = Http2Receiver if url.startswith("https:") else Http1Receiver
+            receiver = self._receivers[url] = kind(url, trust)
             self._sweep_later()
         receiver.answers += 1
         receiver.address, receiver.port, receiver.learnt_at = address, port, self._loop.time()
         if receiver.answers >= self._answers_before and self._may_open(receiver):
             receiver.is_opening = True
+            receiver.is_short = False
             task = self._loop.create_task(self._open(receiver), name="push-connection")
             self._openings.add(task)
             task.add_done_callback(self._openings.discard)
@@ -167,31 +128,35 @@ class BusyReceivers:
         receivers, self._receivers = list(self._receivers.values()), {}
         now = self._loop.time()
         for receiver in receivers:
-            for connection in receiver.connections:
+            for connection in list(receiver.connections):
                 for posted in connection.break_off():
                     posted.failed(now, receiver.address, FailureKind.LOCAL, "shutting down")
 
     # ------------------------------------------------------------------ connections
 
-    def _may_open(self, receiver: _Receiver) -> bool:
+    def _may_open(self, receiver: BusyReceiver) -> bool:
         """Say whether the receiver should have one more: libcurl has had an attempt since none had room for it."""
         if self._closed or receiver.is_opening or self._loop.time() < receiver.quiet_until:
             return False
-        if len(receiver.connections) >= _MOST_CONNECTIONS_EACH or any(it.has_room for it in receiver.connections):
+        if len(receiver.connections) >= receiver.most_connections or not receiver.is_short:
             return False
         total = sum(len(each.connections) for each in self._receivers.values())
         return total < self._most_connections and self._rules.permits(receiver.address, receiver.port)
 
-    async def _open(self, receiver: _Receiver) -> None:
-        def make() -> Http2Connection:
-            return Http2Connection(receiver.address, self._attempt_timeout, partial(self._over, receiver))
+    async def _open(self, receiver: BusyReceiver) -> None:
+        def make() -> OwnConnection:
+            return receiver.make(self._attempt_timeout, partial(self._over, receiver))
 
-        connection: Http2Connection | None = None
+        connection: OwnConnection | None = None
         try:
             async with asyncio.timeout(self._connect_timeout):
-                context = await self._context(receiver.trust.authorities)
+                context = await self._context(receiver.trust.authorities) if receiver.is_tls else None
                 _, connection = await self._loop.create_connection(
-                    make, receiver.address, receiver.port, ssl=context, server_hostname=receiver.host
+                    make,
+                    receiver.address,
+                    receiver.port,
+                    ssl=context,
+                    server_hostname=receiver.host if receiver.is_tls else None,
                 )
                 await connection.settled()
         except (OSError, TimeoutError, ValueError) as error:
@@ -200,7 +165,7 @@ class BusyReceivers:
             _log.info("push.left_to_libcurl", url=receiver.url, error=str(error) or type(error).__name__)
             receiver.leave_alone_until(self._loop.time() + _REFUSED_SECONDS)
         else:
-            receiver.connections.append(connection)
+            receiver.add(connection)
         finally:
             receiver.is_opening = False
 
@@ -214,12 +179,15 @@ class BusyReceivers:
             self._contexts[authorities] = found
         return found
 
-    def _over(self, receiver: _Receiver, connection: Http2Connection) -> None:
+    def _over(self, receiver: BusyReceiver, connection: OwnConnection) -> None:
         """Take note of a connection's end; one that has served for long may be followed by another at once."""
         if connection in receiver.connections:
-            receiver.connections.remove(connection)
+            receiver.remove(connection)
             if connection.answers < self._answers_before:
                 receiver.answers = 0
+            if isinstance(connection, Http1Connection) and not connection.is_understood:
+                _log.info("push.left_to_libcurl", url=receiver.url, error="its answer is no HTTP/1.1")
+                receiver.leave_alone_until(self._loop.time() + _REFUSED_SECONDS)
 
     # ------------------------------------------------------------------ what is old
 
@@ -232,7 +200,7 @@ class BusyReceivers:
         self._sweep_timer = None
         now = self._loop.time()
         for url, receiver in list(self._receivers.items()):
-            for connection in receiver.connections:
+            for connection in list(receiver.connections):
                 if not connection.in_flight and connection.last_used < now - self._idle_connection:
                     connection.leave()
             is_quiet = max(receiver.learnt_at, receiver.quiet_until) < now - _FORGOTTEN_SECONDS

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from firmcast.push.answer import FailureKind
+from firmcast.push.header_lines import WireError
 from firmcast.push.http2_wire import (
     ACKNOWLEDGEMENT,
     CANCEL,
@@ -30,7 +31,6 @@ from firmcast.push.http2_wire import (
     SETTINGS,
     USUAL_WINDOW,
     WINDOW_UPDATE,
-    WireError,
     answer_head,
     content,
     frame,
@@ -93,9 +93,9 @@ class Http2Connection(asyncio.Protocol):
         )
 
     @property
-    def has_room(self) -> bool:
-        """Whether another attempt may be under way."""
-        return self.is_open and len(self._posted) < self._most_posted
+    def is_full(self) -> bool:
+        """Whether no attempt more may be under way."""
+        return not self.is_open or len(self._posted) >= self._most_posted
 
     async def settled(self) -> None:
         """Wait until the receiver has said what it allows; nothing may be posted before.

@@ -4,12 +4,13 @@ Nothing is kept between header blocks (RFC 7541): ours never use the dynamic tab
 by our settings. So a block means the same each time, and what a receiver answers again and again is decoded once.
 """
 
-import re
 import struct
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 import hpack
+
+from firmcast.push.header_lines import OMITTED, WireError, check_name, check_text
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 5, 6, 7, 8, 9
 END_STREAM, ACKNOWLEDGEMENT, END_HEADERS, PADDED, PRIORITY = 1, 1, 4, 8, 32
@@ -28,27 +29,6 @@ FRAME_HEAD: Final = struct.Struct(">IBI")
 
 _ENABLE_PUSH, _MAX_STREAMS, _INITIAL_WINDOW, _HEADER_TABLE_SIZE = 2, 3, 4, 1
 _LARGEST_HEADERS: Final = 16_384
-
-
-_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_NOT_A_PUSHS: Final = frozenset(
-    {
-        "accept",
-        "connection",
-        "content-length",
-        "host",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-
-
-class WireError(Exception):
-    """The other side says what we cannot take, whether it may or not."""
 
 
 class AnswerHead(NamedTuple):
@@ -155,8 +135,7 @@ def _name(name: str) -> str:
     Raises:
         WireError: it is none, or the connection's to say.
     """
-    if _NAME.fullmatch(name) is None or name.lower() in _NOT_A_PUSHS:
-        raise WireError(f"{name} is not for a push to say")
+    check_name(name)
     return (b"\0" + _text(name.lower().encode())).decode("latin-1")
 
 
@@ -171,11 +150,7 @@ def lines_block(lines: list[str], length: int) -> bytes:
     Raises:
         WireError: a line is no such, or more than it seems, or says what is the connection's to say.
     """
-    text = "\n".join(lines)
-    if text.count("\n") >= max(1, len(lines)) or "\r" in text or "\0" in text or not text.isascii():
-        raise WireError("a line that is more than it seems")
-    if ":  " in text or " \n" in text or "\t" in text or text.endswith(" "):
-        raise WireError("a blank around a value, which libcurl takes off")
+    check_text("\n".join(lines), lines)
     told = str(length)
     parts = ["\x0f\x0d", _SIZES[len(told)], told]  # content-length, number 28 of the static table
     for line in lines:
@@ -183,7 +158,7 @@ def lines_block(lines: list[str], length: int) -> bytes:
         if value:
             size = len(value)
             parts += (_name(name), _SIZES[size] if size < 1024 else integer(size, 7).decode("latin-1"), value)
-        elif line != "expect:":
+        elif line != OMITTED:
             raise WireError("a line without a value")
     return "".join(parts).encode("latin-1")
 

@@ -185,15 +185,24 @@ class HttpSender:
             for unused in eldest:
                 unused.close()
 
-    def _note_version(self, slot: AttemptSlot, answer: Answer) -> None:
-        """Let attempts that begin together share one connection only where the last one was of HTTP/2."""
-        if not slot.spoke_http2:
-            self._http2_urls.discard(slot.url)
+    def _note_receiver(self, slot: AttemptSlot, answer: Answer) -> None:
+        """Tell of an answer that speaks for a connection of our own."""
+        if slot.is_tls:
+            if not self._settings.http2 or not self._note_version(slot):
+                return
+        elif not slot.had_connection:
             return
-        if slot.url not in self._http2_urls and len(self._http2_urls) < _MOST_HTTP2_URLS:
-            self._http2_urls.add(slot.url)
         if answer.status is not None and answer.address is not None and slot.is_direct:
             self._busy_receivers.answered_libcurl(slot.url, slot.trust, answer.address, slot.port)
+
+    def _note_version(self, slot: AttemptSlot) -> bool:
+        """Let attempts that begin together share one connection only where the last one was of HTTP/2, as it says."""
+        if not slot.spoke_http2:
+            self._http2_urls.discard(slot.url)
+            return False
+        if slot.url not in self._http2_urls and len(self._http2_urls) < _MOST_HTTP2_URLS:
+            self._http2_urls.add(slot.url)
+        return True
 
     # ------------------------------------------------------------------ libcurl asks
 
@@ -261,8 +270,7 @@ class HttpSender:
         answer = slot.answer(code, message)
         if answer.failure is FailureKind.UNRESOLVED:
             self._has_given_up_lookups = True
-        if self._settings.http2 and slot.is_tls:
-            self._note_version(slot, answer)
+        self._note_receiver(slot, answer)
         self._multi.remove_handle(handle)
         self._put_back(slot)
         on_done(answer)

@@ -1,0 +1,149 @@
+"""What libcurl has found out of one URL, and our connections there: a few that carry many, or many that carry one."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, Final
+from urllib.parse import urlsplit
+
+from firmcast.push.header_lines import WireError
+from firmcast.push.http1_connection import Http1Connection, KnownAnswer
+from firmcast.push.http1_wire import head_lines, post_line
+from firmcast.push.http2_connection import Http2Connection
+from firmcast.push.http2_wire import LARGEST_FRAME, lines_block, post_block
+from firmcast.push.trust import Trust
+
+OwnConnection = Http1Connection | Http2Connection
+OnOver = Callable[[OwnConnection], None]
+
+_LARGEST_POST: Final = 64 * 1024
+"""Over HTTP/1.1, with its head: beyond it libcurl waits better for a receiver that reads slowly."""
+
+
+class BusyReceiver(ABC):
+    """Of either kind."""
+
+    most_connections: ClassVar[int]
+    is_tls: ClassVar[bool]
+
+    def __init__(self, url: str, trust: Trust) -> None:
+        """Know its URL, and how it is trusted."""
+        parts = urlsplit(url)
+        self.url = url
+        self.trust = trust
+        self.host = (parts.hostname or "").removesuffix(".")
+        self._authority = parts.netloc
+        self._path = url[len(parts.scheme) + len("://") + len(parts.netloc) :]
+        self.address = ""
+        self.port = 0
+        self.learnt_at = 0.0
+        self.answers = 0
+        """That libcurl has had since the last connection that brought few."""
+        self.is_opening = False
+        self.quiet_until = 0.0
+        self.is_short = True
+        """An attempt has found no room since the last connection was opened."""
+        self.connections: dict[OwnConnection, None] = {}
+
+    def leave_alone_until(self, time: float) -> None:
+        """Open no connection before a time of the loop."""
+        self.answers = 0
+        self.quiet_until = time
+
+    @property
+    def in_flight(self) -> int:
+        """How many attempts are under way on our connections."""
+        return sum(connection.in_flight for connection in self.connections)
+
+    @abstractmethod
+    def make(self, timeout: float, on_over: OnOver) -> OwnConnection:
+        """Return the protocol of a new connection; attempts have `timeout` seconds, `on_over` is told of its end."""
+
+    @abstractmethod
+    def spell(self, lines: list[str], size: int) -> bytes:
+        """Return what goes before a body of so many bytes.
+
+        Raises:
+            WireError: it is for libcurl to say.
+        """
+
+    @abstractmethod
+    def connection_for(self, size: int) -> OwnConnection | None:
+        """Return a connection that takes a body of so many bytes now; it is to be posted on at once."""
+
+    def add(self, connection: OwnConnection) -> None:
+        """Post on a connection that is settled."""
+        self.connections[connection] = None
+
+    def remove(self, connection: OwnConnection) -> None:
+        """Forget a connection that is over."""
+        del self.connections[connection]
+
+
+class Http2Receiver(BusyReceiver):
+    """Over TLS, with HTTP/2."""
+
+    most_connections = 8
+    is_tls = True
+
+    def __init__(self, url: str, trust: Trust) -> None:
+        """See `BusyReceiver`."""
+        super().__init__(url, trust)
+        self._block = post_block(self._authority.removesuffix(":443"), self._path)
+
+    def make(self, timeout: float, on_over: OnOver) -> OwnConnection:
+        return Http2Connection(self.address, timeout, on_over)
+
+    def spell(self, lines: list[str], size: int) -> bytes:
+        block = self._block + lines_block(lines, size)
+        if len(block) > LARGEST_FRAME:
+            raise WireError("more than one frame of headers")
+        return block
+
+    def connection_for(self, size: int) -> OwnConnection | None:
+        for connection in self.connections:
+            if connection.takes(size):
+                return connection
+        self.is_short = not self.is_opening and all(connection.is_full for connection in self.connections)
+        return None
+
+
+class Http1Receiver(BusyReceiver):
+    """In clear, with HTTP/1.1."""
+
+    most_connections = 1024
+    is_tls = False
+
+    def __init__(self, url: str, trust: Trust) -> None:
+        """See `BusyReceiver`."""
+        super().__init__(url, trust)
+        self._line = post_line(self._authority.removesuffix(":80"), self._path)
+        self._known = KnownAnswer()
+        self._free: list[Http1Connection] = []  # the last one used is the next: those too many grow old and are closed
+
+    def make(self, timeout: float, on_over: OnOver) -> OwnConnection:
+        return Http1Connection(self.address, timeout, self._known, self._free.append, on_over)
+
+    def spell(self, lines: list[str], size: int) -> bytes:
+        head = self._line + head_lines(lines, size)
+        if len(head) + size > _LARGEST_POST:
+            raise WireError("more than a connection should hold back")
+        return head
+
+    def connection_for(self, size: int) -> OwnConnection | None:
+        free = self._free
+        while free:
+            connection = free.pop()
+            if connection.takes(size):
+                return connection
+        self.is_short = True
+        return None
+
+    def add(self, connection: OwnConnection) -> None:
+        super().add(connection)
+        assert isinstance(connection, Http1Connection)
+        self._free.append(connection)
+
+    def remove(self, connection: OwnConnection) -> None:
+        super().remove(connection)
+        if connection in self._free:
+            self._free.remove(connection)  # it would be found there only when all above it are busy

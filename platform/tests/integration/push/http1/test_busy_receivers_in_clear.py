@@ -1,0 +1,231 @@
+"""What a receiver in clear that is told much does to the connections of our own that it then has, beside libcurl's."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from firmcast.push.answer import Answer, FailureKind
+from firmcast.push.destination import DestinationRules
+from firmcast.push.http_sender import HttpSender, OutgoingRequest, SenderLimits
+from firmcast.push.trust import Trust
+
+LOOPBACK = DestinationRules(allowed_networks=(ip_network("127.0.0.0/8"),))
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+LINES = ("content-type: application/json", "user-agent: x", "webhook-id: evt_1")
+
+
+@dataclass(slots=True)
+class Busy:
+    """A receiver to which the sender has connections of its own."""
+
+    sender: HttpSender
+    callback: Any
+
+    async def tell(self, *bodies: bytes, lines: Sequence[str] = LINES, trust: Trust | None = None) -> list[Answer]:
+        return await asyncio.gather(
+            *(
+                self.sender.send(
+                    OutgoingRequest(
+                        url=self.callback.url(),
+                        headers=["expect:", *lines],
+                        body=body,
+                        trust=trust or Trust(),
+                    )
+                )
+                for body in bodies
+            )
+        )
+
+    def carried(self) -> list[int]:
+        return [request.connection for request in self.callback.requests]
+
+
+@pytest.fixture
+async def busy(callback) -> AsyncIterator[Busy]:
+    found = await busy_with(callback)
+    yield found
+    found.sender.close()
+
+
+async def busy_with(callback, *, timeout: float = 20.0, answers_before: int = 1) -> Busy:
+    """Send until an answer has come on a connection that libcurl does not know: the second one."""
+    limits = SenderLimits(attempt_timeout=timedelta(seconds=timeout), answers_before=answers_before)
+    found = Busy(HttpSender(rules=LOOPBACK, limits=limits), callback)
+    while 2 not in found.carried():
+        (answer,) = await found.tell(b"{}")
+        assert answer.status == 200
+    callback.requests.clear()
+    return found
+
+
+async def test_a_busy_receiver_is_told_the_same_on_connections_of_ours(busy: Busy) -> None:
+    while True:  # until there are enough of ours for all that begins at once
+        busy.callback.requests.clear()
+        answers = await busy.tell(*(b"%d" % number for number in range(10)))
+        assert {(answer.status, answer.snippet, answer.address) for answer in answers} == {(200, b"ok", "127.0.0.1")}
+        ours = list(busy.callback.requests)
+        if len(set(busy.carried())) == 10 and 1 not in busy.carried():
+            break
+    assert sorted(request.body for request in ours) == [b"%d" % number for number in range(10)]
+    # libcurl, which is given what is not plain, says the same of it but for that line.
+    assert (await busy.tell(b"0", lines=(*LINES, "TE: trailers")))[0].status == 200
+    theirs = busy.callback.requests[-1]
+    first = next(request for request in ours if request.body == b"0")
+    assert theirs.connection not in {request.connection for request in ours}
+    assert theirs.line == first.line
+    assert {name: value for name, value in theirs.headers.items() if name != "te"} == first.headers
+
+
+async def test_a_large_body_or_one_of_another_trust_is_libcurls(busy: Busy, authority) -> None:
+    assert (await busy.tell(b"x" * 70_000))[0].status == 200
+    other = Trust(
+        authorities=authority.certificate,
+        client_certificate=authority.client_certificate,
+        client_key=authority.client_key,
+    )
+    assert (await busy.tell(b"{}", trust=other))[0].status == 200
+    assert 2 not in busy.carried()
+    assert (await busy.tell(b"{}"))[0].status == 200
+    assert busy.carried()[-1] == 2
+
+
+async def test_of_a_busy_receivers_answers_all_is_told_that_matters(busy: Busy) -> None:
+    said = {
+        b"busy": b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        b"early": b"HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\nHTTP/1.1 204 None\r\n\r\n",
+        b"moved": b"HTTP/1.1 307 Moved\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n",
+    }
+
+    async def script(request, writer: asyncio.StreamWriter) -> bool:
+        for byte in said[request.body]:
+            writer.write(bytes((byte,)))
+            await writer.drain()
+        return True
+
+    busy.callback.script = script
+    (refused,) = await busy.tell(b"busy")
+    assert (refused.status, refused.retry_after, refused.snippet) == (503, "7", b"abc")
+    assert (await busy.tell(b"early"))[0].status == 204
+    (moved,) = await busy.tell(b"moved")
+    assert (moved.status, moved.retry_after, moved.snippet) == (307, None, b"")
+    assert busy.carried() == [2, 2, 2]
+
+
+async def test_a_busy_receivers_endless_answer_is_cut_off_and_its_silence_ends(callback) -> None:
+    busy = await busy_with(callback, timeout=1.0)
+
+    async def script(request, writer: asyncio.StreamWriter) -> bool:
+        match request.body:
+            case b"endless":
+                writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + b"z" * 100_000)
+            case b"begun":
+                writer.write(b"HTTP/1.1 202 OK\r\nContent-Length: 5\r\n\r\n")
+            case b"{}":
+                writer.write(OK)
+        return True
+
+    callback.script = script
+    (endless,) = await busy.tell(b"endless")
+    assert (endless.status, endless.snippet) == (200, b"z" * 1024)
+    assert busy.carried() == [2]
+    for body, expected in ((b"silent", (None, FailureKind.TIMEOUT)), (b"begun", (202, None))):
+        gone = {1, *busy.carried()}
+        while busy.carried()[-1] in gone:
+            assert (await busy.tell(b"{}"))[0].status == 200
+        (ended,) = await busy.tell(body)
+        assert (ended.status, ended.failure) == expected
+        assert 1 <= ended.duration < 5
+        assert busy.carried()[-1] not in gone
+    busy.sender.close()
+
+
+@pytest.mark.parametrize("manner", ["drop", "garbage", "bare newlines", "upgrade"])
+async def test_what_a_connection_of_ours_does_not_answer_libcurl_has_answered(busy: Busy, manner: str) -> None:
+    said = {
+        "drop": b"",
+        "garbage": b"SSH-2.0-x\r\n",
+        "bare newlines": b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+        "upgrade": b"HTTP/1.1 101 Other\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n",
+    }
+
+    async def script(request, writer: asyncio.StreamWriter) -> bool:
+        if request.connection == 2:
+            writer.write(said[manner])
+            return False
+        writer.write(OK)
+        return True
+
+    busy.callback.script = script
+    (answer,) = await busy.tell(b"told")
+    assert (answer.status, answer.failure) == (200, None)
+    assert [request.body for request in busy.callback.requests] == [b"told", b"told"]
+    assert busy.carried()[0] == 2
+    assert (await busy.tell(b"next"))[0].status == 200
+    assert busy.carried().count(2) == 1
+    assert busy.sender.in_flight == 0
+
+
+async def test_an_answer_that_ends_within_its_head_is_a_failed_attempt(busy: Busy) -> None:
+    async def script(_request, writer: asyncio.StreamWriter) -> bool:
+        writer.write(b"HTTP/1.1 200 O")
+        return False
+
+    busy.callback.script = script
+    (answer,) = await busy.tell(b"told")
+    assert (answer.status, answer.failure) == (None, FailureKind.CONNECTION_LOST)
+    assert busy.carried() == [2]
+
+
+async def test_a_receiver_that_ends_each_connection_is_libcurls(callback) -> None:
+    async def script(_request, writer: asyncio.StreamWriter) -> bool:
+        writer.write(OK)
+        return False
+
+    callback.script = script
+    sender = HttpSender(rules=LOOPBACK, limits=SenderLimits(answers_before=1))
+    told = Busy(sender, callback)
+    for _ in range(12):
+        assert (await told.tell(b"{}"))[0].status == 200
+    assert callback.connections == 12  # not one more than there were attempts
+    sender.close()
+
+
+async def test_what_a_receiver_says_unasked_ends_the_connection(busy: Busy) -> None:
+    async def script(request, writer: asyncio.StreamWriter) -> bool:
+        writer.write(OK + (OK if request.connection == 2 else b""))
+        return True
+
+    busy.callback.script = script
+    for _ in range(3):
+        assert (await busy.tell(b"{}"))[0].status == 200
+    assert busy.carried().count(2) == 1
+
+
+async def test_a_closed_sender_breaks_off_what_is_under_way_at_a_busy_receiver(busy: Busy) -> None:
+    async def script(_request, _writer) -> bool:
+        return True
+
+    busy.callback.script = script
+    waiting = asyncio.gather(busy.tell(b"1"), busy.tell(b"2"))
+    while len(busy.callback.requests) < 2:
+        await asyncio.sleep(0)
+    assert 2 in busy.carried()
+    assert busy.sender.in_flight == 2
+    busy.sender.close()
+    assert {answer.failure for (answer,) in await waiting} == {FailureKind.LOCAL}
+    assert busy.sender.in_flight == 0
+
+
+async def test_an_address_that_the_rules_forbid_gets_no_connection_of_ours(callback, monkeypatch) -> None:
+    monkeypatch.setattr(DestinationRules, "permits", lambda *_: callback.connections == 0)
+    sender = HttpSender(rules=LOOPBACK, limits=SenderLimits(answers_before=1))
+    told = Busy(sender, callback)
+    for _ in range(20):
+        assert (await told.tell(b"{}"))[0].status == 200
+    assert set(told.carried()) == {1}
+    sender.close()

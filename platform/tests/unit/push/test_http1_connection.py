@@ -1,0 +1,227 @@
+"""Whatever comes back, and in whatever parts, an attempt ends once, by what has come of it."""
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmcast.push.answer import Answer, FailureKind
+from firmcast.push.http1_connection import Http1Connection, KnownAnswer
+from firmcast.push.posted import Posted
+
+Ending = tuple[int | None, FailureKind | None, bytes, str | None] | None
+"""Status, failure, snippet, Retry-After; None where it is to be made again."""
+
+
+class Wire(asyncio.Transport):
+    """Takes what is written, and tells the connection at once when it is closed."""
+
+    def __init__(self, connection: Http1Connection) -> None:
+        super().__init__()
+        self.written = b""
+        self.is_closed = False
+        self._connection = connection
+
+    def write(self, data: bytes) -> None:  # type: ignore[override]  # only bytes are written here
+        self.written += data
+
+    def close(self) -> None:
+        self.abort()
+
+    def abort(self) -> None:
+        if not self.is_closed:
+            self.is_closed = True
+            self._connection.connection_lost(None)
+
+
+class Course:
+    """Attempts on one connection."""
+
+    def __init__(self, known: KnownAnswer) -> None:
+        self.endings: list[Ending] = []
+        self.free = 0
+        self.over = 0
+        self.connection = Http1Connection("192.0.2.1", 15, known, self._on_free, self._on_over)
+        self.wire = Wire(self.connection)
+        self.connection.connection_made(self.wire)
+
+    def _on_free(self, _connection: Http1Connection) -> None:
+        self.free += 1
+
+    def _on_over(self, _connection: Http1Connection) -> None:
+        self.over += 1
+
+    def post(self) -> None:
+        assert self.connection.takes(2)
+        self.connection.post(b"head", b"{}", Posted(0.0, self._on_answer, self._on_unanswered))
+
+    def hear(self, parts: Sequence[bytes]) -> None:
+        for part in parts:
+            if not self.wire.is_closed:
+                self.connection.data_received(part)
+
+    def _on_answer(self, answer: Answer) -> None:
+        self.endings.append((answer.status, answer.failure, answer.snippet, answer.retry_after))
+
+    def _on_unanswered(self, _spent: float) -> None:
+        self.endings.append(None)
+
+
+def told(*parts: bytes, then_ends: bool = True) -> tuple[Ending, bool, bool]:
+    """What comes of an attempt that is answered so, whether the connection is usable then, and is understood."""
+
+    async def run() -> tuple[Ending, bool, bool]:
+        course = Course(KnownAnswer())
+        course.post()
+        course.hear(parts)
+        usable = course.connection.takes(2)
+        assert course.free >= usable
+        if then_ends:
+            course.wire.abort()
+        (ending,) = course.endings
+        assert course.over == int(course.wire.is_closed)
+        return ending, usable, course.connection.is_understood
+
+    return asyncio.run(run())
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@pytest.mark.parametrize(
+    ("answer", "ending", "usable"),
+    [
+        (OK, (200, None, b"ok", None), True),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", (204, None, b"", None), True),
+        (b"HTTP/1.1 103 Early\r\nLink: a\r\n\r\n" + OK, (200, None, b"ok", None), True),
+        (
+            b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n",
+            (503, None, b"", "7"),
+            True,
+        ),
+        (
+            b"HTTP/1.1 307 There\r\nLocation: /b\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n",
+            (307, None, b"", None),
+            1,
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;x=y\r\nc\r\n0\r\nX: y\r\n\r\n",
+            (200, None, b"abc", None),
+            True,
+        ),
+        # It ends with the connection.
+        (b"HTTP/1.1 200 OK\r\n\r\nabc", (200, None, b"abc", None), False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", (200, None, b"abc", None), False),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", (200, None, b"ok", None), False),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", (200, None, b"ok", None), False),
+        # More than was asked for: the rest is nobody's.
+        (OK + OK, (200, None, b"ok", None), False),
+        (OK + b"H", (200, None, b"ok", None), False),
+        (OK + b"garbage", (200, None, b"ok", None), False),
+        # It did not come to a status.
+        (b"", None, False),
+        (b"HTTP/1.1 200 O", (None, FailureKind.CONNECTION_LOST, b"", None), False),
+    ],
+)
+def test_an_answer_is_told_as_it_was_meant(answer: bytes, ending: Ending, usable: bool) -> None:
+    assert told(answer) == (ending, usable, True)
+    parts = [answer[at : at + 1] for at in range(len(answer))]
+    if answer != OK + b"H":  # by then the next attempt may have begun
+        assert told(*parts)[0] == ending
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH_9\r\n",
+        b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 101 Else\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 140_000,
+    ],
+)
+def test_what_httptools_cannot_take_is_libcurls(answer: bytes) -> None:
+    assert told(answer) == (None, False, False)
+
+
+def test_an_answer_without_an_end_is_cut_off() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ending, usable, _ = told(head, *[b"400\r\n" + b"z" * 1024 + b"\r\n"] * 20, then_ends=False)
+    assert (ending, usable) == ((200, None, b"z" * 1024, None), False)
+
+
+def test_what_nobody_has_asked_for_ends_the_connection() -> None:
+    async def run() -> None:
+        course = Course(KnownAnswer())
+        course.post()
+        course.hear([OK])
+        course.hear([OK])
+        assert course.wire.is_closed
+        assert course.endings == [(200, None, b"ok", None)]
+
+    asyncio.run(run())
+
+
+_LINE = st.sampled_from([b"Content-Length: 2", b"Date: now", b"Retry-After: 3", b"X: \xff", b"Content-Length: 0"])
+_HEAD = st.builds(
+    lambda status, lines: b"HTTP/1.1 %d X\r\n%b\r\n" % (status, b"".join(line + b"\r\n" for line in lines)),
+    st.sampled_from([100, 200, 204, 304, 400, 410, 429, 500, 503]),
+    st.lists(_LINE, max_size=3),
+)
+_ANSWERS = st.lists(st.one_of(_HEAD, st.just(OK), st.binary(max_size=6)), max_size=4).map(b"".join)
+
+
+@given(_ANSWERS, st.lists(st.integers(0, 200), max_size=5))
+def test_the_parts_that_an_answer_comes_in_do_not_matter(answer: bytes, cuts: list[int]) -> None:
+    places = sorted({0, len(answer), *(cut for cut in cuts if cut < len(answer))})
+    parts = [answer[start:end] for start, end in itertools.pairwise(places)]
+    assert told(*parts)[0] == told(answer)[0]
+
+
+@given(st.lists(_ANSWERS, min_size=2, max_size=6))
+def test_an_answer_that_is_known_is_told_as_one_that_is_read(answers: list[bytes]) -> None:
+    async def run(known: KnownAnswer | None) -> list[list[Ending]]:
+        endings = []
+        for answer in answers:
+            course = Course(known or KnownAnswer())
+            course.post()
+            course.hear([answer])
+            course.wire.abort()
+            endings.append(course.endings)
+        return endings
+
+    assert asyncio.run(run(KnownAnswer())) == asyncio.run(run(None))
+
+
+@given(st.lists(st.binary(max_size=300), max_size=5))
+def test_no_bytes_do_more_than_end_an_attempt_once(parts: list[bytes]) -> None:
+    told(*parts)
+
+
+def test_an_attempt_that_is_not_answered_ends_at_its_deadline_and_not_at_that_of_one_before() -> None:
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        known = KnownAnswer()
+        course = Course(known)
+        course.connection._timeout = 0.05
+        began = loop.time()
+        ended = loop.create_future()
+
+        def post() -> None:
+            course.connection.post(
+                b"", b"", Posted(loop.time(), lambda answer: ended.set_result((answer, loop.time())), print)
+            )
+
+        course.post()
+        course.hear([OK])
+        second = loop.call_later(0.03, post)
+        answer, at = await ended
+        assert answer.failure is FailureKind.TIMEOUT
+        assert at - began >= 0.03 + 0.05 - 0.005
+        assert course.wire.is_closed
+        second.cancel()
+
+    asyncio.run(run())
