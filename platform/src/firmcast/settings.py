@@ -163,6 +163,15 @@ class GatewaySettings(_Part):
     package_patience: PositiveDuration = Field(
         default=timedelta(minutes=2), description="a connection whose device takes nothing for so long ends"
     )
+    package_handshakes: int = Field(
+        default=256,
+        ge=4,
+        description="TLS handshakes under way at package_secure_port at one time, a quarter of them of one host; beyond"
+        " that the oldest is given up",
+    )
+    package_handshake_patience: PositiveDuration = Field(
+        default=timedelta(seconds=30), description="a TLS handshake that has not ended for so long is given up"
+    )
     byte_rate: int = Field(
         default=0,
         ge=0,

@@ -2,6 +2,7 @@
 
 from firmcast.coap.dtls.parameters import HandshakeOutcome
 from firmcast.metrics import Metrics
+from firmcast.rest.handshakes import HandshakeEnd
 
 
 class GatewayMetrics:
@@ -53,6 +54,10 @@ class GatewayMetrics:
         self.waiting = metrics.gauge(
             "firmcast_gateway_waiting_reports", "Reports and registrations that wait to be written"
         )
+        self.sessions = metrics.gauge("firmcast_gateway_sessions", "Devices that orders are being carried out with")
+        self._declare_packages(metrics)
+
+    def _declare_packages(self, metrics: Metrics) -> None:
         self.package_requests = metrics.counts(
             "firmcast_gateway_package_requests",
             "Requests for packages by HTTP and HTTPS, by what was answered: whole, part (206), unchanged (304), changed"
@@ -62,4 +67,11 @@ class GatewayMetrics:
         self.package_connections = metrics.gauge(
             "firmcast_gateway_package_connections", "Connections of devices that fetch packages by HTTP and HTTPS"
         )
-        self.sessions = metrics.gauge("firmcast_gateway_sessions", "Devices that orders are being carried out with")
+        refusals = metrics.counts(
+            "firmcast_gateway_package_refusals",
+            "Connections for packages that came to nothing, by why: no place was left (no_place), their handshake had"
+            " not ended in time (stalled), was given up for a newer one (crowded_out) or was none (failed)",
+            "reason",
+        )
+        self.package_handshakes = {end: refusals.of(end.value) for end in HandshakeEnd}
+        self.package_no_place = refusals.of("no_place")

@@ -15,6 +15,7 @@ import uvicorn
 
 from firmcast.errors import StartError
 from firmcast.rest.client_certificates import AskingContext
+from firmcast.rest.handshakes import Handshakes
 from firmcast.rest.http_protocol import ContractHttpProtocol
 
 _KEEP_ALIVE_SECONDS = 75
@@ -40,7 +41,10 @@ class _QuietServer(uvicorn.Server):
 class HttpsServer:
     """Serves one ASGI application over TLS, or in clear when no certificate is given."""
 
-    def __init__(self, server: _QuietServer, listening: socket.socket, scheme: str) -> None:
+    def __init__(
+        self, server: _QuietServer, listening: socket.socket, scheme: str, handshakes: Handshakes | None = None
+    ) -> None:
+        self._handshakes = handshakes
         self._server = server
         self._listening = listening
         self._scheme = scheme
@@ -60,11 +64,13 @@ class HttpsServer:
         keep_alive: int = _KEEP_ALIVE_SECONDS,
         send_buffer: int | None = None,
         reuse_port: bool = False,
+        handshakes: Handshakes | None = None,
     ) -> "HttpsServer":
         """Listen on `host` and `port` (0 for any free one) and serve until `stop`; with `reuse_port` beside others.
 
         Clients are asked for a certificate where that is wanted; none is needed, and any will do. An idle connection
         ends after `keep_alive` seconds; the kernel holds `send_buffer` bytes of one, or as many as it likes.
+        `handshakes` bounds those of TLS; without it each has as long as the event loop allows.
 
         Raises:
             StartError: the address cannot be listened on.
@@ -86,8 +92,11 @@ class HttpsServer:
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         )
         config.load()
-        config.ssl = tls
-        self = cls(_QuietServer(config), listening, "http" if tls is None else "https")
+        if tls is not None and handshakes is not None:
+            config.http_protocol_class = handshakes.gate(tls, protocol)  # type: ignore[assignment]  # a factory will do
+        else:
+            config.ssl = tls
+        self = cls(_QuietServer(config), listening, "http" if tls is None else "https", handshakes)
         self._task = asyncio.create_task(self._server.serve(sockets=[listening]), name="https-server")
         ready = asyncio.create_task(self._server.ready.wait())
         await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
@@ -111,6 +120,8 @@ class HttpsServer:
     async def stop(self) -> None:
         """Finish the requests under way, then stop listening."""
         self._server.should_exit = True
+        if self._handshakes is not None:
+            self._handshakes.close()
         if self._task is not None:
             await self._task
         self._listening.close()

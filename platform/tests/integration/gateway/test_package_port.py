@@ -21,6 +21,7 @@ from firmcast.firmware.package_cache import PackageCache
 from firmcast.gateway.package_port.certificate import package_certificate
 from firmcast.lwm2m.firmware_update import Protocol
 from firmcast.rest.certificates import make_certificate
+from firmcast.rest.handshakes import HandshakeEnd
 from firmcast.settings import GatewaySettings, Settings, UpgradeSettings
 from firmcast.upgrades.limits import limits_of
 
@@ -230,6 +231,7 @@ async def test_connections_beyond_the_limit_are_told_to_come_again(world, served
         refused = await client.get(offered.uri)
         assert (refused.status_code, refused.headers["connection"]) == (503, "close")
         assert int(refused.headers["retry-after"]) > 0
+    assert world.metrics.package_no_place.value == 1
     held.pop()[1].close()
     await world.eventually(lambda: len(world.gateway._package_ports._places.taken) < 2)
     async with httpx2.AsyncClient() as client:
@@ -241,6 +243,7 @@ async def test_there_are_fewer_connections_than_files_may_be_open(world, served,
     monkeypatch.setattr(resource, "getrlimit", lambda _which: (64, 4096))
     await served(package_connections=1000)
     assert world.gateway._package_ports._places.limit == 32
+    assert world.gateway._package_ports._handshakes.limit == 16
     monkeypatch.undo()
 
 
@@ -337,6 +340,35 @@ async def test_https_is_served_with_the_certificate_given(world, served, offer, 
         part = await client.get(offered.uri, headers={"range": "bytes=-3"})
         assert (part.status_code, part.content) == (206, PACKAGE[-3:])
     await offered.until_reached(SIZE)
+
+
+async def test_silent_connections_keep_nobody_from_his_package(world, served, offer, tmp_path) -> None:
+    made = make_certificate(tmp_path / "made", ["127.0.0.1"], datetime.now(UTC))
+    world.package_certificate = made.certificate, made.key
+    await served(package_secure_port=0, package_handshakes=8, package_connections=2)
+    offered = await offer(protocols=(2, 3))
+
+    def connect() -> socket.socket:
+        return socket.create_connection(
+            ("127.0.0.1", int(world.gateway.package_url(Protocol.HTTPS).rpartition(":")[2]))
+        )
+
+    handshakes = world.gateway._package_ports._handshakes
+    crowded_out = world.metrics.package_handshakes[HandshakeEnd.CROWDED_OUT]
+    silent = [connect() for _ in range(20)]
+    await world.eventually(lambda: crowded_out.value == 18)
+    context = ssl.create_default_context(cafile=made.authority)
+    async with httpx2.AsyncClient(verify=context) as client:
+        assert (await client.get(offered.uri)).content == PACKAGE
+    assert (len(handshakes), crowded_out.value) == (1, 19)
+    await world.stop()
+    world.settings = world.settings.model_copy(update={"package_handshake_patience": timedelta(seconds=0.1)})
+    await world.start()
+    silent.append(connect())
+    stalled = world.metrics.package_handshakes[HandshakeEnd.STALLED]
+    await world.eventually(lambda: stalled.value == 1)
+    for each in silent:
+        each.close()
 
 
 async def test_ports_that_cannot_be_had_or_certificates_that_are_none_end_the_start(world, served, tmp_path) -> None:

@@ -11,6 +11,7 @@ import termios
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
+from firmcast.metrics import Count
 from firmcast.rest.http_protocol import LINGER_SECONDS, ContractHttpProtocol
 
 WRITE_BUFFER: Final = 1 << 15
@@ -31,10 +32,11 @@ _QUEUE: Final = struct.Struct("i")
 class Places:
     """How many connections there may be, and which there are."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, refused: Count) -> None:
+        """Let there be `limit` connections; `refused` counts those beyond."""
         self.limit = limit
         self.taken: set[PackageHttpProtocol] = set()
-        self.refused = 0
+        self.refused = refused
 
     def protocol(self) -> type["PackageHttpProtocol"]:
         """Return the protocol of connections that take these places."""
@@ -61,7 +63,7 @@ class PackageHttpProtocol(ContractHttpProtocol):
         """Take a place, or refuse the connection."""
         super().connection_made(transport)
         if len(self.places.taken) >= self.places.limit:
-            self.places.refused += 1
+            self.places.refused.value += 1
             self._refused = True
             self._head_came()
             transport.write(_CROWDED)

@@ -14,6 +14,7 @@ from firmcast.gateway.package_port.application import PackageApplication
 from firmcast.gateway.package_port.connections import SEND_BUFFER, Places
 from firmcast.gateway.transfers import Transfers
 from firmcast.lwm2m.firmware_update import Protocol
+from firmcast.rest.handshakes import HandshakeEnd, Handshakes
 from firmcast.rest.server import HttpsServer
 from firmcast.settings import GatewaySettings
 
@@ -27,20 +28,38 @@ def _wants_ports(settings: GatewaySettings) -> bool:
     return settings.package_port is not None or settings.package_secure_port is not None
 
 
+def _files() -> int | None:
+    """Return how many files and sockets this process may have open; None for no limit."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if files == resource.RLIM_INFINITY else files
+
+
 def _connections(wanted: int) -> int:
     """Return how many connections there may be: so many that files and sockets are left for the store and all else."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files == resource.RLIM_INFINITY or wanted <= files // 2:
+    files = _files()
+    if files is None or wanted <= files // 2:
         return wanted
     _log.warning("packages.fewer_connections", wanted=wanted, connections=files // 2, advice="raise `ulimit -n`")
     return files // 2
 
 
+def _handshakes(settings: GatewaySettings, metrics: GatewayMetrics) -> Handshakes:
+    """Return the bounds of handshakes: they have files besides those of connections, and leave some to all else."""
+
+    def count(end: HandshakeEnd) -> None:
+        metrics.package_handshakes[end].value += 1
+
+    files = _files()
+    limit = settings.package_handshakes if files is None else min(settings.package_handshakes, max(4, files // 4))
+    return Handshakes(limit=limit, deadline=settings.package_handshake_patience.total_seconds(), count=count)
+
+
 class PackagePorts:
     """The open ports. Made by `open`."""
 
-    def __init__(self, places: Places, *, share_ports: bool) -> None:
+    def __init__(self, places: Places, handshakes: Handshakes, *, share_ports: bool) -> None:
         self._places = places
+        self._handshakes = handshakes
         self._share_ports = share_ports
         self._servers: dict[Protocol, HttpsServer] = {}
 
@@ -59,10 +78,12 @@ class PackagePorts:
         Raises:
             StartError: an address cannot be had, or HTTPS has no certificate that can be used.
         """
-        places = Places(_connections(settings.package_connections) if _wants_ports(settings) else 0)
+        places = Places(
+            _connections(settings.package_connections) if _wants_ports(settings) else 0, metrics.package_no_place
+        )
         application = PackageApplication(transfers, metrics, patience=settings.package_patience.total_seconds())
         metrics.package_connections.read = lambda: len(places.taken)
-        self = cls(places, share_ports=settings.share_ports)
+        self = cls(places, _handshakes(settings, metrics), share_ports=settings.share_ports)
         try:
             if settings.package_port is not None:
                 await self._listen(application, Protocol.HTTP, settings.host, settings.package_port, None)
@@ -110,6 +131,7 @@ class PackagePorts:
                 keep_alive=_KEEP_ALIVE_SECONDS,
                 send_buffer=SEND_BUFFER,
                 reuse_port=self._share_ports,
+                handshakes=self._handshakes if protocol is Protocol.HTTPS else None,
             )
         except (ssl.SSLError, FileNotFoundError) as error:
             message = f"the certificate for packages or its key cannot be used: {error}"
