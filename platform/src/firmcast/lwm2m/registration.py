@@ -6,6 +6,7 @@ Source: OMA LwM2M Core 1.1 and 1.2, section 6.2 (Client Registration Interface).
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from firmcast.lwm2m.errors import LinkFormatError, PathFormatError, RegistrationFormatError
@@ -24,6 +25,7 @@ MOST_LINKS: Final = 1000
 _ROOT_TYPE = "oma.lwm2m"
 _VERSION = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){0,2}")
 _LONGEST_ROOT = 255
+_LONGEST_REMEMBERED = 1024
 _DIGITS = re.compile(r"[0-9]{1,10}")
 _BINDING = re.compile(r"[A-Z]{1,8}")
 
@@ -122,8 +124,19 @@ def parse_update(query: Iterable[str], payload: bytes) -> UpdateRequest:
 def parse_object_links(payload: bytes) -> ObjectLinks:
     """Read the links of a registration; those outside the object tree are passed over.
 
+    Devices of one kind say the same, each time: what was read of late is remembered, unless it is long.
+
     Raises RegistrationFormatError.
     """
+    return _remembered(payload) if len(payload) <= _LONGEST_REMEMBERED else _read_links(payload)
+
+
+@lru_cache(maxsize=512)
+def _remembered(payload: bytes) -> ObjectLinks:
+    return _read_links(payload)
+
+
+def _read_links(payload: bytes) -> ObjectLinks:
     try:
         links = parse_links(payload)
     except LinkFormatError as error:
