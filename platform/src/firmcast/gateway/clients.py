@@ -85,6 +85,7 @@ class Clients:
                 device = self._live.of(device_id)
                 if device is not None:
                     device.choices = choices_of(known)
+                    device.asked_who_it_is = False
         except StoreError as error:
             _log.warning("clients.not_learnt", reason=str(error))
         except Exception as error:

@@ -46,8 +46,9 @@ async def inspect(link: DeviceLink) -> ResourcesReported:
     """
     await observe_firmware(link)
     version = await read_version(link)
-    if link.device.choices.asks_who_it_is:
+    if link.device.choices.asks_who_it_is and not link.device.asked_who_it_is:
         await read_identity(link)
+        link.device.asked_who_it_is = True
     try:
         told = merged(version, await read_firmware_object(link))
     except DeviceRefusedError as error:

@@ -4,7 +4,7 @@ Addresses change under a device's feet (NAT), so an address alone names a device
 better to offer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final
 
@@ -64,6 +64,7 @@ class LiveDevice:
     """One device with a registration. What may change with an update changes here, so that who holds it sees it."""
 
     __slots__ = (
+        "asked_who_it_is",
         "awake_until",
         "choices",
         "commanded",
@@ -110,6 +111,8 @@ class LiveDevice:
         """What was found to bring this device back to Idle."""
         self.choices = USUAL
         """How it is driven, by what is known of its client; USUAL until that was looked up."""
+        self.asked_who_it_is = False
+        """It was, and what it answered was not learnt yet."""
         self.noted_minute = 0
         """The minute since 1970 in which the journal last had a line of it, and how many it had in that minute."""
         self.noted = 0
@@ -128,6 +131,8 @@ class LiveDevices:
 
     def __init__(self) -> None:
         self._by_device: dict[DeviceId, LiveDevice] = {}
+        self.of: Callable[[DeviceId], LiveDevice | None] = self._by_device.get
+        """Returns the device of an id while it is live; is asked for each block of a package."""
         self._by_registration: dict[RegistrationId, LiveDevice] = {}
         self._by_key: dict[bytes, LiveDevice] = {}
         self._by_peer: dict[Peer, LiveDevice] = {}
@@ -143,6 +148,8 @@ class LiveDevices:
         """Take in a new registration; return what the device was under its former one, if it had one."""
         former = self.remove(registration.device_id)
         device = LiveDevice(registration)
+        if former is not None:
+            device.asked_who_it_is = former.asked_who_it_is
         self._by_device[device.device_id] = device
         self._by_registration[device.registration_id] = device
         self._by_key[device.key] = device
@@ -185,10 +192,6 @@ class LiveDevices:
             self._by_identity.pop(device.endpoint_name, None)
             self._leave_address(device)
         return device
-
-    def of(self, device_id: DeviceId) -> LiveDevice | None:
-        """Return the device of that id while it is live."""
-        return self._by_device.get(device_id)
 
     def by_registration(self, registration_id: RegistrationId) -> LiveDevice | None:
         """Return the device of a registration."""
