@@ -307,7 +307,12 @@ class UdpEndpoint:
             now = self._clock()
             while not self._closed:
                 for datagram, peer in endpoint.take_datagrams():
-                    self._send(datagram, peer, now)
+                    if len(peer) == SECURE_PEER_LENGTH:
+                        self._send_securely(datagram, peer, now)
+                    elif self._clear is None:
+                        self._unreachable(peer)
+                    else:
+                        self._clear.send(datagram, peer)
                 events = endpoint.take_events()
                 if not events:
                     break
@@ -318,14 +323,9 @@ class UdpEndpoint:
         if not self._closed:
             self._set_timer()
 
-    def _send(self, datagram: bytes, peer: Peer, now: float) -> None:
-        if len(peer) == SECURE_PEER_LENGTH:
-            if self._layer is None or not self._layer.send(datagram, peer, now):
-                self._unreachable(peer)
-        elif self._clear is None:
+    def _send_securely(self, datagram: bytes, peer: Peer, now: float) -> None:
+        if self._layer is None or not self._layer.send(datagram, peer, now):
             self._unreachable(peer)
-        else:
-            self._clear.send(datagram, peer)
 
     def _unreachable(self, peer: Peer) -> None:
         self.endpoint.unreachable(peer, self._clock())
