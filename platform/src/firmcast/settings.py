@@ -116,7 +116,7 @@ class GatewaySettings(_Part):
     session_limit: int = Field(
         default=10_000,
         ge=1,
-        description="DTLS sessions at one time, some 65 KiB each; the longest silent one gives way",
+        description="DTLS sessions at one time, some 4 KiB each; the longest silent one gives way",
     )
     session_idle_limit: PositiveDuration = Field(
         default=timedelta(hours=24), description="a DTLS session of which nothing is heard for so long ends"

@@ -1,7 +1,7 @@
 """The one module that reaches below pyOpenSSL: its API has DTLS and cookies, though no pre-shared keys.
 
 The callbacks for them are set through cryptography's binding of OpenSSL, which is not a public interface: `self_test`
-finds out at every start whether it still does what is needed here. So are the messages of sessions read and written,
+finds out at every start whether it still does what is needed here. A client's messages are read and written by it too,
 since that takes half the time of pyOpenSSL's calls.
 """
 
@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from cryptography.hazmat.bindings.openssl.binding import Binding
 from OpenSSL import SSL
+
+from firmcast.coap.dtls.records import is_single_record
 
 SUITES: Final = b"PSK-AES128-CCM8:PSK-AES128-CCM:PSK-AES128-GCM-SHA256:@SECLEVEL=0"
 """CCM_8 is what LwM2M requires of every client (RFC 7925 section 4.2); its short tag is below OpenSSL's level 1."""
@@ -89,7 +91,7 @@ class SessionEndedError(Exception):
 
 
 class RecordLayer:
-    """Reads and writes the records of a connection whose handshake is over."""
+    """Reads and writes the records of a client whose handshake is over."""
 
     __slots__ = ("_buffer", "_connection", "_incoming", "_outgoing", "_ssl")
 
@@ -101,22 +103,23 @@ class RecordLayer:
         self._outgoing: Any = opened._from_ssl  # noqa: SLF001
         self._buffer: Any = _buffer_of_thread()
 
-    def open(self, datagram: bytes) -> bytes | None:
-        """Take in a datagram and return its first message, None where it has none. Raises SessionEndedError."""
-        _BIO_write(self._incoming, datagram, len(datagram))
-        length = _SSL_read(self._ssl, self._buffer, _LARGEST_MESSAGE)
-        if length > 0:
-            return _unpack(self._buffer, length)
-        self._check(length)
-        return None
+    def messages(self, datagram: bytes) -> list[bytes]:
+        """Take in a datagram and return its messages; what does not verify, or came before, is passed over.
 
-    def read(self) -> bytes | None:
-        """Return the next message that has come, None where there is none. Raises SessionEndedError."""
-        length = _SSL_read(self._ssl, self._buffer, _LARGEST_MESSAGE)
-        if length > 0:
-            return _unpack(self._buffer, length)
-        self._check(length)
-        return None
+        Raises SessionEndedError.
+        """
+        _BIO_write(self._incoming, datagram, len(datagram))
+        messages: list[bytes] = []
+        try:
+            while (message := self._read()) is not None:
+                messages.append(message)
+                if is_single_record(datagram):
+                    break
+        except SessionEndedError:
+            # What ended it is told again at the next datagram; these came before.
+            if not messages:
+                raise
+        return messages
 
     def write(self, message: bytes) -> bytes:
         """Return the record of a message. Raises SessionEndedError."""
@@ -124,6 +127,13 @@ class RecordLayer:
             _lib.ERR_clear_error()
             raise SessionEndedError
         return _unpack(self._buffer, _BIO_read(self._outgoing, self._buffer, _LARGEST_MESSAGE))
+
+    def _read(self) -> bytes | None:
+        length = _SSL_read(self._ssl, self._buffer, _LARGEST_MESSAGE)
+        if length > 0:
+            return _unpack(self._buffer, length)
+        self._check(length)
+        return None
 
     def _check(self, result: int) -> None:
         error = _lib.SSL_get_error(self._ssl, result)

@@ -1,15 +1,15 @@
 """The client of secure sessions, without I/O: a message to a server that has no session yet begins a handshake."""
 
+from contextlib import suppress
 from typing import Final
 
 from OpenSSL import SSL
 
-from firmcast.coap.dtls.binding import SessionEndedError, client_context, connection
+from firmcast.coap.dtls.binding import RecordLayer, SessionEndedError, client_context, connection, take_written
 from firmcast.coap.dtls.layer import Deliver, Ended, Transmit
 from firmcast.coap.dtls.parameters import DtlsParameters
 from firmcast.coap.dtls.peers import address_of, secure_peer
 from firmcast.coap.dtls.records import pack_records
-from firmcast.coap.dtls.sessions import SecureSession
 from firmcast.coap.events import Peer
 from firmcast.coap.timers import Timed, Timers
 
@@ -19,13 +19,16 @@ _MOST_QUEUED: Final = 16
 class _Association(Timed):
     """What there is between the client and one server: a handshake, and then a session."""
 
-    __slots__ = ("client", "queued", "ready", "session")
+    __slots__ = ("address", "client", "connection", "peer", "queued", "records")
 
-    def __init__(self, client: "DtlsClient", session: SecureSession) -> None:
+    def __init__(self, client: "DtlsClient", connection: SSL.Connection, peer: Peer) -> None:
         super().__init__()
         self.client = client
-        self.session = session
-        self.ready = False
+        self.connection = connection
+        self.peer = peer
+        self.address = address_of(peer)
+        self.records: RecordLayer | None = None
+        """None as long as the handshake lasts."""
         self.queued: list[bytes] = []
 
     def fire(self, now: float) -> None:
@@ -59,17 +62,17 @@ class DtlsClient:
         """Return the server at a socket address as a peer of this client."""
         return secure_peer(address, self._identity)
 
-    def send(self, message: bytes, peer: Peer, now: float) -> bool:
+    def send(self, message: bytes, peer: Peer, now: float, /) -> bool:
         """Send a message, after a handshake where one is needed; it is lost where too many wait for that."""
         association = self._associations.get(peer)
         if association is None:
             association = self._begin(peer, now)
-        if not association.ready:
+        if association.records is None:
             if len(association.queued) < _MOST_QUEUED:
                 association.queued.append(message)
             return True
         try:
-            self._transmit(association.session.write(message), association.session.address)
+            self._transmit(association.records.write(message), association.address)
         except SessionEndedError:
             self._end(association, now)
             return False
@@ -80,17 +83,17 @@ class DtlsClient:
         association = self._associations.get(self.peer(address))
         if association is None or not datagram:
             return
-        if not association.ready:
-            association.session.connection.bio_write(datagram)
+        if association.records is None:
+            association.connection.bio_write(datagram)
             self._advance(association, now)
             return
         try:
-            messages = association.session.messages(datagram)
+            messages = association.records.messages(datagram)
         except SessionEndedError:
             self._end(association, now)
             return
         for message in messages:
-            self._deliver(message, association.session.peer, now)
+            self._deliver(message, association.peer, now)
         self._flush(association)
 
     def forget(self, peer: Peer, now: float) -> None:
@@ -104,17 +107,13 @@ class DtlsClient:
         """End the session with a server, if there is one, and say so."""
         association = self._associations.get(peer)
         if association is not None:
-            if association.ready:
-                for datagram in pack_records(association.session.close(), self._parameters.largest_datagram):
-                    self._transmit(datagram, association.session.address)
+            self._say_farewell(association)
             self._end(association, now)
 
     def close(self, _now: float) -> None:
         """End every session, and say so."""
         for association in self._associations.values():
-            if association.ready:
-                for datagram in pack_records(association.session.close(), self._parameters.largest_datagram):
-                    self._transmit(datagram, association.session.address)
+            self._say_farewell(association)
         self._associations.clear()
 
     def next_timer(self) -> float | None:
@@ -128,7 +127,7 @@ class DtlsClient:
     def handshake_due(self, association: _Association, now: float) -> None:
         """Send the last flight again; OpenSSL gives up after some tries."""
         try:
-            association.session.connection.DTLSv1_handle_timeout()
+            association.connection.DTLSv1_handle_timeout()
         except SSL.Error:
             self._end(association, now)
             return
@@ -136,18 +135,16 @@ class DtlsClient:
         self._wait(association, now)
 
     def _begin(self, peer: Peer, now: float) -> _Association:
-        address = address_of(peer)
         opened = connection(self._context, self._parameters.largest_datagram)
         opened.set_connect_state()
-        association = _Association(self, SecureSession(opened, address, peer, now))
+        association = _Association(self, opened, peer)
         self._associations[peer] = association
         self._advance(association, now)
         return association
 
     def _advance(self, association: _Association, now: float) -> None:
-        session = association.session
         try:
-            session.connection.do_handshake()
+            association.connection.do_handshake()
         except SSL.WantReadError:
             self._flush(association)
             self._wait(association, now)
@@ -158,21 +155,26 @@ class DtlsClient:
             return
         self._flush(association)
         self._timers.clear(association)
-        association.ready = True
+        association.records = RecordLayer(association.connection)
         queued, association.queued = association.queued, []
         for message in queued:
-            self.send(message, session.peer, now)
+            self.send(message, association.peer, now)
+
+    def _say_farewell(self, association: _Association) -> None:
+        if association.records is not None:
+            with suppress(SSL.Error):
+                association.connection.shutdown()
+            self._flush(association)
 
     def _flush(self, association: _Association) -> None:
-        session = association.session
-        for datagram in pack_records(session.take_written(), self._parameters.largest_datagram):
-            self._transmit(datagram, session.address)
+        for datagram in pack_records(take_written(association.connection), self._parameters.largest_datagram):
+            self._transmit(datagram, association.address)
 
     def _wait(self, association: _Association, now: float) -> None:
-        pause = association.session.connection.DTLSv1_get_timeout()
+        pause = association.connection.DTLSv1_get_timeout()
         if pause is not None:
             self._timers.set(association, now + pause)
 
     def _end(self, association: _Association, now: float) -> None:
-        if self._associations.get(association.session.peer) is association:
-            self.forget(association.session.peer, now)
+        if self._associations.get(association.peer) is association:
+            self.forget(association.peer, now)

@@ -22,7 +22,7 @@ class SecureLayer(Protocol):
         """Take in a datagram. Never raises on its content."""
         ...
 
-    def send(self, message: bytes, peer: Peer, now: float) -> bool:
+    def send(self, message: bytes, peer: Peer, now: float, /) -> bool:
         """Send a message; False where this peer cannot be reached."""
         ...
 

@@ -16,7 +16,7 @@ class DtlsParameters:
     half_open_of_host: int = 128
     """The same for one host, so that it crowds out none but its own."""
     session_limit: int = 10_000
-    """Sessions at one time, at some 65 KiB each; beyond it the one that was silent longest ends."""
+    """Sessions at one time, at some 4 KiB each; beyond it the one that was silent longest ends."""
     sessions_of_identity: int = 4
     """The same for one identity; a device that came from another port leaves its former session behind."""
     idle_limit: float = 86_400.0

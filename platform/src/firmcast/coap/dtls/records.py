@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from typing import Final
 
 RECORD_HEADER: Final = 13
-APPLICATION_DATA: Final = b"\x17"
-"""The first byte of a record that holds a message."""
+ALERT: Final = 21
+HANDSHAKE: Final = 22
+MESSAGE: Final = 23
+"""What a record holds, by its first byte (RFC 5246 section 6.2.1)."""
+HELLO: Final = b"\x01"
+FINISHED: Final = b"\x14"
+"""The first byte of what a client says to begin a handshake, and of what ends one (RFC 5246 section 7.4)."""
 _HANDSHAKE_HEADER: Final = 12
-_HANDSHAKE: Final = 22
-_CLIENT_HELLO: Final = 1
 _CLIENT_KEY_EXCHANGE: Final = 16
 _CLEAR: Final = b"\x00\x00"
 _RANDOM: Final = slice(RECORD_HEADER + _HANDSHAKE_HEADER + 2, RECORD_HEADER + _HANDSHAKE_HEADER + 34)
@@ -49,10 +52,10 @@ def is_client_hello(datagram: bytes) -> bool:
     """Tell whether a datagram begins with a whole ClientHello in clear; it is as long as any that means it."""
     return (
         len(datagram) >= _RANDOM.stop
-        and datagram[0] == _HANDSHAKE
+        and datagram[0] == HANDSHAKE
         and datagram[1] == 0xFE
         and datagram[3:5] == _CLEAR
-        and datagram[RECORD_HEADER] == _CLIENT_HELLO
+        and datagram[RECORD_HEADER : RECORD_HEADER + 1] == HELLO
     )
 
 
@@ -73,7 +76,7 @@ def identity_offered(datagram: bytes) -> bytes | None:
 
 def _clear_messages(datagram: bytes) -> Iterator[tuple[int, bytes]]:
     for record in split_records(datagram):
-        if len(record) <= RECORD_HEADER or record[0] != _HANDSHAKE or record[3:5] != _CLEAR:
+        if len(record) <= RECORD_HEADER or record[0] != HANDSHAKE or record[3:5] != _CLEAR:
             continue
         start = RECORD_HEADER
         while start + _HANDSHAKE_HEADER <= len(record):

@@ -1,4 +1,7 @@
-"""Whether DTLS works here is found out by doing it: a handshake, a message each way, and a key that must not do."""
+"""Whether DTLS works here is found out by doing it: a handshake, a message each way, and a key that must not do.
+
+The client's records are OpenSSL's and the server's are our own: that both understand each other is found out too.
+"""
 
 from typing import Final
 

@@ -12,18 +12,19 @@ from typing import Final
 import structlog
 from OpenSSL import SSL
 
-from firmcast.coap.dtls.binding import SessionEndedError, connection, server_context, take_written
+from firmcast.coap.dtls.binding import connection, server_context, take_written
 from firmcast.coap.dtls.cookies import Cookies
 from firmcast.coap.dtls.handshakes import Handshake, HandshakeOwner, Handshakes, KeyState
 from firmcast.coap.dtls.layer import Deliver, Ended, Transmit
 from firmcast.coap.dtls.parameters import DtlsParameters, HandshakeOutcome
 from firmcast.coap.dtls.peers import secure_peer
+from firmcast.coap.dtls.protection import LARGEST_MESSAGE, server_keys
 from firmcast.coap.dtls.records import (
-    APPLICATION_DATA,
-    RECORD_HEADER,
+    MESSAGE,
     client_random,
     identity_offered,
     is_client_hello,
+    is_single_record,
     pack_records,
 )
 from firmcast.coap.dtls.sessions import SecureSession
@@ -92,20 +93,15 @@ class DtlsServer(HandshakeOwner):
     def receive(self, datagram: bytes, address: Peer, now: float) -> None:
         """Take in a datagram. Never raises on its content."""
         session = self._sessions.get(address)
-        if session is not None and datagram[:1] == APPLICATION_DATA:
+        if session is not None and datagram and datagram[0] == MESSAGE:
             # The fast path: one message, of a peer that was heard of just now.
-            try:
-                message = session.open(datagram)
-            except SessionEndedError:
-                self._close(session, now)
-                return
-            if message is not None:
+            message = session.open(datagram)
+            if message:
                 if now - session.seen > _TOUCH_INTERVAL:
-                    session.seen = now
-                    self._sessions.move_to_end(address)
+                    self._touch(session, now)
                 self._deliver(message, session.peer, now)
-                if (datagram[11] << 8 | datagram[12]) + RECORD_HEADER != len(datagram):
-                    self._deliver_buffered(session, now)
+            elif not is_single_record(datagram):
+                self._take(session, datagram, now)
             return
         handshake = self._handshakes.get(address)
         if is_client_hello(datagram):
@@ -114,25 +110,20 @@ class DtlsServer(HandshakeOwner):
                 return
         elif not datagram or (handshake is None and session is None):
             self._count(HandshakeOutcome.STRAY)
-            if self._stray is not None and datagram[:1] == APPLICATION_DATA:
+            if self._stray is not None and datagram and datagram[0] == MESSAGE:
                 self._stray(address)
             return
         if handshake is not None:
             self._carry_on(handshake, datagram, now)
         elif session is not None:
-            self._read_of_itself(session, datagram, now)
+            self._take(session, datagram, now)
 
-    def send(self, message: bytes, peer: Peer, now: float) -> bool:
-        """Send a message; False where there is no session with this peer any more."""
+    def send(self, message: bytes, peer: Peer, _now: float, /) -> bool:
+        """Send a message; False where there is no session with this peer any more, or no record for so much."""
         session = self._of_peer.get(peer)
-        if session is None:
+        if session is None or len(message) > LARGEST_MESSAGE:
             return False
-        try:
-            record = session.write(message)
-        except SessionEndedError:
-            self._end(session, now)
-            return False
-        self._transmit(record, session.address)
+        self._transmit(session.write(message), session.address)
         return True
 
     def key_found(self, identity: str, key: bytes | None, now: float) -> None:
@@ -279,8 +270,7 @@ class DtlsServer(HandshakeOwner):
             unknown = handshake.key_state is not KeyState.UNASKED and handshake.key is None
             self._drop(handshake, HandshakeOutcome.UNKNOWN_IDENTITY if unknown else HandshakeOutcome.FAILED)
         else:
-            self._flush(handshake)
-            self._complete(handshake, now)
+            self._complete(handshake, self._flush(handshake), now)
         finally:
             self._carried_on = None
 
@@ -288,9 +278,15 @@ class DtlsServer(HandshakeOwner):
         handshake = self._carried_on
         return handshake.key if handshake is not None and identity == handshake.identity else None
 
-    def _flush(self, handshake: Handshake) -> None:
-        for datagram in pack_records(take_written(handshake.connection), self._parameters.largest_datagram):
-            self._transmit(datagram, handshake.address)
+    def _flush(self, handshake: Handshake) -> bytes:
+        """Send what a handshake has to say, and return it."""
+        flight = take_written(handshake.connection)
+        self._transmit_records(flight, handshake.address)
+        return flight
+
+    def _transmit_records(self, records: bytes, address: Peer) -> None:
+        for datagram in pack_records(records, self._parameters.largest_datagram):
+            self._transmit(datagram, address)
 
     def _wait(self, handshake: Handshake, now: float) -> None:
         pause = handshake.connection.DTLSv1_get_timeout()
@@ -319,8 +315,8 @@ class DtlsServer(HandshakeOwner):
 
     # Sessions.
 
-    def _complete(self, handshake: Handshake, now: float) -> None:
-        opened = self._forget(handshake)
+    def _complete(self, handshake: Handshake, flight: bytes, now: float) -> None:
+        keys = server_keys(self._forget(handshake))
         self._count(HandshakeOutcome.COMPLETED)
         address, identity = handshake.address, handshake.identity.decode()
         former = self._sessions.get(address)
@@ -332,35 +328,27 @@ class DtlsServer(HandshakeOwner):
             self._close(min(own.values(), key=lambda each: each.seen), now)
         elif len(self._sessions) >= self._parameters.session_limit:
             self._close(next(iter(self._sessions.values())), now)
-        session = SecureSession(opened, address, secure_peer(address, identity), now)
+        session = SecureSession(keys, flight, address, secure_peer(address, identity), now)
         self._sessions[address] = session
         self._of_peer[session.peer] = session
         self._of_identity.setdefault(identity, OrderedDict())[session.peer] = session
         if self._idle_watch.due is None:
             self._timers.set(self._idle_watch, now + self._parameters.idle_limit)
-        self._deliver_buffered(session, now)
 
-    def _deliver_buffered(self, session: SecureSession, now: float) -> None:
-        try:
-            messages = session.buffered()
-        except SessionEndedError:
-            self._close(session, now)
-            return
+    def _take(self, session: SecureSession, datagram: bytes, now: float) -> None:
+        """Take in a datagram of several records, or of one that is no message."""
+        messages, answers, heard, ended = session.take(datagram)
+        if heard:
+            self._touch(session, now)
+        self._transmit_records(answers, session.address)
         for message in messages:
             self._deliver(message, session.peer, now)
-
-    def _read_of_itself(self, session: SecureSession, datagram: bytes, now: float) -> None:
-        """Take in a datagram that begins with no message: an alert, or part of a handshake that is over."""
-        try:
-            messages = session.messages(datagram)
-        except SessionEndedError:
+        if ended:
             self._close(session, now)
-            return
-        for message in messages:
-            self._deliver(message, session.peer, now)
-        # The last flight of the handshake was lost, or a renegotiation is refused.
-        for answer in pack_records(session.take_written(), self._parameters.largest_datagram):
-            self._transmit(answer, session.address)
+
+    def _touch(self, session: SecureSession, now: float) -> None:
+        session.seen = now
+        self._sessions.move_to_end(session.address)
 
     def end_idle(self, now: float) -> None:
         """End the sessions that were silent for too long."""
@@ -373,8 +361,7 @@ class DtlsServer(HandshakeOwner):
             self._close(oldest, now)
 
     def _close(self, session: SecureSession, now: float) -> None:
-        for datagram in pack_records(session.close(), self._parameters.largest_datagram):
-            self._transmit(datagram, session.address)
+        self._transmit(session.close(), session.address)
         self._end(session, now)
 
     def _end(self, session: SecureSession, now: float) -> None:

@@ -1,57 +1,65 @@
-"""A secure session is a finished handshake: records in, messages out, and the other way round."""
+"""A secure session of the server is a finished handshake: records in, messages out, and the other way round."""
 
-from OpenSSL import SSL
+from typing import Final, NamedTuple
 
-from firmcast.coap.dtls.binding import RecordLayer, SessionEndedError, take_written
-from firmcast.coap.dtls.records import is_single_record
+from firmcast.coap.dtls.protection import RecordProtection, SessionKeys
+from firmcast.coap.dtls.records import ALERT, FINISHED, HANDSHAKE, HELLO, MESSAGE, split_records
 from firmcast.coap.events import Peer
 
+_MOST_RECORDS: Final = 16
+"""Of a datagram: whoever forges one has each of them looked at."""
+_FATAL: Final = b"\x02"
+_CLOSE_NOTIFY: Final = b"\x01\x00"
+_NO_RENEGOTIATION: Final = b"\x01\x64"
 
-class SecureSession:
+
+class Taken(NamedTuple):
+    """What came of a datagram."""
+
+    messages: list[bytes]
+    answers: bytes
+    """Records to be sent back."""
+    heard: bool
+    """Whether any of it was of the peer, and new."""
+    ended: bool
+    """Whether the peer has ended the session."""
+
+
+class SecureSession(RecordProtection):
     """One session with one peer; `seen` is when something of it was last heard that only its peer can have said."""
 
-    __slots__ = ("address", "connection", "open", "peer", "read", "seen", "write")
+    __slots__ = ("_flight", "address", "peer", "seen")
 
-    def __init__(self, connection: SSL.Connection, address: Peer, peer: Peer, now: float) -> None:
-        self.connection = connection
+    def __init__(self, keys: SessionKeys, flight: bytes, address: Peer, peer: Peer, now: float) -> None:
+        """Begin where a handshake ended; `flight` is the records that it sent last."""
+        super().__init__(keys, split_records(flight)[-1])
+        self._flight = flight
         self.address = address
         self.peer = peer
         self.seen = now
-        records = RecordLayer(connection)
-        self.open = records.open
-        self.read = records.read
-        self.write = records.write
 
-    def messages(self, datagram: bytes) -> list[bytes]:
-        """Return the messages in a datagram; what does not verify, or came before, is passed over.
-
-        Raises SessionEndedError.
-        """
-        message = self.open(datagram)
-        if message is None:
-            return []
-        return [message] if is_single_record(datagram) else [message, *self.buffered()]
-
-    def buffered(self) -> list[bytes]:
-        """Return the messages that have come and were not read yet. Raises SessionEndedError."""
+    def take(self, datagram: bytes) -> Taken:
+        """Take in a datagram of any records; what does not verify, or came before, is passed over."""
         messages: list[bytes] = []
-        try:
-            while (message := self.read()) is not None:
-                messages.append(message)
-        except SessionEndedError:
-            # What ended it is told again at the next datagram; these came before.
-            if not messages:
-                raise
-        return messages
-
-    def take_written(self) -> bytes:
-        """Return records that the session itself has to send, such as an alert."""
-        return take_written(self.connection)
+        answers = b""
+        heard = ended = False
+        for record in split_records(datagram)[:_MOST_RECORDS]:
+            content = self.open(record)
+            if content is None:
+                continue
+            heard = True
+            kind = record[0]
+            if kind == MESSAGE and content:
+                messages.append(content)
+            elif kind == HANDSHAKE and content[:1] == FINISHED:
+                # Our last flight was lost. It goes out as it was: to the client it is a datagram that was late.
+                answers = self._flight
+            elif kind == HANDSHAKE and content[:1] == HELLO:
+                answers = self.write(_NO_RENEGOTIATION, ALERT)
+            elif kind == ALERT and (content[:1] == _FATAL or content == _CLOSE_NOTIFY):
+                ended = True
+        return Taken(messages, answers, heard, ended)
 
     def close(self) -> bytes:
-        """End the session; return the records that say so to the peer."""
-        try:
-            self.connection.shutdown()
-        except SSL.Error:
-            return b""
-        return take_written(self.connection)
+        """Return the record that tells the peer of the session's end."""
+        return self.write(_CLOSE_NOTIFY, ALERT)

@@ -1,7 +1,9 @@
 """The server of secure sessions: who gets in, what is kept of the others, and when a session ends."""
 
+import gc
 import weakref
 from collections.abc import Callable
+from types import FrameType
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -181,6 +183,20 @@ def test_a_silent_session_ends(make_network) -> None:
     assert network.server.session_count == 0
 
 
+def test_messages_that_come_in_one_datagram_are_heard(make_network) -> None:
+    network = make_network(idle_limit=100.0)
+    client = network.client()
+    network.speak(client, b"one")
+    network.pass_time(60.0)
+    for message in (b"two", b"three"):
+        client.send(message, client.peer(SERVER), network.now)
+    network.server.receive(b"".join(datagram for datagram, _ in network.to_server), HERE, network.now)
+    network.to_server.clear()
+    assert [message for message, _ in network.at_server] == [b"one", b"two", b"three"]
+    network.pass_time(60.0)
+    assert network.server.session_count == 1
+
+
 def test_an_ended_session_is_told_so_and_a_message_begins_another(network) -> None:
     client = network.client()
     network.speak(client, b"one")
@@ -201,10 +217,20 @@ def test_a_client_that_leaves_ends_its_session(network) -> None:
 
 def test_nothing_is_left_of_an_ended_session(network) -> None:
     network.speak(network.client())
-    connection = weakref.ref(network.server._sessions[HERE].connection)
+    session = network.server._sessions[HERE]
     network.server.end_identity("device-1", network.now)
-    assert connection() is None
-    assert network.server._of_peer == network.server._of_identity == {}
+    assert network.server._sessions == network.server._of_peer == network.server._of_identity == {}
+    assert [each for each in gc.get_referrers(session) if not isinstance(each, FrameType)] == []
+
+
+def test_nothing_is_left_of_a_handshake_that_became_a_session(network) -> None:
+    network.answers_look_ups = False
+    network.speak(network.client())
+    connection = weakref.ref(network.server._handshakes.get(HERE).connection)
+    network.server.key_found("device-1", network.keys["device-1"], network.now)
+    network.run()
+    assert network.server.session_count == 1
+    assert connection() is None, "that is what a session costs little by"
 
 
 def test_nothing_is_left_of_a_handshake_that_was_given_up(make_network) -> None:
