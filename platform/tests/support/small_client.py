@@ -101,6 +101,8 @@ class SmallClient(asyncio.DatagramProtocol):
         self.registrations: list[str] = []
         """The locations that it was given, one for each life."""
         self.executed = 0
+        self.silent_at: str | None = None
+        """In its second life it answers nothing more once it is asked for this path."""
         self._observed: dict[str, bytes] = {}
         self._sequence = 1
         self._counted = 0
@@ -137,6 +139,8 @@ class SmallClient(asyncio.DatagramProtocol):
             if waiting is not None and not waiting.done():
                 waiting.set_result(message)
         elif message.code:
+            if message.path == self.silent_at and len(self.registrations) > 1:
+                self.loses = lambda: True
             self._send(Datagram(ACK, 0, message.number))
             code, options, payload = self._answer(message)
             self._send(Datagram(NON, code, self._next(), message.token, options, payload))

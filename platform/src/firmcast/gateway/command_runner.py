@@ -22,6 +22,8 @@ _log = structlog.get_logger()
 _REPEATABLE: Final = (CommandKind.INSPECT, CommandKind.PROBE, CommandKind.RESET, CommandKind.CHECK)
 """What may be asked of a device once more whether it heard it or not; of anything else its state is in doubt then."""
 
+_LOOKS: Final = (CommandKind.INSPECT, CommandKind.PROBE)
+
 _NO_TRANSFER: Final = "no open upgrade has this transfer token"
 
 
@@ -60,6 +62,8 @@ class CommandRunner:
             failure, description = CommandFailure.UNREACHABLE, str(error)
         except DeviceSilentError as error:
             failure, description = CommandFailure.UNREACHABLE, str(error)
+            # What it told before it fell silent may be all that it ever tells.
+            resources = link.told() if command.kind in _LOOKS else resources
         except DeviceRefusedError as error:
             failure = CommandFailure.BROKEN_OFF if error.has_lost_blocks else CommandFailure.REJECTED
             description, resources = error.description, error.resources

@@ -8,7 +8,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Final
 
 from firmcast.coap.client import BacklogFullError
@@ -22,6 +22,7 @@ from firmcast.devices.model import DeviceCommand
 from firmcast.gateway.awake_windows import AwakeWindows
 from firmcast.gateway.live_devices import LiveDevice
 from firmcast.gateway.noting import values_told, written
+from firmcast.gateway.resources import NOTHING, merged, resources_of
 from firmcast.ids import DeviceUpgradeId
 from firmcast.journal.model import Exchange, ExchangeKind
 from firmcast.lwm2m.content import decode_content
@@ -92,6 +93,7 @@ class DeviceLink:
         self.device = device
         self.command: DeviceCommand | None = None
         """The order that is being carried out; what is exchanged is noted as done for it."""
+        self._answers: list[ResourceValues] = []
         self._udp = udp
         self._note = note
         self._windows = windows
@@ -99,6 +101,15 @@ class DeviceLink:
         self._under_way: tuple[Peer, bytes] | None = None
         self.notifications = 0
         """How many notifications have come; a read during which this changes may be older than they are."""
+
+    def begin(self, command: DeviceCommand) -> None:
+        """Carry out an order: what is exchanged from now on is done for it."""
+        self.command = command
+        self._answers = []
+
+    def told(self) -> ResourcesReported:
+        """Return what the device has told in answer to the order so far."""
+        return reduce(merged, map(resources_of, self._answers), NOTHING)
 
     def moved(self) -> None:
         """Give up waiting at the former address: what is under way begins again at the present one."""
@@ -211,6 +222,8 @@ class DeviceLink:
             values = None
             if kind in (ExchangeKind.READ, ExchangeKind.OBSERVE):
                 values = _understood(path, response)
+                if values is not None:
+                    self._answers.append(values)
                 words = values_told(values or {})
                 content_format = response.message.content_format
             return response, values

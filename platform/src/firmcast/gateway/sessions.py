@@ -221,7 +221,8 @@ class DeviceSessions:
         """Return what came of an order, None when it was given up: it is not wanted any more, or the device sleeps."""
         may_be_repeat = command.command_id in self._begun
         self._note_begun(command.command_id)
-        session.running_command = session.link.command = command
+        session.running_command = command
+        session.link.begin(command)
         session.running = asyncio.create_task(self._in_turn(session.link, command, may_be_repeat=may_be_repeat))
         try:
             await asyncio.wait({session.running})
