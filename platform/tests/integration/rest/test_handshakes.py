@@ -109,12 +109,14 @@ def run(request, made):
         async def play() -> None:
             port = Port(made, **bounds)
             await port.start()
-            await scene(port)
-            await port.server.stop()
+            try:
+                await scene(port)
+            finally:
+                for writer in port.writers:
+                    writer.close()
+                await asyncio.gather(*(writer.wait_closed() for writer in port.writers), return_exceptions=True)
+                await port.server.stop()
             assert len(port.handshakes) == 0
-            for writer in port.writers:
-                writer.close()
-            await asyncio.gather(*(writer.wait_closed() for writer in port.writers), return_exceptions=True)
 
         with asyncio.Runner(loop_factory=request.param) as runner:
             runner.run(play())
@@ -191,6 +193,7 @@ def test_the_end_of_the_server_waits_for_no_handshake(run) -> None:
         silent = await port.silent()
         await port.server.stop()
         assert await is_ended(silent)
+        assert len(port.handshakes) == 0
         assert not port.ends
 
     run(scene, limit=8, deadline=LONG)
