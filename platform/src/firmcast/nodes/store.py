@@ -1,9 +1,10 @@
 """The tables of nodes, which only PostgreSQL has; times in them are the database's own."""
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
+from firmcast.db.columns import from_column
 from firmcast.db.port import Transaction
 from firmcast.db.statement import Statement
 from firmcast.ids import GatewayId, NodeId
@@ -16,6 +17,9 @@ _CLAIMS_LOCK: Final = 0x6669726D63617374  # "firmcast"
 def _postgres(sql: str) -> Statement:
     return Statement(sqlite="", postgres=sql)
 
+
+# What the time is.
+SELECT_TIME: Final = _postgres("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
 
 # A node begins to live; its time is counted by the clock of the database.
 INSERT_NODE: Final = _postgres(
@@ -70,6 +74,13 @@ HOLD: Final = _postgres(
     "SELECT lease.share, lease.epoch FROM node JOIN lease ON lease.node_id = node.node_id"
     " WHERE node.node_id = ?1 AND lease.share = ANY(?2::text[]) FOR KEY SHARE OF node"
 )
+
+
+async def time(tx: Transaction) -> datetime:
+    """Return the time of the database."""
+    row = await tx.fetch_row(SELECT_TIME)
+    assert row is not None
+    return from_column(row[0])
 
 
 async def insert_node(tx: Transaction, node: Node, life: timedelta) -> None:

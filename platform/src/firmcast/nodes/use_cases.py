@@ -4,12 +4,17 @@ These run read committed (`write_urgently`, `write_apart`): they lock what they 
 """
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from firmcast.db.port import Transaction
 from firmcast.ids import GatewayId, NodeId
 from firmcast.nodes import store
 from firmcast.nodes.model import Epoch, Node, Share, Standing
+
+
+async def time(tx: Transaction) -> datetime:
+    """Return the time that all nodes go by: the database's, whatever their own clocks say."""
+    return await store.time(tx)
 
 
 async def begin(tx: Transaction, node: Node, life: timedelta) -> None:

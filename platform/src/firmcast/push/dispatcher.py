@@ -24,6 +24,7 @@ from firmcast.db.patience import patiently
 from firmcast.db.port import Channel, Database
 from firmcast.ids import ApplicationId, DeviceId, Partition, SubscriptionId, partition_of
 from firmcast.metrics import Metrics
+from firmcast.nodes import use_cases as nodes
 from firmcast.nodes.model import Epoch
 from firmcast.push import use_cases
 from firmcast.push.answer import Answer
@@ -134,6 +135,8 @@ class Dispatcher:
         """
         self._loop = asyncio.get_running_loop()
         if self._ownership.is_shared:
+            # What one node wants to wait for, another may have to: by its own clock, that could be hours.
+            self._time.set(await patiently(lambda: self._database.read(nodes.time)))
             self._arrivals = Arrivals(
                 database=self._database,
                 is_mine=self._is_mine,

@@ -184,7 +184,7 @@ class Roster:
             self.holds_known.set()
 
     async def _read_holds(self) -> None:
-        held = await patiently(lambda: self._database.read(use_cases.held, self._clock.now()))
+        held = await patiently(lambda: self._database.read(use_cases.held, self._time.now()))
         for subscription_id in held.keys() & self.callbacks.keys():
             if (place := self.callbacks[subscription_id].place) is not None:
                 self._holds.note(place, held[subscription_id], self._time.now())

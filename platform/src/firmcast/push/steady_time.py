@@ -16,6 +16,11 @@ class SteadyTime:
         self._origin = clock.now()
         self._started = clock.monotonic()
 
+    def set(self, moment: datetime) -> None:
+        """Go on from another time, as the one that all nodes go by; nobody may have been told any before."""
+        self._origin = moment
+        self._started = self._clock.monotonic()
+
     def now(self) -> datetime:
         """Return the time, aware, in UTC."""
         return self._origin + timedelta(seconds=self._clock.monotonic() - self._started)

@@ -15,6 +15,7 @@ from firmcast.nodes import store
 from firmcast.nodes.model import DUTIES
 
 FEW_ROWS = {
+    "SELECT_TIME": "reads no table",
     "INSERT_NODE": "writes only",
     "RENEW_NODE": "as many rows as nodes",
     "DELETE_EXPIRED": "as many rows as nodes",

@@ -5,6 +5,7 @@ tried with real processes in the acceptance and fault tests.
 """
 
 import asyncio
+import json
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +15,7 @@ import asyncpg
 import pytest
 
 from firmcast.applications import use_cases as applications
-from firmcast.clock import SystemClock
+from firmcast.clock import Clock, SystemClock
 from firmcast.db.columns import to_column
 from firmcast.db.postgres import PostgresDatabase
 from firmcast.db.statement import portable
@@ -70,9 +71,8 @@ class Node:
         self.ended = False
 
     @classmethod
-    async def start(cls, url: str, name: str) -> "Node":
+    async def start(cls, url: str, name: str, clock: Clock) -> "Node":
         database = await PostgresDatabase.open(url, datetime.now(UTC), shared=SHARED)
-        clock = SystemClock()
         keeper = Keeper(database=database, clock=clock, name=name, roles=frozenset({Role.PUSHER}), life=LIFE)
 
         def make(ownership) -> Dispatcher:
@@ -129,8 +129,8 @@ class World:
         self._arrived.clear()
         await self._arrived.wait()
 
-    async def node(self) -> Node:
-        self.nodes.append(await Node.start(self.url, f"node {len(self.nodes)}"))
+    async def node(self, clock: Clock | None = None) -> Node:
+        self.nodes.append(await Node.start(self.url, f"node {len(self.nodes)}", clock or SystemClock()))
         return self.nodes[-1]
 
     async def begin(self) -> None:
@@ -433,6 +433,37 @@ async def test_a_receiver_that_asks_one_node_for_time_gets_it_from_all(world: Wo
     await world.all_arrived()
     assert len(refused_at) == 1
     assert min(arrived_at) - refused_at[0] >= 2.99
+
+
+class FastClock(SystemClock):
+    """A clock that was an hour ahead when somebody looked at it for the first time, and still is."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(hours=1)
+
+
+async def test_nobody_waits_by_the_clock_of_a_node_that_is_an_hour_ahead(world: World) -> None:
+    ahead = await world.node(FastClock())
+    await settled(world)
+    answer, refused = world._answer, set()
+
+    async def script(request, writer) -> bool:
+        """Fail each device once, and ask for a second each."""
+        device = json.loads(request.body)["deviceId"]
+        if device in refused:
+            return await answer(request, writer)
+        refused.add(device)
+        writer.write(b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
+        return True
+
+    world._answer = script
+    await world.happen(ahead, devices_of(DEVICES))
+    async with asyncio.timeout(20):
+        while len(refused) < 4:
+            await world.more()
+    await ahead.stop()  # what it has heard is in the store, and told
+    async with asyncio.timeout(20):
+        await world.all_arrived()
 
 
 async def test_a_callback_is_gone_though_each_node_is_told_so_of_few_devices(world: World) -> None:
