@@ -88,6 +88,7 @@ class World:
         self.most = chance.randint(1, 4)
         self.failing = chance.choice([0.05, 0.3, 0.7])
         self.shared = seed % 2 == 1
+        self.garbled = chance.choice([0.0, 0.0, 0.1, 1.0])  # of what is announced, how much nobody can read
         self.now = START
         self.next_event = 1
         self.next_edition = 1
@@ -144,7 +145,11 @@ class World:
         known = {row.key for row in loaded}
         rows, node.unannounced = [row for row in node.unannounced if row.key not in known], []
         rows = [row for row in rows if row.group_id not in self.dropped and self.is_served(row.device_id, node)]
-        if self.shared:
+        if self.shared and rows and self.chance.random() < self.garbled:
+            for group in GROUPS:
+                if group not in self.dropped:
+                    node.lanes.add_backlog(group, unheard=True)
+        elif self.shared:
             node.lanes.offer_late([row for row in rows if row.event_id in self.store[row.group_id]], self.now)
         else:
             node.lanes.offer(rows, self.now)
