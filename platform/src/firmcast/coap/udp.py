@@ -308,7 +308,8 @@ class UdpEndpoint:
             while not self._closed:
                 for datagram, peer in endpoint.take_datagrams():
                     if len(peer) == SECURE_PEER_LENGTH:
-                        self._send_securely(datagram, peer, now)
+                        if self._layer is None or not self._layer.send(datagram, peer, now):
+                            self._unreachable(peer)
                     elif self._clear is None:
                         self._unreachable(peer)
                     else:
@@ -322,10 +323,6 @@ class UdpEndpoint:
             self._flushing = False
         if not self._closed:
             self._set_timer()
-
-    def _send_securely(self, datagram: bytes, peer: Peer, now: float) -> None:
-        if self._layer is None or not self._layer.send(datagram, peer, now):
-            self._unreachable(peer)
 
     def _unreachable(self, peer: Peer) -> None:
         self.endpoint.unreachable(peer, self._clock())
