@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from firmcast.clock import SystemClock
-from firmcast.coap.block import BlockSink
+from firmcast.coap.block import LARGEST_SZX, BlockSink
 from firmcast.coap.codes import Code
 from firmcast.coap.datagram_socket import RECEIVE_BUFFER, DatagramSocket, MakeSocket, bind
 from firmcast.coap.dtls.layer import Deliver, Ended, SecureLayer, Transmit
-from firmcast.coap.dtls.peers import SECURE_PEER_LENGTH
+from firmcast.coap.dtls.peers import SECURE_PEER_LENGTH, is_secure
 from firmcast.coap.endpoint import Endpoint
 from firmcast.coap.events import (
     Event,
@@ -31,6 +31,10 @@ from firmcast.coap.parameters import TransmissionParameters
 from firmcast.coap.static_bodies import StaticBody
 
 _ENDS = (ResponseReceived, RequestFailed)
+
+
+_BITS_ABOVE_SZX = 6
+"""A fragment of 512 bytes, a number of ten bits, takes blocks of 256, which is exponent 4."""
 
 
 class RequestFailedError(Exception):
@@ -178,6 +182,11 @@ class UdpEndpoint:
                 future.set_exception(RequestFailedError(FailureReason.CANCELLED))
         self._awaited.clear()
 
+    def largest_szx(self, peer: Peer) -> int:
+        """Return the exponent of the largest blocks that a peer takes: half as long as a fragment, which has a head."""
+        longest = self._layer.longest_message(peer) if self._layer is not None and is_secure(peer) else None
+        return LARGEST_SZX if longest is None else min(LARGEST_SZX, longest.bit_length() - _BITS_ABOVE_SZX)
+
     # The client role.
 
     async def request(
@@ -199,6 +208,7 @@ class UdpEndpoint:
 
         A cancelled call abandons its request.
         """
+        largest = self.largest_szx(peer)
         token = self.endpoint.request(
             peer,
             method,
@@ -207,7 +217,7 @@ class UdpEndpoint:
             now=self._clock(),
             confirmable=confirmable,
             token=token,
-            szx=szx,
+            szx=largest if szx is None else min(szx, largest),
             max_body=max_body,
             whole=whole,
             sink=sink,

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from firmcast.coap.block import Block, BlockError
+from firmcast.coap.block import LARGEST_SZX, Block, BlockError
 from firmcast.coap.codes import Code
 from firmcast.coap.events import Peer, RequestReceived
 from firmcast.coap.options import options
@@ -21,7 +21,6 @@ from firmcast.firmware.package_files import PackageUnreadableError
 from firmcast.gateway.addresses import PACKAGE_PATH
 from firmcast.gateway.transfers import Transfer, Transfers
 
-_LARGEST_SZX: Final = 6
 _LOOK_UPS_AT_ONCE: Final = 64
 _LOOK_UPS_WAITING: Final = 4096
 _PACED_LIMIT: Final = 50_000
@@ -31,17 +30,21 @@ _log = structlog.get_logger()
 class Downloads:
     """The downloads of all devices."""
 
-    def __init__(self, transfers: Transfers, *, block_exponent: int = _LARGEST_SZX) -> None:
+    def __init__(
+        self, transfers: Transfers, largest_szx: Callable[[Peer], int], *, block_exponent: int = LARGEST_SZX
+    ) -> None:
+        """Bind the parts; `largest_szx` tells for a peer which blocks it takes at the most."""
         self._transfers = transfers
+        self._largest_szx = largest_szx
         self._block_exponent = block_exponent
         self._turns = asyncio.Semaphore(_LOOK_UPS_AT_ONCE)
         self._look_ups: set[asyncio.Task[None]] = set()
         self._paced: set[asyncio.TimerHandle] = set()
 
-    def route(self, request: StaticRequest, _peer: Peer) -> StaticBody | None:
-        """Return the package that a request is for, if its transfer is known."""
+    def route(self, request: StaticRequest, peer: Peer) -> StaticBody | None:
+        """Return the package that a request is for, if its transfer is known and its blocks may be of any size."""
         path = request.uri_path
-        if len(path) != 2 or path[0] != PACKAGE_PATH:
+        if len(path) != 2 or path[0] != PACKAGE_PATH or self._largest_szx(peer) < self._block_exponent:
             return None
         transfer = self._transfers.known(path[1])
         if transfer is None or (transfer.pace is not None and not transfer.pace.may_send()):
@@ -119,7 +122,8 @@ class Downloads:
             asked = request.message.block2
         except BlockError:
             asked = None
-        return 1 << (4 + (self._block_exponent if asked is None else min(asked.szx, self._block_exponent)))
+        largest = min(self._block_exponent, self._largest_szx(request.peer))
+        return 1 << (4 + (largest if asked is None else min(asked.szx, largest)))
 
     def _serve(self, request: RequestReceived, transfer: Transfer, respond: Callable[..., bool]) -> None:
         body = transfer.body
@@ -128,9 +132,10 @@ class Downloads:
         except BlockError:
             respond(request, Code.BAD_REQUEST)
             return
-        block = Block(0, more=False, szx=self._block_exponent) if asked is None else asked
-        if block.szx > self._block_exponent:
-            block = Block(block.offset >> (self._block_exponent + 4), more=False, szx=self._block_exponent)
+        largest = min(self._block_exponent, self._largest_szx(request.peer))
+        block = Block(0, more=False, szx=largest) if asked is None else asked
+        if block.szx > largest:
+            block = Block(block.offset >> (largest + 4), more=False, szx=largest)
         if block.number and block.offset >= body.size:
             respond(request, Code.BAD_REQUEST)
             return

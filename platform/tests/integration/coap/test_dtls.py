@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from firmcast.coap.codes import Code
+from firmcast.coap.codes import Code, MessageType
 from firmcast.coap.dtls.client import DtlsClient
 from firmcast.coap.dtls.parameters import HandshakeOutcome
 from firmcast.coap.dtls.peers import identity_of, secure_peer
 from firmcast.coap.dtls.server import DtlsServer
 from firmcast.coap.events import Event, FailureReason, Peer, RequestReceived
+from firmcast.coap.message import Message, decode, encode
 from firmcast.coap.options import options
 from firmcast.coap.parameters import TransmissionParameters
 from firmcast.coap.static_bodies import StaticBody
@@ -238,3 +239,42 @@ async def test_libcoap_fetches_a_body(server: SecureServer, library: str, tmp_pa
     status, output = await _run(client, *identified, "-b", "1024", "-o", str(target), f"{base}/body")
     assert status == 0, output
     assert target.read_bytes() == BODY
+
+
+@pytest.mark.parametrize(("longest", "block"), [(512, 256), (1024, 512), (2048, 1024)])
+async def test_blocks_fit_into_the_fragments_that_a_client_asks_for(
+    server: SecureServer, longest: int, block: int
+) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("the openssl command is not installed")
+    process = await asyncio.create_subprocess_exec(
+        *(openssl, "s_client", "-quiet", "-dtls1_2", "-connect", f"127.0.0.1:{server.udp.address[1]}"),
+        *("-cipher", "PSK-AES128-CCM8:@SECLEVEL=0", "-psk_identity", "device-1", "-psk", KEY.hex()),
+        *("-maxfraglen", str(longest)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    written = b""
+    try:
+        process.stdin.write(encode(Message(MessageType.CON, Code.GET, 1, b"t")))
+        async with asyncio.timeout(20):
+            assert decode(await process.stdout.read(4096)).payload == b"device-1"
+            asked = asyncio.ensure_future(server.udp.request(server.peers[0], Code.PUT, payload=BODY))
+            while len(written) < len(BODY):
+                request = decode(await process.stdout.read(4096))
+                at = request.block1
+                assert at is not None
+                assert at.size == block
+                written += request.payload
+                code = Code.CONTINUE if at.more else Code.CHANGED
+                answer = Message(MessageType.ACK, code, request.message_id, request.token, options(block1=at))
+                process.stdin.write(encode(answer))
+            assert (await asked).code == Code.CHANGED
+    finally:
+        process.kill()
+        await process.wait()
+    assert written == BODY

@@ -6,7 +6,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from firmcast.coap.block import Block
+from firmcast.coap.codes import Code, MessageType
 from firmcast.coap.dtls.peers import secure_peer
+from firmcast.coap.message import Message
+from firmcast.coap.options import options
 from firmcast.coap.static_bodies import StaticBody
 from firmcast.gateway.addresses import PackageAddresses
 from firmcast.gateway.downloads import Downloads
@@ -34,7 +38,7 @@ def served():
         size=len(PACKAGE),
     )
     transfer = transfers._keep(TOKEN, Transfer(target, StaticBody(PACKAGE, etag=b"etag")))
-    downloads = Downloads(transfers)
+    downloads = Downloads(transfers, lambda _: 6)
 
     def fetch(number: int) -> None:
         downloads.block_served(PEER, ("fw", TOKEN), number * 1024, 1024, len(PACKAGE))
@@ -72,3 +76,17 @@ def test_quirk_11_a_client_that_nothing_stops_is_served_no_longer_without_the_st
     assert served.downloads.route(request, PEER) is served.transfer.body
     served.transfers.forget(TOKEN)
     assert served.downloads.route(request, PEER) is None
+
+
+@pytest.mark.parametrize("asked", [None, Block(0, more=False, szx=6)])
+def test_a_client_that_takes_short_fragments_is_sent_blocks_that_fit(served, asked) -> None:
+    downloads = Downloads(served.transfers, lambda _: 4)
+    message = Message(MessageType.CON, Code.GET, 1, b"t", options(uri_path=("fw", TOKEN), block2=asked))
+    assert downloads.route(message, PEER) is None, "what is kept of its blocks is of any size"
+    answered = []
+    udp = SimpleNamespace(respond=lambda _request, code, **told: answered.append((code, told)))
+    downloads.answer(SimpleNamespace(message=message, peer=PEER), udp)
+    ((code, told),) = answered
+    assert code == Code.CONTENT
+    assert told["payload"] == PACKAGE[:256]
+    assert Message(MessageType.ACK, code, 1, b"t", told["options"]).block2 == Block(0, more=True, szx=4)

@@ -78,6 +78,10 @@ class DtlsClient:
             return False
         return True
 
+    def longest_message(self, _peer: Peer) -> int | None:
+        """Return None: a server says nothing of it."""
+        return None
+
     def receive(self, datagram: bytes, address: Peer, now: float) -> None:
         """Take in a datagram. Never raises on its content."""
         association = self._associations.get(self.peer(address))

@@ -30,6 +30,7 @@ class Handshake(Timed):
         "identity",
         "key",
         "key_state",
+        "longest_message",
         "random",
         "server",
         "taken",
@@ -45,6 +46,8 @@ class Handshake(Timed):
         self.random = random
         """Of its ClientHello: tells a repeat from another handshake."""
         self.deadline = deadline
+        self.longest_message: int | None = None
+        """What the client takes at the most, where it says so."""
         self.identity = b""
         self.key: bytes | None = None
         self.key_state = KeyState.UNASKED

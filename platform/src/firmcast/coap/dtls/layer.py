@@ -26,6 +26,10 @@ class SecureLayer(Protocol):
         """Send a message; False where this peer cannot be reached."""
         ...
 
+    def longest_message(self, peer: Peer) -> int | None:
+        """Return how long a message a peer takes at the most, None where it did not say."""
+        ...
+
     def next_timer(self) -> float | None:
         """When `handle_timer` is wanted next, or None when nothing waits."""
         ...

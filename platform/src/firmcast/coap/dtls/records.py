@@ -1,7 +1,8 @@
 """What can be read of DTLS records without a key: where one ends, and what a handshake message in clear says.
 
 Source: RFC 6347 sections 4.1 (the record header, 13 bytes) and 4.2.2 (the handshake header, 12 bytes), RFC 4279
-section 2 (the identity in ClientKeyExchange). Nothing here raises, whatever the bytes are.
+section 2 (the identity in ClientKeyExchange), RFC 5246 section 7.4.1.2 (ClientHello), RFC 6066 section 4 (the longest
+fragment). Nothing here raises, whatever the bytes are.
 """
 
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ FINISHED: Final = b"\x14"
 _HANDSHAKE_HEADER: Final = 12
 _CLIENT_KEY_EXCHANGE: Final = 16
 _CLEAR: Final = b"\x00\x00"
+_VERSION_AND_RANDOM: Final = 34
+_LENGTHS_BEFORE_EXTENSIONS: Final = (1, 1, 2, 1)
+"""How wide the lengths are of what comes between: the session, the cookie, the suites and the compressions."""
+_MAX_FRAGMENT_LENGTH: Final = 1
 _RANDOM: Final = slice(RECORD_HEADER + _HANDSHAKE_HEADER + 2, RECORD_HEADER + _HANDSHAKE_HEADER + 34)
 
 
@@ -64,6 +69,16 @@ def client_random(client_hello: bytes) -> bytes:
     return client_hello[_RANDOM]
 
 
+def longest_fragment(client_hello: bytes) -> int | None:
+    """Return how long a message the client takes, None where it does not say."""
+    for message_type, body in _clear_messages(client_hello):
+        if message_type == HELLO[0]:
+            for extension_type, value in _extensions(body):
+                if extension_type == _MAX_FRAGMENT_LENGTH and len(value) == 1 and 1 <= value[0] <= 4:
+                    return 256 << value[0]
+    return None
+
+
 def identity_offered(datagram: bytes) -> bytes | None:
     """Return the identity of a ClientKeyExchange in clear that the datagram holds whole, None where there is none."""
     for message_type, body in _clear_messages(datagram):
@@ -72,6 +87,17 @@ def identity_offered(datagram: bytes) -> bytes | None:
             if len(body) >= 2 + length:
                 return body[2 : 2 + length]
     return None
+
+
+def _extensions(client_hello: bytes) -> Iterator[tuple[int, bytes]]:
+    start = _VERSION_AND_RANDOM
+    for width in _LENGTHS_BEFORE_EXTENSIONS:
+        start += width + int.from_bytes(client_hello[start : start + width], "big")
+    start += 2
+    while start + 4 <= len(client_hello):
+        end = start + 4 + int.from_bytes(client_hello[start + 2 : start + 4], "big")
+        yield int.from_bytes(client_hello[start : start + 2], "big"), client_hello[start + 4 : end]
+        start = end
 
 
 def _clear_messages(datagram: bytes) -> Iterator[tuple[int, bytes]]:

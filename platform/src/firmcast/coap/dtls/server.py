@@ -25,6 +25,7 @@ from firmcast.coap.dtls.records import (
     identity_offered,
     is_client_hello,
     is_single_record,
+    longest_fragment,
     pack_records,
 )
 from firmcast.coap.dtls.sessions import SecureSession
@@ -125,6 +126,11 @@ class DtlsServer(HandshakeOwner):
             return False
         self._transmit(session.write(message), session.address)
         return True
+
+    def longest_message(self, peer: Peer) -> int | None:
+        """Return how long a message a peer takes at the most, None where it did not say."""
+        session = self._of_peer.get(peer)
+        return None if session is None else session.longest_message
 
     def key_found(self, identity: str, key: bytes | None, now: float) -> None:
         """Go on with the handshakes that wait for the key of `identity`; None where it has none."""
@@ -228,6 +234,7 @@ class DtlsServer(HandshakeOwner):
             self._drop(crowded_out, HandshakeOutcome.CROWDED_OUT)
         deadline = now + self._parameters.handshake_deadline
         handshake = Handshake(self, opened, address, client_random(client_hello), deadline)
+        handshake.longest_message = longest_fragment(client_hello)
         self._handshakes.add(handshake)
         self._advance(handshake, now)
 
@@ -329,6 +336,7 @@ class DtlsServer(HandshakeOwner):
         elif len(self._sessions) >= self._parameters.session_limit:
             self._close(next(iter(self._sessions.values())), now)
         session = SecureSession(keys, flight, address, secure_peer(address, identity), now)
+        session.longest_message = handshake.longest_message
         self._sessions[address] = session
         self._of_peer[session.peer] = session
         self._of_identity.setdefault(identity, OrderedDict())[session.peer] = session

@@ -26,9 +26,12 @@ class Taken(NamedTuple):
 
 
 class SecureSession(RecordProtection):
-    """One session with one peer; `seen` is when something of it was last heard that only its peer can have said."""
+    """One session with one peer; `seen` is when something of it was last heard that only its peer can have said.
 
-    __slots__ = ("_flight", "address", "peer", "seen")
+    `longest_message` is what its peer takes at the most, None where it did not say.
+    """
+
+    __slots__ = ("_flight", "address", "longest_message", "peer", "seen")
 
     def __init__(self, keys: SessionKeys, flight: bytes, address: Peer, peer: Peer, now: float) -> None:
         """Begin where a handshake ended; `flight` is the records that it sent last."""
@@ -37,6 +40,7 @@ class SecureSession(RecordProtection):
         self.address = address
         self.peer = peer
         self.seen = now
+        self.longest_message: int | None = None
 
     def take(self, datagram: bytes) -> Taken:
         """Take in a datagram of any records; what does not verify, or came before, is passed over."""

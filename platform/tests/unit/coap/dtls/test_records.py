@@ -8,11 +8,18 @@ from firmcast.coap.dtls.records import (
     identity_offered,
     is_client_hello,
     is_single_record,
+    longest_fragment,
     pack_records,
     split_records,
 )
 
 CLIENT_KEY_EXCHANGE = bytes.fromhex("16 fefd 0000 000000000002 0012 10 000006 0002 000000 000006 0004 6e6f6465")
+
+CLIENT_HELLO = bytes.fromhex(
+    "16 fefd 0000 000000000001 0045 01 000039 0001 000000 000039"
+    "fefd" + "00" * 32 + "00 02 c0c0 0004 c0a8 00ff 01 00 0009 0017 0000 0001 0001 01"
+)
+"""With a cookie, two suites, and as extensions the extended master secret and a longest fragment of 512 bytes."""
 
 
 def a_record(content: bytes) -> bytes:
@@ -41,9 +48,24 @@ def test_a_datagram_has_whole_records_and_is_no_longer_than_allowed(written: lis
 def test_any_bytes_can_be_looked_at(noise: bytes) -> None:
     assert b"".join(split_records(noise)) == noise
     identity_offered(noise)
+    longest_fragment(noise)
+    longest_fragment(CLIENT_HELLO[:25] + noise)
     is_single_record(noise)
     if is_client_hello(noise):
         assert len(client_random(noise)) == 32
+
+
+def test_the_longest_fragment_of_a_client_hello() -> None:
+    """RFC 6066 section 4: 2^9 to 2^12."""
+    assert is_client_hello(CLIENT_HELLO)
+    assert longest_fragment(CLIENT_HELLO) == 512
+    for value, longest in ((0, None), (2, 1024), (4, 4096), (5, None)):
+        assert longest_fragment(CLIENT_HELLO[:-1] + bytes((value,))) == longest
+
+
+@given(st.integers(0, len(CLIENT_HELLO) - 1))
+def test_half_a_client_hello_has_no_longest_fragment(length: int) -> None:
+    assert longest_fragment(CLIENT_HELLO[:length]) is None
 
 
 def test_the_identity_of_a_client_key_exchange() -> None:
