@@ -23,15 +23,17 @@ class BusyReceiver(ABC):
     """Of either kind."""
 
     most_connections: ClassVar[int]
-    is_tls: ClassVar[bool]
+    protocol: ClassVar[str]
+    """As TLS names it (RFC 7301)."""
 
     def __init__(self, url: str, trust: Trust) -> None:
         """Know its URL, and how it is trusted."""
         parts = urlsplit(url)
         self.url = url
         self.trust = trust
+        self.is_tls = parts.scheme == "https"
         self.host = (parts.hostname or "").removesuffix(".")
-        self._authority = parts.netloc
+        self._authority = parts.netloc.removesuffix(":443" if self.is_tls else ":80")
         self._path = url[len(parts.scheme) + len("://") + len(parts.netloc) :]
         self.address = ""
         self.port = 0
@@ -80,15 +82,15 @@ class BusyReceiver(ABC):
 
 
 class Http2Receiver(BusyReceiver):
-    """Over TLS, with HTTP/2."""
+    """With HTTP/2, which it speaks over TLS only."""
 
     most_connections = 8
-    is_tls = True
+    protocol = "h2"
 
     def __init__(self, url: str, trust: Trust) -> None:
         """See `BusyReceiver`."""
         super().__init__(url, trust)
-        self._block = post_block(self._authority.removesuffix(":443"), self._path)
+        self._block = post_block(self._authority, self._path)
 
     def make(self, timeout: float, on_over: OnOver) -> OwnConnection:
         return Http2Connection(self.address, timeout, on_over)
@@ -108,15 +110,15 @@ class Http2Receiver(BusyReceiver):
 
 
 class Http1Receiver(BusyReceiver):
-    """In clear, with HTTP/1.1."""
+    """With HTTP/1.1."""
 
     most_connections = 1024
-    is_tls = False
+    protocol = "http/1.1"
 
     def __init__(self, url: str, trust: Trust) -> None:
         """See `BusyReceiver`."""
         super().__init__(url, trust)
-        self._line = post_line(self._authority.removesuffix(":80"), self._path)
+        self._line = post_line(self._authority, self._path)
         self._known = KnownAnswer()
         self._free: list[Http1Connection] = []  # the last one used is the next: those too many grow old and are closed
 

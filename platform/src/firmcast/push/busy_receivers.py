@@ -1,9 +1,9 @@
 """A receiver that answers many attempts has connections of our own, at a part of libcurl's cost.
 
 libcurl comes first: it finds the address out, which the rules judge, and shows by its answers that the receiver speaks
-HTTP/2 over TLS, or in clear keeps a connection open for the next attempt. Only then a connection is opened, to that
-very address, beside libcurl's; until one is ready, and whenever none has room, libcurl makes the attempt. So what is
-unusual need not be coped with here: it ends a connection, and the receiver is libcurl's again for a while.
+HTTP/2, or keeps a connection open for the next attempt. Only then a connection is opened, to that very address, beside
+libcurl's; until one is ready, and whenever none has room, libcurl makes the attempt. So what is unusual need not be
+coped with here: it ends a connection, and the receiver is libcurl's again for a while.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class BusyReceivers:
         self._answers_before = answers_before
         self._hand_back = hand_back
         self._receivers: dict[str, BusyReceiver] = {}
-        self._contexts: dict[bytes, ssl.SSLContext] = {}
+        self._contexts: dict[tuple[bytes, str], ssl.SSLContext] = {}
         self._openings: set[asyncio.Task[None]] = set()
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -93,20 +93,20 @@ class BusyReceivers:
         connection.post(head, request.body, posted)
         return True
 
-    def answered_libcurl(self, url: str, trust: Trust, address: str, port: int) -> None:
+    def answered_libcurl(self, url: str, trust: Trust, address: str, port: int, *, http2: bool) -> None:
         """Take note of an answer that libcurl has had from an address that it has dialled.
 
-        Over TLS it came over HTTP/2, in clear on a connection that had carried another.
+        It came over HTTP/2, or else on a connection that had carried another.
         """
+        kind = Http2Receiver if http2 else Http1Receiver
         receiver = self._receivers.get(url)
-        if receiver is not None and receiver.trust != trust:
+        if receiver is not None and (receiver.trust != trust or type(receiver) is not kind):
             if receiver.connections or receiver.is_opening:
                 return
             receiver = None
         if receiver is None:
             if len(self._receivers) >= _MOST_RECEIVERS or not _is_spelt_plainly(url):
                 return
-            kind = Http2Receiver if url.startswith("https:") else Http1Receiver
             receiver = self._receivers[url] = kind(url, trust)
             self._sweep_later()
         receiver.answers += 1
@@ -150,7 +150,7 @@ class BusyReceivers:
         connection: OwnConnection | None = None
         try:
             async with asyncio.timeout(self._connect_timeout):
-                context = await self._context(receiver.trust.authorities) if receiver.is_tls else None
+                context = await self._context(receiver) if receiver.is_tls else None
                 _, connection = await self._loop.create_connection(
                     make,
                     receiver.address,
@@ -169,14 +169,15 @@ class BusyReceivers:
         finally:
             receiver.is_opening = False
 
-    async def _context(self, authorities: bytes) -> ssl.SSLContext:
-        found = self._contexts.get(authorities)
+    async def _context(self, receiver: BusyReceiver) -> ssl.SSLContext:
+        wanted = receiver.trust.authorities, receiver.protocol
+        found = self._contexts.get(wanted)
         if found is None:
             # To read the system's authorities takes some milliseconds, which the loop has not.
-            found = await self._loop.run_in_executor(None, _context, authorities)
+            found = await self._loop.run_in_executor(None, _context, *wanted)
             if len(self._contexts) >= _MOST_CONTEXTS:
                 self._contexts.clear()
-            self._contexts[authorities] = found
+            self._contexts[wanted] = found
         return found
 
     def _over(self, receiver: BusyReceiver, connection: OwnConnection) -> None:
@@ -216,7 +217,7 @@ def _is_spelt_plainly(url: str) -> bool:
     return address is None or str(address) == host
 
 
-def _context(authorities: bytes) -> ssl.SSLContext:
+def _context(authorities: bytes, protocol: str) -> ssl.SSLContext:
     """Return how a receiver is checked: as libcurl does it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -225,5 +226,5 @@ def _context(authorities: bytes) -> ssl.SSLContext:
         context.load_verify_locations(cadata=authorities.decode())
     elif known := system_authorities():
         context.load_verify_locations(cafile=known)
-    context.set_alpn_protocols(["h2"])
+    context.set_alpn_protocols([protocol])
     return context

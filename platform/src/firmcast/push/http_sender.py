@@ -187,13 +187,9 @@ class HttpSender:
 
     def _note_receiver(self, slot: AttemptSlot, answer: Answer) -> None:
         """Tell of an answer that speaks for a connection of our own."""
-        if slot.is_tls:
-            if not self._settings.http2 or not self._note_version(slot):
-                return
-        elif not slot.had_connection:
-            return
-        if answer.status is not None and answer.address is not None and slot.is_direct:
-            self._busy_receivers.answered_libcurl(slot.url, slot.trust, answer.address, slot.port)
+        http2 = slot.is_tls and self._settings.http2 and self._note_version(slot)
+        if (http2 or slot.had_connection) and answer.status and answer.address and slot.is_direct:
+            self._busy_receivers.answered_libcurl(slot.url, slot.trust, answer.address, slot.port, http2=http2)
 
     def _note_version(self, slot: AttemptSlot) -> bool:
         """Let attempts that begin together share one connection only where the last one was of HTTP/2, as it says."""
