@@ -12,7 +12,9 @@ from typing import Final
 
 from firmcast.coap.codes import Code
 from firmcast.coap.dtls.parameters import DtlsParameters
+from firmcast.coap.dtls.protection import SessionKeys
 from firmcast.coap.dtls.server import DtlsServer
+from firmcast.coap.dtls.sessions import SecureSession
 from firmcast.coap.endpoint import Endpoint, RequestReceived, StaticBody
 from firmcast.coap.events import NotificationUnmatched
 from firmcast.coap.message import MessageFormatError, decode, encode
@@ -135,6 +137,21 @@ def handshake(data: bytes) -> None:
     assert sum(map(len, answered)) <= 3 * len(data)
 
 
+_KEYS: Final = SessionKeys(
+    suite="PSK-AES128-CCM8", own_key=b"S" * 16, own_salt=b"s" * 4, peer_key=b"C" * 16, peer_salt=b"c" * 4
+)
+_FLIGHT: Final = b"\x16\xfe\xfd\x00\x01" + bytes(6) + b"\x00\x28\x00\x01" + bytes(38)
+
+
+def session(data: bytes) -> None:
+    """Give one datagram to an open session, and again: what it holds counts once, and little is answered."""
+    opened = SecureSession(_KEYS, _FLIGHT, _STRANGER, _STRANGER, 0.0)
+    taken = opened.take(data)
+    assert sum(map(len, taken.messages)) <= len(data)
+    assert len(taken.answers) <= 3 * len(data)
+    assert opened.take(data) == ([], b"", False, False), "a copy counts"
+
+
 TARGETS: Final[dict[str, Target]] = {
     "message": message,
     "engine": engine,
@@ -148,5 +165,6 @@ TARGETS: Final[dict[str, Target]] = {
     "links": links,
     "registration": registration,
     "handshake": handshake,
+    "session": session,
 }
 """Every target by the name of its folder in the corpus."""
