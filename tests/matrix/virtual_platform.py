@@ -7,12 +7,14 @@ of a phase has come. It can be killed: then nothing is left of it but its store.
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from typing import Any
 
 from msgspec import structs
 from tests.matrix.virtual_device import VirtualDevice
 from tests.matrix.virtual_network import Exchange, Network
 
+from firmcast.coap.block import LARGEST_SZX
 from firmcast.coap.codes import Code, is_success
 from firmcast.coap.static_bodies import StaticBody
 from firmcast.devices.model import CommandKind, DeviceCommand, Registration
@@ -23,12 +25,13 @@ from firmcast.gateway.command_runner import CommandRunner
 from firmcast.gateway.device_link import DeviceSilentError, Read
 from firmcast.gateway.downloads import Downloads
 from firmcast.gateway.live_devices import LiveDevice
-from firmcast.gateway.resources import NOTHING, resources_of
+from firmcast.gateway.resources import NOTHING, merged, resources_of
 from firmcast.gateway.transfers import Transfers
 from firmcast.ids import CommandId, RegistrationId
 from firmcast.lwm2m.content import decode_content
 from firmcast.lwm2m.firmware_update import Protocol
 from firmcast.lwm2m.paths import PACKAGE, Path
+from firmcast.lwm2m.values import ResourceValues
 from firmcast.simulator.answers import Reply
 from firmcast.upgrades.limits import Limits
 from firmcast.upgrades.model import (
@@ -38,6 +41,7 @@ from firmcast.upgrades.model import (
     DeviceReport,
     DeviceUpgrade,
     Input,
+    ResourcesReported,
     SeenAlive,
     SessionRenewed,
     TaskBegan,
@@ -72,6 +76,13 @@ class Link:
         self.device = live
         self.notifications = 0
         self._platform = platform
+        self._answers: list[ResourceValues] = []
+
+    def begin(self) -> None:
+        self._answers = []
+
+    def told(self) -> ResourcesReported:
+        return reduce(merged, map(resources_of, self._answers), NOTHING)
 
     async def read(self, path: Path, content_format: int | None) -> Read:
         return await self._read(path, content_format, observes=False)
@@ -106,7 +117,9 @@ class Link:
         reply: Reply = await Ask(self, lambda: device.answer(Code.GET, path, b"", content_format, observes=observes))
         if not is_success(reply.code):
             return Read(reply.code, None)
-        return Read(reply.code, decode_content(reply.content_format, reply.payload, path))
+        values = decode_content(reply.content_format, reply.payload, path)
+        self._answers.append(values)
+        return Read(reply.code, values)
 
 
 class Platform:
@@ -166,7 +179,7 @@ class Platform:
         self._ask: Ask | None = None
         self._inherited: CommandId | None = None
         self._transfers = Transfers(self, self, report=self._report, heard=lambda _: None, now=self._now)
-        self._downloads = Downloads(self._transfers)
+        self._downloads = Downloads(self._transfers, lambda _peer: LARGEST_SZX)
         addresses = PackageAddresses(public_host="platform", bound_host="", port=5683, secure_port=5684)
         addresses.add(Protocol.HTTP, 8080)
         addresses.add(Protocol.HTTPS, 8443)
@@ -299,6 +312,7 @@ class Platform:
                 transfer_token=self.upgrade.transfer_token,
             )
             may_be_repeat = self._running_number == self._inherited
+            self._link.begin()
             self._running = self.runner.run(self._link, command, may_be_repeat=may_be_repeat)  # type: ignore[arg-type]
             self._resume(None)
 
