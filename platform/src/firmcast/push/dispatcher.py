@@ -153,7 +153,8 @@ class Dispatcher:
         else:
             self._listen(use_cases.NEW_DELIVERIES, self._offer)
             self._listen(use_cases.DELIVERIES_AGAIN, self._offer_late)
-            await self._database.write(use_cases.hasten, self._clock.now() + _RESTART_GRACE)
+            now = self._time.now()
+            await self._database.write(use_cases.hasten, now, now + _RESTART_GRACE)
         self._listen(use_cases.LANES_UNBLOCKED, self._unblock)
         self._listen(DELIVERIES_WITHDRAWN, self._withdraw)
         self._listen(SUBSCRIPTIONS_CHANGED, self._roster.on_subscriptions_changed)

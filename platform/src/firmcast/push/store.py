@@ -114,8 +114,11 @@ UNBLOCK_LANE: Final = portable(
 # What failed of a subscription is over: its deliveries begin anew, save where somebody has to decide.
 FORGET_TROUBLES: Final = portable("DELETE FROM lane WHERE subscription_id = ?1 AND blocked = 0")
 
-# After a start nothing waits long, except where the receiver named a time.
-HASTEN_LANES: Final = portable("UPDATE lane SET next_attempt_at = ?1 WHERE next_attempt_at > ?1 AND reason <> ?2")
+# After a start nothing waits long, except where the receiver named a time; what has failed in the future says that the
+# clock has been set back since, and such a time means nothing.
+HASTEN_LANES: Final = portable(
+    "UPDATE lane SET next_attempt_at = ?1 WHERE next_attempt_at > ?1 AND (reason <> ?2 OR first_attempted_at > ?3)"
+)
 
 # Until when receivers have asked to be left alone; asked at a start, and when devices become ours.
 SELECT_HELD: Final = portable(
@@ -281,9 +284,9 @@ async def forget_troubles(tx: Transaction, subscription_id: SubscriptionId) -> N
     await tx.execute(FORGET_TROUBLES, subscription_id)
 
 
-async def hasten_lanes(tx: Transaction, due_at: datetime, *, except_reason: str) -> None:
-    """Let no lane wait longer than `due_at`, but for one reason."""
-    await tx.execute(HASTEN_LANES, to_column(due_at), except_reason)
+async def hasten_lanes(tx: Transaction, now: datetime, due_at: datetime, *, except_reason: str) -> None:
+    """Let no lane wait longer than `due_at`, but for one reason where that was given before `now`."""
+    await tx.execute(HASTEN_LANES, to_column(due_at), except_reason, to_column(now))
 
 
 async def held(tx: Transaction, reason: str, now: datetime) -> dict[SubscriptionId, datetime]:

@@ -174,9 +174,9 @@ async def oldest_undelivered(tx: Transaction) -> list[OldestUndelivered]:
     ]
 
 
-async def hasten(tx: Transaction, due_at: datetime) -> None:
+async def hasten(tx: Transaction, now: datetime, due_at: datetime) -> None:
     """Let no lane wait longer than `due_at`, unless the receiver asked for it."""
-    await store.hasten_lanes(tx, due_at, except_reason=FailureReason.THROTTLED.value)
+    await store.hasten_lanes(tx, now, due_at, except_reason=FailureReason.THROTTLED.value)
 
 
 async def held(tx: Transaction, now: datetime) -> dict[SubscriptionId, datetime]:

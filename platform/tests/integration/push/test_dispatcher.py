@@ -336,6 +336,37 @@ async def test_a_receiver_that_asks_for_time_gets_it_whatever_happens(
     assert callback.lanes() == {"d0": [1, 2]} | {device: [1] for device in DEVICES[1:]}
 
 
+AN_HOUR_AHEAD = portable(
+    "UPDATE lane SET next_attempt_at = next_attempt_at + 3600000000,"
+    " first_attempted_at = first_attempted_at + 3600000000"
+)
+
+
+async def test_a_time_that_a_receiver_named_by_a_clock_that_was_set_back_since_keeps_nobody_waiting(
+    world, callback
+) -> None:
+    busy = [status(503, "Retry-After: 2")]
+
+    async def script(_received, writer: asyncio.StreamWriter) -> bool:
+        writer.write(busy.pop() if busy else OK)
+        return True
+
+    async def set_back(tx) -> None:
+        assert await tx.execute(AN_HOUR_AHEAD) == 1
+
+    callback.script = script
+    dispatcher = await world.dispatch()
+    await world.subscribe(callback.url())
+    await world.happen("d0")
+    while not await world.attempts():
+        await asyncio.sleep(0.01)
+    await dispatcher.stop(1)
+    await world.database.write(set_back)
+    await world.dispatch()
+    async with asyncio.timeout(15):
+        await world.settled()
+
+
 async def test_a_new_callback_is_used_at_the_next_attempt(world, callback) -> None:
     await world.dispatch()
     await world.subscribe(f"http://127.0.0.1:{unused_port()}/x")
