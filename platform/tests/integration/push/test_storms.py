@@ -3,7 +3,8 @@
 A storm draws from its seed what is done to the subscriptions of an application and to the nodes that push, and how each
 attempt is answered, with the real dispatcher on a real store. Then all is well again: every event that the present
 subscriptions are owed has come or is a dead letter, nothing is left over, no event has come for the first time behind a
-later one of its device, and every push is signed.
+later one of its device, and every push is signed. As many things run beside each other, no two storms of one seed are
+the same. The clock is set by seconds: what a receiver named by one that is set back then is waited for as long.
 
 `STORMS=200:260 pytest …/test_storms.py -n 2` tries other seeds, `STORM_STEPS=250` makes them longer.
 """
@@ -279,7 +280,7 @@ class Storm:
         await RetentionSweeper(database=self.database, clock=late, settings=settings).sweep()
 
     async def set_clock(self) -> None:
-        self.clock.offset = timedelta(seconds=self.chance.choice([0, 0, -3600, 3600, -2, 2]))
+        self.clock.offset = timedelta(seconds=self.chance.choice([0, 0, -5, 5, -2, 2]))
 
     async def begin_anew(self) -> None:
         await self.chance.choice(self.nodes).pusher.renew()
