@@ -151,6 +151,13 @@ def test_a_written_package_of_which_blocks_are_missing_again_and_again_goes_anew
     assert driver.upgrade.description == wording.DROPPED
 
 
+def test_a_device_that_misses_blocks_before_it_took_any_has_refused_the_package(driver):
+    driver.begin().answer(state=0, result=0, delivery_method=1, firmware_version="1.0")
+    driver.fail(CommandFailure.BROKEN_OFF, description="4.08 request entity incomplete", state=0, result=0)
+    assert driver.upgrade.phase is UpgradePhase.CLOSED
+    assert "refused the package" in driver.upgrade.description
+
+
 def test_a_package_that_came_whole_though_a_repeated_block_seemed_to_be_missing_is_installed(driver):
     driver.begin().answer(state=0, result=0, delivery_method=1, firmware_version="1.0")
     driver.fail(CommandFailure.BROKEN_OFF, state=2, result=0)

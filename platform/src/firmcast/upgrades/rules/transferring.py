@@ -110,7 +110,7 @@ def failed(turn: Turn, failed: CommandFailed) -> None:
         turn.note(interrupted=turn.upgrade.evidence.interrupted or kind is CommandKind.TRANSFER_BY_WRITE)
         turn.weigh(failed.resources)
         turn.hold(turn.limits.probe)
-    elif failed.failure is CommandFailure.BROKEN_OFF and not turn.upgrade.evidence.another_way:
+    elif failed.failure is CommandFailure.BROKEN_OFF and _may_begin_anew(turn.upgrade.evidence):
         _broken_off(turn, failed)
     elif kind in TRANSFERS:
         _refused(turn, failed, by_uri=kind is CommandKind.TRANSFER_BY_URI)
@@ -307,6 +307,11 @@ def _offered(turn: Turn, told: ResourcesReported, *, written: bool) -> None:
         # Its answer means that the bytes arrived, not that they are good.
         turn.order(CommandKind.PROBE)
     turn.hold(turn.limits.probe)
+
+
+def _may_begin_anew(evidence: Evidence) -> bool:
+    """Tell whether a device took some blocks before it missed any, and can have the package in no other way."""
+    return is_its_doing(evidence) and not evidence.another_way
 
 
 def _broken_off(turn: Turn, failed: CommandFailed) -> None:
