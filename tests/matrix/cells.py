@@ -55,6 +55,7 @@ LIMITS = Limits(
     sleeping=timedelta(hours=24),
     prefer_write=False,
     protocols=(Protocol.COAPS, Protocol.COAP, Protocol.HTTPS, Protocol.HTTP),
+    new_version_required=True,
 )
 LONGEST = (LIMITS.waiting + LIMITS.transferring + LIMITS.deferral + 4 * LIMITS.executing).total_seconds()
 

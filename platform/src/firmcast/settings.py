@@ -256,6 +256,11 @@ class UpgradeSettings(_Part):
         description="offer packages by HTTP, which everybody on the way can read and change, to devices with a secure"
         " session that list no secure way; they must check signatures themselves",
     )
+    new_version_required: bool = Field(
+        default=False,
+        description="count an upgrade as failed whose device tells success and the version that it had before: right"
+        " for devices that can fall back to it, wrong for clients whose version never changes",
+    )
 
 
 class PushSettings(_Part):

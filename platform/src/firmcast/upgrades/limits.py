@@ -35,6 +35,8 @@ class Limits:
     """Bytes: a smaller package goes by HTTP or HTTPS only to a device that takes it by no CoAP."""
     http_in_clear: bool = False
     """A device with a secure session that lists no secure way for packages is offered them by HTTP."""
+    new_version_required: bool = False
+    """Success is not believed of a device that tells the version from before."""
 
     def of(self, phase: UpgradePhase) -> timedelta:
         """Return how long `phase` may take; nothing for the two that have no time of their own."""
@@ -80,6 +82,7 @@ def limits_of(settings: UpgradeSettings, gateway: GatewaySettings | None = None)
         protocols=tuple(protocol for name in settings.protocols if (protocol := Protocol[name.upper()]) in served),
         http_from=settings.http_from,
         http_in_clear=settings.http_in_clear,
+        new_version_required=settings.new_version_required,
     )
 
 

@@ -1,7 +1,7 @@
 """The tables of docs/explanation/outcomes.md are what the rules do, for every combination of their columns."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
@@ -172,6 +172,13 @@ def test_every_combination_is_decided_as_the_page_says(driver):
     rows = rows_of("Once the package was offered")
     used = assert_decided_as_written(driver, rows, another_way=False)
     assert used == set(range(len(rows))), "every row is about something"
+
+
+def test_every_combination_is_decided_as_the_page_says_where_a_new_version_is_required(driver):
+    driver.limits = replace(driver.limits, new_version_required=True)
+    first = rows_of("Where a new version is required")
+    used = assert_decided_as_written(driver, [*first, *rows_of("Once the package was offered")], another_way=False)
+    assert used >= set(range(len(first)))
 
 
 def test_every_combination_with_another_way_is_decided_as_the_page_says(driver):

@@ -1,5 +1,6 @@
 """Nothing begins after the window of a task; another attempt is a new beginning; success is not believed blindly."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -196,7 +197,30 @@ def told_success(driver, version):
     return driver.answer(state=0, result=1, firmware_version=version).upgrade
 
 
-def test_success_is_not_believed_of_a_device_that_runs_what_it_had(driver):
+def test_success_is_believed_of_a_device_whose_version_stays_once_it_has_started_again(driver):
+    upgrade = told_success(driver, OLD)
+    assert (upgrade.outcome, upgrade.current_version) == (Outcome.SUCCEEDED, OLD)
+    assert upgrade.description == "The firmware was updated; the device calls its version '1.0'"
+
+
+def test_success_with_the_old_version_waits_for_a_start_and_is_believed_in_the_end(driver):
+    driver.executing().answer().notify(state=3).notify(state=0, result=1, firmware_version=OLD)
+    assert driver.upgrade.outcome is None
+    while driver.upgrade.ended_at is None:
+        driver.pass_deadline()
+        if driver.order is CommandKind.PROBE:
+            driver.answer(state=0, result=1, firmware_version=OLD)
+    assert driver.upgrade.outcome is Outcome.SUCCEEDED
+
+
+@pytest.fixture
+def strict(driver):
+    driver.limits = replace(driver.limits, new_version_required=True)
+    return driver
+
+
+def test_success_is_not_believed_of_a_device_that_runs_what_it_had_where_that_is_required(strict):
+    driver = strict
     assert told_success(driver, OLD).outcome is None
     while driver.upgrade.ended_at is None:
         driver.pass_deadline()
@@ -206,7 +230,8 @@ def test_success_is_not_believed_of_a_device_that_runs_what_it_had(driver):
     assert driver.upgrade.retryable
 
 
-def test_a_device_may_need_a_while_to_run_the_new_version(driver):
+def test_a_device_may_need_a_while_to_run_the_new_version(strict):
+    driver = strict
     told_success(driver, OLD)
     driver.register().answer(state=0, result=1, firmware_version=NEW)
     assert (driver.upgrade.outcome, driver.upgrade.description) == (Outcome.SUCCEEDED, wording.SUCCEEDED)

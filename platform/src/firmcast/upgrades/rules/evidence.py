@@ -192,16 +192,20 @@ def is_its_doing(evidence: Evidence) -> bool:
     return has_begun(evidence) and not evidence.registered_anew and not evidence.interrupted
 
 
-def judge_install(upgrade: DeviceUpgrade, reading: Reading) -> Verdict | None:
-    """Return how the upgrade of a device that was told to install ended, None while that is open."""
+def judge_install(upgrade: DeviceUpgrade, reading: Reading, *, new_version_required: bool) -> Verdict | None:
+    """Return how the upgrade of a device that was told to install ended, None while that is open.
+
+    Where a new version is required, success is not believed of a device that runs what it had.
+    """
     evidence = upgrade.evidence
     if reading.state in (DOWNLOADING, UPDATING):
         return None
     if reading.state is IDLE and _runs_target_after_registration(upgrade, reading):
         return success(upgrade)
     if reading.state is IDLE and tells_success(evidence, reading.result):
-        # What a device says of itself is believed, but not against what it runs: it may have fallen back.
-        return None if _runs_what_it_had(upgrade) else success(upgrade)
+        # With the version from before it may not have started again yet; or it has, and has fallen back.
+        is_open = _runs_what_it_had(upgrade) and (new_version_required or not evidence.registered_anew)
+        return None if is_open else success(upgrade)
     if tells_failure(evidence, reading.result):
         return failure_of(reading.result)
     if reading.state is DOWNLOADED and upgrade.published_state is UPDATING and not is_deferred(reading):
@@ -209,7 +213,9 @@ def judge_install(upgrade: DeviceUpgrade, reading: Reading) -> Verdict | None:
     return None
 
 
-def judge_at_the_end(upgrade: DeviceUpgrade, reading: Reading | None, *, window_is_over: bool) -> Verdict:
+def judge_at_the_end(
+    upgrade: DeviceUpgrade, reading: Reading | None, *, window_is_over: bool, new_version_required: bool
+) -> Verdict:
     """Return the verdict when the time of the phase is over; `reading` is what the last probe told, if anything."""
     installing = upgrade.phase in (UpgradePhase.EXECUTING, UpgradePhase.VERIFYING)
     idle_or_silent = reading is None or reading.state is IDLE
@@ -222,7 +228,8 @@ def judge_at_the_end(upgrade: DeviceUpgrade, reading: Reading | None, *, window_
             # It has had all its time, is at rest, and runs what was wanted: the lack of a registration proves nothing.
             return success(upgrade)
         if tells_success(upgrade.evidence, result):
-            return failure(wording.OLD_VERSION) if _runs_what_it_had(upgrade) else success(upgrade)
+            is_doubted = new_version_required and _runs_what_it_had(upgrade)
+            return failure(wording.OLD_VERSION) if is_doubted else success(upgrade)
     # What is told together with work that is not done is left from something earlier.
     is_at_rest = reading is None or reading.state in (IDLE, DOWNLOADED)
     if is_at_rest and tells_failure(upgrade.evidence, result):

@@ -147,7 +147,7 @@ def _is_worth_asking(upgrade: DeviceUpgrade, told: ResourcesReported) -> bool:
 
 def _settle(turn: Turn, reading: Reading) -> None:
     """Close if the reading decides, or follow the device to where it is."""
-    verdict = judge_install(turn.upgrade, reading)
+    verdict = judge_install(turn.upgrade, reading, new_version_required=turn.limits.new_version_required)
     if verdict is not None:
         has_tried = reading.result == UpdateResult.UPDATE_FAILED and tells_failure(
             turn.upgrade.evidence, reading.result

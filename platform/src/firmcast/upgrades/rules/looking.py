@@ -42,5 +42,10 @@ def _awaits_turn(turn: Turn) -> bool:
 
 def judge(turn: Turn, reading: Reading | None) -> None:
     """Close, since the time of the phase is over."""
-    verdict = judge_at_the_end(turn.upgrade, reading, window_is_over=turn.window_is_over)
+    verdict = judge_at_the_end(
+        turn.upgrade,
+        reading,
+        window_is_over=turn.window_is_over,
+        new_version_required=turn.limits.new_version_required,
+    )
     turn.conclude(verdict, None if reading is None else reading.state)
