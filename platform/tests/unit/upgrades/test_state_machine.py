@@ -279,6 +279,14 @@ def test_a_device_that_fetches_is_looked_at_though_its_answer_to_the_order_is_lo
     assert driver.order is EXECUTE
 
 
+def test_a_device_that_is_idle_after_an_order_without_an_answer_is_told_as_updating_once_it_proves_so(driver):
+    driver.executing().fail(description="4.05 method not allowed to the execution of /5/0/2", state=0, result=0)
+    assert driver.steps == [1, 2]
+    driver.register().answer(state=0, result=0, firmware_version=NEW)
+    assert driver.steps == [1, 2, 3, 0]
+    assert ended(driver, Outcome.SUCCEEDED)
+
+
 def test_a_result_that_our_own_cancel_has_left_is_no_failure(driver):
     stuck = {"state": 1, "result": 0, "firmware_version": OLD, "delivery_method": 1}
     cancelled = {**stuck, "state": 0, "result": 10}

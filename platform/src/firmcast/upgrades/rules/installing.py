@@ -191,7 +191,10 @@ def _until_told_again(turn: Turn) -> timedelta:
 
 
 def _follow(turn: Turn, state: FirmwareUpdateState) -> None:
-    turn.publish(state)
+    dropped = state is IDLE and turn.upgrade.published_state is DOWNLOADED
+    if not dropped or turn.upgrade.evidence.execute_confirmed:
+        turn.publish(state)
+    # Else it dropped the package, or obeyed the order whose answer was lost: the verdict knows which steps that were.
     put_off = turn.upgrade.evidence.deferred_until is not None
     if put_off and state in (IDLE, DOWNLOADING):
         # It has dropped the package, or has installed it and forgotten that: there may be evidence.
