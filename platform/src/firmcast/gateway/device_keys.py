@@ -1,11 +1,11 @@
 """The keys of devices are read from the store when a handshake needs them; none is kept here.
 
 So a key that was replaced, on whichever node, is what the next handshake needs. Those that come while the store is
-read are read together.
+read are read together. What is read while it changes is not believed, since nobody knows which of both it is.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 import structlog
@@ -41,6 +41,9 @@ class DeviceKeys:
         self._open_key = open_key
         self._receiver = receiver
         self._wanted: dict[str, None] = {}
+        self._being_read: set[str] = set()
+        self._outdated: set[str] = set()
+        """Of those that are being read: their key has changed meanwhile."""
         self._reading: asyncio.Task[None] | None = None
 
     def look_up(self, endpoint_name: str) -> None:
@@ -48,6 +51,10 @@ class DeviceKeys:
         self._wanted[endpoint_name] = None
         if self._reading is None:
             self._reading = asyncio.create_task(self._read(), name="device-keys")
+
+    def changed(self, endpoint_names: Iterable[str]) -> None:
+        """Take note that the keys of devices are not what they were: one that is being read is read again."""
+        self._outdated.update(self._being_read.intersection(endpoint_names))
 
     async def stop(self) -> None:
         """Leave what is wanted unanswered."""
@@ -66,6 +73,7 @@ class DeviceKeys:
             self._reading = None
 
     async def _tell(self, names: list[str]) -> None:
+        self._being_read, self._outdated = set(names), set()
         try:
             sealed = await self._database.read(devices.sealed_keys, names)
         except StoreError as error:
@@ -73,8 +81,12 @@ class DeviceKeys:
             for name in names:
                 self._receiver.key_unknown(name)
             return
+        finally:
+            self._being_read = set()
+        self._wanted.update(dict.fromkeys(self._outdated))
         for name in names:
-            self._receiver.key_found(name, self._opened(name, sealed.get(name)))
+            if name not in self._outdated:
+                self._receiver.key_found(name, self._opened(name, sealed.get(name)))
 
     def _opened(self, name: str, sealed: bytes | None) -> bytes | None:
         if sealed is None:

@@ -28,7 +28,7 @@ class GatewayMetrics:
         handshakes = metrics.counts(
             "firmcast_gateway_handshakes",
             "Handshakes of secure sessions, by what became of them (completed, unknown_identity, stalled, crowded_out,"
-            " replaced, failed); hellos answered by a cookie (challenged) and datagrams of no session (stray)",
+            " replaced, revoked, failed); hellos answered by a cookie (challenged) and datagrams of no session (stray)",
             "outcome",
         )
         self.handshakes = {outcome: handshakes.of(outcome.value) for outcome in HandshakeOutcome}

@@ -100,6 +100,7 @@ class SecurePort:
         self._udp.flush()
 
     def _changed(self, endpoint_names: Sequence[str]) -> None:
+        self._keys.changed(endpoint_names)
         for name in endpoint_names:
             self._server.end_identity(name, self._udp.now())
         self._udp.flush()

@@ -11,6 +11,7 @@ import pytest
 
 from firmcast.coap.codes import Code
 from firmcast.coap.dtls.parameters import HandshakeOutcome
+from firmcast.coap.dtls.records import HANDSHAKE, split_records
 from firmcast.coap.events import ResponseReceived
 from firmcast.coap.options import options
 from firmcast.coap.udp import RequestFailedError
@@ -98,6 +99,18 @@ async def registration_of(world, device):
     return found.get(device.device_id)
 
 
+async def replace_key(world, known, key: bytes = OTHER_KEY) -> None:
+    await world.database.write(
+        devices.modify,
+        world.application_id,
+        known.device_id,
+        DeviceDetails(),
+        world.clock.now(),
+        log=world.log,
+        pre_shared_key=key.hex().encode(),
+    )
+
+
 # Who may speak for whom.
 
 
@@ -173,19 +186,32 @@ async def test_a_new_key_ends_the_sessions_of_the_old_one(world, caller: Call) -
     known = await world.add_device("device-1", KEY)
     device = await caller()
     await device.register("device-1")
-    await world.database.write(
-        devices.modify,
-        world.application_id,
-        known.device_id,
-        DeviceDetails(),
-        world.clock.now(),
-        log=world.log,
-        pre_shared_key=OTHER_KEY.hex().encode(),
-    )
+    await replace_key(world, known)
     assert world.secure_sessions == 0
     with pytest.raises(RequestFailedError):
         await device.register("device-1")
     assert await (await caller(key=OTHER_KEY)).register("device-1") is Code.CREATED
+
+
+async def test_a_new_key_ends_the_handshakes_of_the_old_one(world, caller: Call) -> None:
+    """Who knows the old key has it looked up before it is replaced, and finishes when it is."""
+    known = await world.add_device("device-1", KEY)
+    between = await Between.open(world.secure_server)
+    device = await caller()
+    asking = asyncio.create_task(
+        device.transport.udp.request(
+            device.transport.peer(between.address), Code.POST, options=options(uri_path=("rd",))
+        )
+    )
+    await between.held_back.wait()
+    await world.eventually(lambda: world.gateway._secure_port._server._handshakes.of_identity(b"device-1"))
+    await replace_key(world, known)
+    assert world.outcome(HandshakeOutcome.REVOKED) == 1
+    between.let_go()
+    with pytest.raises(RequestFailedError):
+        await asking
+    assert world.outcome(HandshakeOutcome.COMPLETED) == 0
+    between.close()
 
 
 async def test_a_deleted_device_has_no_session(world, caller: Call) -> None:
@@ -362,6 +388,29 @@ class Nat(asyncio.DatagramProtocol):
         if self._outside is not None:
             asyncio.get_running_loop().remove_reader(self._outside.fileno())
             self._outside.close()
+
+
+class Between(Nat):
+    """Holds back what of a handshake proves that its client has the key, and all that comes after."""
+
+    def __init__(self, server: tuple[str, int]) -> None:
+        super().__init__(server)
+        self.held_back = asyncio.Event()
+        self._held: list[bytes] = []
+
+    def datagram_received(self, datagram: bytes, device) -> None:
+        first, *rest = split_records(datagram)
+        if self.held_back.is_set():
+            self._held.append(datagram)
+        elif first[0] == HANDSHAKE and first[13] == 16:
+            super().datagram_received(first, device)
+            self._held = rest
+            self.held_back.set()
+        else:
+            super().datagram_received(datagram, device)
+
+    def let_go(self) -> None:
+        self._outside.sendto(b"".join(self._held), self._server)
 
 
 # Independent clients.

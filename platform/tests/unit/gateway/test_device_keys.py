@@ -16,10 +16,11 @@ class Store:
 
     async def read(self, _query, names):
         self.reads.append(list(names))
+        found = {name: self.keys[name] for name in names if name in self.keys}
         await asyncio.sleep(0)
         if self.fails:
             raise StoreError("the disk is gone")
-        return {name: self.keys[name] for name in names if name in self.keys}
+        return found
 
 
 class Handshakes:
@@ -69,3 +70,19 @@ async def test_without_the_store_nothing_is_said() -> None:
     store.fails = True
     told = await looked_up(store, "device-1")
     assert (told.found, told.unknown) == ({}, ["device-1"])
+
+
+async def test_a_key_that_changes_while_it_is_read_is_read_again() -> None:
+    store, told = Store(), Handshakes()
+    keys = DeviceKeys(store, open_key, told)
+    keys.look_up("device-1")
+    keys.look_up("device-2")
+    await asyncio.sleep(0)
+    assert store.reads == [["device-1", "device-2"]]
+    store.keys["device-1"] = b"+new"
+    keys.changed(["device-1", "odd"])
+    while keys._reading is not None:
+        assert told.found.get("device-1") != b"one"
+        await asyncio.sleep(0)
+    assert told.found == {"device-1": b"new", "device-2": b"two"}
+    assert store.reads == [["device-1", "device-2"], ["device-1"]]

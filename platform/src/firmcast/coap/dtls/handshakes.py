@@ -76,6 +76,7 @@ class Handshakes:
         self._parameters = parameters
         self._all: OrderedDict[Peer, Handshake] = OrderedDict()
         self._of_host: dict[str, OrderedDict[Peer, Handshake]] = {}
+        self._of_identity: dict[bytes, list[Handshake]] = {}
 
     def __len__(self) -> int:
         return len(self._all)
@@ -98,6 +99,15 @@ class Handshakes:
         self._all[handshake.address] = handshake
         self._of_host.setdefault(handshake.address[0], OrderedDict())[handshake.address] = handshake
 
+    def name(self, handshake: Handshake, identity: bytes) -> None:
+        """Note who a handshake says it is."""
+        handshake.identity = identity
+        self._of_identity.setdefault(identity, []).append(handshake)
+
+    def of_identity(self, identity: bytes) -> list[Handshake]:
+        """Return the handshakes that say they are `identity`."""
+        return list(self._of_identity.get(identity, ()))
+
     def remove(self, handshake: Handshake) -> None:
         """Forget a handshake."""
         address = handshake.address
@@ -107,3 +117,8 @@ class Handshakes:
             del of_host[address]
             if not of_host:
                 del self._of_host[address[0]]
+        named = self._of_identity.get(handshake.identity, [])
+        if handshake in named:
+            named.remove(handshake)
+            if not named:
+                del self._of_identity[handshake.identity]

@@ -43,6 +43,8 @@ class HandshakeOutcome(Enum):
     """Given up for a newer one."""
     REPLACED = "replaced"
     """The peer began again."""
+    REVOKED = "revoked"
+    """The key was replaced, or its device deleted, while it was under way."""
     FAILED = "failed"
     """No common suite, or a message that is none."""
     CHALLENGED = "challenged"

@@ -152,7 +152,12 @@ class DtlsServer(HandshakeOwner):
             self._drop(handshake, HandshakeOutcome.FAILED)
 
     def end_identity(self, identity: str, now: float) -> None:
-        """End the sessions of an identity, and say so to whoever has them."""
+        """End the sessions of an identity, and say so to whoever has them; its key is not what it was.
+
+        Handshakes under way have the former key, or may be told it yet: none of them becomes a session.
+        """
+        for handshake in self._handshakes.of_identity(identity.encode()):
+            self._drop(handshake, HandshakeOutcome.REVOKED)
         for session in list(self._of_identity.get(identity, {}).values()):
             self._close(session, now)
 
@@ -250,7 +255,7 @@ class DtlsServer(HandshakeOwner):
                 handshake.key_state = KeyState.KNOWN
             self._feed(handshake, datagram, now)
             return
-        handshake.identity = offered
+        self._handshakes.name(handshake, offered)
         handshake.key_state = KeyState.AWAITED
         handshake.held.append(datagram)
         self._awaiting.setdefault(identity, []).append(handshake)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from firmcast.coap.dtls import self_test
 from firmcast.coap.dtls.parameters import HandshakeOutcome
 from firmcast.coap.dtls.peers import address_of, identity_of, is_secure, secure_peer
+from firmcast.coap.dtls.records import split_records
 from firmcast.coap.dtls.self_test import check_dtls
 from firmcast.errors import StartError
 
@@ -114,6 +115,47 @@ def test_a_key_that_comes_too_late_is_asked_for_again(network) -> None:
     assert (network.server.session_count, network.server.half_open_count) == (0, 0)
     network.speak(network.client())
     assert network.looked_up == ["device-1", "device-1"]
+
+
+def _key_exchange(network) -> list[bytes]:
+    """Let a handshake go on until the client's last flight; return that flight's records, which nobody gets."""
+    client = network.client()
+    client.send(b"hello", client.peer(SERVER), network.now)
+    while True:
+        flight, address = network.to_server.pop(0)
+        if flight[13] == 16:
+            return split_records(flight)
+        network.server.receive(flight, address, network.now)
+        client.receive(network.to_clients.pop(0)[0], SERVER, network.now)
+        while network.to_clients:
+            client.receive(network.to_clients.pop(0)[0], SERVER, network.now)
+
+
+def test_who_has_a_former_key_gets_no_session_by_a_handshake_that_was_under_way(network) -> None:
+    key_exchange, *rest = _key_exchange(network)
+    network.server.receive(key_exchange, HERE, network.now)
+    assert network.looked_up == ["device-1"]
+    network.server.end_identity("device-1", network.now)
+    network.server.receive(b"".join(rest), HERE, network.now)
+    network.run()
+    assert (network.server.session_count, network.server.half_open_count) == (0, 0)
+    assert network.outcomes[HandshakeOutcome.REVOKED] == 1
+
+
+def test_a_former_key_that_comes_after_its_end_opens_no_session(network) -> None:
+    network.answers_look_ups = False
+    network.speak(network.client())
+    network.speak(network.client("device-2", address=ELSEWHERE))
+    network.server.end_identity("device-1", network.now)
+    for identity in ("device-1", "device-2"):
+        network.server.key_found(identity, network.keys["device-1"], network.now)
+    network.run()
+    assert [peer[4] for _, peer in network.at_server] == ["device-2"]
+    network.speak(network.client())
+    assert network.looked_up == ["device-1", "device-2", "device-1"]
+    network.server.key_found("device-1", network.keys["device-1"], network.now)
+    network.run()
+    assert [peer[4] for _, peer in network.at_server] == ["device-2", "device-1"]
 
 
 # From elsewhere, and again.
