@@ -9,6 +9,8 @@ import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from firmcast.db.port import Channel, Row, Value
 from firmcast.db.statement import Statement
 from firmcast.db.transaction_errors import ForeignAwaitError, TransactionOverError
@@ -16,6 +18,7 @@ from firmcast.errors import StoreBrokenError, StoreError, StoreFullError
 
 Result = TypeVar("Result")
 
+_unpacked: Final = msgspec.json.Decoder(list[tuple[Any, ...]]).decode
 _SETS: Final = frozenset({list, tuple})
 _BROKEN: Final = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -35,7 +38,8 @@ class SqliteTransaction:
         if not statement.sqlite:
             return []
         try:
-            return self._connection.execute(statement.sqlite, _bound(arguments)).fetchall()
+            found = self._connection.execute(statement.sqlite, _bound(arguments))
+            return _unpacked(found.fetchone()[0]) if statement.is_packed else found.fetchall()
         except Exception as error:
             raise self._failed(error) from error
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
 
@@ -9,7 +10,7 @@ import msgspec
 
 from firmcast.db.columns import from_column, to_column
 from firmcast.db.port import Row, Transaction
-from firmcast.db.statement import differing, portable
+from firmcast.db.statement import differing, packed, portable
 from firmcast.errors import StoreError
 from firmcast.events.model import (
     DeviceAdded,
@@ -79,9 +80,9 @@ SELECT_LATEST_OF_DEVICE: Final = portable(
 )
 
 # What is sent of events: for the pusher, by position.
-SELECT_STORED: Final = differing(
-    sqlite="SELECT event_id, message_id, device_id, sequence, application_id, event_type, occurred_at, synthesised,"
-    " body FROM event WHERE event_id IN (SELECT value FROM json_each(?1)) ORDER BY event_id",
+SELECT_STORED: Final = packed(
+    sqlite="SELECT json_group_array(json_array(event_id, message_id, device_id, sequence, application_id, event_type,"
+    " occurred_at, synthesised, CAST(body AS TEXT))) FROM event WHERE event_id IN (SELECT value FROM json_each(?1))",
     postgres="SELECT event_id, message_id, device_id, sequence, application_id, event_type, occurred_at, synthesised,"
     " body FROM event WHERE event_id = ANY(?1::bigint[]) ORDER BY event_id",
 )
@@ -257,7 +258,7 @@ def _json(value: object) -> str:
 
 async def stored(tx: Transaction, event_ids: Sequence[EventId]) -> list[StoredEvent]:
     """Return what is sent of these events, in the order of the log."""
-    return [
+    found = [
         StoredEvent(
             event_id=EventId(row[0]),
             message_id=MessageId(row[1]),
@@ -267,10 +268,12 @@ async def stored(tx: Transaction, event_ids: Sequence[EventId]) -> list[StoredEv
             event_type=_TYPES[row[5]],
             occurred_at=from_column(row[6]),
             synthesised=bool(row[7]),
-            body=row[8],
+            body=row[8] if isinstance(row[8], bytes) else row[8].encode(),
         )
         for row in await tx.fetch(SELECT_STORED, list(event_ids))
     ]
+    found.sort(key=attrgetter("event_id"))
+    return found
 
 
 async def latest_of_device(tx: Transaction, device_id: DeviceId, limit: int) -> list[EventId]:

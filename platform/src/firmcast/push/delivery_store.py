@@ -58,7 +58,7 @@ TAKE_OVER: Final = differing(
 # They were delivered, or given up: [[event, subscription, edition], …].
 DELETE_DELIVERIES: Final = differing(
     sqlite="DELETE FROM delivery WHERE (event_id, subscription_id, edition) IN"
-    " (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1)) RETURNING event_id, subscription_id",
+    " (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))",
     postgres="WITH gone AS ("
     " DELETE FROM delivery WHERE (event_id, subscription_id, edition) IN"
     " (SELECT (row ->> 0)::bigint, row ->> 1, (row ->> 2)::bigint FROM jsonb_array_elements(?1::jsonb) row)"
@@ -66,7 +66,7 @@ DELETE_DELIVERIES: Final = differing(
     "), counted AS ("
     " INSERT INTO undelivered (subscription_id, deliveries)"
     " SELECT subscription_id, -COUNT(*) FROM gone GROUP BY subscription_id"
-    ") SELECT event_id, subscription_id FROM gone",
+    ") SELECT 1 FROM gone",
 )
 
 # Which of these are there, of whatever edition: [[event, subscription], …].
@@ -102,6 +102,14 @@ COUNT: Final = differing(
 
 # The same after what PostgreSQL has counted already.
 COUNT_UNLESS_COUNTED: Final = differing(sqlite=COUNT.sqlite, postgres="")
+
+# How much these subscriptions have to be told is counted anew.
+RECOUNT: Final = differing(
+    sqlite="INSERT INTO undelivered (subscription_id, part, deliveries)"
+    " SELECT value, 0, (SELECT COUNT(*) FROM delivery d WHERE d.subscription_id = value) FROM json_each(?1) WHERE true"
+    " ON CONFLICT (subscription_id, part) DO UPDATE SET deliveries = excluded.deliveries",
+    postgres="",  # has counted already
+)
 
 Key = tuple[EventId, SubscriptionId]
 
@@ -140,13 +148,16 @@ async def insert_again(tx: Transaction, told: Iterable[DeliveryKey], *, replay: 
     return {key: editions[key] for key in made}
 
 
-async def delete_deliveries(tx: Transaction, keys: Sequence[tuple[EventId, SubscriptionId, int]]) -> set[Key]:
-    """Forget deliveries (event, subscription, edition) that were made or given up; return which were there."""
+async def delete_deliveries(tx: Transaction, keys: Sequence[tuple[EventId, SubscriptionId, int]]) -> bool:
+    """Forget deliveries (event, subscription, edition) that were made or given up; return whether all were there."""
     if not keys:
-        return set()
-    gone = {_key(row) for row in await tx.fetch(DELETE_DELIVERIES, _json(keys))}
-    await count(tx, Counter(key[1] for key in gone), sign=-1, counted=True)
-    return gone
+        return True
+    counts = Counter(key[1] for key in keys)
+    if await tx.execute(DELETE_DELIVERIES, _json(keys)) == len(keys):
+        await count(tx, counts, sign=-1, counted=True)
+        return True
+    await tx.execute(RECOUNT, sorted(counts))
+    return False
 
 
 async def present(tx: Transaction, keys: Sequence[Key]) -> list[tuple[EventId, SubscriptionId, int, int]]:

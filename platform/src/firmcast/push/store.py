@@ -12,13 +12,14 @@ a callback that is down, in search of a few of another's.
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Final
 
 import msgspec
 
 from firmcast.db.columns import from_column, to_column
 from firmcast.db.port import Row, Transaction
-from firmcast.db.statement import differing, portable
+from firmcast.db.statement import differing, packed, portable
 from firmcast.ids import DeviceId, EventId, Partition, SubscriptionId
 from firmcast.push.model import Settlement, Trouble
 
@@ -53,11 +54,13 @@ SELECT_OLDEST: Final = portable(
 )
 
 # The next part of a subscription's backlog, with what is known of failed attempts.
-SELECT_BACKLOG: Final = differing(
-    sqlite="SELECT d.event_id, d.replay, d.edition, l.attempts, l.first_attempted_at, l.next_attempt_at, l.blocked"
+SELECT_BACKLOG: Final = packed(
+    sqlite="SELECT json_group_array(json_array(event_id, replay, edition, attempts, first_attempted_at,"
+    " next_attempt_at, blocked)) FROM ("
+    "SELECT d.event_id, d.replay, d.edition, l.attempts, l.first_attempted_at, l.next_attempt_at, l.blocked"
     " FROM delivery d LEFT JOIN lane l ON l.subscription_id = d.subscription_id AND l.device_id = d.device_id"
     " AND l.event_id = d.event_id"
-    " WHERE d.subscription_id = ?1 AND d.event_id > ?2 ORDER BY d.event_id LIMIT ?3",
+    " WHERE d.subscription_id = ?1 AND d.event_id > ?2 ORDER BY d.event_id LIMIT ?3)",
     postgres="SELECT d.event_id, d.replay, d.edition, l.attempts, l.first_attempted_at, l.next_attempt_at, l.blocked"
     " FROM delivery d LEFT JOIN lane l ON l.subscription_id = d.subscription_id AND l.device_id = d.device_id"
     " AND l.event_id = d.event_id"
@@ -66,12 +69,14 @@ SELECT_BACKLOG: Final = differing(
 )
 
 # The same for a node that has some partitions only: it passes the others' rows by.
-SELECT_BACKLOG_OF_PARTITIONS: Final = differing(
-    sqlite="SELECT d.event_id, d.replay, d.edition, l.attempts, l.first_attempted_at, l.next_attempt_at, l.blocked"
+SELECT_BACKLOG_OF_PARTITIONS: Final = packed(
+    sqlite="SELECT json_group_array(json_array(event_id, replay, edition, attempts, first_attempted_at,"
+    " next_attempt_at, blocked)) FROM ("
+    "SELECT d.event_id, d.replay, d.edition, l.attempts, l.first_attempted_at, l.next_attempt_at, l.blocked"
     " FROM delivery d LEFT JOIN lane l ON l.subscription_id = d.subscription_id AND l.device_id = d.device_id"
     " AND l.event_id = d.event_id"
     " WHERE d.subscription_id = ?1 AND d.event_id > ?2 AND d.partition IN (SELECT value FROM json_each(?4))"
-    " ORDER BY d.event_id LIMIT ?3",
+    " ORDER BY d.event_id LIMIT ?3)",
     postgres="SELECT d.event_id, d.replay, d.edition, l.attempts, l.first_attempted_at, l.next_attempt_at, l.blocked"
     " FROM delivery d LEFT JOIN lane l ON l.subscription_id = d.subscription_id AND l.device_id = d.device_id"
     " AND l.event_id = d.event_id"
@@ -225,6 +230,7 @@ async def backlog(
         rows = await tx.fetch(SELECT_BACKLOG, subscription_id, after, limit)
     else:
         rows = await tx.fetch(SELECT_BACKLOG_OF_PARTITIONS, subscription_id, after, limit, sorted(partitions))
+    rows.sort(key=itemgetter(0))
     return [(EventId(row[0]), subscription_id, row[1], row[2], _trouble(row[3:])) for row in rows]
 
 

@@ -117,14 +117,13 @@ async def record_settlements(
     await store.insert_failed_attempts(tx, failed)
     await store.insert_dead_letters(tx, dead + blocked)
     keys = [(it.delivery.event_id, it.delivery.subscription_id, it.delivery.edition) for it in ended]
-    gone = await delivery_store.delete_deliveries(tx, keys)
+    all_were_there = await delivery_store.delete_deliveries(tx, keys)
     await store.delete_lanes(tx, [item for item in ended if item.retried])
     # Last, since the next event of a lane may have failed already; one of an ended delivery finds nothing to wait for.
     await store.upsert_lanes(tx, waiting)
     made_since: list[Delivery] = []
-    if len(gone) < len(keys):
-        left = [(event_id, subscription_id) for event_id, subscription_id, _ in keys]
-        made_since = await _made_since(tx, [key for key in left if key not in gone])
+    if not all_were_there:
+        made_since = await _made_since(tx, [(event_id, subscription_id) for event_id, subscription_id, _ in keys])
     return Recorded(refused=refused, made_since=made_since)
 
 

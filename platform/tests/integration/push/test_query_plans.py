@@ -378,6 +378,7 @@ NOT_HOT = {
     "deliveries.INSERT_AGAIN": "writes only",
     "deliveries.COUNT": "writes by the primary key",
     "deliveries.COUNT_UNLESS_COUNTED": "writes by the primary key",
+    "deliveries.RECOUNT": "only where a delivery was taken back while it was under way",
     "undelivered.SELECT_SUMS": "a table of a few rows for each subscription",
     "undelivered.COUNT_PARTS": "a table of a few rows for each subscription",
     "undelivered.FOLD": "a table of a few rows for each subscription",
