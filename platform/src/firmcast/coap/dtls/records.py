@@ -9,15 +9,20 @@ from collections.abc import Iterator
 from typing import Final
 
 RECORD_HEADER: Final = 13
+_CHANGE: Final = 20
 ALERT: Final = 21
 HANDSHAKE: Final = 22
 MESSAGE: Final = 23
 """What a record holds, by its first byte (RFC 5246 section 6.2.1)."""
+_KINDS_OF_HANDSHAKE: Final = frozenset(bytes([kind]) for kind in (_CHANGE, ALERT, HANDSHAKE))
 HELLO: Final = b"\x01"
 FINISHED: Final = b"\x14"
 """The first byte of what a client says to begin a handshake, and of what ends one (RFC 5246 section 7.4)."""
 _HANDSHAKE_HEADER: Final = 12
 _CLIENT_KEY_EXCHANGE: Final = 16
+_LONGEST_OF_HANDSHAKE: Final = 512
+"""Of records, and of messages, after ClientHello: an identity has 256 bytes at the most."""
+_VERSION: Final = b"\xfe\xfd"
 _CLEAR: Final = b"\x00\x00"
 _VERSION_AND_RANDOM: Final = 34
 _LENGTHS_BEFORE_EXTENSIONS: Final = (1, 1, 2, 1)
@@ -77,6 +82,31 @@ def longest_fragment(client_hello: bytes) -> int | None:
                 if extension_type == _MAX_FRAGMENT_LENGTH and len(value) == 1 and 1 <= value[0] <= 4:
                     return 256 << value[0]
     return None
+
+
+def needed_for_handshake(datagram: bytes) -> bytes:
+    """Return those records of a datagram that a server may need after ClientHello, without what would cost it much.
+
+    Of a message that it has in parts, or does not await yet, OpenSSL keeps as much as it claims to be long. And behind
+    a header that it does not like it looks for the next record within the same one: so it is shown none of them.
+    """
+    return b"".join(record for record in split_records(datagram) if _is_needed(record))
+
+
+def _is_needed(record: bytes) -> bool:
+    if record[:1] not in _KINDS_OF_HANDSHAKE or record[1:3] != _VERSION:
+        return False
+    if not is_single_record(record) or len(record) > RECORD_HEADER + _LONGEST_OF_HANDSHAKE:
+        return False
+    if record[0] != HANDSHAKE or record[3:5] != _CLEAR:
+        return True
+    start = RECORD_HEADER
+    while start < len(record):
+        header = record[start : start + _HANDSHAKE_HEADER]
+        if len(header) < _HANDSHAKE_HEADER or int.from_bytes(header[1:4], "big") > _LONGEST_OF_HANDSHAKE:
+            return False
+        start += _HANDSHAKE_HEADER + int.from_bytes(header[9:12], "big")
+    return start == len(record)
 
 
 def identity_offered(datagram: bytes) -> bytes | None:

@@ -26,6 +26,7 @@ from firmcast.coap.dtls.records import (
     is_client_hello,
     is_single_record,
     longest_fragment,
+    needed_for_handshake,
     pack_records,
 )
 from firmcast.coap.dtls.sessions import SecureSession
@@ -243,7 +244,10 @@ class DtlsServer(HandshakeOwner):
         self._handshakes.add(handshake)
         self._advance(handshake, now)
 
-    def _carry_on(self, handshake: Handshake, datagram: bytes, now: float) -> None:
+    def _carry_on(self, handshake: Handshake, received: bytes, now: float) -> None:
+        datagram = needed_for_handshake(received)
+        if not datagram:
+            return
         if handshake.key_state is KeyState.AWAITED:
             if len(handshake.held) < self._parameters.held_datagrams:
                 handshake.held.append(datagram)
@@ -263,7 +267,8 @@ class DtlsServer(HandshakeOwner):
             self._look_up(identity)
 
     def _feed(self, handshake: Handshake, datagram: bytes, now: float) -> None:
-        # OpenSSL keeps records that come before their time: so many datagrams bound what it can be made to keep.
+        # OpenSSL keeps what comes before its time: so many datagrams, and the length that their messages may claim to
+        # have (`needed_for_handshake`), bound what it can be made to keep.
         handshake.taken += 1
         if handshake.taken > self._parameters.datagrams_of_handshake:
             return

@@ -1,5 +1,6 @@
 """What is read of records without a key."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +10,7 @@ from firmcast.coap.dtls.records import (
     is_client_hello,
     is_single_record,
     longest_fragment,
+    needed_for_handshake,
     pack_records,
     split_records,
 )
@@ -20,6 +22,12 @@ CLIENT_HELLO = bytes.fromhex(
     "fefd" + "00" * 32 + "00 02 c0c0 0004 c0a8 00ff 01 00 0009 0017 0000 0001 0001 01"
 )
 """With a cookie, two suites, and as extensions the extended master secret and a longest fragment of 512 bytes."""
+
+
+CHANGE = bytes.fromhex("14 fefd 0000 000000000003 0001 01")
+FINISHED = bytes.fromhex("16 fefd 0001 000000000000 0028") + bytes(40)
+A_PART_OF_A_LONG_MESSAGE = bytes.fromhex("16 fefd 0000 000000000004 000d 0b 0186a0 0005 00ffff 000001 78")
+"""One byte of 100,000."""
 
 
 def a_record(content: bytes) -> bytes:
@@ -85,3 +93,37 @@ def test_half_a_client_key_exchange_has_no_identity(length: int) -> None:
 def test_an_encrypted_message_has_no_identity() -> None:
     encrypted = CLIENT_KEY_EXCHANGE[:3] + b"\x00\x01" + CLIENT_KEY_EXCHANGE[5:]
     assert identity_offered(encrypted) is None
+
+
+def test_what_ends_a_handshake_is_needed() -> None:
+    last_flight = CLIENT_KEY_EXCHANGE + CHANGE + FINISHED
+    assert needed_for_handshake(last_flight) == last_flight
+    assert needed_for_handshake(A_PART_OF_A_LONG_MESSAGE + last_flight + a_record(b"...")) == last_flight
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        A_PART_OF_A_LONG_MESSAGE,
+        A_PART_OF_A_LONG_MESSAGE.replace(b"\x0b", b"\x01"),
+        CLIENT_KEY_EXCHANGE[:11] + b"\x00\x1f" + CLIENT_KEY_EXCHANGE[13:] + A_PART_OF_A_LONG_MESSAGE[13:],
+        CLIENT_KEY_EXCHANGE[:-1],
+        CLIENT_KEY_EXCHANGE[:11] + b"\x00\x11" + CLIENT_KEY_EXCHANGE[13:-1],
+        b"\x16\x01\x01" + CLIENT_KEY_EXCHANGE[3:],
+        FINISHED[:11] + b"\x02\x01" + bytes(513),
+        a_record(b"..."),
+    ],
+    ids=["long", "long hello", "long behind another", "cut", "cut inside", "version", "long sealed", "message"],
+)
+def test_what_could_cost_much_is_not_needed_to_end_a_handshake(record: bytes) -> None:
+    assert needed_for_handshake(record) == b""
+
+
+pieces = st.sampled_from([CLIENT_KEY_EXCHANGE, CHANGE, FINISHED, A_PART_OF_A_LONG_MESSAGE, CLIENT_HELLO])
+
+
+@given(st.lists(pieces | st.binary(max_size=40), max_size=6).map(b"".join))
+def test_only_whole_records_are_needed_for_a_handshake(datagram: bytes) -> None:
+    needed = needed_for_handshake(datagram)
+    assert needed_for_handshake(needed) == needed
+    assert all(is_single_record(record) and record in datagram for record in split_records(needed))

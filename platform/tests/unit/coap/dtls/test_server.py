@@ -379,6 +379,20 @@ def test_a_record_counts_once(network) -> None:
     assert [message for message, _ in network.at_server] == [b"hello", b"again"]
 
 
+@pytest.mark.parametrize("hidden", [b"", b"\x17\x01\x01" + bytes(7) + b"\x01\x00\x1a"], ids=["open", "hidden"])
+def test_openssl_is_shown_no_part_of_a_message_that_claims_to_be_long(network, hidden: bytes) -> None:
+    """It would keep 100,000 bytes of each. Behind a header of another version it finds records that are not there."""
+    last_flight = _key_exchange(network)
+    for number in range(100):
+        part = bytes.fromhex("0b 0186a0 0005 00ffff 000001 78")
+        header = b"\x16\xfe\xfd\x00\x00" + (100 + number).to_bytes(6, "big") + len(part).to_bytes(2, "big")
+        network.server.receive(hidden + header + part, HERE, network.now)
+    assert network.server._handshakes.get(HERE).taken == 0
+    network.server.receive(b"".join(last_flight), HERE, network.now)
+    network.run()
+    assert network.server.session_count == 1
+
+
 def _mutilated(genuine: bytes, cuts: list[tuple[int, int]], length: int) -> bytes:
     changed = bytearray(genuine)
     for at, value in cuts:
