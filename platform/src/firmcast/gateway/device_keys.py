@@ -15,6 +15,8 @@ from firmcast.devices import use_cases as devices
 from firmcast.errors import FirmcastError, StoreError
 
 _READ_AT_ONCE: Final = 500
+_PAUSE: Final = 1.0
+"""Seconds until a store that could not be read is asked again."""
 _log = structlog.get_logger()
 
 OpenKey = Callable[[bytes], bytes | None]
@@ -41,6 +43,8 @@ class DeviceKeys:
         self._open_key = open_key
         self._receiver = receiver
         self._wanted: dict[str, None] = {}
+        self._owed: set[str] = set()
+        """Of those that are wanted: whose key has to be known, however long it takes."""
         self._being_read: set[str] = set()
         self._outdated: set[str] = set()
         """Of those that are being read: their key has changed meanwhile."""
@@ -48,9 +52,14 @@ class DeviceKeys:
 
     def look_up(self, endpoint_name: str) -> None:
         """Have the receiver told the key of a device, soon."""
-        self._wanted[endpoint_name] = None
-        if self._reading is None:
-            self._reading = asyncio.create_task(self._read(), name="device-keys")
+        self._want([endpoint_name])
+
+    def look_again(self, endpoint_names: Iterable[str]) -> None:
+        """Have the receiver told the keys of devices anew, as soon as the store can be read: changes went unheard."""
+        names = set(endpoint_names)
+        self.changed(names)
+        self._owed |= names
+        self._want(names)
 
     def changed(self, endpoint_names: Iterable[str]) -> None:
         """Take note that the keys of devices are not what they were: one that is being read is read again."""
@@ -62,17 +71,25 @@ class DeviceKeys:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
 
+    def _want(self, endpoint_names: Iterable[str]) -> None:
+        self._wanted.update(dict.fromkeys(endpoint_names))
+        if self._reading is None and self._wanted:
+            self._reading = asyncio.create_task(self._read(), name="device-keys")
+
     async def _read(self) -> None:
         try:
             while self._wanted:
                 names = list(self._wanted)[:_READ_AT_ONCE]
                 for name in names:
                     del self._wanted[name]
-                await self._tell(names)
+                if not await self._tell(names):
+                    self._want(self._owed.intersection(names))
+                    await asyncio.sleep(_PAUSE if self._owed else 0)
         finally:
             self._reading = None
 
-    async def _tell(self, names: list[str]) -> None:
+    async def _tell(self, names: list[str]) -> bool:
+        """Return whether the store could be read."""
         self._being_read, self._outdated = set(names), set()
         try:
             sealed = await self._database.read(devices.sealed_keys, names)
@@ -80,13 +97,15 @@ class DeviceKeys:
             _log.error("device_keys.unread", exc_info=error)
             for name in names:
                 self._receiver.key_unknown(name)
-            return
+            return False
         finally:
             self._being_read = set()
-        self._wanted.update(dict.fromkeys(self._outdated))
+        self._want(self._outdated)
         for name in names:
             if name not in self._outdated:
+                self._owed.discard(name)
                 self._receiver.key_found(name, self._opened(name, sealed.get(name)))
+        return True
 
     def _opened(self, name: str, sealed: bytes | None) -> bytes | None:
         if sealed is None:

@@ -87,6 +87,10 @@ class SecurePort:
         self._database.unlisten(DEVICE_KEYS_CHANGED, self._changed)
         await self._keys.stop()
 
+    def missed(self) -> None:
+        """Compare the keys of all sessions with the store's: that some were replaced may have gone unheard."""
+        self._keys.look_again(self._server.identities())
+
     def key_found(self, identity: str, key: bytes | None) -> None:
         """Go on with the handshakes that wait for a key."""
         if key is None:

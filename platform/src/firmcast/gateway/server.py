@@ -396,6 +396,8 @@ class Gateway:
     def missed(self) -> None:
         """Take note that announcements of other nodes are gone unread."""
         self._fellows.missed()
+        if self._secure_port is not None:
+            self._secure_port.missed()
 
     # What happens on the sockets.
 

@@ -17,6 +17,7 @@ from firmcast.coap.options import options
 from firmcast.coap.udp import RequestFailedError
 from firmcast.devices import registrations
 from firmcast.devices import use_cases as devices
+from firmcast.devices.keys import DEVICE_KEYS_CHANGED
 from firmcast.devices.model import DeviceDetails
 from firmcast.errors import StartError
 from firmcast.simulator.device import DeviceSpec
@@ -212,6 +213,23 @@ async def test_a_new_key_ends_the_handshakes_of_the_old_one(world, caller: Call)
         await asking
     assert world.outcome(HandshakeOutcome.COMPLETED) == 0
     between.close()
+
+
+async def test_a_new_key_that_went_unheard_ends_the_sessions_of_the_old_one(world, caller: Call) -> None:
+    """This node was cut off from the announcements of the others when it was replaced."""
+    known, _ = await world.add_device("device-1", KEY), await world.add_device("device-2", OTHER_KEY)
+    device, other = await caller(), await caller("device-2", OTHER_KEY)
+    await device.register("device-1")
+    await other.register("device-2")
+    port = world.gateway._secure_port
+    world.database.unlisten(DEVICE_KEYS_CHANGED, port._changed)
+    await replace_key(world, known)
+    world.database.listen(DEVICE_KEYS_CHANGED, port._changed)
+    assert world.secure_sessions == 2
+    world.gateway.missed()
+    await world.eventually(lambda: world.secure_sessions == 1)
+    assert (await other.ask(Code.POST, other.location)).code == Code.CHANGED
+    assert world.outcome(HandshakeOutcome.COMPLETED) == 2, "the session of another device goes on"
 
 
 async def test_a_deleted_device_has_no_session(world, caller: Call) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 from firmcast.errors import StartError, StoreError
+from firmcast.gateway import device_keys
 from firmcast.gateway.device_keys import DeviceKeys
 
 
@@ -86,3 +87,33 @@ async def test_a_key_that_changes_while_it_is_read_is_read_again() -> None:
         await asyncio.sleep(0)
     assert told.found == {"device-1": b"new", "device-2": b"two"}
     assert store.reads == [["device-1", "device-2"], ["device-1"]]
+
+
+async def test_keys_that_are_looked_at_again_are_read_until_the_store_can_be_read(monkeypatch) -> None:
+    monkeypatch.setattr(device_keys, "_PAUSE", 0)
+    store, told = Store(), Handshakes()
+    store.fails = True
+    keys = DeviceKeys(store, open_key, told)
+    keys.look_up("device-1")
+    keys.look_again(["device-2", "nobody"])
+    while len(store.reads) < 4:
+        await asyncio.sleep(0)
+    store.fails = False
+    while keys._reading is not None:
+        await asyncio.sleep(0)
+    assert told.unknown[:3] == ["device-1", "device-2", "nobody"]
+    assert told.unknown.count("device-1") == 1
+    assert told.found == {"device-2": b"two", "nobody": None}
+
+
+async def test_a_key_that_is_being_read_when_it_is_looked_at_again_is_not_believed() -> None:
+    store, told = Store(), Handshakes()
+    keys = DeviceKeys(store, open_key, told)
+    keys.look_up("device-1")
+    await asyncio.sleep(0)
+    store.keys["device-1"] = b"+new"
+    keys.look_again(["device-1"])
+    while keys._reading is not None:
+        assert told.found.get("device-1") != b"one"
+        await asyncio.sleep(0)
+    assert told.found == {"device-1": b"new"}

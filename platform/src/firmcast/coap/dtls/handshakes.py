@@ -104,6 +104,10 @@ class Handshakes:
         handshake.identity = identity
         self._of_identity.setdefault(identity, []).append(handshake)
 
+    def identities(self) -> list[bytes]:
+        """Return all who are named."""
+        return list(self._of_identity)
+
     def of_identity(self, identity: bytes) -> list[Handshake]:
         """Return the handshakes that say they are `identity`."""
         return list(self._of_identity.get(identity, ()))

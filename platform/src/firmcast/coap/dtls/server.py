@@ -5,6 +5,8 @@ and only when it ends well a session. The key is looked up before OpenSSL asks f
 identity stands in clear in the message before.
 """
 
+import hmac
+import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
@@ -82,6 +84,7 @@ class DtlsServer(HandshakeOwner):
         self._carried_on: Handshake | None = None
         """Whom OpenSSL calls back about: it does so only while one of our calls runs."""
         self._listener: SSL.Connection | None = None
+        self._marking = secrets.token_bytes(32)
         self._handshakes = Handshakes(self._parameters)
         self._awaiting: dict[str, list[Handshake]] = {}
         self._sessions: OrderedDict[Peer, SecureSession] = OrderedDict()
@@ -134,7 +137,11 @@ class DtlsServer(HandshakeOwner):
         return None if session is None else session.longest_message
 
     def key_found(self, identity: str, key: bytes | None, now: float) -> None:
-        """Go on with the handshakes that wait for the key of `identity`; None where it has none."""
+        """Go on with the handshakes that wait for the key of `identity`; None where it has none.
+
+        What was begun with another key ends: that it was replaced went unheard.
+        """
+        self._end_of_another_key(identity, key, now)
         for handshake in self._awaiting.pop(identity, ()):
             if self._handshakes.get(handshake.address) is not handshake:
                 continue
@@ -161,6 +168,10 @@ class DtlsServer(HandshakeOwner):
             self._drop(handshake, HandshakeOutcome.REVOKED)
         for session in list(self._of_identity.get(identity, {}).values()):
             self._close(session, now)
+
+    def identities(self) -> list[str]:
+        """Return who has a session, or a handshake under way."""
+        return list({*self._of_identity, *(each.decode() for each in self._handshakes.identities())})
 
     def end_session(self, peer: Peer, now: float) -> None:
         """End the session with a peer, if there is one, and say so."""
@@ -190,6 +201,19 @@ class DtlsServer(HandshakeOwner):
     def half_open_count(self) -> int:
         """How many handshakes are under way."""
         return len(self._handshakes)
+
+    def _end_of_another_key(self, identity: str, key: bytes | None, now: float) -> None:
+        for handshake in self._handshakes.of_identity(identity.encode()):
+            if handshake.key_state is KeyState.KNOWN and handshake.key != key:
+                self._drop(handshake, HandshakeOutcome.REVOKED)
+        mark = self._mark(key)
+        for session in list(self._of_identity.get(identity, {}).values()):
+            if session.key_mark != mark:
+                self._close(session, now)
+
+    def _mark(self, key: bytes | None) -> bytes:
+        # A session does not keep the key: of its memory, nobody learns how to open another one.
+        return b"" if key is None else hmac.digest(self._marking, key, "sha256")
 
     # Handshakes.
 
@@ -345,7 +369,8 @@ class DtlsServer(HandshakeOwner):
             self._close(min(own.values(), key=lambda each: each.seen), now)
         elif len(self._sessions) >= self._parameters.session_limit:
             self._close(next(iter(self._sessions.values())), now)
-        session = SecureSession(keys, flight, address, secure_peer(address, identity), now)
+        peer = secure_peer(address, identity)
+        session = SecureSession(keys, flight, address, peer, now, key_mark=self._mark(handshake.key))
         session.longest_message = handshake.longest_message
         self._sessions[address] = session
         self._of_peer[session.peer] = session

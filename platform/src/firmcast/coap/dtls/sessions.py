@@ -28,17 +28,21 @@ class Taken(NamedTuple):
 class SecureSession(RecordProtection):
     """One session with one peer; `seen` is when something of it was last heard that only its peer can have said.
 
-    `longest_message` is what its peer takes at the most, None where it did not say.
+    `longest_message` is what its peer takes at the most, None where it did not say. `key_mark` tells whether a key is
+    the one that the handshake was made with.
     """
 
-    __slots__ = ("_flight", "address", "longest_message", "peer", "seen")
+    __slots__ = ("_flight", "address", "key_mark", "longest_message", "peer", "seen")
 
-    def __init__(self, keys: SessionKeys, flight: bytes, address: Peer, peer: Peer, now: float) -> None:
+    def __init__(
+        self, keys: SessionKeys, flight: bytes, address: Peer, peer: Peer, now: float, *, key_mark: bytes = b""
+    ) -> None:
         """Begin where a handshake ended; `flight` is the records that it sent last."""
         super().__init__(keys, split_records(flight)[-1])
         self._flight = flight
         self.address = address
         self.peer = peer
+        self.key_mark = key_mark
         self.seen = now
         self.longest_message: int | None = None
 

@@ -158,6 +158,27 @@ def test_a_former_key_that_comes_after_its_end_opens_no_session(network) -> None
     assert [peer[4] for _, peer in network.at_server] == ["device-2", "device-1"]
 
 
+def test_sessions_and_handshakes_of_another_key_end_when_the_key_is_told(network) -> None:
+    """That it was replaced went unheard."""
+    network.keys["device-2"] = network.keys["device-1"]
+    network.speak(network.client("device-2", address=ELSEWHERE), b"of another device")
+    client = network.client()
+    network.speak(client, b"one")
+    key_exchange, *rest = _key_exchange(network)
+    network.server.receive(key_exchange, HERE, network.now)
+    assert sorted(network.server.identities()) == ["device-1", "device-2"]
+    network.server.key_found("device-1", network.keys["device-1"], network.now)
+    assert (network.server.session_count, network.server.half_open_count) == (2, 1)
+    network.server.key_found("device-1", WRONG_KEY, network.now)
+    network.server.receive(b"".join(rest), HERE, network.now)
+    assert (network.server.session_count, network.server.half_open_count) == (1, 0)
+    assert network.outcomes[HandshakeOutcome.REVOKED] == 1
+    assert network.ended == [secure_peer(HERE, "device-1")]
+    network.server.key_found("device-2", None, network.now)
+    assert network.server.session_count == 0
+    assert network.server.identities() == []
+
+
 # From elsewhere, and again.
 
 
