@@ -1,5 +1,6 @@
 """What libcurl has found out of one URL, and our connections there: a few that carry many, or many that carry one."""
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, Final
@@ -121,6 +122,7 @@ class Http1Receiver(BusyReceiver):
         self._line = post_line(self._authority, self._path)
         self._known = KnownAnswer()
         self._free: list[Http1Connection] = []  # the last one used is the next: those too many grow old and are closed
+        self._aside: list[Http1Connection] = []  # with something unread, until the loop has read it
 
     def make(self, timeout: float, on_over: OnOver) -> OwnConnection:
         return Http1Connection(self.address, timeout, self._known, self._free.append, on_over)
@@ -137,8 +139,20 @@ class Http1Receiver(BusyReceiver):
             connection = free.pop()
             if connection.takes(size):
                 return connection
-        self.is_short = True
+            if connection.is_open:
+                self._set_aside(connection)
+        if not self.is_opening and not self._aside:
+            self.is_short = True
         return None
+
+    def _set_aside(self, connection: Http1Connection) -> None:
+        if not self._aside:
+            asyncio.get_running_loop().call_soon(self._take_back)
+        self._aside.append(connection)
+
+    def _take_back(self) -> None:
+        aside, self._aside = self._aside, []
+        self._free[:0] = [connection for connection in aside if connection.is_open]
 
     def add(self, connection: OwnConnection) -> None:
         super().add(connection)

@@ -7,8 +7,10 @@ coped with here: it ends a connection, and the receiver is libcurl's again for a
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
@@ -33,6 +35,11 @@ _SWEEP_SECONDS: Final = 15.0
 _FORGOTTEN_SECONDS: Final = 60.0
 _REFUSED_SECONDS: Final = 300.0
 """A receiver that takes no connection of ours, or whose certificate we do not take, is left to libcurl for so long."""
+
+_CERTIFICATE: Final = re.compile(
+    rb"-----BEGIN (?P<kind>(?:X509 |TRUSTED )?CERTIFICATE)-----.*?-----END (?P=kind)-----", re.DOTALL
+)
+"""In a PEM (RFC 7468, section 2), by the names that OpenSSL knows."""
 
 HandBack = Callable[[OutgoingRequest, OnDone, float], None]
 """Has libcurl make an attempt of whose time so many seconds have passed."""
@@ -127,10 +134,11 @@ class BusyReceivers:
             task.cancel()
         receivers, self._receivers = list(self._receivers.values()), {}
         now = self._loop.time()
-        for receiver in receivers:
-            for connection in list(receiver.connections):
-                for posted in connection.break_off():
-                    posted.failed(now, receiver.address, FailureKind.LOCAL, "shutting down")
+        with ExitStack() as endings:
+            for receiver in receivers:
+                for connection in list(receiver.connections):
+                    for posted in connection.break_off():
+                        endings.callback(posted.failed, now, receiver.address, FailureKind.LOCAL, "shutting down")
 
     # ------------------------------------------------------------------ connections
 
@@ -159,11 +167,10 @@ class BusyReceivers:
                     server_hostname=receiver.host if receiver.is_tls else None,
                 )
                 await connection.settled()
-        except (OSError, TimeoutError, ValueError) as error:
+        except Exception as error:  # whatever it is: it would be so again at the next answer
             if connection is not None:
                 connection.break_off()
-            _log.info("push.left_to_libcurl", url=receiver.url, error=str(error) or type(error).__name__)
-            receiver.leave_alone_until(self._loop.time() + _REFUSED_SECONDS)
+            self._leave_alone(receiver, str(error) or type(error).__name__)
         else:
             receiver.add(connection)
         finally:
@@ -186,9 +193,15 @@ class BusyReceivers:
             receiver.remove(connection)
             if connection.answers < self._answers_before:
                 receiver.answers = 0
-            if isinstance(connection, Http1Connection) and not connection.is_understood:
-                _log.info("push.left_to_libcurl", url=receiver.url, error="its answer is no HTTP/1.1")
-                receiver.leave_alone_until(self._loop.time() + _REFUSED_SECONDS)
+            if isinstance(connection, Http1Connection):
+                if not connection.is_understood:
+                    self._leave_alone(receiver, "its answer is no HTTP/1.1")
+                elif connection.is_silent:
+                    self._leave_alone(receiver, "it does not answer on one connection more")
+
+    def _leave_alone(self, receiver: BusyReceiver, reason: str) -> None:
+        _log.info("push.left_to_libcurl", url=receiver.url, error=reason)
+        receiver.leave_alone_until(self._loop.time() + _REFUSED_SECONDS)
 
     # ------------------------------------------------------------------ what is old
 
@@ -202,7 +215,11 @@ class BusyReceivers:
         now = self._loop.time()
         for url, receiver in list(self._receivers.items()):
             for connection in list(receiver.connections):
-                if not connection.in_flight and connection.last_used < now - self._idle_connection:
+                if connection.in_flight:
+                    continue
+                if not connection.is_open:
+                    connection.break_off()  # it has been left, and the receiver does not read the last of it
+                elif connection.last_used < now - self._idle_connection:
                     connection.leave()
             is_quiet = max(receiver.learnt_at, receiver.quiet_until) < now - _FORGOTTEN_SECONDS
             if is_quiet and not receiver.connections and not receiver.is_opening:
@@ -223,7 +240,9 @@ def _context(authorities: bytes, protocol: str) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if authorities:
-        context.load_verify_locations(cadata=authorities.decode())
+        # What is between the certificates may be in any language and encoding.
+        certificates = b"\n".join(match[0] for match in _CERTIFICATE.finditer(authorities))
+        context.load_verify_locations(cadata=certificates.decode())
     elif known := system_authorities():
         context.load_verify_locations(cafile=known)
     context.set_alpn_protocols([protocol])

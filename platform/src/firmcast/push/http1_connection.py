@@ -5,6 +5,7 @@ under way at the end of a connection ends by what has come of it: see `Posted`.
 """
 
 import asyncio
+import select
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -63,10 +64,13 @@ class Http1Connection(asyncio.Protocol):
         self._stays = True  # open, for the next attempt
         self._alarm: asyncio.TimerHandle | None = None
         self._paused = False  # it does not read what we write
+        self._unread = select.poll()
         self.is_open = True
         """False from when nothing more may be posted here."""
         self.is_understood = True
         """False when the receiver has said what is no HTTP to us."""
+        self.is_silent = False
+        """True when the first attempt has found no answer: it may be that the receiver serves one connection only."""
         self.answers = 0
         """How many attempts have been answered."""
         self.last_used = self._loop.time()
@@ -77,8 +81,12 @@ class Http1Connection(asyncio.Protocol):
         return int(self._posted is not None)
 
     def takes(self, _size: int) -> bool:
-        """Say whether a body of so many bytes can be posted now."""
-        return self.is_open and self._posted is None and not self._paused
+        """Say whether a body of so many bytes can be posted now.
+
+        Not where something is unread: it would be taken for the attempt's answer, and is none. Over TLS it may be
+        nothing, so the connection may be asked again when the loop has read it.
+        """
+        return self.is_open and self._posted is None and not self._paused and not self._unread.poll(0)
 
     @property
     def is_full(self) -> bool:
@@ -86,7 +94,13 @@ class Http1Connection(asyncio.Protocol):
         return not self.is_open or self._posted is not None
 
     async def settled(self) -> None:
-        """Return at once: here a client speaks first."""
+        """Return at once: here a client speaks first.
+
+        Raises:
+            ConnectionError: the receiver has ended the connection already.
+        """
+        if not self.is_open:
+            raise ConnectionResetError("it ends connections at once")
 
     def post(self, head: bytes, body: bytes, posted: Posted) -> None:
         """Make an attempt that `takes` has allowed; `head` is all that comes before the body."""
@@ -118,10 +132,21 @@ class Http1Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        socket = transport.get_extra_info("socket")
+        if socket is not None:
+            self._unread.register(socket.fileno(), select.POLLIN)
+
+    def eof_received(self) -> None:
+        self.is_open = False
 
     def connection_lost(self, _error: Exception | None) -> None:
         now = self._loop.time()
-        for posted in self.break_off():
+        lost = self.break_off()
+        # The parser knows us and the transport may: nothing should wait for the cycle collector.
+        del self._parser
+        self._transport = None
+        self._on_over(self)
+        for posted in lost:
             if posted.status:
                 self.answers += 1
                 posted.answered(now, self._address)
@@ -129,7 +154,6 @@ class Http1Connection(asyncio.Protocol):
                 posted.failed(now, self._address, FailureKind.CONNECTION_LOST, "the answer ended within its head")
             else:
                 posted.unanswered(now)
-        self._on_over(self)
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -178,11 +202,15 @@ class Http1Connection(asyncio.Protocol):
         self._body = b""
         self._is_whole = False
         self.answers += 1
-        if self.is_open:
+        if self.is_open and not self._holds_back():
             self._on_free(self)
         else:
             self._break_soon()
         posted.answered(self._loop.time(), self._address)
+
+    def _holds_back(self) -> bool:
+        """Say whether the receiver has answered what it has not read, and may never read."""
+        return self._paused or (self._transport is not None and self._transport.get_write_buffer_size() > 0)
 
     # ------------------------------------------------------------------ what httptools reads
 
@@ -226,6 +254,7 @@ class Http1Connection(asyncio.Protocol):
             self._alarm = self._loop.call_at(deadline, self._on_alarm)
             return
         self._posted = None
+        self.is_silent = not self.answers and not posted.status
         self._break_soon()
         if posted.status:
             self.answers += 1

@@ -6,6 +6,7 @@ connection. What was under way there ends by what has come of it: see `Posted`.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Final, cast
 
 from firmcast.push.answer import FailureKind
@@ -156,13 +157,15 @@ class Http2Connection(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         now = self._loop.time()
-        for posted in self.break_off():
-            if posted.status:
-                posted.answered(now, self._address)
-            else:
-                posted.unanswered(now)
+        lost = self.break_off()
         self._heard.set()
         self._on_over(self)
+        with ExitStack() as endings:
+            for posted in reversed(lost):
+                if posted.status:
+                    endings.callback(posted.answered, now, self._address)
+                else:
+                    endings.callback(posted.unanswered, now)
 
     def pause_writing(self) -> None:
         self._paused = True

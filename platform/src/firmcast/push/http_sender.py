@@ -8,6 +8,7 @@ import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -140,7 +141,11 @@ class HttpSender:
         if self._closed:
             return
         self._closed = True
-        self._busy_receivers.close()
+        with ExitStack() as endings:
+            endings.callback(self._close_libcurl)
+            self._busy_receivers.close()
+
+    def _close_libcurl(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         broken_off = list(self._busy.values())
@@ -152,8 +157,10 @@ class HttpSender:
         for slot in [slot for slot, _ in broken_off] + [slot for slots in self._idle.values() for slot in slots]:
             slot.close()
         self._idle.clear()
-        for _, on_done in broken_off:
-            on_done(Answer(status=None, failure=FailureKind.LOCAL, duration=0.0, detail="shutting down"))
+        answer = Answer(status=None, failure=FailureKind.LOCAL, duration=0.0, detail="shutting down")
+        with ExitStack() as endings:
+            for _, on_done in reversed(broken_off):
+                endings.callback(on_done, answer)
 
     def _close_multi(self, broken_off: Iterable[AttemptSlot]) -> None:
         """Have libcurl end; for look-ups that it gave up it waits as long as the system does, which is not for us."""
@@ -254,7 +261,7 @@ class HttpSender:
     def _harvest(self) -> None:
         """Hand out the answers of the attempts that have ended."""
         more = True
-        while more:
+        while more and not self._closed:
             more, succeeded, failed = self._multi.info_read()
             for handle in succeeded:
                 self._finish(handle, 0, "")
@@ -262,7 +269,10 @@ class HttpSender:
                 self._finish(handle, code, message)
 
     def _finish(self, handle: Any, code: int, message: str) -> None:
-        slot, on_done = self._busy.pop(handle)
+        busy = self._busy.pop(handle, None)
+        if busy is None:
+            return  # the answer before it has closed the sender
+        slot, on_done = busy
         answer = slot.answer(code, message)
         if answer.failure is FailureKind.UNRESOLVED:
             self._has_given_up_lookups = True

@@ -342,6 +342,39 @@ async def test_closing_answers_what_is_under_way_and_leaves_no_descriptor(callba
             await asyncio.sleep(0.01)
 
 
+async def test_an_answer_may_close_the_sender_while_others_have_come(sender: HttpSender, callback) -> None:
+    for_all = asyncio.Event()
+    met = 0
+
+    async def script(_received, writer: asyncio.StreamWriter) -> bool:
+        nonlocal met
+        met += 1
+        if met == 5:
+            for_all.set()
+        await for_all.wait()
+        writer.write(OK)
+        return True
+
+    callback.script = script
+    ended: list[Answer] = []
+    faults: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: faults.append(context))
+
+    def on_done(answer: Answer) -> None:
+        ended.append(answer)
+        sender.close()
+
+    for _ in range(5):
+        sender.start(request(callback.url()), on_done)
+    async with asyncio.timeout(30):
+        while len(ended) < 5:
+            await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [(answer.status, answer.failure) for answer in ended] == [(200, None)] + [(None, FailureKind.LOCAL)] * 4
+    assert not faults
+    assert sender.in_flight == 0
+
+
 def test_it_works_on_uvloop_too(callback_class) -> None:
     async def scenario() -> list[Answer]:
         callback = callback_class()

@@ -1,16 +1,24 @@
 """Whatever comes back, and in whatever parts, an attempt ends once, by what has come of it."""
 
 import asyncio
+import gc
 import itertools
-from collections.abc import Sequence
+import socket
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from firmcast.push.answer import Answer, FailureKind
+from firmcast.push.busy_receiver import Http1Receiver
+from firmcast.push.busy_receivers import BusyReceivers
+from firmcast.push.destination import DestinationRules
 from firmcast.push.http1_connection import Http1Connection, KnownAnswer
 from firmcast.push.posted import Posted
+from firmcast.push.trust import Trust
 
 Ending = tuple[int | None, FailureKind | None, bytes, str | None] | None
 """Status, failure, snippet, Retry-After; None where it is to be made again."""
@@ -19,17 +27,23 @@ Ending = tuple[int | None, FailureKind | None, bytes, str | None] | None
 class Wire(asyncio.Transport):
     """Takes what is written, and tells the connection at once when it is closed."""
 
-    def __init__(self, connection: Http1Connection) -> None:
-        super().__init__()
+    def __init__(self, connection: Http1Connection, extra: dict[str, Any] | None = None) -> None:
+        super().__init__(extra)
         self.written = b""
+        self.left = 0
+        """Bytes that the other side does not read: it is closed when they are gone."""
         self.is_closed = False
         self._connection = connection
 
     def write(self, data: bytes) -> None:  # type: ignore[override]  # only bytes are written here
         self.written += data
 
+    def get_write_buffer_size(self) -> int:
+        return self.left
+
     def close(self) -> None:
-        self.abort()
+        if not self.left:
+            self.abort()
 
     def abort(self) -> None:
         if not self.is_closed:
@@ -222,6 +236,159 @@ def test_an_attempt_that_is_not_answered_ends_at_its_deadline_and_not_at_that_of
         assert answer.failure is FailureKind.TIMEOUT
         assert at - began >= 0.03 + 0.05 - 0.005
         assert course.wire.is_closed
+        assert not course.connection.is_silent
         second.cancel()
+
+    asyncio.run(run())
+
+
+def test_a_connection_that_has_answered_nothing_by_its_first_deadline_is_silent() -> None:
+    async def run() -> None:
+        course = Course(KnownAnswer())
+        course.connection._timeout = 0.01
+        ended = asyncio.get_running_loop().create_future()
+        course.connection.post(b"", b"", Posted(asyncio.get_running_loop().time(), ended.set_result, print))
+        assert (await ended).failure is FailureKind.TIMEOUT
+        assert course.connection.is_silent
+        assert course.connection.is_understood
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("held_back", ["written", "paused"])
+def test_a_connection_whose_receiver_answers_without_reading_is_ended(held_back: str) -> None:
+    async def run() -> None:
+        course = Course(KnownAnswer())
+        course.post()
+        if held_back == "written":
+            course.wire.left = 1
+        else:
+            course.connection.pause_writing()
+        course.hear([OK])
+        assert course.endings == [(200, None, b"ok", None)]
+        assert (course.wire.is_closed, course.free, course.over) == (True, 0, 1)
+
+    asyncio.run(run())
+
+
+def test_a_lost_connection_is_known_to_nobody_and_needs_no_collector() -> None:
+    async def run() -> None:
+        over: list[bool] = []
+        connection = Http1Connection("192.0.2.1", 15, KnownAnswer(), print, lambda _: over.append(True))
+        wire = Wire(connection)
+        connection.connection_made(wire)
+        connection.post(b"", b"", Posted(0.0, print, lambda _spent: None))
+        known = weakref.ref(connection)
+        gc.disable()
+        try:
+            wire.abort()
+            del connection, wire
+            assert known() is None
+        finally:
+            gc.enable()
+        assert over == [True]
+
+    asyncio.run(run())
+
+
+def test_an_end_is_told_even_where_an_attempts_own_ending_raises() -> None:
+    async def run() -> None:
+        over: list[bool] = []
+        connection = Http1Connection("192.0.2.1", 15, KnownAnswer(), print, lambda _: over.append(True))
+        wire = Wire(connection)
+        connection.connection_made(wire)
+        connection.post(b"", b"", Posted(0.0, print, lambda spent: 1 / 0))
+        with pytest.raises(ZeroDivisionError):
+            wire.abort()
+        assert over == [True]
+
+    asyncio.run(run())
+
+
+# ---------------------------------------------------------------------- which connection is next
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two ends of a connection."""
+    here, there = socket.socketpair()
+    with here, there:
+        yield here, there
+
+
+def test_a_connection_with_something_unread_is_not_the_next_until_it_is_read(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    here, there = pair
+
+    async def run() -> None:
+        receiver = Http1Receiver("http://192.0.2.1/x", Trust())
+        receiver.is_short = False
+        connection = receiver.make(15, lambda _: None)
+        assert isinstance(connection, Http1Connection)
+        connection.connection_made(Wire(connection, {"socket": here}))
+        receiver.add(connection)
+        there.send(b"a session's ticket, say")
+        for _ in range(3):
+            assert receiver.connection_for(2) is None
+            assert receiver.connection_for(2) is None
+            await asyncio.sleep(0)
+        assert not receiver.is_short  # it has one, and will have it again
+        here.recv(100)
+        await asyncio.sleep(0)
+        assert receiver.connection_for(2) is connection
+        assert receiver.connection_for(2) is None
+        assert receiver.is_short
+
+    asyncio.run(run())
+
+
+def test_a_connection_that_its_receiver_ends_is_not_the_next(pair: tuple[socket.socket, socket.socket]) -> None:
+    here, there = pair
+
+    async def run() -> None:
+        receiver = Http1Receiver("http://192.0.2.1/x", Trust())
+        connection = receiver.make(15, lambda _: None)
+        assert isinstance(connection, Http1Connection)
+        wire = Wire(connection, {"socket": here})
+        connection.connection_made(wire)
+        receiver.add(connection)
+        there.close()
+        assert receiver.connection_for(2) is None
+        connection.eof_received()
+        await asyncio.sleep(0)
+        assert receiver.connection_for(2) is None
+        assert receiver.is_short
+
+    asyncio.run(run())
+
+
+def test_a_connection_whose_last_bytes_are_never_read_is_ended_when_it_is_old() -> None:
+    async def run() -> None:
+        receivers = BusyReceivers(
+            rules=DestinationRules(),
+            attempt_timeout=1,
+            connect_timeout=1,
+            idle_connection=60,
+            connections=10,
+            answers_before=100,
+            hand_back=print,
+        )
+        receivers.answered_libcurl("http://192.0.2.1/x", Trust(), "192.0.2.1", 80, http2=False)
+        (receiver,) = receivers._receivers.values()
+        connection = receiver.make(15, receiver.remove)
+        assert isinstance(connection, Http1Connection)
+        wire = Wire(connection)
+        connection.connection_made(wire)
+        receiver.add(connection)
+        wire.left = 1
+        connection.last_used -= 61
+        receivers._sweep()
+        assert not wire.is_closed
+        assert not connection.is_open
+        receivers._sweep()
+        assert wire.is_closed
+        assert not receiver.connections
+        receivers.close()
 
     asyncio.run(run())

@@ -1,7 +1,9 @@
 """What a receiver over HTTP/1.1 that is told much does to the connections of our own that it then has."""
 
 import asyncio
+import fcntl
 import ssl
+import termios
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from firmcast.push import busy_receivers
 from firmcast.push.answer import Answer, FailureKind
 from firmcast.push.destination import DestinationRules
 from firmcast.push.http_sender import HttpSender, OutgoingRequest, SenderLimits
@@ -29,18 +32,11 @@ class Busy:
     trust: Trust
 
     async def tell(self, *bodies: bytes, lines: Sequence[str] = LINES, trust: Trust | None = None) -> list[Answer]:
-        return await asyncio.gather(
-            *(
-                self.sender.send(
-                    OutgoingRequest(
-                        url=self.callback.url(),
-                        headers=["expect:", *lines],
-                        body=body,
-                        trust=trust or self.trust,
-                    )
-                )
-                for body in bodies
-            )
+        return await asyncio.gather(*(self.sender.send(self.request(body, lines, trust)) for body in bodies))
+
+    def request(self, body: bytes, lines: Sequence[str] = LINES, trust: Trust | None = None) -> OutgoingRequest:
+        return OutgoingRequest(
+            url=self.callback.url(), headers=["expect:", *lines], body=body, trust=trust or self.trust
         )
 
     def ours(self) -> list[int]:
@@ -225,6 +221,81 @@ async def test_what_a_receiver_says_unasked_ends_the_connection(busy: Busy) -> N
     assert len(set(busy.ours())) == len(busy.ours()) > 0
 
 
+async def test_what_a_receiver_says_of_an_idle_connection_is_not_told_of_the_next_attempt(busy: Busy) -> None:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def script(_request, writer: asyncio.StreamWriter) -> bool:
+        writers.append(writer)
+        writer.write(OK)
+        return True
+
+    busy.callback.script = script
+    while not busy.ours():
+        await busy.tell(b"{}")
+    idle = busy.carried()[-1]
+    writers[-1].write(b"HTTP/1.1 408 Request Time-out\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    writers[-1].close()
+    while _under_way(writers[-1]):
+        pass  # and not `await`: our loop is busy with something else
+    answer = await busy.sender.send(busy.request(b"next"))
+    assert answer.status == 200
+    assert [request.body for request in busy.callback.requests if request.connection != idle] == [b"next"]
+
+
+def _under_way(writer: asyncio.StreamWriter) -> int:
+    """How many bytes have not arrived in the other side's system."""
+    return int.from_bytes(fcntl.ioctl(writer.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4)), "little")
+
+
+async def test_a_receiver_that_serves_one_connection_only_is_libcurls_after_one_attempt(callback, trust: Trust) -> None:
+    async def script(request, writer: asyncio.StreamWriter) -> bool:
+        if request.connection == 1:
+            writer.write(OK)
+        return True
+
+    callback.script = script
+    sender = HttpSender(rules=LOOPBACK, limits=SenderLimits(attempt_timeout=timedelta(seconds=1), answers_before=1))
+    told = Busy(sender, callback, trust)
+    failures: list[FailureKind | None] = []
+    while FailureKind.TIMEOUT not in failures:
+        failures += [answer.failure for answer in await told.tell(b"{}")]
+    failures += [answer.failure for _ in range(20) for answer in await told.tell(b"{}")]
+    assert [failure for failure in failures if failure] == [FailureKind.TIMEOUT]
+    assert len(told.ours()) == 1
+    sender.close()
+
+
+async def test_authorities_may_be_described_in_any_language(new_callback, tls_context, authority) -> None:
+    comment = "# Autorité de test\n"
+    authorities = comment.encode("latin-1") + authority.certificate + comment.encode()
+    busy = await busy_with(await new_callback(tls_context), Trust(authorities=authorities))
+    assert (await busy.tell(b"{}"))[0].status == 200
+    assert busy.ours()
+    busy.sender.close()
+
+
+async def test_whatever_stands_against_a_connection_of_ours_is_found_once(
+    new_callback, tls_context, trust: Trust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[bytes] = []
+
+    def context(authorities: bytes, _protocol: str) -> ssl.SSLContext:
+        tried.append(authorities)
+        raise TypeError("nobody has thought of it")
+
+    monkeypatch.setattr(busy_receivers, "_context", context)
+    callback = await new_callback(tls_context)
+    sender = HttpSender(rules=LOOPBACK, limits=SenderLimits(answers_before=2))
+    told = Busy(sender, callback, trust)
+    while not tried:
+        assert (await told.tell(b"{}"))[0].status == 200
+    for _ in range(20):
+        assert (await told.tell(b"{}"))[0].status == 200
+    assert tried == [trust.authorities]
+    assert set(told.carried()) == {1}
+    sender.close()
+
+
 async def test_a_receiver_whose_certificate_is_another_now_is_libcurls(new_callback, authority, trust: Trust) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority.server)
@@ -251,6 +322,36 @@ async def test_a_closed_sender_breaks_off_what_is_under_way_at_a_busy_receiver(b
     assert busy.sender.in_flight == 2
     busy.sender.close()
     assert {answer.failure for (answer,) in await waiting} == {FailureKind.LOCAL}
+    assert busy.sender.in_flight == 0
+
+
+@pytest.mark.parametrize("whose", ["ours", "libcurl's"])
+async def test_a_closed_sender_ends_every_attempt_whatever_their_endings_do(busy: Busy, whose: str) -> None:
+    async def script(_request, _writer) -> bool:
+        return True
+
+    while True:  # until all three go where they should
+        busy.callback.requests.clear()
+        await busy.tell(b"1", b"2", b"3")
+        if 1 not in busy.carried():
+            break
+    lines = LINES if whose == "ours" else (*LINES, "TE: trailers")
+    ended: list[FailureKind | None] = []
+
+    def on_done(answer: Answer) -> None:
+        ended.append(answer.failure)
+        raise LookupError("an ending that fails")
+
+    busy.callback.script = script
+    busy.callback.requests.clear()
+    for body in (b"1", b"2", b"3"):
+        busy.sender.start(busy.request(body, lines), on_done)
+    while len(busy.callback.requests) < 3:
+        await asyncio.sleep(0)
+    assert whose != "ours" or 1 not in busy.carried()
+    with pytest.raises(LookupError):
+        busy.sender.close()
+    assert ended == [FailureKind.LOCAL] * 3
     assert busy.sender.in_flight == 0
 
 
