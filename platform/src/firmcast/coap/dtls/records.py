@@ -42,6 +42,11 @@ def split_records(stream: bytes) -> list[bytes]:
     return records
 
 
+def next_record(record: bytes) -> bytes:
+    """Return a record in clear under the number that follows its own."""
+    return record[:5] + (int.from_bytes(record[5:11], "big") + 1).to_bytes(6, "big") + record[11:]
+
+
 def pack_records(stream: bytes, largest: int) -> list[bytes]:
     """Return datagrams of whole records, each as long as `largest` allows; a longer record goes alone."""
     datagrams: list[bytes] = []

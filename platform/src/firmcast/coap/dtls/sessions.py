@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 
 from firmcast.coap.dtls.protection import RecordProtection, SessionKeys
-from firmcast.coap.dtls.records import ALERT, FINISHED, HANDSHAKE, HELLO, MESSAGE, split_records
+from firmcast.coap.dtls.records import ALERT, FINISHED, HANDSHAKE, HELLO, MESSAGE, next_record, split_records
 from firmcast.coap.events import Peer
 
 _MOST_RECORDS: Final = 16
@@ -32,14 +32,15 @@ class SecureSession(RecordProtection):
     the one that the handshake was made with.
     """
 
-    __slots__ = ("_flight", "address", "key_mark", "longest_message", "peer", "seen")
+    __slots__ = ("_change", "_finished", "address", "key_mark", "longest_message", "peer", "seen")
 
     def __init__(
         self, keys: SessionKeys, flight: bytes, address: Peer, peer: Peer, now: float, *, key_mark: bytes = b""
     ) -> None:
-        """Begin where a handshake ended; `flight` is the records that it sent last."""
-        super().__init__(keys, split_records(flight)[-1])
-        self._flight = flight
+        """Begin where a handshake ended; `flight` is the two records that it sent last."""
+        self._change, finished = split_records(flight)[-2:]
+        super().__init__(keys, finished)
+        self._finished = self.open_own(finished)
         self.address = address
         self.peer = peer
         self.key_mark = key_mark
@@ -60,13 +61,20 @@ class SecureSession(RecordProtection):
             if kind == MESSAGE and content:
                 messages.append(content)
             elif kind == HANDSHAKE and content[:1] == FINISHED:
-                # Our last flight was lost. It goes out as it was: to the client it is a datagram that was late.
-                answers = self._flight
+                answers = self._last_flight()
             elif kind == HANDSHAKE and content[:1] == HELLO:
                 answers = self.write(_NO_RENEGOTIATION, ALERT)
             elif kind == ALERT and (content[:1] == _FATAL or content == _CLOSE_NOTIFY):
                 ended = True
         return Taken(messages, answers, heard, ended)
+
+    def _last_flight(self) -> bytes:
+        """Return the end of our handshake again, since it was lost: the same messages in new records.
+
+        Source: RFC 6347 section 4.2.4. A client passes over a number that it has seen.
+        """
+        self._change = next_record(self._change)
+        return self._change + self.write(self._finished, HANDSHAKE)
 
     def close(self) -> bytes:
         """Return the record that tells the peer of the session's end."""

@@ -14,6 +14,8 @@ HERE = ("192.0.2.9", 40000)
 PEER = (*HERE, 0, 0, "device-1")
 HEADER = 13
 FIRST = 1 << 48
+CHANGE = b"\x14\xfe\xfd" + (3).to_bytes(8, "big") + b"\0\x01\x01"
+OUR_FINISHED = FINISHED + bytes(range(23))
 
 
 def keys(suite: str, *, of_server: bool) -> SessionKeys:
@@ -31,10 +33,13 @@ def both_ends(suite: str = SUITES[0], explicit: int = FIRST) -> tuple[RecordProt
     return tuple(RecordProtection(keys(suite, of_server=one), last_record(explicit)) for one in (True, False))
 
 
-def session() -> tuple[SecureSession, RecordProtection]:
-    """Return a session of a server, and its peer's end."""
-    _, device = both_ends()
-    return SecureSession(keys(SUITES[0], of_server=True), b"flight" + bytes(7) + last_record(), HERE, PEER, 0.0), device
+def session(suite: str = SUITES[0], explicit: int = FIRST) -> tuple[SecureSession, RecordProtection]:
+    """Return a session of a server, and its peer's end, which has seen the end of the handshake."""
+    ours, device = both_ends(suite, explicit)
+    ours._next = FIRST
+    finished = ours.write(OUR_FINISHED, HANDSHAKE)
+    assert device.open(finished) == OUR_FINISHED
+    return SecureSession(keys(suite, of_server=True), CHANGE + finished, HERE, PEER, 0.0), device
 
 
 def test_the_pseudo_random_function_is_that_of_tls_1_2() -> None:
@@ -147,13 +152,18 @@ def test_so_many_records_of_a_datagram_are_looked_at() -> None:
     assert ours.take(b"".join(peer.write(each) for each in messages)).messages == messages[:16]
 
 
-def test_a_finished_that_comes_again_is_answered_by_the_last_flight() -> None:
-    ours, peer = session()
-    again = peer.write(FINISHED + bytes(23), HANDSHAKE)
-    flight = ours.take(again).answers
-    assert split_records(flight)[-1] == last_record()
-    assert ours.take(again).answers == b"", "a copy of it is answered by nothing"
-    assert ours.take(peer.write(FINISHED + bytes(23), HANDSHAKE)).answers == flight
+@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize("explicit", [FIRST, (1 << 64) - 1])
+def test_a_finished_that_comes_again_is_answered_by_the_last_flight_in_new_records(suite: str, explicit: int) -> None:
+    """RFC 6347 section 4.2.4."""
+    ours, peer = session(suite, explicit)
+    for number in (4, 5):
+        again = peer.write(FINISHED + bytes(23), HANDSHAKE)
+        change, finished = split_records(ours.take(again).answers)
+        assert change == CHANGE[:3] + number.to_bytes(8, "big") + CHANGE[11:]
+        assert (finished[0], peer.open(finished)) == (HANDSHAKE, OUR_FINISHED)
+        assert ours.take(again).answers == b"", "a copy of it is answered by nothing"
+        assert peer.open(ours.write(b"message")) == b"message"
 
 
 def test_another_handshake_within_the_session_is_refused() -> None:

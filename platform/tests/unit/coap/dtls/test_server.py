@@ -158,6 +158,16 @@ def test_a_former_key_that_comes_after_its_end_opens_no_session(network) -> None
     assert [peer[4] for _, peer in network.at_server] == ["device-2", "device-1"]
 
 
+def test_a_client_that_has_seen_our_number_elsewhere_takes_the_last_flight_when_it_comes_again(network) -> None:
+    network.server.receive(b"".join(_key_exchange(network)), HERE, network.now)
+    change, _ = split_records(network.to_clients.pop()[0])
+    hello_done = b"\x16" + change[1:11] + b"\x00\x0c" + b"\x0e\x00\x00\x00\x00\x02" + bytes(6)
+    network.clients[HERE].receive(hello_done, SERVER, network.now)
+    network.clients[HERE].receive(network.server._sessions[HERE]._last_flight(), SERVER, network.now)
+    network.run()
+    assert network.at_server == [(b"hello", secure_peer(HERE, "device-1"))]
+
+
 def test_sessions_and_handshakes_of_another_key_end_when_the_key_is_told(network) -> None:
     """That it was replaced went unheard."""
     network.keys["device-2"] = network.keys["device-1"]
