@@ -110,6 +110,8 @@ class DtlsServer(HandshakeOwner):
             return
         handshake = self._handshakes.get(address)
         if is_client_hello(datagram):
+            if session is not None and self._has_begun(session, datagram, now):
+                return
             if handshake is None or client_random(datagram) != handshake.random:
                 self._challenge(datagram, address, now)
                 return
@@ -118,10 +120,9 @@ class DtlsServer(HandshakeOwner):
             if self._stray is not None and datagram and datagram[0] == MESSAGE:
                 self._stray(address)
             return
-        if handshake is not None:
+        # Whose a record is, its keys tell: the peer may end its session, or repeat the end of its handshake, meanwhile.
+        if (session is None or not self._take(session, datagram, now)) and handshake is not None:
             self._carry_on(handshake, datagram, now)
-        elif session is not None:
-            self._take(session, datagram, now)
 
     def send(self, message: bytes, peer: Peer, _now: float, /) -> bool:
         """Send a message; False where there is no session with this peer any more, or no record for so much."""
@@ -372,14 +373,23 @@ class DtlsServer(HandshakeOwner):
         peer = secure_peer(address, identity)
         session = SecureSession(keys, flight, address, peer, now, key_mark=self._mark(handshake.key))
         session.longest_message = handshake.longest_message
+        session.client_random = handshake.random
         self._sessions[address] = session
         self._of_peer[session.peer] = session
         self._of_identity.setdefault(identity, OrderedDict())[session.peer] = session
         if self._idle_watch.due is None:
             self._timers.set(self._idle_watch, now + self._parameters.idle_limit)
 
-    def _take(self, session: SecureSession, datagram: bytes, now: float) -> None:
-        """Take in a datagram of several records, or of one that is no message."""
+    def _has_begun(self, session: SecureSession, client_hello: bytes, now: float) -> bool:
+        """Tell whether a hello is a late copy of the one that a session began with.
+
+        Not for longer than a handshake may last: there are devices whose random numbers come again at each start.
+        """
+        is_recent = now < session.opened + self._parameters.handshake_deadline
+        return is_recent and client_random(client_hello) == session.client_random
+
+    def _take(self, session: SecureSession, datagram: bytes, now: float) -> bool:
+        """Take in a datagram of several records, or of one that is no message; return whether any was of the peer."""
         messages, answers, heard, ended = session.take(datagram)
         if heard:
             self._touch(session, now)
@@ -388,6 +398,7 @@ class DtlsServer(HandshakeOwner):
             self._deliver(message, session.peer, now)
         if ended:
             self._close(session, now)
+        return heard
 
     def _touch(self, session: SecureSession, now: float) -> None:
         session.seen = now

@@ -29,10 +29,20 @@ class SecureSession(RecordProtection):
     """One session with one peer; `seen` is when something of it was last heard that only its peer can have said.
 
     `longest_message` is what its peer takes at the most, None where it did not say. `key_mark` tells whether a key is
-    the one that the handshake was made with.
+    the one that its handshake was made with, `client_random` which handshake that was, and `opened` when it ended.
     """
 
-    __slots__ = ("_change", "_finished", "address", "key_mark", "longest_message", "peer", "seen")
+    __slots__ = (
+        "_change",
+        "_finished",
+        "address",
+        "client_random",
+        "key_mark",
+        "longest_message",
+        "opened",
+        "peer",
+        "seen",
+    )
 
     def __init__(
         self, keys: SessionKeys, flight: bytes, address: Peer, peer: Peer, now: float, *, key_mark: bytes = b""
@@ -44,7 +54,8 @@ class SecureSession(RecordProtection):
         self.address = address
         self.peer = peer
         self.key_mark = key_mark
-        self.seen = now
+        self.seen = self.opened = now
+        self.client_random = b""
         self.longest_message: int | None = None
 
     def take(self, datagram: bytes) -> Taken:

@@ -117,7 +117,7 @@ def test_a_key_that_comes_too_late_is_asked_for_again(network) -> None:
     assert network.looked_up == ["device-1", "device-1"]
 
 
-def _key_exchange(network) -> list[bytes]:
+def _key_exchange(network, hellos: list[bytes] | None = None) -> list[bytes]:
     """Let a handshake go on until the client's last flight; return that flight's records, which nobody gets."""
     client = network.client()
     client.send(b"hello", client.peer(SERVER), network.now)
@@ -125,6 +125,8 @@ def _key_exchange(network) -> list[bytes]:
         flight, address = network.to_server.pop(0)
         if flight[13] == 16:
             return split_records(flight)
+        if hellos is not None:
+            hellos.append(flight)
         network.server.receive(flight, address, network.now)
         client.receive(network.to_clients.pop(0)[0], SERVER, network.now)
         while network.to_clients:
@@ -212,6 +214,44 @@ def test_a_session_goes_on_until_the_next_handshake_has_ended(network) -> None:
     network.speak(client, b"three")
     assert network.at_server[-1][0] == b"three"
     assert network.ended == []
+
+
+def test_a_late_copy_of_its_hello_begins_nothing_beside_a_session(network) -> None:
+    hellos: list[bytes] = []
+    network.server.receive(b"".join(_key_exchange(network, hellos)), HERE, network.now)
+    network.run()
+    before = len(network.sent)
+    for hello in hellos:
+        network.server.receive(hello, HERE, network.now)
+    assert (network.server.half_open_count, len(network.sent)) == (0, before)
+    # A device whose random numbers are no such begins each of its handshakes alike.
+    network.pass_time(31.0)
+    network.server.receive(hellos[-1], HERE, network.now)
+    assert network.server.half_open_count == 1
+
+
+def test_a_session_hears_its_peer_whatever_handshake_is_under_way_beside_it(network) -> None:
+    client = network.client()
+    network.speak(client, b"one")
+    network.speak(network.client(key=WRONG_KEY))
+    assert (network.server.session_count, network.server.half_open_count) == (1, 1)
+    client.close(network.now)
+    network.run()
+    assert (network.server.session_count, network.server.half_open_count) == (0, 1)
+
+
+def test_a_client_that_repeats_its_last_flight_is_answered_whatever_handshake_is_under_way_beside_it(network) -> None:
+    hellos: list[bytes] = []
+    last_flight = _key_exchange(network, hellos)
+    network.server.receive(b"".join(last_flight), HERE, network.now)
+    network.to_clients.clear()
+    client = network.clients[HERE]
+    network.speak(network.client(key=WRONG_KEY))
+    assert (network.server.session_count, network.server.half_open_count) == (1, 1)
+    network.clients[HERE] = client
+    network.server.receive(b"".join(last_flight), HERE, network.now)
+    network.run()
+    assert network.at_server == [(b"hello", secure_peer(HERE, "device-1"))]
 
 
 def test_a_device_behind_a_nat_comes_from_another_port(network) -> None:
