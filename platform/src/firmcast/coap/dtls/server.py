@@ -125,9 +125,9 @@ class DtlsServer(HandshakeOwner):
             self._carry_on(handshake, datagram, now)
 
     def send(self, message: bytes, peer: Peer, _now: float, /) -> bool:
-        """Send a message; False where there is no session with this peer any more, or no record for so much."""
+        """Send a message; False where there is no session with this peer any more, or none that takes so much."""
         session = self._of_peer.get(peer)
-        if session is None or len(message) > LARGEST_MESSAGE:
+        if session is None or len(message) > (session.longest_message or LARGEST_MESSAGE):
             return False
         self._transmit(session.write(message), session.address)
         return True

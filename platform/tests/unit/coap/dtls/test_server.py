@@ -70,6 +70,15 @@ def test_nothing_can_be_sent_without_a_session(network) -> None:
     assert not network.server.send(b"hello", HERE, network.now)
 
 
+def test_nothing_longer_is_sent_than_the_client_takes(network) -> None:
+    """It would end the session (RFC 6066 section 4: record_overflow)."""
+    network.speak(network.client())
+    peer = secure_peer(HERE, "device-1")
+    network.server._sessions[HERE].longest_message = 512
+    assert not network.server.send(bytes(513), peer, network.now)
+    assert network.server.send(bytes(512), peer, network.now)
+
+
 def test_an_unknown_identity_is_told_so(network) -> None:
     network.speak(network.client("stranger"))
     assert network.outcomes[HandshakeOutcome.UNKNOWN_IDENTITY] == 1
