@@ -58,8 +58,11 @@ class BusyReceiver(ABC):
         return sum(connection.in_flight for connection in self.connections)
 
     @abstractmethod
-    def make(self, timeout: float, on_over: OnOver) -> OwnConnection:
-        """Return the protocol of a new connection; attempts have `timeout` seconds, `on_over` is told of its end."""
+    def make(self, address: str, timeout: float, on_over: OnOver) -> OwnConnection:
+        """Return the protocol of a new connection to `address`, where attempts have `timeout` seconds.
+
+        `on_over` is told of its end.
+        """
 
     @abstractmethod
     def spell(self, lines: list[str], size: int) -> bytes:
@@ -93,8 +96,8 @@ class Http2Receiver(BusyReceiver):
         super().__init__(url, trust)
         self._block = post_block(self._authority, self._path)
 
-    def make(self, timeout: float, on_over: OnOver) -> OwnConnection:
-        return Http2Connection(self.address, timeout, on_over)
+    def make(self, address: str, timeout: float, on_over: OnOver) -> OwnConnection:
+        return Http2Connection(address, timeout, on_over)
 
     def spell(self, lines: list[str], size: int) -> bytes:
         block = self._block + lines_block(lines, size)
@@ -124,8 +127,8 @@ class Http1Receiver(BusyReceiver):
         self._free: list[Http1Connection] = []  # the last one used is the next: those too many grow old and are closed
         self._aside: list[Http1Connection] = []  # with something unread, until the loop has read it
 
-    def make(self, timeout: float, on_over: OnOver) -> OwnConnection:
-        return Http1Connection(self.address, timeout, self._known, self._free.append, on_over)
+    def make(self, address: str, timeout: float, on_over: OnOver) -> OwnConnection:
+        return Http1Connection(address, timeout, self._known, self._free.append, on_over)
 
     def spell(self, lines: list[str], size: int) -> bytes:
         head = self._line + head_lines(lines, size)

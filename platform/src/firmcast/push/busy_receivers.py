@@ -70,6 +70,7 @@ class BusyReceivers:
         self._connect_timeout = connect_timeout
         self._idle_connection = idle_connection
         self._most_connections = connections
+        self._connections = 0  # open and opening
         self._answers_before = answers_before
         self._hand_back = hand_back
         self._receivers: dict[str, BusyReceiver] = {}
@@ -121,7 +122,8 @@ class BusyReceivers:
         if receiver.answers >= self._answers_before and self._may_open(receiver):
             receiver.is_opening = True
             receiver.is_short = False
-            task = self._loop.create_task(self._open(receiver), name="push-connection")
+            self._connections += 1
+            task = self._loop.create_task(self._open(receiver, address, port), name="push-connection")
             self._openings.add(task)
             task.add_done_callback(self._openings.discard)
 
@@ -148,12 +150,13 @@ class BusyReceivers:
             return False
         if len(receiver.connections) >= receiver.most_connections or not receiver.is_short:
             return False
-        total = sum(len(each.connections) for each in self._receivers.values())
-        return total < self._most_connections and self._rules.permits(receiver.address, receiver.port)
+        return self._connections < self._most_connections and self._rules.permits(receiver.address, receiver.port)
 
-    async def _open(self, receiver: BusyReceiver) -> None:
+    async def _open(self, receiver: BusyReceiver, address: str, port: int) -> None:
+        """Open a connection to what the rules permit; meanwhile libcurl may have found the receiver elsewhere."""
+
         def make() -> OwnConnection:
-            return receiver.make(self._attempt_timeout, partial(self._over, receiver))
+            return receiver.make(address, self._attempt_timeout, partial(self._over, receiver))
 
         connection: OwnConnection | None = None
         try:
@@ -161,13 +164,14 @@ class BusyReceivers:
                 context = await self._context(receiver) if receiver.is_tls else None
                 _, connection = await self._loop.create_connection(
                     make,
-                    receiver.address,
-                    receiver.port,
+                    address,
+                    port,
                     ssl=context,
                     server_hostname=receiver.host if receiver.is_tls else None,
                 )
                 await connection.settled()
         except Exception as error:  # whatever it is: it would be so again at the next answer
+            self._connections -= 1
             if connection is not None:
                 connection.break_off()
             self._leave_alone(receiver, str(error) or type(error).__name__)
@@ -191,6 +195,7 @@ class BusyReceivers:
         """Take note of a connection's end; one that has served for long may be followed by another at once."""
         if connection in receiver.connections:
             receiver.remove(connection)
+            self._connections -= 1
             if connection.answers < self._answers_before:
                 receiver.answers = 0
             if isinstance(connection, Http1Connection):
@@ -228,10 +233,13 @@ class BusyReceivers:
 
 
 def _is_spelt_plainly(url: str) -> bool:
-    """Say whether a URL's host is sent as it is spelt: of every spelling of an address libcurl makes the usual one."""
-    host = urlsplit(url).hostname or ""
+    """Say whether a URL's host and port are sent as they are spelt: of every spelling libcurl makes the usual one."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
     address = spelt_address(host)
-    return address is None or str(address) == host
+    authority, port = parts.netloc, parts.port
+    has_usual_port = authority[-1:] != ":" if port is None else authority.endswith(f":{port}")
+    return has_usual_port and (address is None or str(address) == host)
 
 
 def _context(authorities: bytes, protocol: str) -> ssl.SSLContext:

@@ -324,7 +324,7 @@ def test_a_connection_with_something_unread_is_not_the_next_until_it_is_read(
     async def run() -> None:
         receiver = Http1Receiver("http://192.0.2.1/x", Trust())
         receiver.is_short = False
-        connection = receiver.make(15, lambda _: None)
+        connection = receiver.make("192.0.2.1", 15, lambda _: None)
         assert isinstance(connection, Http1Connection)
         connection.connection_made(Wire(connection, {"socket": here}))
         receiver.add(connection)
@@ -348,7 +348,7 @@ def test_a_connection_that_its_receiver_ends_is_not_the_next(pair: tuple[socket.
 
     async def run() -> None:
         receiver = Http1Receiver("http://192.0.2.1/x", Trust())
-        connection = receiver.make(15, lambda _: None)
+        connection = receiver.make("192.0.2.1", 15, lambda _: None)
         assert isinstance(connection, Http1Connection)
         wire = Wire(connection, {"socket": here})
         connection.connection_made(wire)
@@ -376,7 +376,7 @@ def test_a_connection_whose_last_bytes_are_never_read_is_ended_when_it_is_old() 
         )
         receivers.answered_libcurl("http://192.0.2.1/x", Trust(), "192.0.2.1", 80, http2=False)
         (receiver,) = receivers._receivers.values()
-        connection = receiver.make(15, receiver.remove)
+        connection = receiver.make("192.0.2.1", 15, receiver.remove)
         assert isinstance(connection, Http1Connection)
         wire = Wire(connection)
         connection.connection_made(wire)

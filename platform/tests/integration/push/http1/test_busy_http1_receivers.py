@@ -94,6 +94,12 @@ async def test_a_busy_receiver_is_told_the_same_on_connections_of_ours(busy: Bus
     assert {name: value for name, value in theirs.headers.items() if name != "te"} == first.headers
 
 
+async def test_attempts_one_after_the_other_need_one_connection(busy: Busy) -> None:
+    for _ in range(30):
+        assert (await busy.tell(b"{}"))[0].status == 200
+    assert busy.callback.connections == 2
+
+
 async def test_a_large_body_or_one_of_another_trust_is_libcurls(busy: Busy, authority) -> None:
     assert (await busy.tell(b"x" * 70_000))[0].status == 200
     other = Trust(
