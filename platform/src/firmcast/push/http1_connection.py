@@ -21,6 +21,12 @@ _LARGEST_KNOWN: Final = 2048
 """An answer is remembered up to this."""
 
 
+_MOST_FIELDS: Final = 1000
+_LONGEST_VALUE: Final = 64 * 1024
+_BEGINNING: Final = b"HTTP/1."
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
+
+
 class KnownAnswer:
     """The answer that a receiver gave last: most give the same again, and it need not be read again then."""
 
@@ -58,9 +64,10 @@ class Http1Connection(asyncio.Protocol):
         self._posted: Posted | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._taken = 0  # bytes of the present answer
+        self._fields = 0
         self._body = b""
         self._is_whole = False
-        self._is_odd = False
+        self._is_odd = False  # httptools makes sense of it, and libcurl none or another
         self._stays = True  # open, for the next attempt
         self._alarm: asyncio.TimerHandle | None = None
         self._paused = False  # it does not read what we write
@@ -175,10 +182,10 @@ class Http1Connection(asyncio.Protocol):
             return
         begins = not self._taken
         self._taken += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        if begins and data[: len(_BEGINNING)] != _BEGINNING[: len(data)]:
             self._is_odd = True
+        else:
+            self._read(data)
         if self._is_odd or self._taken > _LARGEST_ANSWER:
             self.is_open = False
             self.is_understood = posted.status > 0
@@ -190,6 +197,12 @@ class Http1Connection(asyncio.Protocol):
         elif not self.is_open:
             self._break_soon()
 
+    def _read(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._is_odd = True
+
     def _break_soon(self) -> None:
         """End the connection; what is under way ends with it."""
         self.is_open = False
@@ -199,6 +212,7 @@ class Http1Connection(asyncio.Protocol):
     def _answered(self, posted: Posted) -> None:
         self._posted = None
         self._taken = 0
+        self._fields = 0
         self._body = b""
         self._is_whole = False
         self.answers += 1
@@ -219,11 +233,21 @@ class Http1Connection(asyncio.Protocol):
             self._is_odd = True  # a second answer to one request
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if name.lower() == b"retry-after" and self._posted is not None:
-            self._posted.retry_after = value.decode("latin-1")
+        self._fields += 1
+        if self._is_whole or self._is_odd:
+            return
+        name = name.lower()
+        if name == b"retry-after" and self._posted is not None:
+            self._posted.retry_after = value.decode("latin-1").strip(" \t")
+        elif name == b"transfer-encoding" and value.lower() != b"chunked":
+            self._is_odd = True
+        if self._fields > _MOST_FIELDS or len(value) > _LONGEST_VALUE:
+            self._is_odd = True
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
+        if status < 100 or self._parser.get_http_version() not in _VERSIONS:
+            self._is_odd = True
         if status >= 200 and self._posted is not None and not self._is_odd:
             self._posted.status = status
             self._stays = self._parser.should_keep_alive()

@@ -117,6 +117,11 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
             True,
         ),
         (
+            b"HTTP/1.1 429 Slowly\r\nRetry-After:\t7 \t\r\nContent-Length: 0\r\n\r\n",
+            (429, None, b"", "7"),
+            True,
+        ),
+        (
             b"HTTP/1.1 307 There\r\nLocation: /b\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n",
             (307, None, b"", None),
             1,
@@ -133,6 +138,11 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
         (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", (200, None, b"ok", None), False),
         # More than was asked for: the rest is nobody's.
         (OK + OK, (200, None, b"ok", None), False),
+        (
+            b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\nHTTP/1.1 503 Busy\r\nRetry-After: 9999\r\n\r\n",
+            (503, None, b"", None),
+            False,
+        ),
         (OK + b"H", (200, None, b"ok", None), False),
         (OK + b"garbage", (200, None, b"ok", None), False),
         # It did not come to a status.
@@ -155,10 +165,28 @@ def test_an_answer_is_told_as_it_was_meant(answer: bytes, ending: Ending, usable
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"HTTP/1.1 101 Else\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"y" * 140_000,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: " + b"y" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1001 + b"Content-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.1 099 X\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 000 X\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/0.9 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"RTSP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"\r\n" + OK,
     ],
 )
 def test_what_httptools_cannot_take_is_libcurls(answer: bytes) -> None:
     assert told(answer) == (None, False, False)
+    if len(answer) < 1000:
+        assert told(*(answer[at : at + 1] for at in range(len(answer)))) == (None, False, False)
+
+
+def test_an_answer_may_say_much() -> None:
+    head = b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 999 + b"Transfer-Encoding: Chunked\r\n\r\n"
+    assert told(head + b"0\r\n\r\n") == ((200, None, b"", None), True, True)
 
 
 def test_an_answer_without_an_end_is_cut_off() -> None:
