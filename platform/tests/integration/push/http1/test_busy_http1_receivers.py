@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import os
 import ssl
 import termios
 from collections.abc import AsyncIterator, Sequence
@@ -11,6 +12,7 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+import uvloop
 
 from firmcast.push import busy_receivers
 from firmcast.push.answer import Answer, FailureKind
@@ -20,6 +22,7 @@ from firmcast.push.trust import Trust
 
 LOOPBACK = DestinationRules(allowed_networks=(ip_network("127.0.0.0/8"),))
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+TOO_LATE = b"HTTP/1.1 408 Request Time-out\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 LINES = ("content-type: application/json", "user-agent: x", "webhook-id: evt_1")
 
 
@@ -239,18 +242,49 @@ async def test_what_a_receiver_says_of_an_idle_connection_is_not_told_of_the_nex
     while not busy.ours():
         await busy.tell(b"{}")
     idle = busy.carried()[-1]
-    writers[-1].write(b"HTTP/1.1 408 Request Time-out\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    writers[-1].write(TOO_LATE)
     writers[-1].close()
-    while _under_way(writers[-1]):
+    while _under_way(_descriptor(writers[-1])):
         pass  # and not `await`: our loop is busy with something else
     answer = await busy.sender.send(busy.request(b"next"))
     assert answer.status == 200
     assert [request.body for request in busy.callback.requests if request.connection != idle] == [b"next"]
 
 
-def _under_way(writer: asyncio.StreamWriter) -> int:
+def test_it_is_seen_on_uvloop_too(callback_class) -> None:
+    async def scenario() -> Answer:
+        callback = callback_class()
+        await callback.listen()
+        busy = await busy_with(callback, Trust())
+        descriptors: list[int] = []
+
+        async def script(_request, writer: asyncio.StreamWriter) -> bool:
+            descriptors.append(_descriptor(writer))
+            writer.write(OK)
+            return True
+
+        callback.script = script
+        while not busy.ours():
+            await busy.tell(b"{}")
+        os.write(descriptors[-1], TOO_LATE)  # now: uvloop itself writes later
+        while _under_way(descriptors[-1]):
+            pass
+        try:
+            return await busy.sender.send(busy.request(b"next"))
+        finally:
+            busy.sender.close()
+            await callback.stop()
+
+    assert uvloop.run(scenario()).status == 200
+
+
+def _descriptor(writer: asyncio.StreamWriter) -> int:
+    return int(writer.get_extra_info("socket").fileno())
+
+
+def _under_way(descriptor: int) -> int:
     """How many bytes have not arrived in the other side's system."""
-    return int.from_bytes(fcntl.ioctl(writer.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4)), "little")
+    return int.from_bytes(fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)), "little")
 
 
 async def test_a_receiver_that_serves_one_connection_only_is_libcurls_after_one_attempt(callback, trust: Trust) -> None:
