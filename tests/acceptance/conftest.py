@@ -40,6 +40,7 @@ class Served:
     environment: dict[str, str] = field(default_factory=dict)
     process: asyncio.subprocess.Process | None = None
     log: Path = field(init=False)
+    _has_run: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self.log = self.data.with_suffix(".log")
@@ -57,7 +58,18 @@ class Served:
         return (self.data / "admin-token").read_text().strip()
 
     async def start(self) -> None:
-        """Start the process, and return when it says that it runs."""
+        """Start the process, and return when it says that it runs.
+
+        Where it has not run before, and another process has taken a port since it was found free, others are taken.
+        """
+        while (said := await self._started()) is not None:
+            if self._has_run or b"cannot listen" not in said:
+                pytest.fail(f"firmcast serve ended: {said.decode()}")
+            self.port, self.coap_port = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
+        self._has_run = True
+
+    async def _started(self) -> bytes | None:
+        """Return what the process said if it ended instead of running."""
         environment = {
             **os.environ,
             "FIRMCAST_PUSH__ALLOWED_NETWORKS": '["127.0.0.0/8"]',
@@ -82,13 +94,17 @@ class Served:
             stderr=asyncio.subprocess.PIPE,
         )
         assert self.process.stderr is not None
+        said = b""
         async with asyncio.timeout(START_SECONDS):
             async for line in self.process.stderr:
+                said += line
                 if b"platform.started" in line:
                     break
             else:
-                pytest.fail(f"firmcast serve ended with {await self.process.wait()}")
+                await self.process.wait()
+                return said
         self._drain = asyncio.create_task(self._keep_log(self.process.stderr))
+        return None
 
     async def _keep_log(self, lines: asyncio.StreamReader) -> None:
         with self.log.open("ab") as file:

@@ -64,6 +64,7 @@ TO_OTHERS = {
     "new_events": (5, 5),
     "upgrades": (MOMENT, MOMENT),
     "activations_awaited": (MOMENT, MOMENT),
+    "sleepers_awaited": ("device", "device"),
     "replays_changed": (7, 7),
     "lanes_unblocked": (("subscription", "device"), ("subscription", "device")),
     "callbacks_held": (("subscription", to_column(MOMENT)), ("subscription", to_column(MOMENT))),
