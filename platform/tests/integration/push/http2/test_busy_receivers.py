@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from h2.errors import ErrorCodes
 
-from firmcast.push.answer import FailureKind
+from firmcast.push.answer import Answer, FailureKind
 from firmcast.push.destination import DestinationRules
 from firmcast.push.http_sender import HttpSender, OutgoingRequest, SenderLimits
 from firmcast.push.trust import Trust
@@ -226,6 +226,32 @@ async def test_a_closed_sender_breaks_off_what_is_under_way_at_a_busy_receiver(b
     assert busy.sender.in_flight == 3
     busy.sender.close()
     assert {answer.failure for answer in await waiting} == {FailureKind.LOCAL}
+    assert busy.sender.in_flight == 0
+
+
+async def test_a_connections_end_ends_every_attempt_whatever_their_endings_do(busy: Busy, post) -> None:
+    async def script(session, request) -> None:
+        session.h2.send_headers(request.stream, [(":status", "202")])
+        session.flush()
+        if request.body == b"2":
+            session._transport.close()  # when all three heads are sent
+
+    busy.callback.script = script
+    ended: list[int | None] = []
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: faults.append(context["exception"]))
+
+    def on_done(answer: Answer) -> None:
+        ended.append(answer.status)
+        raise LookupError("an ending that fails")
+
+    for number in range(3):
+        busy.sender.start(post(b"%d" % number), on_done)
+    async with asyncio.timeout(30):
+        while not faults:
+            await asyncio.sleep(0)
+    assert ended == [202] * 3
+    assert [type(fault) for fault in faults] == [LookupError]
     assert busy.sender.in_flight == 0
 
 
