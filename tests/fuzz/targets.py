@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM
+
 from firmcast.coap.codes import Code
 from firmcast.coap.dtls.parameters import DtlsParameters
 from firmcast.coap.dtls.protection import SessionKeys
@@ -140,12 +142,20 @@ def handshake(data: bytes) -> None:
 _KEYS: Final = SessionKeys(
     suite="PSK-AES128-CCM8", own_key=b"S" * 16, own_salt=b"s" * 4, peer_key=b"C" * 16, peer_salt=b"c" * 4
 )
-_FLIGHT: Final = b"\x16\xfe\xfd\x00\x01" + bytes(6) + b"\x00\x28\x00\x01" + bytes(38)
+_CHANGE: Final = b"\x14\xfe\xfd" + bytes(8) + b"\x00\x01\x01"
+_NUMBER: Final = b"\x00\x01" + bytes(6)
+_FINISHED: Final = (
+    b"\x16\xfe\xfd"
+    + _NUMBER
+    + b"\x00\x28"
+    + _NUMBER
+    + AESCCM(_KEYS.own_key, 8).encrypt(_KEYS.own_salt + _NUMBER, bytes(24), _NUMBER + b"\x16\xfe\xfd\x00\x18")
+)
 
 
 def session(data: bytes) -> None:
     """Give one datagram to an open session, and again: what it holds counts once, and little is answered."""
-    opened = SecureSession(_KEYS, _FLIGHT, _STRANGER, _STRANGER, 0.0)
+    opened = SecureSession(_KEYS, _CHANGE + _FINISHED, _STRANGER, _STRANGER, 0.0)
     taken = opened.take(data)
     assert sum(map(len, taken.messages)) <= len(data)
     assert len(taken.answers) <= 3 * len(data)
