@@ -3,11 +3,13 @@
 import asyncio
 import json
 import os
+import random
 import signal
 import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,12 +24,15 @@ from firmcast_sdk import AsyncNorthboundClient, Receiver, TransportOptions
 
 COMMAND = Path(sys.executable).with_name("firmcast")
 START_SECONDS = 30
+_chance = random.SystemRandom()
 
 
 def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a port below those that systems give to whoever asks for any: nobody has it when its process is back."""
+    while True:
+        with socket.socket(socket.AF_INET, kind) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", _chance.randrange(10_000, 32_000)))
+            return int(probe.getsockname()[1])
 
 
 @dataclass
