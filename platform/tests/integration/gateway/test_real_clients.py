@@ -85,7 +85,7 @@ class Client:
         return Code.BAD_REQUEST, {}
 
     def block_written(self, request):
-        raise NotImplementedError
+        raise NotImplementedError  # each client has a way of its own
 
     def told_to_install(self, _request):
         if self.state != 2:

@@ -73,6 +73,7 @@ class TrickyPlatform:
         self.tokens: set[str] = set()
         self.refresh_tokens: set[str] = set()
         self.hold_logins: Callable[[], None] = lambda: None
+        self.has_given_a_token = threading.Event()
         self.script: deque[Action] = deque()
         self.answer: Callable[[Heard], Action] = lambda _: Say()
         self.login_script: deque[Action] = deque()
@@ -114,6 +115,7 @@ class TrickyPlatform:
             number = self.logins + self.refreshes
             self.tokens = {f"access-{number}"}  # a new one ends the older one
             self.refresh_tokens = {f"refresh-{number}"}
+            self.has_given_a_token.set()
             body = authentication.TokenResponse(
                 expires_in=self.expires_in, access_token=f"access-{number}", refresh_token=f"refresh-{number}"
             )
