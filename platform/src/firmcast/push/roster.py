@@ -265,6 +265,8 @@ class Roster:
         for group_id in self.groups.arrange(places):
             self._lanes.drop_group(group_id)
             self._gone.forget(group_id)
+        # What changed again during the reading was found as it was before: those just learnt of wait for the next one.
+        self._hold_back_for_changes(self._changed)
         self.begin_groups()
         for group_id in self.groups.groups_of(trusted_anew):
             self._lanes.hasten(group_id, self._time.now())

@@ -5,13 +5,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from firmcast.applications import use_cases as applications
 from firmcast.db.page import Page
 from firmcast.db.statement import portable
 from firmcast.errors import StoreFullError
 from firmcast.events.model import EventType, FirmwareUpgradeEnded, Outcome
-from firmcast.ids import SubscriptionId
+from firmcast.ids import ApplicationId, SubscriptionId
 from firmcast.push import standings
 from firmcast.push import use_cases as push
+from firmcast.push.callbacks import callbacks_of
 from firmcast.push.model import DeliveryFilter
 from firmcast.push.retry import DeadReason
 from firmcast.push.standing import DeliveryPolicy, SubscriptionState
@@ -169,6 +171,51 @@ async def test_a_pause_of_an_operator_outlasts_what_the_application_does(world, 
     await world.happen("d1")
     await world.tell_another(await new_callback())
     assert (await state_of(world, subscription), await world.pending()) == (SubscriptionState.PAUSED, 1)
+
+
+async def test_a_pause_while_a_subscription_is_read_for_the_first_time_is_not_passed_by(
+    world, callback, new_callback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.dispatch()
+    bystander = await new_callback()
+    ours, other = world.application_id, await another_application(world)
+    world.application_id = other
+    told = await world.subscribe(bystander.url())
+    await world.happen("before")
+    await world.settled()
+    world.application_id = ours
+
+    read_at_first, pause_is_made, reads_again, is_told = (asyncio.Event() for _ in range(4))
+    read = world.database.read
+
+    async def slow_read(use_case, *arguments):
+        found = await read(use_case, *arguments)
+        if use_case is callbacks_of and not read_at_first.is_set():
+            read_at_first.set()
+            await pause_is_made.wait()
+        elif use_case is callbacks_of:
+            reads_again.set()
+            await is_told.wait()
+        return found
+
+    monkeypatch.setattr(world.database, "read", slow_read)
+    subscription = await world.subscribe(callback.url())
+    await read_at_first.wait()
+    await pause(world, subscription)
+    pause_is_made.set()
+    await reads_again.wait()
+    await world.happen("d1")
+    world.application_id = other
+    await world.happen("after")
+    while await pending_of(world, told):
+        await asyncio.sleep(0.01)
+    is_told.set()
+    await world.tell_another(await new_callback())
+    assert (len(callback.requests), await pending_of(world, subscription)) == (0, 1)
+
+
+async def another_application(world) -> ApplicationId:
+    return (await world.database.write(applications.create, "other", world.sealer, datetime.now(UTC))).application_id
 
 
 async def test_a_disabled_subscription_can_be_deleted(world, callback) -> None:
