@@ -118,6 +118,10 @@ class Storm:
     present: dict[EventType, SubscriptionId] = field(default_factory=dict)
     owed: dict[SubscriptionId, list[Event]] = field(default_factory=lambda: defaultdict(list))
     resting: bool = False
+    held: set[tuple[str, int]] | None = None
+    """What happened since a pause had been made; None while there is none, or several nodes may hear of it late."""
+
+    told_in_a_pause: list[tuple[str, int]] = field(default_factory=list)
     is_over: bool = False
 
     # ---- its parts
@@ -165,6 +169,8 @@ class Storm:
         how = "well" if self.is_over else self.chance.choices(*ANSWERS)[0]
         if how in TAKEN:
             self.taken.append(request)
+        if self.held is not None and event_of(request) in self.held:
+            self.told_in_a_pause.append(event_of(request))
         head, wait = "200 OK", 0.0
         match how:
             case "slowly":
@@ -200,8 +206,13 @@ class Storm:
             )
             for device in self.chance.sample(DEVICES, self.chance.randint(1, len(DEVICES)))
         ]
+        held = self.held
         made = await self.database.write(self.log.append, events)
         self.known += made
+        if held is not None and held is self.held:
+            new = {(event.device_id, event.sequence) for event in made}
+            self.told_in_a_pause += new.intersection(map(event_of, self.callback.requests))
+            held |= new
         if owed_to is not None and self.present.get(TYPES[place]) == owed_to:
             self.owed[owed_to] += made
 
@@ -214,6 +225,7 @@ class Storm:
             self.present[each] = made.subscription_id
 
     async def unsubscribe_and_subscribe(self) -> None:
+        self.held = None
         for _ in range(self.chance.randint(1, 3)):
             # A new one does not rest as the one before it did, and would go on without the other.
             for each in TYPES if self.resting else self.chance.choice([TYPES[:1], TYPES[1:], TYPES]):
@@ -232,12 +244,15 @@ class Storm:
 
         self.resting = True
         await self.database.write(pause_both)
+        if len(self.nodes) == 1 and self.resting:
+            self.held = set()
 
     async def resume(self) -> None:
         async def resume_both(tx) -> None:
             for each in self.present.values():
                 await standings.resume(tx, each)
 
+        self.held = None
         await self.database.write(resume_both)
         self.resting = False
 
@@ -329,6 +344,12 @@ class Storm:
         owed = [event for events in self.owed.values() for event in events]
         lost = [it for it in owed if (it.device_id, it.sequence) not in taken and it.event_id not in given_up]
         assert lost == []
+        assert self.told_in_a_pause == []
+
+
+def event_of(request) -> tuple[str, int]:
+    """Return the device of a push, and the event's number within it."""
+    return json.loads(request.body)["deviceId"], int(request.headers["firmcast-sequence"])
 
 
 def in_order(requests) -> set[tuple[str, int]]:
@@ -339,7 +360,7 @@ def in_order(requests) -> set[tuple[str, int]]:
     known: set[tuple[str, int]] = set()
     live: dict[str, list[int]] = defaultdict(list)
     for request in requests:
-        device, sequence = json.loads(request.body)["deviceId"], int(request.headers["firmcast-sequence"])
+        device, sequence = event_of(request)
         if (device, sequence) not in known and "firmcast-replay" not in request.headers:
             live[device].append(sequence)
         known.add((device, sequence))
