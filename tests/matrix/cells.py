@@ -20,7 +20,15 @@ from firmcast.upgrades.model import DeviceUpgrade
 WAYS = ("coap", "http", "written")
 AS_LISTED = "as listed"
 """In whatever way the device says that it takes packages, HTTP before CoAP."""
-UNTRUE = ("lists-http", "lists-http-late", "loses-packages", "refuses-addresses", "refuses-packages")
+UNTRUE = (
+    "leaves-http",
+    "leaves-http-in-0",
+    "lists-http",
+    "lists-http-late",
+    "loses-packages",
+    "refuses-addresses",
+    "refuses-packages",
+)
 """The kinds that list ways in which they take nothing."""
 SESSIONS = ("clear", "secure")
 FAULTS = ("nothing", "loss", "device killed", "gateway killed", "rebound")

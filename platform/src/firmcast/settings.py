@@ -215,6 +215,11 @@ class UpgradeSettings(_Part):
     transferring_limit: Duration = Field(
         default=timedelta(minutes=60), description="for the package to reach the device"
     )
+    fetching_limit: Duration = Field(
+        default=timedelta(minutes=5),
+        description="for a device that has taken the address of its package to ask for the first byte, before it is"
+        " sent the package in another way that it has",
+    )
     executing_limit: Duration = Field(
         default=timedelta(minutes=30), description="for the device to install it and come back"
     )

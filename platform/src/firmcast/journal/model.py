@@ -103,6 +103,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     """The order that was given to the device; empty for none."""
     withdrawn: bool = False
     """True when the order that waited was taken back."""
+    way_given_up: str = ""
+    """The way for the package that was found not to work, such as `https`; empty for none."""
+    why_given_up: str = ""
+    """What the device answered to it, in words."""
+    was_left: bool = False
+    """True when it took an address of that way, and asked for nothing."""
     deadline_at: datetime | None = None
     """When it is looked at next, where that is new."""
     phase_ends_at: datetime | None = None

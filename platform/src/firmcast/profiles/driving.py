@@ -23,7 +23,7 @@ class DriverChoices:
     cancels: bool | None = None
     """Whether it knows Cancel, as far as that is known."""
     avoided_ways: tuple[TransferWay, ...] = ()
-    """The ways for packages that it did not take, which are tried last."""
+    """The ways for packages that it did not take, or of which it let the address lie; they are tried last."""
     asks_who_it_is: bool = False
     """Manufacturer and model are read at the next inspection."""
 
@@ -54,6 +54,6 @@ def choices_of(known: KnownClient) -> DriverChoices:
         resets_by=traits.resets_by,
         resets_not_by=traits.resets_not_by,
         cancels=traits.cancels,
-        avoided_ways=tuple(way for way in TransferWay if way.value in traits.refuses_ways),
+        avoided_ways=tuple(way for way in TransferWay if way.value in (*traits.refuses_ways, *traits.leaves_ways)),
         asks_who_it_is=not known.device.shown.was_asked,
     )

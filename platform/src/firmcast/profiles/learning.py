@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from firmcast.journal.model import Exchange, ExchangeKind, Note, Transfer
+from firmcast.journal.model import Decision, Exchange, ExchangeKind, Note, Transfer
 from firmcast.lwm2m.firmware_update import (
     ResetWay,
     TransferWay,
@@ -93,6 +93,8 @@ class _Lesson:
                 self._learn(largest_block=largest)
             case Exchange() as exchange:
                 self._exchange(exchange, note.occurred_at)
+            case Decision(way_given_up=way, was_left=True):
+                self._learn(leaves_ways=(way,))
             case _:
                 pass
 

@@ -86,9 +86,16 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The ways in which it was seen to take a package: `coap`, `coaps`, `http`, `https`, `written`."""
     refuses_ways: tuple[str, ...] = ()
     """Those in which it takes none, whatever it says of itself."""
+    leaves_ways: tuple[str, ...] = ()
+    """Those of which it took an address, and asked for nothing: it, or the network where it is."""
 
 
 NO_TRAITS: Final = Traits()
+
+
+def taught_by(traits: Traits) -> Traits:
+    """Return what a device teaches of its model: not what may be so only in the network where it is."""
+    return msgspec.structs.replace(traits, leaves_ways=())
 
 
 class ClientProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -149,7 +156,13 @@ def way_in(state: int, way: ResetWay) -> str:
     return f"{state} {way.value}"
 
 
-_CONTRARY: Final = (("resets_by", "resets_not_by"), ("takes_ways", "refuses_ways"))
+_CONTRARY: Final = {
+    "resets_by": ("resets_not_by",),
+    "resets_not_by": ("resets_by",),
+    "takes_ways": ("refuses_ways", "leaves_ways"),
+    "refuses_ways": ("takes_ways",),
+    "leaves_ways": ("takes_ways",),
+}
 """What was seen to work, and what not: what is seen later takes the place of the contrary."""
 
 
@@ -158,10 +171,10 @@ def combined(earlier: Traits, later: Traits) -> Traits:
     said: dict[str, Any] = {
         field: value for field in Traits.__struct_fields__ if (value := getattr(later, field)) not in (None, ())
     }
-    for pair in _CONTRARY:
-        for field, contrary in (pair, pair[::-1]):
-            seen = {*getattr(earlier, field), *getattr(later, field)}
-            said[field] = tuple(sorted(seen - {*getattr(later, contrary)}))
+    for field, contraries in _CONTRARY.items():
+        seen = {*getattr(earlier, field), *getattr(later, field)}
+        overtaken = {each for contrary in contraries for each in getattr(later, contrary)}
+        said[field] = tuple(sorted(seen - overtaken))
     return msgspec.structs.replace(earlier, **said)
 
 

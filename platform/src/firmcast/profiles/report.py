@@ -162,16 +162,21 @@ def _reset_in_idle(findings: Findings) -> Iterator[Line]:
 
 
 def _transfers(traits: Traits) -> Iterator[Line]:
-    takes, refuses = (
+    avoided = (*traits.refuses_ways, *traits.leaves_ways)
+    takes, refuses, leaves, last = (
         ", ".join(name for way, name in _NAMES.items() if way.value in ways)
-        for ways in (traits.takes_ways, traits.refuses_ways)
+        for ways in (traits.takes_ways, traits.refuses_ways, traits.leaves_ways, avoided)
     )
-    seen = [*([f"takes them {takes}"] if takes else []), *([f"takes none {refuses}"] if refuses else [])]
+    seen = [
+        *([f"takes them {takes}"] if takes else []),
+        *([f"takes none {refuses}"] if refuses else []),
+        *([f"took an address and asked for nothing {leaves}"] if leaves else []),
+    ]
     yield Line(
         about="packages",
         did=", ".join(seen) or "not seen yet",
-        will=f"is sent them {refuses} last" if refuses else "is sent them as it says that it takes them",
-        mark=(Mark.DIFFERS if refuses else Mark.OK) if seen else Mark.UNKNOWN,
+        will=f"is sent them {last} last" if last else "is sent them as it says that it takes them",
+        mark=(Mark.DIFFERS if last else Mark.OK) if seen else Mark.UNKNOWN,
     )
 
 

@@ -12,7 +12,7 @@ from firmcast.ids import DeviceId, DeviceUpgradeId
 from firmcast.journal import use_cases as journal
 from firmcast.profiles import store
 from firmcast.profiles.learning import found_out, learned
-from firmcast.profiles.model import Check, ClientProfile, Findings, KnownClient, combined, shown_later
+from firmcast.profiles.model import Check, ClientProfile, Findings, KnownClient, combined, shown_later, taught_by
 from firmcast.profiles.recognition import shown_by
 
 _PAGES_READ: Final = 60
@@ -63,7 +63,7 @@ async def _add(tx: Transaction, device_id: DeviceId, lesson: ClientProfile, now:
     if not model_key:
         return KnownClient(device=profile)
     of_model = await store.model(tx, model_key)
-    taught = combined(of_model, profile.traits)
+    taught = combined(of_model, taught_by(profile.traits))
     if taught != of_model:
         await store.keep_model(tx, model_key, taught, now)
     return KnownClient(device=profile, model=taught)

@@ -10,6 +10,7 @@ from typing import assert_never
 from firmcast.lwm2m.firmware_update import (
     LONGEST_PACKAGE_URI,
     DeliveryMethod,
+    FirmwareUpdateState,
     Protocol,
     UpdateResult,
 )
@@ -182,6 +183,8 @@ def _uri_written(profile: DeviceProfile, before: FirmwareObject, uri: str) -> St
         return _refused(before)
     if before.state is not IDLE:
         return Step(after=before, answer=Answer.BAD_REQUEST)
+    if profile.leaves_addresses is not None and wrong_with(profile, uri) is not None:
+        return _left_alone(before, uri, profile.leaves_addresses)
     wrong = wrong_with(profile, uri) if profile.judges_uri_at_once else None
     if wrong is not None:
         # As measured: refused at once, the state does not move.
@@ -197,6 +200,12 @@ def _uri_written(profile: DeviceProfile, before: FirmwareObject, uri: str) -> St
     # A package that stopped coming, and whose state was never shown, does not bar the way.
     stop = () if before.transfer is None else (StopTransfer(),)
     return _changed(before, after, *stop, StartDownload(uri=uri))
+
+
+def _left_alone(before: FirmwareObject, uri: str, state: FirmwareUpdateState) -> Step:
+    transfer = Transfer.BY_URI if state is DOWNLOADING else None
+    after = replace(before, state=state, result=UpdateResult.INITIAL, package_uri=uri, transfer=transfer, deferred=0)
+    return _changed(before, after)
 
 
 def wrong_with(profile: DeviceProfile, uri: str) -> UpdateResult | None:

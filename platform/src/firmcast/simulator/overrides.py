@@ -21,6 +21,7 @@ _OF_NUMBER: dict[str, type[IntEnum]] = {
     "defers_from": _STATES,
     "registers_anew_in": _STATES,
     "changes_port_in": _STATES,
+    "leaves_addresses": _STATES,
 }
 _OF_NUMBERS: dict[str, type[IntEnum]] = {
     "protocols": Protocol,
@@ -34,6 +35,7 @@ _MAYBE = (
     "sleep",
     "rejects_package_with",
     "failed_install_returns_to",
+    "leaves_addresses",
     "registers_anew_in",
     "changes_port_in",
     "defers_for",

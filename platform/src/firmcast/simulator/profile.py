@@ -90,6 +90,9 @@ class DeviceProfile:
     accepted and the download then fails."""
     ignores_uri_while_busy: bool = False
     """A second address is answered 2.04 and ignored; else it is refused with 4.00."""
+    leaves_addresses: FirmwareUpdateState | None = None
+    """An address that it cannot use is answered 2.04 and left alone, in IDLE, or in DOWNLOADING as if it were fetched;
+    None: judged."""
     refuses_addresses: bool = False
     """Every package address is refused with 4.05, whatever /5/0/8 and /5/0/9 say."""
     refuses_packages: bool = False

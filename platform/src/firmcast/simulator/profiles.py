@@ -105,6 +105,16 @@ NAMED_PROFILES: dict[str, NamedProfile] = {
         DeviceProfile(protocols=_WITH_HTTP, judges_uri_at_once=False),
         like="lists-http",
     ),
+    "leaves-http": _named(
+        "Lists HTTP, accepts its addresses with 2.04, shows state 1 and asks for nothing",
+        DeviceProfile(protocols=_WITH_HTTP, leaves_addresses=DOWNLOADING),
+        like="lists-http",
+    ),
+    "leaves-http-in-0": _named(
+        "Lists HTTP, accepts its addresses with 2.04, stays in state 0 and asks for nothing",
+        DeviceProfile(protocols=_WITH_HTTP, leaves_addresses=IDLE),
+        like="lists-http",
+    ),
     "refuses-addresses": _named(
         "Says that it fetches packages and takes them, and refuses every address with 4.05",
         DeviceProfile(refuses_addresses=True),

@@ -149,6 +149,8 @@ def _decision(what: Decision, at: datetime) -> str:
     attempt = f" (attempt {what.attempt})" if what.attempt > 1 else ""
     moved = what.before if what.before == what.after else f"{what.before} -> {what.after}"
     follows = []
+    if what.way_given_up:
+        follows.append(f"gives up {what.way_given_up} for the package: {what.why_given_up}")
     if what.order:
         follows.append(f"order {what.order}")
     elif what.withdrawn:

@@ -29,6 +29,8 @@ class Limits:
     sleeping: timedelta
     """How long in all a device may sleep within a phase before its time runs on."""
     prefer_write: bool
+    fetching: timedelta = timedelta(minutes=5)
+    """How long a device that took the address of its package may ask for no byte, where it has another way."""
     protocols: tuple[Protocol, ...] = (Protocol.COAPS, Protocol.COAP)
     """By which packages are served and may be fetched, the most wanted first."""
     http_from: int = 0
@@ -71,6 +73,7 @@ def limits_of(settings: UpgradeSettings, gateway: GatewaySettings | None = None)
         waiting=max(settings.waiting_limit, _SHORTEST),
         inspecting=max(settings.inspecting_limit, _SHORTEST),
         transferring=max(settings.transferring_limit, _SHORTEST),
+        fetching=max(settings.fetching_limit, _SHORTEST),
         executing=max(settings.executing_limit, _SHORTEST),
         verifying=max(settings.verifying_limit, _SHORTEST),
         probe=max(settings.probe_limit, _SHORTEST),

@@ -205,6 +205,8 @@ class RefusedWay:
     way: TransferWay
     answer: str
     """What the device answered to it, for a person."""
+    was_left: bool = False
+    """True when the device took the address, and asked for nothing of the package."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -224,6 +226,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     """The ways in which the device did not take the package in this attempt, in the order in which they were tried."""
     another_way: bool = False
     """True when the device could have been sent the package in yet another way, when it was last sent."""
+    has_asked: bool = False
+    """The device has asked for bytes of the package since it was last sent the address."""
+    asks_by: datetime | None = None
+    """By when a device that took the address asks for the first byte if it ever does; later by what it has slept since.
+    None where it has asked, has no address, or was away meanwhile."""
     awaits_turn: bool = False
     """The time was up while the order to write the package had not been begun with: others were written to."""
     turn_came: bool = False

@@ -32,6 +32,8 @@ def note_of(before: DeviceUpgrade, decision: Decision, occurred_at: datetime) ->
     """Return the line of a decision about an upgrade that was `before`."""
     after = decision.upgrade
     heard, told = _heard(before, decision.heard)
+    ways = after.evidence.refused_ways
+    given_up = ways[-1] if len(ways) > len(before.evidence.refused_ways) else None
     what = NotedDecision(
         heard=heard,
         told=told[:_LONGEST_WORDS],
@@ -40,6 +42,9 @@ def note_of(before: DeviceUpgrade, decision: Decision, occurred_at: datetime) ->
         attempt=after.attempt,
         order="" if decision.command is None else decision.command.value,
         withdrawn=decision.withdraw and before.command_kind is not None and not isinstance(decision.heard, _ANSWERS),
+        way_given_up="" if given_up is None else given_up.way.value,
+        why_given_up="" if given_up is None else given_up.answer,
+        was_left=given_up is not None and given_up.was_left,
         deadline_at=None if after.deadline_at == before.deadline_at else after.deadline_at,
         phase_ends_at=None if after.phase_ends_at == before.phase_ends_at else after.phase_ends_at,
         outcome="" if after.outcome is None else after.outcome.value,

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -17,6 +18,7 @@ from firmcast.upgrades.limits import limits_of
 
 PACKAGE = bytes(range(256)) * 40
 KEY = bytes(range(16))
+SOON = timedelta(milliseconds=200)
 SUCCESS = ["1", "2", "3", "0", "succeeded"]
 
 
@@ -42,13 +44,15 @@ def ways(upgrade) -> list[TransferWay]:
     [
         ("lists-http", False, TransferWay.HTTP, SUCCESS),
         ("lists-http-late", False, TransferWay.HTTP, ["1", "0", *SUCCESS]),
+        ("leaves-http", False, TransferWay.HTTP, ["1", "0", *SUCCESS]),
+        ("leaves-http-in-0", False, TransferWay.HTTP, SUCCESS),
         ("refuses-addresses", False, TransferWay.COAP, SUCCESS),
         ("refuses-packages", True, TransferWay.WRITTEN, SUCCESS),
         ("loses-packages", True, TransferWay.WRITTEN, SUCCESS),
     ],
 )
 async def test_a_way_that_is_refused_is_not_the_end(world, profile, prefer_write, refused, steps) -> None:
-    await start_serving(world, prefer_write=prefer_write)
+    await start_serving(world, prefer_write=prefer_write, fetching_limit=SOON)
     known = await world.add_device()
     async with fleet_of(world, profile) as fleet:
         await fleet.registered()
@@ -125,6 +129,25 @@ async def test_what_a_device_refused_is_tried_last_the_next_time(world, monkeypa
             found = (await world.database.read(profiles.known, [known.device_id], world.clock.now()))[known.device_id]
             if found.device.traits.refuses_ways == ("http",) and found.device.traits.takes_ways == ("coap",):
                 break
+        again = await world.upgrade(await world.add_package(PACKAGE[1:], "3.0.0"), known)
+        await world.until_counted(lambda counts: counts["2"] == 2)
+        assert ways(await world.device_upgrade(again)) == []
+
+
+async def test_an_address_that_was_let_lie_is_remembered_of_that_device_alone(world, monkeypatch) -> None:
+    monkeypatch.setattr(clients, "_LEARNS_AFTER_SECONDS", 0.01)
+    await start_serving(world, fetching_limit=SOON)
+    known = await world.add_device()
+    async with fleet_of(world, "leaves-http", delivery=DeliveryMethod.PULL) as fleet:
+        await fleet.registered()
+        await world.upgrade(await world.add_package(PACKAGE, "2.0.0"), known)
+        await world.until_told(known, "succeeded")
+        while True:
+            found = (await world.database.read(profiles.known, [known.device_id], world.clock.now()))[known.device_id]
+            if found.device.traits.leaves_ways == ("http",) and found.model.takes_ways == ("coap",):
+                break
+            await asyncio.sleep(0.01)
+        assert found.model.leaves_ways == ()
         again = await world.upgrade(await world.add_package(PACKAGE[1:], "3.0.0"), known)
         await world.until_counted(lambda counts: counts["2"] == 2)
         assert ways(await world.device_upgrade(again)) == []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmcast.journal.model import Exchange, ExchangeKind, Note, Transfer
+from firmcast.journal.model import Decision, Exchange, ExchangeKind, Note, Transfer
 from firmcast.lwm2m.firmware_update import ResetWay, TransferWay
 from firmcast.profiles.driving import DriverChoices, choices_of
 from firmcast.profiles.learning import found_out, learned
@@ -19,6 +19,7 @@ from firmcast.profiles.model import (
     combined,
     firmware_family,
     shown_later,
+    taught_by,
 )
 from firmcast.profiles.recognition import expected_of
 from firmcast.profiles.report import Mark, report
@@ -57,6 +58,16 @@ def offer(scheme: str, *, answer: str = "4.00") -> Exchange:
 
 def push(answer: str) -> Exchange:
     return write("/5/0/0", "9000 bytes", order="transfer_by_write", answer=answer)
+
+
+def gives_up(way: str, *, was_left: bool) -> Decision:
+    return Decision(
+        heard="inspect_answered",
+        before="transferring",
+        after="transferring",
+        way_given_up=way,
+        was_left=was_left,
+    )
 
 
 RESET_ADDRESS = write("/5/0/1", "", order="reset")
@@ -189,6 +200,16 @@ CASES = [
         Traits(takes_ways=("written",), shows_downloading_when_written=False),
     ),
     (
+        "an address that was let lie, and a way that was given up for another reason",
+        [gives_up("https", was_left=True), gives_up("http", was_left=False)],
+        Traits(leaves_ways=("https",)),
+    ),
+    (
+        "a way whose address was let lie once and that works now",
+        [gives_up("http", was_left=True), offer("http", answer="2.04"), notify(state="2")],
+        Traits(takes_ways=("http",)),
+    ),
+    (
         "what is fetched by HTTP comes in no blocks",
         [Transfer(way="uri", began_at=START, last_at=START, blocks=1, reached=9999, total=9999, block=9999)],
         Traits(),
@@ -313,3 +334,12 @@ def test_ways_that_were_refused_are_told_of_and_come_last() -> None:
         "is sent them by HTTP, by HTTPS last",
         Mark.DIFFERS,
     )
+    left = KnownClient(device=ClientProfile(traits=Traits(takes_ways=("coap",), leaves_ways=("https",))))
+    assert choices_of(left).avoided_ways == (TransferWay.HTTPS,)
+    (line,) = [line for line in report(left, None) if line.about == "packages"]
+    assert (line.did, line.will, line.mark) == (
+        "takes them by CoAP, took an address and asked for nothing by HTTPS",
+        "is sent them by HTTPS last",
+        Mark.DIFFERS,
+    )
+    assert taught_by(left.device.traits) == Traits(takes_ways=("coap",))

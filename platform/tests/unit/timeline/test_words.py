@@ -106,6 +106,18 @@ CASES = [
         ),
         "deadline passed; executing -> closed (attempt 2); the order that waited is taken back, failed: no word of it",
     ),
+    (
+        Decision(
+            heard="inspect_answered",
+            before="transferring",
+            after="transferring",
+            order="reset",
+            way_given_up="https",
+            why_given_up="nothing was asked for",
+            was_left=True,
+        ),
+        "inspect answered; transferring; gives up https for the package: nothing was asked for, order reset",
+    ),
     (event(FirmwareStateChanged(state=FirmwareUpdateState.DOWNLOADING), synthesised=True),
      "event 7: state 1 downloading, unseen"),
     (

@@ -97,6 +97,16 @@ def test_time_that_is_over_has_one(driver) -> None:
     assert noted(driver, DeadlinePassed()).heard == "deadline_passed"
 
 
+def test_a_way_that_is_given_up_is_named_with_what_was_answered(driver) -> None:
+    driver.transferring(delivery_method=2)
+    refused = CommandFailed(
+        command_id=driver.upgrade.command_id, failure=CommandFailure.REJECTED, description="4.05 not allowed"
+    )
+    what = noted(driver, refused)
+    assert (what.way_given_up, what.why_given_up, what.was_left) == ("coap", "4.05 not allowed", False)
+    assert noted(driver.tell(refused), SeenAlive()).way_given_up == ""
+
+
 def test_a_device_that_is_in_another_upgrade(driver) -> None:
     decision = refuse(driver.upgrade, driver.now, driver.limits)
     what = note_of(driver.upgrade, decision, driver.now).note.what

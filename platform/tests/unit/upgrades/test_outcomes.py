@@ -216,6 +216,28 @@ def test_every_refusal_is_decided_as_the_page_says(driver):
     assert used == set(range(len(rows)))
 
 
+LYING = list(product(("idle", "downloading"), YES_NO, YES_NO, YES_NO))
+
+
+def test_an_address_that_is_let_lie_is_decided_as_the_page_says(driver):
+    rows = rows_of("While another way is left", 2)
+    used = set()
+    for state, has_asked, is_over, left in LYING:
+        at = row_for(rows, state, has_asked, is_over, left)
+        used.add(at)
+        case = Case("fetching", state, 0, "no", "no", "none")
+        upgrade = upgrade_in(driver, case, is_over=False, another_way=YES_NO[left])
+        asks_by = driver.now + timedelta(seconds=0 if YES_NO[is_over] else 1)
+        evidence = structs.replace(
+            upgrade.evidence, has_asked=YES_NO[has_asked], asks_by=None if YES_NO[has_asked] else asks_by
+        )
+        upgrade = structs.replace(upgrade, command_kind=CommandKind.INSPECT, evidence=evidence)
+        answer = CommandAnswered(command_id=NUMBER, resources=told_by(case))
+        decision = advance(upgrade, answer, driver.now, driver.limits)
+        assert word_for(decision, 0) == rows[at][-1], (state, has_asked, is_over, left)
+    assert used == set(range(len(rows)))
+
+
 def test_what_is_told_unasked_is_judged_as_what_is_read(driver):
     for case in CASES:
         upgrade = structs.replace(upgrade_in(driver, case, is_over=False), command_id=None, command_kind=None)

@@ -8,6 +8,7 @@ Object 5, resources 3 and 5, and the ways of real clients.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -180,6 +181,15 @@ def may_be_sent_again(upgrade: DeviceUpgrade, result: int) -> bool:
             return evidence.another_way
         case _:
             return False
+
+
+def leaves_it(upgrade: DeviceUpgrade, at: datetime) -> bool:
+    """Tell whether a device that has another way took the address of its package, and has let it lie since.
+
+    It was there all the time; one that was away, asleep or registered anew may not have had the time to ask.
+    """
+    asks_by = upgrade.evidence.asks_by
+    return asks_by is not None and at >= asks_by and upgrade.evidence.another_way
 
 
 def has_begun(evidence: Evidence) -> bool:

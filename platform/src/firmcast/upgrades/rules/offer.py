@@ -14,7 +14,7 @@ from firmcast.lwm2m.firmware_update import (
 from firmcast.upgrades.limits import Limits
 from firmcast.upgrades.model import DeviceUpgrade, Evidence, ResourcesReported
 from firmcast.upgrades.rules import wording
-from firmcast.upgrades.rules.evidence import WINDOW_TOO_SHORT, failure, parse_state
+from firmcast.upgrades.rules.evidence import WINDOW_TOO_SHORT, failure, has_begun, parse_state
 from firmcast.upgrades.rules.turn import Turn
 
 _BY_HTTP: Final = (Protocol.HTTP, Protocol.HTTPS)
@@ -108,12 +108,14 @@ def start_transfer(turn: Turn, told: ResourcesReported) -> None:
         turn.conclude(failure(_why_none_is_left(turn, told)), parse_state(told.state))
         return
     offer = left[0]
+    goes_on = (known.transfer_kind, known.transfer_protocol) == (offer.kind, offer.protocol) and not has_begun(known)
     evidence = Evidence(
         baseline_result=told.result or 0,
         transfer_kind=offer.kind,
         transfer_protocol=offer.protocol,
         refused_ways=known.refused_ways,
         another_way=len(left) > 1,
+        asks_by=known.asks_by if goes_on else None,
         lost_transfers=known.lost_transfers,
         spoilt=known.spoilt,
         slept=known.slept,

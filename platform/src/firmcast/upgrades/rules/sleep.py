@@ -70,6 +70,8 @@ def _end(turn: Turn) -> None:
     assert turn.upgrade.phase_ends_at is not None
     slept = min(turn.at - evidence.asleep_since, turn.limits.sleeping - evidence.slept)
     turn.note(asleep_since=None, slept=evidence.slept + slept)
+    if evidence.asks_by is not None:
+        turn.note(asks_by=evidence.asks_by + slept)
     if evidence.executed_at is not None:
         turn.note(executed_at=evidence.executed_at + slept)
     if _stands_still(turn):

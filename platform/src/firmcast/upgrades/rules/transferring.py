@@ -3,6 +3,11 @@
 What a device does not take in one way it is sent in another, as long as there is one: see `ways`.
 """
 
+from datetime import timedelta
+from typing import Final
+
+from msgspec.structs import replace
+
 from firmcast.devices.model import CommandKind
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState, UpdateResult
 from firmcast.upgrades.model import (
@@ -26,6 +31,7 @@ from firmcast.upgrades.rules.evidence import (
     has_begun,
     is_its_doing,
     judge_transfer,
+    leaves_it,
     parse_state,
     reading_of,
     refusal,
@@ -38,10 +44,12 @@ from firmcast.upgrades.rules.offer import is_ours, start_transfer
 from firmcast.upgrades.rules.turn import TRANSFERS, Turn
 from firmcast.upgrades.rules.ways import describe_end, give_up_way, is_given_up, speaks_against_the_way
 
+_AT_ONCE: Final = timedelta(0)
+
 
 def renew(turn: Turn, renewed: SessionRenewed) -> None:
     """Inspect before anything else: after a registration, or a start of ours, the transfer may be over or begun."""
-    turn.note(**({"registered_anew": True} if renewed.newly_registered else {"interrupted": True}))
+    turn.note(asks_by=None, **({"registered_anew": True} if renewed.newly_registered else {"interrupted": True}))
     if renewed.was_unattended:
         turn.enter_anew()
     turn.order(CommandKind.INSPECT)
@@ -59,6 +67,8 @@ def progress(turn: Turn, progressed: TransferProgressed) -> None:
             turn.note(turn_came=True)
             turn.enter(UpgradePhase.TRANSFERRING)
             turn.arm()
+    else:
+        turn.note(has_asked=True, asks_by=None)
     _note_download(turn, ended=progressed.finished)
     if progressed.finished:
         if turn.upgrade.evidence.transfer_kind is CommandKind.TRANSFER_BY_WRITE:
@@ -107,7 +117,8 @@ def failed(turn: Turn, failed: CommandFailed) -> None:
     if failed.failure is CommandFailure.NO_BYTES:
         turn.conclude(failure(wording.NO_BYTES), None)
     elif failed.failure is CommandFailure.UNREACHABLE:
-        turn.note(interrupted=turn.upgrade.evidence.interrupted or kind is CommandKind.TRANSFER_BY_WRITE)
+        is_write = kind is CommandKind.TRANSFER_BY_WRITE
+        turn.note(interrupted=turn.upgrade.evidence.interrupted or is_write, asks_by=None)
         turn.weigh(failed.resources)
         turn.hold(turn.limits.probe)
     elif failed.failure is CommandFailure.BROKEN_OFF and _may_begin_anew(turn.upgrade.evidence):
@@ -157,12 +168,43 @@ def inspected(turn: Turn, told: ResourcesReported) -> None:
         return
     if turn.time_is_up:
         judge(turn, reading)
+    elif leaves_it(turn.upgrade, turn.at):
+        _give_up_what_lies(turn)
     elif state is IDLE:
         _send_again(turn, told)
     else:
         turn.note(reset_ordered=False)
+        _await_first_request(turn)
         # It had the last byte sent and is not done: the notification that it is may be lost.
-        turn.hold(None if turn.upgrade.evidence.downloaded_at is None else turn.limits.probe)
+        _look_again(turn, None if turn.upgrade.evidence.downloaded_at is None else turn.limits.probe)
+
+
+def _await_first_request(turn: Turn) -> None:
+    """Give a device that has an address its time to ask for the first byte, unless that runs."""
+    evidence = turn.upgrade.evidence
+    is_sent = evidence.transfer_kind is CommandKind.TRANSFER_BY_URI and not evidence.has_asked
+    if is_sent and evidence.asks_by is None:
+        turn.note(asks_by=turn.at + turn.limits.fetching)
+
+
+def _look_again(turn: Turn, after: timedelta | None) -> None:
+    """Look again as `Turn.hold` says; when a first byte should have been asked for, at the latest."""
+    evidence = turn.upgrade.evidence
+    if evidence.asks_by is not None and evidence.another_way:
+        usual = turn.limits.between_checks(UpgradePhase.TRANSFERRING) if after is None else after
+        after = max(_AT_ONCE, min(usual, evidence.asks_by - turn.at))
+    turn.hold(after)
+
+
+def _give_up_what_lies(turn: Turn) -> None:
+    """Bring a device that lets an address lie back to Idle, from where it is sent the package in another way.
+
+    It may still obey the address. One that stays where it is has its time, and is told again after as long.
+    """
+    evidence = give_up_way(turn.upgrade.evidence, wording.NOT_ASKED_FOR, was_left=True)
+    turn.change(evidence=replace(evidence, reset_ordered=True, asks_by=turn.at + turn.limits.fetching))
+    turn.order(CommandKind.RESET)
+    turn.hold()
 
 
 def _settle(turn: Turn, reading: Reading) -> None:
@@ -303,10 +345,11 @@ def _offered(turn: Turn, told: ResourcesReported, *, written: bool) -> None:
     report(turn, told)
     if turn.upgrade.phase is not UpgradePhase.TRANSFERRING:
         return
+    _await_first_request(turn)
     if written and turn.upgrade.command_kind is None and reading_of(told) is None:
         # Its answer means that the bytes arrived, not that they are good.
         turn.order(CommandKind.PROBE)
-    turn.hold(turn.limits.probe)
+    _look_again(turn, turn.limits.probe)
 
 
 def _may_begin_anew(evidence: Evidence) -> bool:

@@ -1,7 +1,8 @@
 """A way for the package that a device does not take is not tried again in this attempt; the next one is.
 
-A refusal speaks against the way, as do the results Invalid URI and Unsupported Protocol, and a transfer that the device
-has lost as often as it may. It is the end of the upgrade when no other way is left.
+A refusal speaks against the way, as do the results Invalid URI and Unsupported Protocol, a transfer that the device
+has lost as often as it may, and an address that it took and let lie. It is the end of the upgrade when no other way is
+left.
 """
 
 from typing import Final
@@ -38,12 +39,12 @@ def is_given_up(evidence: Evidence) -> bool:
     return any(refused.way is way for refused in evidence.refused_ways)
 
 
-def give_up_way(evidence: Evidence, answer: str) -> Evidence:
+def give_up_way(evidence: Evidence, answer: str, *, was_left: bool = False) -> Evidence:
     """Return the evidence with the way that the package was last sent in among those that do not work."""
     way = way_of(evidence)
     if way is None or is_given_up(evidence):
         return evidence
-    refused = RefusedWay(way=way, answer=answer[:_LONGEST_ANSWER])
+    refused = RefusedWay(way=way, answer=answer[:_LONGEST_ANSWER], was_left=was_left)
     return replace(evidence, refused_ways=(*evidence.refused_ways, refused), lost_transfers=0)
 
 

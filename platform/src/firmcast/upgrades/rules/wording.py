@@ -46,6 +46,8 @@ OLD_VERSION: Final = "Firmware update failed: the device tells success, and stil
 PACKAGE_KEPT: Final = "Firmware update failed: the device did not install the package, and kept it"
 DROPPED: Final = "Connection lost during downloading process: the device dropped the package and gave no reason"
 
+NOT_ASKED_FOR: Final = "the device took the address and asked for nothing"
+
 DEFERRED: Final = "The device has put the installation off"
 """Of one that is still open; it is told again to install."""
 DEFERRED_TOO_LONG: Final = "Firmware update failed: the device put the installation off until its time was over"
