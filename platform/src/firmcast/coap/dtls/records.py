@@ -74,6 +74,15 @@ def is_client_hello(datagram: bytes) -> bool:
     )
 
 
+def in_version_of(client_hello: bytes, challenge: bytes) -> bytes:
+    """Return a HelloVerifyRequest as a record of the version under which the ClientHello came.
+
+    OpenSSL sends it as DTLS 1.0 to everybody. RFC 6347 section 4.2.1 asks that of the version within the message, which
+    stays; of the record it says nothing, and a tinydtls that has come with many clients passes over all but DTLS 1.2.
+    """
+    return challenge[:1] + client_hello[1:3] + challenge[3:]
+
+
 def client_random(client_hello: bytes) -> bytes:
     """Return the 32 bytes by which a ClientHello differs from those of other handshakes, and not from its repeats."""
     return client_hello[_RANDOM]

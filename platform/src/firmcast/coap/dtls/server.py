@@ -25,6 +25,7 @@ from firmcast.coap.dtls.records import (
     MESSAGE,
     client_random,
     identity_offered,
+    in_version_of,
     is_client_hello,
     is_single_record,
     longest_fragment,
@@ -247,7 +248,7 @@ class DtlsServer(HandshakeOwner):
             answer = take_written(listener)
             if answer and len(answer) <= len(client_hello):
                 self._listener = listener
-                self._transmit(answer, address)
+                self._transmit(in_version_of(client_hello, answer), address)
                 self._count(HandshakeOutcome.CHALLENGED)
             else:
                 self._count(HandshakeOutcome.STRAY)

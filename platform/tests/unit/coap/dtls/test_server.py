@@ -56,6 +56,26 @@ def test_messages_go_both_ways_under_the_identity(network) -> None:
     assert (network.server.session_count, network.server.half_open_count) == (1, 0)
 
 
+def test_a_client_that_reads_records_of_its_own_version_only_gets_a_session(network) -> None:
+    """As the tinydtls that has come with Wakaama: it passes over what is not a record of DTLS 1.2."""
+    client = network.client()
+    client.send(b"hello", client.peer(SERVER), network.now)
+    while network.to_server or network.to_clients:
+        network.to_server = [(b"\x16\xfe\xfd" + hello[3:], peer) for hello, peer in network.to_server]
+        network.server.receive(*network.to_server.pop(0), network.now)
+        assert {datagram[1:3] for datagram, _ in network.to_clients} <= {b"\xfe\xfd"}
+        network.run()
+    assert network.at_server == [(b"hello", secure_peer(HERE, "device-1"))]
+
+
+@pytest.mark.parametrize("version", [b"\xfe\xff", b"\xfe\xfd"])
+def test_a_cookie_is_sent_under_the_version_of_the_hello(network, version: bytes) -> None:
+    hello = network.hello(HERE)
+    network.server.receive(hello[:1] + version + hello[3:], HERE, network.now)
+    ((answer, _peer),) = network.sent
+    assert (answer[1:3], answer[13], answer[25:27]) == (version, 3, b"\xfe\xff")
+
+
 def test_no_datagram_is_longer_than_allowed(make_network) -> None:
     network = make_network(largest_datagram=256)
     network.speak(network.client())
