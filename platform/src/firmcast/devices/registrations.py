@@ -5,7 +5,7 @@ one that is overdue, and an update of one are no news. All of it takes batches: 
 cost a few statements, and one append to the log.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -27,6 +27,9 @@ from firmcast.events.model import (
     Reachability,
 )
 from firmcast.ids import DeviceId, GatewayId, RegistrationId, new_registration_id
+
+Farewell = tuple[RegistrationId, str | None]
+"""Which registration is to end, and the identity of whoever says so; None of one that speaks in clear."""
 
 
 async def register(
@@ -116,6 +119,21 @@ async def remove(
     holding.tell_ended(tx, removed)
     await _tell_leaving(tx, dict.fromkeys(removed.values(), now), log=log)
     return removed
+
+
+async def leave(
+    tx: Transaction, farewells: Collection[Farewell], now: datetime, *, log: EventLog
+) -> dict[Farewell, DeviceId]:
+    """End the registrations whose own devices say so, and return whose they were; all others are absent.
+
+    So are those that somebody else than their device would end: see `Registration.identity`.
+    """
+    if not farewells:
+        return {}
+    live = await store.by_ids(tx, list({registration_id for registration_id, _ in farewells}), now)
+    own = {each.registration_id: each.identity for each in live if (each.registration_id, each.identity) in farewells}
+    removed = await remove(tx, list(own), now, log=log)
+    return {(registration_id, own[registration_id]): device_id for registration_id, device_id in removed.items()}
 
 
 async def live(tx: Transaction, now: datetime, after: DeviceId | None = None, limit: int = 1000) -> list[Registration]:

@@ -168,6 +168,8 @@ async def modify(
 ) -> Device:
     """Change what the application says of a device; what `details` leaves out stays.
 
+    One that has to come through secure sessions from now on, and is here in clear, is so no longer.
+
     Raises:
         NotFoundError: the application has no such device.
     """
@@ -188,6 +190,10 @@ async def modify(
         await store.set_pre_shared_key(tx, device_id, pre_shared_key, now)
         tx.announce(DEVICE_KEYS_CHANGED, [device.endpoint_name])
     await _tell(tx, changed, difference(device, changed), now, log=log)
+    if registrations.must_be_secure(changed):
+        here = await registrations.of_devices(tx, [device_id], now)
+        in_clear = [each.registration_id for each in here.values() if not each.is_secure]
+        await registrations.remove(tx, in_clear, now, log=log)
     return changed
 
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from firmcast.db.port import Transaction
 from firmcast.devices import holding, registrations
 from firmcast.devices.model import NewRegistration, Registration, RegistrationUpdate
+from firmcast.devices.registrations import Farewell
 from firmcast.events.log import EventLog
 from firmcast.gateway import noting
 from firmcast.gateway.membership import Membership
@@ -42,9 +43,10 @@ class Updating(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Leaving(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A device ends its registration."""
+    """A device ends its registration; `identity` is that of the secure session in which somebody says so."""
 
     registration_id: RegistrationId
+    identity: str | None
     occurred_at: datetime
 
 
@@ -119,8 +121,8 @@ async def _write(
     gateway = member.gateway_id
     coming = [item.told for item in items if isinstance(item, Registering)]
     registered = await registrations.register(tx, coming, now, log=log, gateway=gateway)
-    leaving = [item.registration_id for item in items if isinstance(item, Leaving)]
-    removed = await registrations.remove(tx, leaving, now, log=log)
+    leaving = {(item.registration_id, item.identity) for item in items if isinstance(item, Leaving)}
+    removed = await registrations.leave(tx, leaving, now, log=log)
     updates = [item.told for item in items if isinstance(item, Updating)]
     refreshed = await registrations.refresh(tx, updates, now, gateway=gateway)
     showing = [item.registration_id for item in items if isinstance(item, Showing)]
@@ -143,7 +145,7 @@ class _Written:
     """What became of the registrations of one batch."""
 
     registered: Mapping[str, Registration]
-    removed: Mapping[RegistrationId, DeviceId]
+    removed: Mapping[Farewell, DeviceId]
     refreshed: Mapping[RegistrationId, Registration]
     shown: Mapping[RegistrationId, Registration]
     alive: Collection[GatewayId]
@@ -163,8 +165,8 @@ class _Written:
                 return self._with_sign_of_life(self.refreshed.get(update.registration_id), item.occurred_at)
             case Showing(registration_id=registration_id):
                 return self._with_sign_of_life(self.shown.get(registration_id), item.occurred_at)
-            case Leaving(registration_id=registration_id):
-                return self.removed.get(registration_id), None
+            case Leaving(registration_id=registration_id, identity=identity):
+                return self.removed.get((registration_id, identity)), None
             case DeviceReport():
                 return None, None if item.device_id in self.elsewhere and _is_of_holder(item) else item
             case DeviceNote() | CheckEnded():

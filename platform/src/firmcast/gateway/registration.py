@@ -258,7 +258,8 @@ class RegistrationInterface:
                 (self._metrics.ended if known else self._metrics.unknown).value += 1
                 self._udp.respond(request, Code.DELETED if known else Code.NOT_FOUND)
 
-        leaving = Leaving(registration_id=registration_id, occurred_at=self._now())
+        identity = identity_of(request.peer)
+        leaving = Leaving(registration_id=registration_id, identity=identity, occurred_at=self._now())
         self._intake.submit(leaving).add_done_callback(committed)
 
     # All of them.

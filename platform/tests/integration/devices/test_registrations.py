@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from firmcast.devices import registrations, use_cases
-from firmcast.devices.model import RegistrationUpdate
+from firmcast.devices.model import DeviceDetails, RegistrationUpdate
 from firmcast.ids import RegistrationId
 
 
@@ -145,8 +145,42 @@ async def test_removing_tells_whose_they_were(database, event_log, devices, told
     assert [one.endpoint_name for one in await database.read(registrations.live, now)] == ["node-1"]
 
 
+async def test_only_a_device_itself_ends_its_registration(database, event_log, devices, told, now):
+    coming = [told("node-0", is_secure=True), told("node-1"), told("node-2")]
+    made = await database.write(registrations.register, coming, now, log=event_log)
+    ids = {name: registration.registration_id for name, registration in made.items()}
+    strange = {(ids["node-0"], None), (ids["node-0"], "node-1"), (ids["node-1"], "node-1"), (RegistrationId("x"), None)}
+    own = {(ids["node-0"], "node-0"), (ids["node-1"], None)}
+    assert await database.write(registrations.leave, strange, now, log=event_log) == {}
+    assert len(await database.read(registrations.live, now)) == 3
+    ended = await database.write(registrations.leave, own | strange, now, log=event_log)
+    assert {name: ended.get((ids[name], identity)) for name, identity in (("node-0", "node-0"), ("node-1", None))} == {
+        name: devices[name].device_id for name in ("node-0", "node-1")
+    }
+    assert [one.endpoint_name for one in await database.read(registrations.live, now)] == ["node-2"]
+
+
+async def test_a_device_that_must_be_secure_from_now_on_is_not_here_in_clear(
+    database, event_log, application_id, devices, told, now
+):
+    coming = [told("node-0"), told("node-1", is_secure=True)]
+    made = await database.write(registrations.register, coming, now, log=event_log)
+    ids = [made[name].registration_id for name in ("node-0", "node-1")]
+    for name in ("node-0", "node-1"):
+        said = DeviceDetails(attributes={"is_secure": "true"})
+        device_id = devices[name].device_id
+        await database.write(use_cases.modify, application_id, device_id, said, now, log=event_log)
+    updates = [
+        RegistrationUpdate(registration_id=ids[0], host="h", port=1),
+        RegistrationUpdate(registration_id=ids[1], host="h", port=1, identity="node-1"),
+    ]
+    assert list(await database.write(registrations.refresh, updates, now)) == ids[1:]
+    assert await database.write(registrations.register, [told("node-0")], now, log=event_log) == {}
+
+
 async def test_empty_batches_do_nothing(database, event_log, now):
     assert await database.write(registrations.register, [], now, log=event_log) == {}
     assert await database.write(registrations.refresh, [], now) == {}
     assert await database.write(registrations.remove, [], now, log=event_log) == {}
+    assert await database.write(registrations.leave, set(), now, log=event_log) == {}
     assert await database.read(registrations.of_devices, [], now) == {}

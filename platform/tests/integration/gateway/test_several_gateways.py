@@ -621,6 +621,19 @@ async def test_nobody_in_clear_brings_a_secure_device_along(one, two, switch, ma
         assert two.world.metrics.moved_in.value == 0
 
 
+async def test_nobody_in_clear_ends_the_registration_of_a_secure_device_elsewhere(
+    one, two, switch, make_caller
+) -> None:
+    known = await one.world.add_device(key=KEY)
+    switch.to = one.world.secure_server
+    async with Fleet(server=switch.address, devices=[spec(key=KEY)], timing=QUICK, seed=1) as fleet:
+        await fleet.registered()
+        found = await one.database.read(registrations.of_devices, [known.device_id], one.world.clock.now())
+        farewell = b"\x40\x04\x12\x34\xb2rd\x0b" + found[known.device_id].registration_id.encode()
+        assert await make_caller().ask(farewell, two.world.server) == b"\x60\x84\x12\x34"
+        assert await holder(one, known) == one.member.gateway_id
+
+
 async def test_whoever_went_over_is_told_that_his_session_is_over(one, two, switch) -> None:
     """His records come to a gateway that cannot read them; he begins anew, and is held by it."""
     known = await one.world.add_device(key=KEY)
