@@ -1,5 +1,7 @@
 """A peer is remembered while something is under way with it, and one exchange lifetime beyond its last message."""
 
+from itertools import islice
+
 from firmcast.coap.deduplication import ReplyRing
 from firmcast.coap.events import Peer
 from firmcast.coap.exchange import Exchange
@@ -98,7 +100,7 @@ class PeerTable(Timed):
 
         Returns None, when the table is full of busy peers, unless `always` says that this one must be taken.
         """
-        if len(self.states) >= self._limit and not self._evict() and not always:
+        if len(self.states) >= self._limit and not self._evict(now) and not always:
             return None
         state = self.states[address] = PeerState(address, message_id, now)
         if self.due is None:
@@ -134,9 +136,11 @@ class PeerTable(Timed):
         del self.states[state.address]
         self.states[state.address] = state
 
-    def _evict(self) -> bool:
-        for _, state in zip(range(_EVICTION_TRIES), self.states.values(), strict=False):
+    def _evict(self, now: float) -> bool:
+        """Make room; busy peers that are met go to the end, so that no number of them keeps everybody else out."""
+        for state in list(islice(self.states.values(), _EVICTION_TRIES)):
             if state.is_idle:
                 del self.states[state.address]
                 return True
+            self._move_to_end(state, now)
         return False

@@ -350,6 +350,17 @@ def test_peers_are_bounded_and_busy_ones_stay(lone: MakeLone) -> None:
     assert peer.endpoint.counters.refused == 1
 
 
+def test_busy_peers_do_not_keep_everybody_else_out_when_strangers_fill_the_table(lone: MakeLone) -> None:
+    peer = lone(max_peers=200)
+    busy = [("busy", number) for number in range(40)]
+    for each in busy:
+        peer.endpoint.observe(each, options(uri_path=("5", "0", "3")), 0.0)
+    for number in range(300):
+        peer.give(Message(CON, 30, 1), ("stranger", number))
+    assert [answer.code for answer in peer.give(Message(CON, 30, 1), ("known", 1))] == [Code.METHOD_NOT_ALLOWED]
+    assert set(busy) < set(peer.endpoint._states)
+
+
 def test_forgetting_a_peer_leaves_nothing_of_it(lone: MakeLone) -> None:
     peer = lone()
     peer.give(get(1, observe=0))
