@@ -21,6 +21,7 @@ from firmcast.coap.endpoint import Endpoint, RequestReceived, StaticBody
 from firmcast.coap.events import NotificationUnmatched
 from firmcast.coap.message import MessageFormatError, decode, encode
 from firmcast.coap.options import options
+from firmcast.coap.parameters import TransmissionParameters
 from firmcast.lwm2m.content import ContentFormat, decode_content, decode_sent, encode_content
 from firmcast.lwm2m.errors import ContentFormatError, LinkFormatError, RegistrationFormatError
 from firmcast.lwm2m.link_format import format_links, parse_links
@@ -33,6 +34,7 @@ _STRANGER: Final = ("192.0.2.66", 4711)
 _KNOWN: Final = ("192.0.2.1", 5683)
 _BASES: Final = (Path.of(5, 0), Path.of(5, 0, 3), Path.of(3), Path.of(5))
 _LARGEST_MESSAGE: Final = 1400
+_EXPLANATION: Final = b"the endpoint name is not known here, or its device speaks through secure sessions only"
 
 
 def message(data: bytes) -> None:
@@ -74,14 +76,22 @@ def engine(data: bytes) -> None:
 
 
 def stranger(data: bytes) -> None:
-    """Give one datagram of a stranger to an engine: whoever's address that was is sent little."""
-    endpoint = Endpoint(random=random.Random(1))
+    """Give one datagram of a stranger to an engine, which explains its refusal and asks him something, again and again.
+
+    Whoever's address that was is sent little.
+    """
+    endpoint = Endpoint(random=random.Random(1), parameters=TransmissionParameters(amplification=3))
     endpoint.receive(data, _STRANGER, 0.0)
+    answered = 0
     for event in endpoint.take_events():
         if isinstance(event, RequestReceived):
-            endpoint.respond(event, Code.NOT_FOUND, now=0.0)
-    answered = sum(len(datagram) for datagram, _peer in endpoint.take_datagrams())
-    assert answered <= 3 * max(len(data), 8), "a stranger is answered more than three times of what it sent"
+            endpoint.respond(event, Code.FORBIDDEN, payload=_EXPLANATION, now=0.0)
+            endpoint.request(_STRANGER, Code.GET, options=options(uri_path=("5", "0", "3")), now=0.0)
+    while (due := endpoint.next_timer()) is not None:
+        answered += sum(len(datagram) for datagram, _peer in endpoint.take_datagrams())
+        endpoint.handle_timer(due)
+    answered += sum(len(datagram) for datagram, _peer in endpoint.take_datagrams())
+    assert answered <= 3 * len(data), "a stranger is answered more than three times of what it sent"
 
 
 def _content(content_format: ContentFormat) -> Target:

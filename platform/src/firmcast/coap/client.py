@@ -141,6 +141,7 @@ class ClientRole:
             plain = without(options, OptionNumber.OBSERVE)
             observation = Observation(token, plain, self._layer.parameters.max_body)
             state.observations[token] = observation
+        state.prove()
         if waiting is not None:
             observation.take(waiting.message.observe or 0, waiting.at)
             self._unmatched.accept(waiting)
@@ -197,6 +198,7 @@ class ClientRole:
         if message.type is CON:
             reply.datagram = self._layer.send_acknowledgement(message.message_id, peer)
         if exchange is not None and not _is_notification_to_cancel(exchange, message):
+            state.prove()
             self._advance(state, exchange, message, now)
         elif observation is not None:
             self._receive_notification(state, observation, message, now)
@@ -207,6 +209,7 @@ class ClientRole:
         exchange = state.transmissions.get(message_id)
         if type(exchange) is not Exchange or exchange.expected != datagram or not exchange.accept_expected():
             return False
+        state.prove()
         del state.transmissions[message_id]
         self._layer.events.append(
             TransferProgress(peer=exchange.peer, token=exchange.token, sent=exchange.sent, total=exchange.total)
@@ -217,6 +220,7 @@ class ClientRole:
     def _receive_piggybacked(self, state: PeerState, message: Message, now: float) -> None:
         transmission = state.transmissions.get(message.message_id)
         if isinstance(transmission, Exchange) and transmission.wire_token == message.token:
+            state.prove()
             self._advance(state, transmission, message, now)
         elif transmission is None:
             self._layer.note_stray(state.address)
@@ -407,7 +411,7 @@ class ClientRole:
         except OSError:
             self._fail(state, exchange, FailureReason.BLOCK_FAILED, now)
             return
-        self._layer.transmit(exchange, state, datagram, now)
+        self._layer.transmit(exchange, state, datagram, now, unasked=True)
 
     def _start_waiting(self, state: PeerState, now: float) -> None:
         while state.backlog and len(state.exchanges) < self._layer.parameters.nstart:

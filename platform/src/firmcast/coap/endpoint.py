@@ -267,6 +267,15 @@ class Endpoint:
 
     # Both.
 
+    def vouch(self, peer: Peer) -> None:
+        """Take a peer for real, since it knows what only somebody at its address, or at its former one, was told.
+
+        Until then, or until it answers a message of ours, it is sent no more unasked than `amplification` allows.
+        """
+        state = self._states.get(peer)
+        if state is not None:
+            state.prove()
+
     def forget(self, peer: Peer, now: float) -> None:
         """Drop everything of a peer; its requests fail as CANCELLED and its observations end as FORGOTTEN."""
         state = self._states.get(peer)

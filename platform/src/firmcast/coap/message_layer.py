@@ -4,6 +4,7 @@ import random as random_module
 from dataclasses import dataclass
 
 from firmcast.coap.deduplication import Reply
+from firmcast.coap.dtls.peers import is_secure
 from firmcast.coap.events import Event, Peer, StrayReceived
 from firmcast.coap.parameters import TransmissionParameters
 from firmcast.coap.peers import PeerState, PeerTable
@@ -32,6 +33,9 @@ class Counters:
     """Requests that were turned away since too much of their peer, or of all peers, was held already."""
     too_large: int = 0
     """Bodies in blocks that are larger than what is taken."""
+    withheld: int = 0
+    """Messages of ours, and explanations of an error, that would have been too much for an address that nobody has
+    shown to be real."""
 
 
 class MessageLayer:
@@ -65,6 +69,8 @@ class MessageLayer:
             state = self.peers.add(peer, self.random.randrange(0x10000), now, always=False)
             if state is None:
                 self.counters.refused += 1
+            elif self.parameters.amplification and not is_secure(peer):
+                state.allowance = 0
         return state
 
     def send_acknowledgement(self, message_id: int, peer: Peer) -> bytes:
@@ -84,15 +90,33 @@ class MessageLayer:
 
         None when the message is a repeat; then its reply, where it had one, has been sent again.
         """
+        if state.allowance is not None:
+            state.allowance += self.parameters.amplification * len(datagram)
         reply = state.replies.admit(message_id, hash(datagram), now, self.parameters)
         if reply is None:
             self.counters.repeated += 1
             former = state.replies.reply_to(message_id)
             if former:
-                self.outgoing.append((former, state.address))
+                self.answer(state, former)
         return reply
 
-    def transmit(self, transmission: Transmission, state: PeerState, datagram: bytes, now: float) -> None:
+    def answer(self, state: PeerState, datagram: bytes) -> None:
+        """Send what was asked for."""
+        if state.allowance is not None:
+            state.allowance -= len(datagram)
+        self.outgoing.append((datagram, state.address))
+
+    def _send_unasked(self, state: PeerState, datagram: bytes) -> None:
+        """Send what nobody asked for, or what was sent before, unless it is too much for whom it may hit."""
+        allowance = state.allowance
+        if allowance is None or len(datagram) <= allowance:
+            self.answer(state, datagram)
+        else:
+            self.counters.withheld += 1
+
+    def transmit(
+        self, transmission: Transmission, state: PeerState, datagram: bytes, now: float, *, unasked: bool = False
+    ) -> None:
         """Send a datagram of ours, whose message id `transmission` already holds, and wait for its end."""
         parameters = self.parameters
         transmission.datagram = datagram
@@ -104,7 +128,10 @@ class MessageLayer:
         else:
             transmission.timeout = parameters.response_timeout
         self.timers.set(transmission, now + transmission.timeout)
-        self.outgoing.append((datagram, state.address))
+        if unasked:
+            self._send_unasked(state, datagram)
+        else:
+            self.answer(state, datagram)
 
     def timed_out(self, transmission: Transmission, now: float) -> None:
         """Send a confirmable message once more, or give it up."""
@@ -113,7 +140,9 @@ class MessageLayer:
             transmission.timeout *= 2
             self.counters.retransmitted += 1
             self.timers.set(transmission, now + transmission.timeout)
-            self.outgoing.append((transmission.datagram, transmission.peer))
+            state = self.peers.states.get(transmission.peer)
+            if state is not None:
+                self._send_unasked(state, transmission.datagram)
             return
         self.counters.given_up += 1
         self.drop(transmission)
@@ -135,7 +164,8 @@ class MessageLayer:
         """Note an empty acknowledgement; one for a message that does not wait for it is ignored."""
         state = self.peers.touch(peer, now)
         transmission = None if state is None else state.transmissions.get(message_id)
-        if transmission is not None and transmission.confirmable:
+        if state is not None and transmission is not None and transmission.confirmable:
+            state.prove()
             self.drop(transmission)
             transmission.ended(Outcome.ACKNOWLEDGED, now)
         elif transmission is None:
@@ -145,9 +175,10 @@ class MessageLayer:
         """Note a reset; return whether a message waited that it rejects."""
         state = self.peers.touch(peer, now)
         transmission = None if state is None else state.transmissions.get(message_id)
-        if transmission is None:
+        if state is None or transmission is None:
             self.note_stray(peer)
             return False
+        state.prove()
         self.drop(transmission)
         transmission.ended(Outcome.RESET, now)
         return True

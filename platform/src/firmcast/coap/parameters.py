@@ -38,6 +38,9 @@ class TransmissionParameters:
     """Requests of ours waiting for one peer at a time; `request` beyond it raises BacklogFullError."""
     max_unmatched: int = 1024
     """Unmatched notifications waiting to be adopted at a time, over all peers."""
+    amplification: int = 0
+    """So many times the bytes that came from an address may be sent there unasked, or again, before it was shown to be
+    real; 0 for no bound, as for whoever speaks to those that it chose itself."""
     max_observations_per_peer: int = 64
     """Observations that one peer may hold on us; a request beyond it is answered without observing."""
     max_body: int = 1 << 20

@@ -21,6 +21,7 @@ class PeerState:
 
     __slots__ = (
         "address",
+        "allowance",
         "assemblies",
         "backlog",
         "exchanges",
@@ -40,6 +41,8 @@ class PeerState:
         self.address = address
         self.message_id = message_id
         self.seen = now
+        self.allowance: int | None = None
+        """Bytes that may yet be sent to an address that was not shown to be real; None once it was, or we chose it."""
         self.replies = ReplyRing()
         self.transmissions: dict[int, Transmission] = {}
         self.memo: Memo | None = None
@@ -60,6 +63,10 @@ class PeerState:
         while message_id in self.transmissions:
             self.message_id = message_id = (message_id + 1) & 0xFFFF
         return message_id
+
+    def prove(self) -> None:
+        """Take note that whoever sends from this address hears what is sent there."""
+        self.allowance = None
 
     @property
     def is_idle(self) -> bool:

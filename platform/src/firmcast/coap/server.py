@@ -5,7 +5,7 @@ from firmcast.coap.codes import ACK, BLOCK1, BLOCK2, CON, NON, Code, OptionNumbe
 from firmcast.coap.deduplication import Reply
 from firmcast.coap.events import EndReason, ObservationId, Peer, RequestReceived
 from firmcast.coap.held_responses import HeldResponses
-from firmcast.coap.message import Message, blocks_and_observe, encode_fields
+from firmcast.coap.message import Message, blocks_and_observe, encode, encode_fields
 from firmcast.coap.message_layer import MessageLayer
 from firmcast.coap.observers import Observers
 from firmcast.coap.options import Options, first_value, sort_options, unsupported_critical_option
@@ -20,6 +20,7 @@ _PROXY_OPTIONS = (OptionNumber.PROXY_URI, OptionNumber.PROXY_SCHEME)
 GET = int(Code.GET)
 IPATCH = int(Code.IPATCH)
 _REPEATABLE_METHODS = (GET, int(Code.FETCH))
+_ERRORS = int(Code.BAD_REQUEST)
 
 
 class _SeparateResponse(Transmission):
@@ -181,6 +182,9 @@ class ServerRole:
         if pending.observation is not None:
             options = self._observers.options_of_answer(pending.observation, code, options)
         code = int(code)
+        if code >= _ERRORS and payload and self._is_too_much(state, message, options, payload):
+            self._layer.counters.withheld += 1
+            payload = b""
         if len(payload) > SMALLEST_BLOCK or first_value(message.options, BLOCK2) is not None:
             code, options, payload = self._held.first_block(
                 state, request_key(message), message.block2, code, options, payload, now
@@ -193,13 +197,20 @@ class ServerRole:
         message_id = state.next_message_id()
         if confirmable is False:
             datagram = encode_fields(NON, code, message_id, message.token, options, payload)
-            self._layer.outgoing.append((datagram, state.address))
+            self._layer.answer(state, datagram)
             return True
         separate = _SeparateResponse(state.address, self._layer)
         separate.message_id = message_id
         datagram = encode_fields(CON, code, message_id, message.token, options, payload)
         self._layer.transmit(separate, state, datagram, now)
         return True
+
+    def _is_too_much(self, state: PeerState, request: Message, options: Options, payload: bytes) -> bool:
+        """Tell whether the answer would be so much longer than what was asked that somebody could be hit by it."""
+        limit = self._layer.parameters.amplification
+        if state.allowance is None:
+            return False
+        return len(encode_fields(ACK, 0, 0, request.token, options, payload)) > limit * len(encode(request))
 
     def acknowledge(self, request: RequestReceived, now: float) -> None:
         """Send the empty acknowledgement of a request."""
@@ -296,7 +307,7 @@ class ServerRole:
         else:
             message_id = state.next_message_id()
             datagram = encode_fields(NON, code, message_id, message.token, options, payload)
-        self._layer.outgoing.append((datagram, state.address))
+        self._layer.answer(state, datagram)
 
 
 __all__ = ["ServerRole", "UploadRoute"]

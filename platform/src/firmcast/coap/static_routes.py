@@ -63,6 +63,7 @@ class StaticRoutes:
         except OSError:
             self._send(state, message, Code.INTERNAL_SERVER_ERROR)
             return
+        state.prove()  # it knows a path that only the application can have told it
         self._send(state, message, Code.CONTENT, tail=tail[0])
         if message.type is MessageType.CON and not message.payload:
             self._remember(state, message, body, tail)

@@ -99,6 +99,7 @@ class Downloads:
 
     def _serve_at_its_pace(self, request: RequestReceived, transfer: Transfer, udp: UdpEndpoint) -> None:
         """Answer when the bytes may leave: the engine acknowledges meanwhile, so that the device does not ask again."""
+        udp.endpoint.vouch(request.peer)
         pace = transfer.pace
         wait = 0.0 if pace is None else pace.reserve(self._block_size(request))
         if pace is None or wait <= 0:

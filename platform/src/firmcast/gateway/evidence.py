@@ -86,6 +86,7 @@ class Evidence:
     ) -> None:
         if not device.may_speak(notification.peer):
             return
+        self._udp.endpoint.vouch(notification.peer)
         if isinstance(notification, NotificationUnmatched):
             self._udp.adopt_observation(notification.peer, notification.token)
             # One that is matched may be late, and from where the device was before.

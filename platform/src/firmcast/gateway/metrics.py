@@ -35,8 +35,9 @@ class GatewayMetrics:
         self.datagrams = metrics.read_counts(
             "firmcast_gateway_datagrams",
             "CoAP datagrams of devices (received), those of them that are no CoAP (malformed) or came again (repeated),"
-            " requests turned away for what their sender has under way (refused) or for their size (too_large); and"
-            " messages of ours that were sent again (retransmitted) or never acknowledged (given_up)",
+            " requests turned away for what their sender has under way (refused) or for their size (too_large);"
+            " messages of ours that were sent again (retransmitted) or never acknowledged (given_up); and what was"
+            " kept back, since it is more than three times what came from an address that may be false (withheld)",
             "outcome",
         )
         self.secure_sessions = metrics.gauge("firmcast_gateway_secure_sessions", "Secure sessions of devices")

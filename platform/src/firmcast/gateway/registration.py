@@ -220,6 +220,8 @@ class RegistrationInterface:
 
     def _updated(self, request: RequestReceived, registration: Registration) -> None:
         self._metrics.updated.value += 1
+        # It named its registration, which only it was told.
+        self._udp.endpoint.vouch(request.peer)
         self._udp.respond(request, Code.CHANGED)
         device = self._hold(registration)
         self._sessions.wake((device.device_id,))

@@ -80,6 +80,8 @@ _LARGEST_REQUEST: Final = 1 << 16
 _DRAIN_SECONDS: Final = 5.0
 _PATIENCE: Final = 10
 """Acknowledgement timeouts for which an order keeps others waiting."""
+_AMPLIFICATION: Final = 3
+"""As RFC 9000 section 8 has it for QUIC; RFC 7252 section 11.3 leaves the number open."""
 _OWN_LOOK: Final = 0.5
 _LOOK_IN_STORE: Final = 1.5
 """Seconds in which it must turn out whose a notification is, before a device sends a confirmable one again."""
@@ -94,6 +96,7 @@ def _transmission(settings: GatewaySettings, member: Membership) -> Transmission
         asks_block_size_early=False,
         max_body=_LARGEST_REQUEST,
         tells_strays=not member.is_alone,
+        amplification=_AMPLIFICATION,
         unmatched_timeout=_OWN_LOOK if member.is_alone else _LOOK_IN_STORE,
     )
 

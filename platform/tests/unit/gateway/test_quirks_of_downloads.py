@@ -84,7 +84,10 @@ def test_a_client_that_takes_short_fragments_is_sent_blocks_that_fit(served, ask
     message = Message(MessageType.CON, Code.GET, 1, b"t", options(uri_path=("fw", TOKEN), block2=asked))
     assert downloads.route(message, PEER) is None, "what is kept of its blocks is of any size"
     answered = []
-    udp = SimpleNamespace(respond=lambda _request, code, **told: answered.append((code, told)))
+    udp = SimpleNamespace(
+        respond=lambda _request, code, **told: answered.append((code, told)),
+        endpoint=SimpleNamespace(vouch=lambda _peer: None),
+    )
     downloads.answer(SimpleNamespace(message=message, peer=PEER), udp)
     ((code, told),) = answered
     assert code == Code.CONTENT
