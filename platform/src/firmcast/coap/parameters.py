@@ -73,6 +73,14 @@ class TransmissionParameters:
         return self.ack_timeout * (1 << 3)
 
     @property
+    def three_transmissions(self) -> float:
+        """The longest that it takes until a request would be sent for the fourth time.
+
+        Whoever has left it unanswered until then is away, or does not answer such a request.
+        """
+        return self.ack_timeout * self.ack_random_factor * ((1 << 3) - 1)
+
+    @property
     def max_transmit_span(self) -> float:
         """From the first transmission to the last retransmission (MAX_TRANSMIT_SPAN)."""
         return self.ack_timeout * ((1 << self.max_retransmit) - 1) * self.ack_random_factor

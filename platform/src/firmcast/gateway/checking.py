@@ -16,6 +16,7 @@ from firmcast.lwm2m.errors import LinkFormatError, PathFormatError
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 from firmcast.lwm2m.link_format import parse_links
 from firmcast.lwm2m.paths import (
+    DELIVERY_METHOD,
     FIRMWARE_INSTANCE,
     FIRMWARE_RESULT,
     FIRMWARE_STATE,
@@ -25,7 +26,7 @@ from firmcast.lwm2m.paths import (
     PACKAGE_URI,
     Path,
 )
-from firmcast.profiles.model import Findings
+from firmcast.profiles.model import NO_ANSWER, Findings
 
 _FORMATS: Final = {
     "TLV": int(ContentFormat.LWM2M_TLV),
@@ -68,10 +69,19 @@ class _Checking:
             await self._value(path)
 
     async def formats(self) -> None:
-        """Read the whole object in each format; where none brings its state, read the state by itself."""
+        """Read the whole object in each format; where none brings its state, read the state by itself.
+
+        After one that is not answered no other is asked for: what a device does that knows few is known then.
+        """
         answers: dict[str, str] = {}
         for name, number in _FORMATS.items():
-            read = await self._link.read(FIRMWARE_INSTANCE, number)
+            try:
+                read = await self._link.read(FIRMWARE_INSTANCE, number, is_trial=True)
+            except DeviceAsleepError:
+                raise
+            except DeviceSilentError:
+                answers[name] = NO_ANSWER
+                break
             answers[name] = code_text(read.code)
             if read.values is None and is_success(read.code):
                 answers[name] += " unreadable"
@@ -82,7 +92,8 @@ class _Checking:
                     self.note(read_format=number)
         self.note(formats=answers)
         if str(FIRMWARE_STATE) not in self.found.told:
-            await self._value(FIRMWARE_STATE)
+            for path in (FIRMWARE_STATE, FIRMWARE_RESULT, DELIVERY_METHOD):
+                await self._value(path)
 
     async def discovery(self) -> None:
         response = await self._link.discover(FIRMWARE_INSTANCE)
@@ -91,9 +102,10 @@ class _Checking:
 
     async def observation(self) -> None:
         begun, ended = await self._link.try_observation(FIRMWARE_STATE)
-        self.note(observe=code_text(begun.code), observed=ended is not None)
-        if ended is not None:
-            self.note(cancel=code_text(ended.code))
+        observed = begun.message.observe is not None
+        self.note(observe=code_text(begun.code), observed=observed)
+        if observed:
+            self.note(cancel=NO_ANSWER if ended is None else code_text(ended.code))
 
     async def reset(self, may_reset: MayReset) -> None:
         """Write an empty Package URI, which changes nothing of a device that is Idle."""

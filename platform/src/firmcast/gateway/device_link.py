@@ -16,6 +16,7 @@ from firmcast.coap.codes import Code, ContentFormat, code_text, is_success
 from firmcast.coap.events import FailureReason, Peer, ResponseReceived
 from firmcast.coap.exchange import BlockPace
 from firmcast.coap.options import Options, options
+from firmcast.coap.parameters import TransmissionParameters
 from firmcast.coap.static_bodies import StaticBody
 from firmcast.coap.udp import RequestFailedError, UdpEndpoint
 from firmcast.devices.model import DeviceCommand
@@ -35,6 +36,7 @@ LARGEST_READ: Final = 1 << 16
 """Bytes of the largest answer to a read; a firmware object has a few hundred."""
 
 _MOST_ADDRESSES: Final = 5
+_USUAL_PARAMETERS: Final = TransmissionParameters()
 _SILENCE: Final = (FailureReason.TIMEOUT, FailureReason.UNREACHABLE, FailureReason.CANCELLED)
 _PASSING: Final = (Code.TOO_MANY_REQUESTS, Code.SERVICE_UNAVAILABLE, Code.GATEWAY_TIMEOUT)
 
@@ -89,6 +91,7 @@ class DeviceLink:
         *,
         note: NoteExchange = _not_noted,
         block_exponent: int = 6,
+        parameters: TransmissionParameters = _USUAL_PARAMETERS,
     ) -> None:
         self.device = device
         self.command: DeviceCommand | None = None
@@ -98,6 +101,7 @@ class DeviceLink:
         self._note = note
         self._windows = windows
         self._block_exponent = block_exponent
+        self._short_patience = parameters.three_transmissions
         self._under_way: tuple[Peer, bytes] | None = None
         self.notifications = 0
         """How many notifications have come; a read during which this changes may be older than they are."""
@@ -126,9 +130,14 @@ class DeviceLink:
         self._udp.endpoint.cancel_request(*self._under_way, self._udp.now())
         self._udp.flush()
 
-    async def read(self, path: Path, content_format: int | None) -> Read:
-        """Read `path` (LwM2M Read), asking for a content format. Raises DeviceSilentError."""
+    async def read(self, path: Path, content_format: int | None, *, is_trial: bool = False) -> Read:
+        """Read `path` (LwM2M Read), asking for a content format. Raises DeviceSilentError.
+
+        A trial, which devices are known to leave without an answer, is given up earlier.
+        """
         asked = self._ask(Code.GET, self._to(path, accept=content_format))
+        if is_trial:
+            asked = self._briefly(asked)
         response, values = await self._noted(ExchangeKind.READ, path, asked)
         return Read(response.code, values)
 
@@ -156,7 +165,8 @@ class DeviceLink:
     async def try_observation(self, path: Path) -> tuple[ResponseReceived, ResponseReceived | None]:
         """Observe `path` beside whatever else observes it, and end that at once; return both answers.
 
-        There is no second one where the device did not begin to observe. Raises DeviceSilentError.
+        There is no second one where the device did not begin to observe, or does not answer to the end of it.
+        Raises DeviceSilentError.
         """
         token = secrets.token_bytes(8)
         peer = self.device.peer
@@ -165,8 +175,18 @@ class DeviceLink:
         )
         if begun.message.observe is None:
             return begun, None
-        ended = self._once(self._ended(peer, token))
-        return begun, (await self._noted(ExchangeKind.READ, path, ended))[0]
+        ended = self._briefly(self._once(self._ended(peer, token)))
+        try:
+            return begun, (await self._noted(ExchangeKind.READ, path, ended))[0]
+        except DeviceSilentError:
+            return begun, None
+
+    async def _briefly(self, asked: Awaitable[ResponseReceived]) -> ResponseReceived:
+        try:
+            async with asyncio.timeout(self._short_patience):
+                return await asked
+        except TimeoutError as error:
+            raise DeviceSilentError("no answer from the device: asked three times or more") from error
 
     async def _ended(self, peer: Peer, token: bytes) -> ResponseReceived:
         ended = await self._udp.cancel_observation(peer, token)

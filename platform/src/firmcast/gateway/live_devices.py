@@ -74,6 +74,7 @@ class LiveDevice:
         "expires_at",
         "expiry_watched_at",
         "key",
+        "left_objects_unanswered",
         "noted",
         "noted_minute",
         "peer",
@@ -107,6 +108,8 @@ class LiveDevice:
         """True once an order was found for it, so that an upgrade may be under way."""
         self.read_format: int | None = None
         """The content format in which this device was found to answer the read of an object."""
+        self.left_objects_unanswered = False
+        """It let the read of an object go by, and answered others: its resources are read one by one."""
         self.reset_way: ResetWay | None = None
         """What was found to bring this device back to Idle."""
         self.choices = USUAL
@@ -150,6 +153,7 @@ class LiveDevices:
         device = LiveDevice(registration)
         if former is not None:
             device.asked_who_it_is = former.asked_who_it_is
+            device.left_objects_unanswered = former.left_objects_unanswered
         self._by_device[device.device_id] = device
         self._by_registration[device.registration_id] = device
         self._by_key[device.key] = device

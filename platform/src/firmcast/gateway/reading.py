@@ -2,6 +2,7 @@
 
 Clients differ: some answer the read of an object in TLV only, some in SenML or LwM2M CBOR only, some refuse it and
 answer single resources; a resource of several instances is refused as text by some, and some are built without text.
+Some do not answer at all when they are asked for a format that they do not know, and are there all the same.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,6 +11,7 @@ from typing import Final
 from firmcast.coap.codes import ContentFormat, is_success
 from firmcast.gateway.device_link import (
     TEXT,
+    DeviceAsleepError,
     DeviceLink,
     DeviceRefusedError,
     DeviceSilentError,
@@ -87,8 +89,19 @@ async def read_firmware_object(link: DeviceLink) -> ResourcesReported:
     """
 
     async def read() -> ResourcesReported:
+        if link.device.left_objects_unanswered:
+            return await _read_singly(link)
         whole = await _read_whole(link)
-        return whole if whole.state is not None else await _read_singly(link)
+        if whole.state is not None:
+            return whole
+        try:
+            return await _read_singly(link)
+        except DeviceAsleepError:
+            raise
+        except DeviceSilentError:
+            # It answered nothing at all: that says nothing about reads of the object.
+            link.device.left_objects_unanswered = False
+            raise
 
     return await _while_quiet(link, read)
 
@@ -108,7 +121,9 @@ async def _read_whole(link: DeviceLink) -> ResourcesReported:
     known = link.device.read_format or link.device.choices.read_format
     formats = _OBJECT_FORMATS if known is None else (known, *_OBJECT_FORMATS)
     for content_format in dict.fromkeys(formats):
-        read = await _checked(link.read(FIRMWARE_INSTANCE, content_format), FIRMWARE_INSTANCE)
+        read = await _try_whole(link, content_format, is_trial=known is None)
+        if read is None:
+            break
         if read.values is not None:
             link.device.read_format = content_format
             return resources_of(read.values)
@@ -117,11 +132,32 @@ async def _read_whole(link: DeviceLink) -> ResourcesReported:
     return NOTHING
 
 
+async def _try_whole(link: DeviceLink, content_format: int, *, is_trial: bool) -> Read | None:
+    """Return what came of the read of /5/0, None where a trial was not answered. Raises DeviceSilentError.
+
+    That it is not answered is noted beforehand: the device may fall asleep before that is known.
+    """
+    link.device.left_objects_unanswered = is_trial
+    try:
+        read = await link.read(FIRMWARE_INSTANCE, content_format, is_trial=is_trial)
+    except DeviceAsleepError:
+        raise
+    except DeviceSilentError:
+        if is_trial:
+            return None
+        raise
+    link.device.left_objects_unanswered = False
+    if is_passing(read.code):
+        raise DeviceSilentError(describe(read.code, f"the read of {FIRMWARE_INSTANCE}"))
+    return read
+
+
 async def _read_singly(link: DeviceLink) -> ResourcesReported:
     told = NOTHING
     for path in (PACKAGE_URI, DELIVERY_METHOD):
         told = merged(told, await _in_some_format(link.read, path, _TEXT_FORMATS))
-    told = merged(told, await _in_some_format(link.read, PROTOCOL_SUPPORT, _MULTIPLE_FORMATS))
+    several = (None,) if link.device.left_objects_unanswered else _MULTIPLE_FORMATS
+    told = merged(told, await _in_some_format(link.read, PROTOCOL_SUPPORT, several))
     read = await _read(link.read, FIRMWARE_STATE, _TEXT_FORMATS)
     state = NOTHING if read.values is None else resources_of(read.values)
     told = merged(told, state)

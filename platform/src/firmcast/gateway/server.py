@@ -146,6 +146,7 @@ class Gateway:
         member: Membership,
     ) -> None:
         self._udp = udp
+        self._parameters = _transmission(settings, member)
         self._block_exponent = settings.block_exponent
         self._secure_port = secure_port
         self._database = database
@@ -248,7 +249,12 @@ class Gateway:
 
     def _link_to(self, device: LiveDevice) -> DeviceLink:
         return DeviceLink(
-            self._udp, device, self._windows, note=self._notes.exchange, block_exponent=self._block_exponent
+            self._udp,
+            device,
+            self._windows,
+            note=self._notes.exchange,
+            block_exponent=self._block_exponent,
+            parameters=self._parameters,
         )
 
     def _make_transfers(self, files: PackageFiles, settings: GatewaySettings) -> Transfers:

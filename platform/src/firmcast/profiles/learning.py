@@ -42,13 +42,13 @@ def learned(notes: Sequence[Note]) -> ClientProfile:
 
 def found_out(findings: Findings) -> ClientProfile:
     """Return what a check teaches."""
-    answered = bool(findings.formats)
+    answered = bool(findings.formats) and not findings.failure
     told = findings.told
     shown = Shown(
         manufacturer=told.get("/3/0/0", ""),
         model=told.get("/3/0/1", ""),
         version=told.get(_VERSION, ""),
-        was_asked=answered and not findings.failure,
+        was_asked=answered,
     )
     method = told.get("/5/0/9", "")
     traits = Traits(

@@ -92,6 +92,9 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 NO_TRAITS: Final = Traits()
 
+NO_ANSWER: Final = "no answer"
+"""What a check notes, of a request that is known to be left unanswered, in place of a code."""
+
 
 def taught_by(traits: Traits) -> Traits:
     """Return what a device teaches of its model: not what may be so only in the network where it is."""
@@ -117,7 +120,10 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a device did when it was checked; codes such as `2.05`, empty for what was not tried."""
 
     formats: dict[str, str] = {}
-    """The answer to a read of /5/0 by the content format asked for; one that cannot be understood has a word more."""
+    """The answer to a read of /5/0 by the content format asked for; one that cannot be understood has a word more.
+
+    After NO_ANSWER nothing more was asked for.
+    """
     read_format: int | None = None
     """The first that brought its state."""
     told: dict[str, str] = {}
@@ -129,7 +135,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     observed: bool = False
     """True when it took the observation on, and did not only answer."""
     cancel: str = ""
-    """Of that observation."""
+    """Of that observation; NO_ANSWER where none came."""
     reset: str = ""
     """The answer to an empty Package URI while it was Idle."""
     not_reset: str = ""
