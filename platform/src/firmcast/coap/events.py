@@ -30,6 +30,8 @@ class FailureReason(Enum):
     """The response's body passes the limit."""
     BLOCK_FAILED = "block_failed"
     """The blocks of a transfer never made one body."""
+    NOT_IN_BLOCKS = "not_in_blocks"
+    """The peer took the first of several blocks for the whole: it does not know the option, and does not refuse it."""
     CANCELLED = "cancelled"
     """The peer was forgotten or the request was cancelled."""
 

@@ -307,7 +307,9 @@ class Exchange(Transmission):
         goes_on = code == Code.CONTINUE or (is_success(code) and end < self.total)
         if not goes_on:
             return None
-        if end >= self.total or (block1 is None and code != Code.CONTINUE):
+        if block1 is None and code != Code.CONTINUE:
+            return FailureReason.BLOCK_FAILED if self.sent else FailureReason.NOT_IN_BLOCKS
+        if end >= self.total:
             return FailureReason.BLOCK_FAILED
         if block1 is not None:
             if not self._is_in_flight(block1):

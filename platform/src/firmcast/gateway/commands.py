@@ -18,6 +18,7 @@ from firmcast.gateway.device_link import (
     DeviceLink,
     DeviceRefusedError,
     DeviceSilentError,
+    DeviceTakesNoBlocksError,
     describe,
     is_passing,
 )
@@ -91,7 +92,11 @@ async def _write_address(link: DeviceLink, uri: str) -> int:
 
 async def transfer_by_write(link: DeviceLink, body: StaticBody, pace: BlockPace | None = None) -> ResourcesReported:
     """Write the package block by block, at its pace. Raises DeviceSilentError, DeviceRefusedError."""
-    code = await link.write(PACKAGE, body, OPAQUE, pace=pace)
+    try:
+        code = await link.write(PACKAGE, body, OPAQUE, pace=pace)
+    except DeviceTakesNoBlocksError as error:
+        # Whatever state it shows then is about a piece of the package.
+        raise DeviceRefusedError(str(error), NOTHING) from error
     if not is_success(code):
         await _refused(link, code, f"the write of {PACKAGE}")
     return NOTHING

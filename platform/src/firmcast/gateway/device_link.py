@@ -53,6 +53,13 @@ class DeviceAsleepError(DeviceSilentError):
         self.asked = asked
 
 
+class DeviceTakesNoBlocksError(DeviceSilentError):
+    """The device took the first block of what it was written for the whole, so that it has something else."""
+
+    def __init__(self) -> None:
+        super().__init__("the device takes no blocks: it answered the first one as if that were the whole")
+
+
 class DeviceRefusedError(Exception):
     """The device answered with an error."""
 
@@ -294,6 +301,8 @@ class DeviceLink:
             try:
                 response = await ask(peer)
             except RequestFailedError as error:
+                if error.reason is FailureReason.NOT_IN_BLOCKS:
+                    raise DeviceTakesNoBlocksError from error
                 if self.device.queue_mode and error.reason in _SILENCE:
                     if peer == self.device.peer and error.reason is not FailureReason.CANCELLED:
                         self._windows.unanswered(self.device)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from small_client import GET, OBSERVE, Datagram, SmallClient, read
+from small_client import CHANGED, GET, OBSERVE, PUT, Datagram, SmallClient, read
 
 from firmcast.profiles import use_cases as profiles
 from firmcast.profiles.model import NO_ANSWER
@@ -17,17 +17,20 @@ from firmcast.upgrades.limits import limits_of
 
 ACCEPT = 17
 TEXT, LINK_FORMAT = b"", b"\x28"
-PACKAGE = bytes(range(250)) * 2
+PACKAGE = bytes(range(250)) * 5
+"""More than one block."""
 
 
 class NodeClient(SmallClient):
     """It leaves every request unanswered that names a format it does not know, and one that ends an observation.
 
-    An answer of its has no format, and its objects cannot be read whole.
+    An answer of its has no format, its objects cannot be read whole, and each block that it is written is all to it.
     """
 
-    def __init__(self, name: str, server: tuple[str, int]) -> None:
+    def __init__(self, name: str, server: tuple[str, int], *, delivery_method: int = 0) -> None:
         super().__init__(name, server, fetches=True, loses=lambda: False)
+        self.values["/5/0/9"] = delivery_method
+        self.written: list[bytes] = []
         self.passed_over: list[Datagram] = []
 
     def datagram_received(self, data: bytes, addr: object) -> None:
@@ -39,6 +42,11 @@ class NodeClient(SmallClient):
             super().datagram_received(data, addr)
 
     def _answer(self, asked: Datagram) -> tuple[int, list[tuple[int, bytes]], bytes]:
+        if (asked.code, asked.path) == (PUT, "/5/0/0"):
+            self.written.append(asked.payload)
+            return CHANGED, [], b""
+        if (asked.code, asked.path) == (PUT, "/5/0/1") and self.values["/5/0/9"] != 1:
+            return self._take_address(asked.payload.decode()), [], b""
         code, options, payload = super()._answer(asked)
         return code, [option for option in options if option[0] == OBSERVE], payload
 
@@ -55,7 +63,7 @@ class NodeClient(SmallClient):
 async def impatient(database, make_world) -> AsyncIterator:
     made = make_world(database)
     made.settings = GatewaySettings(port=0, acknowledgement_timeout=0.03)
-    made.limits = limits_of(UpgradeSettings(probe_limit=timedelta(seconds=2)))
+    made.limits = limits_of(UpgradeSettings(probe_limit=timedelta(seconds=2), prefer_write=True))
     await made.start()
     yield made
     await made.stop()
@@ -105,3 +113,22 @@ async def test_a_check_tells_what_is_not_answered(impatient) -> None:
     assert (found.observe, found.observed, found.read_format) == ("2.05", True, None)
     assert (found.told["/5/0/3"], found.told["/5/0/9"]) == ("0", "0")
     assert (found.reset, found.after_reset) == ("2.04", "0 0")
+
+
+@pytest.mark.parametrize("delivery_method", [1, 2], ids=["written", "both"])
+async def test_who_takes_a_block_for_the_whole_is_not_written_to_again(impatient, delivery_method) -> None:
+    known = await impatient.add_device("node")
+    client = NodeClient("node", impatient.server, delivery_method=delivery_method)
+    await client.boot()
+    task = await impatient.upgrade(await impatient.add_package(PACKAGE), known)
+    told = await impatient.until_told(known, "succeeded", "failed", any_of=True)
+    ended = await impatient.device_upgrade(task)
+    await client.close()
+
+    assert client.written == [PACKAGE[:1024]]
+    if delivery_method == 1:
+        assert told == ["failed"]
+        assert "takes no blocks" in ended.description
+    else:
+        assert [word.lstrip("*") for word in told] == ["1", "2", "3", "0", "succeeded"]
+        assert client.package == PACKAGE

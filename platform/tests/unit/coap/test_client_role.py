@@ -373,7 +373,6 @@ def test_a_peer_that_lost_the_transfer_gets_it_again_a_few_times(lone: MakeLone)
     ("code", "pairs"),
     [
         (Code.CONTINUE, {"block1": Block(5, True, 6)}),
-        (Code.CHANGED, {}),
         (Code.CONTINUE, {"others": ((27, b"\x07"),)}),
     ],
 )
@@ -384,6 +383,18 @@ def test_answers_that_make_no_transfer_fail_it(lone: MakeLone, code: Code, pairs
     end = end_of(peer)
     assert isinstance(end, RequestFailed)
     assert end.reason is FailureReason.BLOCK_FAILED
+
+
+@pytest.mark.parametrize("blocks", [0, 1])
+def test_who_takes_a_block_for_the_whole_is_told_from_who_loses_one(lone: MakeLone, blocks: int) -> None:
+    peer = lone()
+    sent = ask(peer, Code.PUT, payload=bytes(3000))
+    for _ in range(blocks):
+        (sent,) = peer.give(answer(sent, Code.CONTINUE, block1=sent.block1))
+    peer.give(answer(sent, Code.CHANGED))
+    end = end_of(peer)
+    assert isinstance(end, RequestFailed)
+    assert end.reason is (FailureReason.BLOCK_FAILED if blocks else FailureReason.NOT_IN_BLOCKS)
 
 
 def test_a_server_that_acts_on_each_block_is_served(lone: MakeLone) -> None:
