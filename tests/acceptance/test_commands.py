@@ -119,11 +119,14 @@ async def test_a_registered_device_is_checked(served):
     async with Fleet(server=("127.0.0.1", served.coap_port), devices=[device], timing=QUICK) as fleet:
         await fleet.registered()
         found = await asked("device", "check", "one", **shell)
-        said, _ = await run("device", "check", "one", **shell)
+        checked, _ = await run("device", "check", "one", **shell)
+        said, _ = await run("device", "forget", "one", **shell)
+        assert said == "forgotten: how the client of one behaves\n"
+        assert (await asked("device", "check", "one", "--known", **shell))["model"] == ""
     assert found["model"] == "Firmcast|as Zephyr|1"
     lines = {line["about"]: line for line in found["report"]}
     assert (lines["read of /5/0"]["mark"], lines["reset in Idle"]["mark"]) == ("ok", "ok")
-    assert "read in TLV" in said
+    assert "read in TLV" in checked
 
 
 async def test_an_upgrade_of_a_device_with_a_key(served, tmp_path):

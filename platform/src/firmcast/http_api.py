@@ -157,7 +157,12 @@ def _for_operators(parts: HttpParts, authorise: AuthoriseAdministrator) -> list[
         *audit_api.endpoints(database=database, authorise_administrator=authorise),
         *metrics_api.endpoints(parts.metrics, authorise),
         *timeline_api.endpoints(database=database, clock=clock, authorise_administrator=authorise),
-        *profiles_api.endpoints(database=database, clock=clock, authorise_administrator=authorise),
+        *profiles_api.endpoints(
+            database=database,
+            clock=clock,
+            authorise_administrator=authorise,
+            ways_remembered=parts.settings.upgrades.ways_remembered,
+        ),
         *applications_management_api.endpoints(
             database=database,
             clock=clock,

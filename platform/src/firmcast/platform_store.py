@@ -21,6 +21,7 @@ from firmcast.devices.model import DeviceCommand, RegistrationMoved
 from firmcast.events.log import NEW_EVENTS
 from firmcast.ids import DeviceId, EventId, GatewayId, RegistrationId, SubscriptionId
 from firmcast.nodes.keeper import Keeper
+from firmcast.profiles.use_cases import CLIENTS_FORGOTTEN
 from firmcast.push import arrivals, doubts
 from firmcast.push.replay.model import Told
 from firmcast.push.replay.use_cases import DELIVERIES_WITHDRAWN, REPLAYS_CHANGED
@@ -92,6 +93,7 @@ SHARED: Final = [
         channel=REGISTRATIONS_MOVED, item=tuple[Text, Text, Text, Number], told=_moves_as_lists, heard=_as_moves
     ),
     SharedChannel(channel=GATEWAYS_LEFT, item=Text),
+    SharedChannel(channel=CLIENTS_FORGOTTEN, item=Text),
     SharedChannel(channel=DEVICE_COMMANDS, item=Text, heard_as=DEVICES_COMMANDED, told=_device_ids),
 ]
 """What nodes tell each other."""

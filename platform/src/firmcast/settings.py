@@ -220,6 +220,13 @@ class UpgradeSettings(_Part):
         description="for a device that has taken the address of its package to ask for the first byte, before it is"
         " sent the package in another way that it has",
     )
+    ways_remembered: Duration = Field(
+        default=timedelta(days=30),
+        ge=timedelta(0),
+        le=timedelta(days=36_500),
+        description="how long a way for packages that a device did not take is tried last; 0 to try each as if it were"
+        " new",
+    )
     executing_limit: Duration = Field(
         default=timedelta(minutes=30), description="for the device to install it and come back"
     )

@@ -1,4 +1,4 @@
-"""`firmcast device timeline` and `check`: why a device is where it is, and how its client behaves."""
+"""`firmcast device timeline`, `check` and `forget`: why a device is where it is, and how its client behaves."""
 
 import time
 from datetime import datetime
@@ -90,6 +90,19 @@ def check(
     if not known and (found["ended_at"] is None or found["failure"]):
         say_error(found["failure"] or f"the device did not answer within {wait} s; the check goes on waiting for it")
         raise typer.Exit(1)
+
+
+def forget(
+    device: Called,
+    url: Url = "",
+    authority: Authority = None,
+    admin_token: AdminToken = "",
+    data: DataFolder = DEFAULT_FOLDER,
+) -> None:
+    """Forget how a device's client behaves; it is learnt anew, and ways that it did not take are tried again."""
+    with told_plainly(), connect(url, authority, admin_token, data).management() as client:
+        client.call("DELETE", f"/v1/devices/{quoted(device)}/check")
+    typer.echo(f"forgotten: how the client of {device} behaves")
 
 
 def _read(client: ManagementClient, device: str, query: dict[str, str], limit: int) -> Any:

@@ -41,6 +41,7 @@ applications.app.command("client-certificate")(application_keys.client_certifica
 applications.app.command("signing-key")(application_keys.signing_key)
 applications.app.command("verification-key")(application_keys.verification_key)
 devices.app.command("check")(device_history.check)
+devices.app.command("forget")(device_history.forget)
 devices.app.command("timeline")(device_history.timeline)
 push.app.command("replay")(replays.replay)
 push.app.command("replays")(replays.replays)

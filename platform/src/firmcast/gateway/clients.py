@@ -6,7 +6,7 @@ teaches the same the next time.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -16,7 +16,8 @@ from firmcast.errors import StoreError
 from firmcast.gateway.live_devices import LiveDevices
 from firmcast.ids import DeviceId
 from firmcast.profiles import use_cases as profiles
-from firmcast.profiles.driving import USUAL, choices_of
+from firmcast.profiles.driving import USUAL, DriverChoices, choices_of
+from firmcast.profiles.model import KnownClient
 
 _LEARNS_AFTER_SECONDS: Final = 2.0
 """What is noted last has reached the journal by then."""
@@ -29,7 +30,11 @@ _log = structlog.get_logger()
 class Clients:
     """What is known of the clients of live devices."""
 
-    def __init__(self, database: Database, live: LiveDevices, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, database: Database, live: LiveDevices, now: Callable[[], datetime], *, remembered: timedelta
+    ) -> None:
+        """Have what came of ways for packages count for a time."""
+        self._remembered = remembered
         self._database = database
         self._live = live
         self._now = now
@@ -47,7 +52,15 @@ class Clients:
         for device_id, client in known.items():
             device = self._live.of(device_id)
             if device is not None:
-                device.choices = choices_of(client)
+                device.choices = self._choices_of(client)
+
+    def forgotten(self, device_ids: Sequence[DeviceId]) -> None:
+        """Have the choices of these devices looked up anew: what was known of their clients was forgotten."""
+        for device_id in device_ids:
+            device = self._live.of(device_id)
+            if device is not None:
+                device.choices, device.read_format, device.reset_way = USUAL, None, None
+                device.asked_who_it_is = False
 
     def consider(self, device_id: DeviceId) -> None:
         """Learn from what was noted of a device, soon."""
@@ -68,7 +81,13 @@ class Clients:
 
     def _is_unknown(self, device_id: DeviceId) -> bool:
         device = self._live.of(device_id)
-        return device is not None and device.choices is USUAL
+        if device is None or device.choices is USUAL:
+            return device is not None
+        holds_until = device.choices.holds_until
+        return holds_until is not None and holds_until <= self._now()
+
+    def _choices_of(self, client: KnownClient) -> DriverChoices:
+        return choices_of(client, self._now(), self._remembered)
 
     def _learn_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_LEARNS_AFTER_SECONDS, self._begin)
@@ -84,7 +103,7 @@ class Clients:
                 known = await self._database.write(profiles.learn, device_id, self._now())
                 device = self._live.of(device_id)
                 if device is not None:
-                    device.choices = choices_of(known)
+                    device.choices = self._choices_of(known)
                     device.asked_who_it_is = False
         except StoreError as error:
             _log.warning("clients.not_learnt", reason=str(error))

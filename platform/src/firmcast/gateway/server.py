@@ -71,6 +71,7 @@ from firmcast.gateway.transfers import Transfer, Transfers
 from firmcast.ids import DeviceId, DeviceUpgradeId
 from firmcast.lwm2m.firmware_update import Protocol
 from firmcast.metrics import Metrics
+from firmcast.profiles.use_cases import CLIENTS_FORGOTTEN
 from firmcast.settings import GatewaySettings
 from firmcast.upgrades.limits import Limits
 from firmcast.upgrades.use_cases import SLEEPERS_AWAITED
@@ -170,7 +171,7 @@ class Gateway:
         self._runner = CommandRunner(
             self._transfers, self._addresses, transfer_limit=settings.transfer_limit, checks=checks
         )
-        self._clients = Clients(database, self._live, now)
+        self._clients = Clients(database, self._live, now, remembered=limits.ways_remembered)
         self._windows = self._open_windows(limits.awake)
         self._sessions = DeviceSessions(
             database=database,
@@ -285,6 +286,7 @@ class Gateway:
         self._database.listen(DEVICE_COMMANDS, self._sessions.announced)
         self._database.listen(DEVICES_COMMANDED, self._sessions.wake)
         self._database.listen(SLEEPERS_AWAITED, self._sessions.awaited)
+        self._database.listen(CLIENTS_FORGOTTEN, self._clients.forgotten)
 
     @classmethod
     async def start(
@@ -385,6 +387,7 @@ class Gateway:
         self._database.unlisten(DEVICE_COMMANDS, self._sessions.announced)
         self._database.unlisten(DEVICES_COMMANDED, self._sessions.wake)
         self._database.unlisten(SLEEPERS_AWAITED, self._sessions.awaited)
+        self._database.unlisten(CLIENTS_FORGOTTEN, self._clients.forgotten)
         await self._fellows.stop()
         if self._package_ports is not None:
             await self._package_ports.stop()

@@ -1,6 +1,6 @@
 """`/v1/devices/{device}/check`: what a device's client was seen to do, and what it does when it is asked now."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -15,9 +15,10 @@ from firmcast.db.port import Database, Transaction
 from firmcast.devices import use_cases as devices
 from firmcast.devices.model import Device
 from firmcast.profiles import use_cases
+from firmcast.profiles.driving import DriverChoices, choices_of
 from firmcast.profiles.model import Check, KnownClient
 from firmcast.profiles.report import Line, Mark, report
-from firmcast.rest.answers import plain_answer
+from firmcast.rest.answers import no_content, plain_answer
 from firmcast.rest.authentication import AuthoriseAdministrator, Scope
 from firmcast.rest.endpoints import Answer, Endpoint, Interface, Proof
 from firmcast.rest.errors import CONFLICT, NOT_FOUND
@@ -54,9 +55,11 @@ class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
     report: tuple[LineAnswer, ...]
 
 
-def endpoints(*, database: Database, clock: Clock, authorise_administrator: AuthoriseAdministrator) -> list[Endpoint]:
-    """Return the calls."""
-    calls = _Calls(database, clock, authorise_administrator)
+def endpoints(
+    *, database: Database, clock: Clock, authorise_administrator: AuthoriseAdministrator, ways_remembered: timedelta
+) -> list[Endpoint]:
+    """Return the calls; what came of ways for packages counts for `ways_remembered`."""
+    calls = _Calls(database, clock, authorise_administrator, ways_remembered)
     managed = partial(
         Endpoint,
         path=_PATH,
@@ -87,11 +90,26 @@ def endpoints(*, database: Database, clock: Clock, authorise_administrator: Auth
             answers=(Answer(status=202, body=CheckAnswer),),
             errors=(NOT_FOUND, CONFLICT),
         ),
+        managed(
+            method="DELETE",
+            handler=calls.forget,
+            scope=Scope.UPGRADES_WRITE,
+            summary="Forget how a device's client behaves, and its latest check",
+            description=(
+                "It is learnt anew from then on: ways for packages that the device did not take are tried again. What"
+                " it taught of its model stays, and what came of ways there no longer counts for this device."
+            ),
+            answers=(Answer(status=204),),
+            errors=(NOT_FOUND,),
+        ),
     ]
 
 
 class _Calls:
-    def __init__(self, database: Database, clock: Clock, authorise: AuthoriseAdministrator) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, authorise: AuthoriseAdministrator, ways_remembered: timedelta
+    ) -> None:
+        self._ways_remembered = ways_remembered
         self._database = database
         self._clock = clock
         self._authorise = authorise
@@ -101,7 +119,7 @@ class _Calls:
         called, now = path_identifier(request, "device"), self._clock.now()
 
         async def read(tx: Transaction) -> CheckAnswer:
-            return await _shown(tx, await devices.find_called(tx, called), now)
+            return await self._shown(tx, await devices.find_called(tx, called), now)
 
         return plain_answer(await self._database.read(read))
 
@@ -113,17 +131,29 @@ class _Calls:
             device = await devices.find_called(tx, called)
             await use_cases.order_check(tx, device.device_id, now)
             await audit.record(tx, administrator(operator.name), "device.check", device.device_id, now)
-            return await _shown(tx, device, now)
+            return await self._shown(tx, device, now)
 
         return plain_answer(await self._database.write(order), status=202)
 
+    async def forget(self, request: Request) -> Response:
+        operator = await self._authorise(request, Scope.UPGRADES_WRITE)
+        called, now = path_identifier(request, "device"), self._clock.now()
 
-async def _shown(tx: Transaction, device: Device, now: datetime) -> CheckAnswer:
-    known = (await use_cases.known(tx, [device.device_id], now))[device.device_id]
-    return _answer(device, known, await use_cases.latest_check(tx, device.device_id))
+        async def forget(tx: Transaction) -> None:
+            device = await devices.find_called(tx, called)
+            await use_cases.forget_client(tx, device.device_id, now)
+            await audit.record(tx, administrator(operator.name), "device.forget", device.device_id, now)
+
+        await self._database.write(forget)
+        return no_content()
+
+    async def _shown(self, tx: Transaction, device: Device, now: datetime) -> CheckAnswer:
+        known = (await use_cases.known(tx, [device.device_id], now))[device.device_id]
+        choices = choices_of(known, now, self._ways_remembered)
+        return _answer(device, known, await use_cases.latest_check(tx, device.device_id), choices)
 
 
-def _answer(device: Device, known: KnownClient, check: Check | None) -> CheckAnswer:
+def _answer(device: Device, known: KnownClient, check: Check | None, choices: DriverChoices) -> CheckAnswer:
     findings = None if check is None or check.ended_at is None else check.findings
     return CheckAnswer(
         device_id=device.device_id,
@@ -132,7 +162,7 @@ def _answer(device: Device, known: KnownClient, check: Check | None) -> CheckAns
         requested_at=None if check is None else check.requested_at,
         ended_at=None if check is None else check.ended_at,
         failure="" if findings is None else findings.failure,
-        report=tuple(_line(line) for line in report(known, findings)),
+        report=tuple(_line(line) for line in report(known, findings, choices)),
     )
 
 

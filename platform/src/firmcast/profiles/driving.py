@@ -5,10 +5,11 @@ before what its registration lets expect.
 """
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from firmcast.lwm2m.firmware_update import ResetWay, TransferWay
-from firmcast.profiles.model import KnownClient, combined, way_in
+from firmcast.profiles.model import KnownClient, SeenWay, Traits, WayVerdict, combined, way_in
 from firmcast.profiles.recognition import expected_of
 
 
@@ -24,6 +25,8 @@ class DriverChoices:
     """Whether it knows Cancel, as far as that is known."""
     avoided_ways: tuple[TransferWay, ...] = ()
     """The ways for packages that it did not take, or of which it let the address lie; they are tried last."""
+    holds_until: datetime | None = None
+    """When a way is avoided no more, since that was long ago; None where none is avoided."""
     asks_who_it_is: bool = False
     """Manufacturer and model are read at the next inspection."""
 
@@ -46,14 +49,30 @@ USUAL: Final = DriverChoices()
 """For a device of which nothing is known."""
 
 
-def choices_of(known: KnownClient) -> DriverChoices:
-    """Return how a device is driven of which so much is known."""
+def choices_of(known: KnownClient, now: datetime, remembered: timedelta) -> DriverChoices:
+    """Return how a device is driven of which so much is known; of ways for packages what was seen so short a time ago.
+
+    What a way brought with another client of the device counts no more, whoever taught it.
+    """
+    avoided = _avoided(known, now - remembered)
     traits = combined(combined(expected_of(known.device.shown), known.model), known.device.traits)
     return DriverChoices(
         read_format=traits.read_format,
         resets_by=traits.resets_by,
         resets_not_by=traits.resets_not_by,
         cancels=traits.cancels,
-        avoided_ways=tuple(way for way in TransferWay if way.value in (*traits.refuses_ways, *traits.leaves_ways)),
+        avoided_ways=tuple(way for way in TransferWay if way.value in avoided),
+        holds_until=min((seen.at for seen in avoided.values()), default=now) + remembered if avoided else None,
         asks_who_it_is=not known.device.shown.was_asked,
     )
+
+
+def _avoided(known: KnownClient, long_ago: datetime) -> dict[str, SeenWay]:
+    changed_at = known.device.ways_since
+    since = long_ago if changed_at is None else max(long_ago, changed_at)
+
+    def counting(traits: Traits) -> dict[str, SeenWay]:
+        return {way: seen for way, seen in traits.ways.items() if seen.at > since}
+
+    both = counting(known.model) | counting(known.device.traits)
+    return {way: seen for way, seen in both.items() if seen.did is not WayVerdict.TAKES}

@@ -4,7 +4,7 @@ Each rule looks for one sequence that real clients are known to differ in; what 
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +17,20 @@ from firmcast.lwm2m.firmware_update import (
     is_failure,
     parse_result,
 )
-from firmcast.profiles.model import ClientProfile, Findings, Shown, Traits, combined, way_in
+from firmcast.profiles.model import (
+    NO_PROFILE,
+    ClientProfile,
+    Findings,
+    SeenWay,
+    Shown,
+    Traits,
+    WayVerdict,
+    combined,
+    is_another_client,
+    shown_later,
+    way_in,
+    without_ways_before,
+)
 
 _STATE: Final = "/5/0/3"
 _RESULT: Final = "/5/0/5"
@@ -32,12 +45,15 @@ _REFUSING: Final = ("4.02", "4.04", "4.05", "4.06", "4.15", "5.01")
 _IDLE, _DOWNLOADING, _DOWNLOADED = 0, 1, 2
 
 
-def learned(notes: Sequence[Note]) -> ClientProfile:
-    """Return what these notes of one device, the oldest first, teach about its client."""
-    lesson = _Lesson()
+def learned(notes: Sequence[Note], known: ClientProfile = NO_PROFILE) -> ClientProfile:
+    """Return what these notes of one device, the oldest first, teach about its client beside what is known.
+
+    When it turns out to have another client, what it did with packages until then is no matter.
+    """
+    lesson = _Lesson(known)
     for note in notes:
         lesson.hear(note)
-    return ClientProfile(shown=lesson.shown, traits=lesson.traits)
+    return ClientProfile(shown=lesson.shown, traits=lesson.traits, ways_since=lesson.ways_since)
 
 
 def found_out(findings: Findings) -> ClientProfile:
@@ -65,9 +81,12 @@ def found_out(findings: Findings) -> ClientProfile:
 class _Lesson:
     """What was learnt so far, and what was last seen of the device."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: ClientProfile) -> None:
         self.shown = Shown()
         self.traits = Traits()
+        self.ways_since = known.ways_since
+        self._client = known.shown
+        self._at = datetime.min.replace(tzinfo=UTC)
         self._result: int | None = None
         self._shown_downloading_at: datetime | None = None
         self._state_read: int | None = None
@@ -87,6 +106,7 @@ class _Lesson:
         self._result_since: int | None = None
 
     def hear(self, note: Note) -> None:
+        self._at = note.occurred_at
         match note.what:
             case Transfer(way="uri", block=block) if 0 < block <= _LARGEST_BLOCK:
                 largest = max(block, self.traits.largest_block or 0)
@@ -94,12 +114,16 @@ class _Lesson:
             case Exchange() as exchange:
                 self._exchange(exchange, note.occurred_at)
             case Decision(way_given_up=way, was_left=True):
-                self._learn(leaves_ways=(way,))
+                self._see(way, WayVerdict.LEAVES)
             case _:
                 pass
 
     def _learn(self, **said: Any) -> None:
         self.traits = combined(self.traits, Traits(**said))
+
+    def _see(self, way: str, did: WayVerdict) -> None:
+        if self.ways_since is None or self._at > self.ways_since:
+            self._learn(ways={way: SeenWay(did, self._at)})
 
     def _exchange(self, exchange: Exchange, at: datetime) -> None:
         succeeded = exchange.answer.startswith("2.")
@@ -148,15 +172,15 @@ class _Lesson:
         self._refused = None if succeeded else (way, answer)
         self._told_after_refusal = {}
         if succeeded and way == TransferWay.WRITTEN.value:
-            self._learn(takes_ways=(way,))
+            self._see(way, WayVerdict.TAKES)
 
     def _judge_way(self, state: int | None, result: int | None) -> None:
         """An address that was taken is judged by what comes of it; a refusal by state and result read after it."""
         if self._sent in _SCHEMES:
             if state == _DOWNLOADED:
-                self._learn(takes_ways=(self._sent,))
+                self._see(self._sent, WayVerdict.TAKES)
             if result == UpdateResult.UNSUPPORTED_PROTOCOL != self._result_when_sent:
-                self._learn(refuses_ways=(self._sent,))
+                self._see(self._sent, WayVerdict.REFUSES)
         if self._refused is None:
             return
         told = {"state": state, "result": result}
@@ -166,7 +190,7 @@ class _Lesson:
         way, answer = self._refused
         says_so = answer in _REFUSING or self._told_after_refusal["result"] == UpdateResult.UNSUPPORTED_PROTOCOL
         if self._told_after_refusal["state"] == _IDLE and says_so:
-            self._learn(refuses_ways=(way,))
+            self._see(way, WayVerdict.REFUSES)
         self._refused = None
 
     def _values(self, exchange: Exchange, at: datetime) -> None:
@@ -195,6 +219,14 @@ class _Lesson:
         said = {field: told[path] for field, path in names.items() if told.get(path)}
         if said:
             self.shown = msgspec.structs.replace(self.shown, **said)
+            self._look_whether_it_is_another()
+
+    def _look_whether_it_is_another(self) -> None:
+        client = shown_later(self._client, self.shown)
+        if is_another_client(self._client, client):
+            self.ways_since = self._at if self.ways_since is None else max(self.ways_since, self._at)
+            self.traits = without_ways_before(self.traits, self.ways_since)
+        self._client = client
 
     def _judge_reset(self, exchange: Exchange, state: int) -> None:
         """A try is judged by the reads before and after it, as the order judges it; from Idle nothing is learnt.

@@ -4,8 +4,10 @@ What is known of a model is what was seen of any device of it; what is known of 
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
@@ -27,6 +29,8 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of the Firmware Update object, as its link tells it."""
     content_formats: tuple[int, ...] = ()
     """That its root link lists."""
+    objects: tuple[int, ...] = ()
+    """The numbers of the objects that it has."""
     manufacturer: str = ""
     """/3/0/0"""
     model: str = ""
@@ -49,6 +53,39 @@ def firmware_family(version: str) -> str:
     """Return what versions of one kind of firmware have in common: all up to the first number, such as `v2` of v2.1."""
     found = _FAMILY.match(version)
     return found[0] if found else version
+
+
+def is_another_client(before: Shown, after: Shown) -> bool:
+    """Tell whether a device has another client than before: where both tell something that does not change by itself.
+
+    A later version of the same family is no other one: each upgrade that succeeds brings such a version.
+    """
+    pairs = (
+        (before.manufacturer, after.manufacturer),
+        (before.model, after.model),
+        (firmware_family(before.version), firmware_family(after.version)),
+        (before.objects, after.objects),
+        (before.object_version, after.object_version),
+        (before.lwm2m_version, after.lwm2m_version),
+    )
+    return any(earlier and later and earlier != later for earlier, later in pairs)
+
+
+class WayVerdict(StrEnum):
+    """What came of a way for packages."""
+
+    TAKES = "takes"
+    REFUSES = "refuses"
+    """It takes none so, whatever it says of itself."""
+    LEAVES = "leaves"
+    """It took an address, and asked for nothing: it, or the network where it is."""
+
+
+class SeenWay(msgspec.Struct, frozen=True, gc=False):
+    """What was last seen of a way, and when."""
+
+    did: WayVerdict
+    at: datetime
 
 
 class Traits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -82,12 +119,12 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """It puts installations off (result 11)."""
     largest_block: int | None = None
     """Bytes of the blocks in which it fetches packages."""
-    takes_ways: tuple[str, ...] = ()
-    """The ways in which it was seen to take a package: `coap`, `coaps`, `http`, `https`, `written`."""
-    refuses_ways: tuple[str, ...] = ()
-    """Those in which it takes none, whatever it says of itself."""
-    leaves_ways: tuple[str, ...] = ()
-    """Those of which it took an address, and asked for nothing: it, or the network where it is."""
+    ways: dict[str, SeenWay] = {}
+    """What came of the ways for packages: `coap`, `coaps`, `http`, `https`, `written`."""
+
+    def ways_that(self, did: WayVerdict) -> tuple[str, ...]:
+        """Return the ways of which that was last seen."""
+        return tuple(sorted(way for way, seen in self.ways.items() if seen.did is did))
 
 
 NO_TRAITS: Final = Traits()
@@ -98,7 +135,8 @@ NO_ANSWER: Final = "no answer"
 
 def taught_by(traits: Traits) -> Traits:
     """Return what a device teaches of its model: not what may be so only in the network where it is."""
-    return msgspec.structs.replace(traits, leaves_ways=())
+    ways = {way: seen for way, seen in traits.ways.items() if seen.did is not WayVerdict.LEAVES}
+    return msgspec.structs.replace(traits, ways=ways)
 
 
 class ClientProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -106,6 +144,13 @@ class ClientProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     shown: Shown = Shown()
     traits: Traits = NO_TRAITS
+    ways_since: datetime | None = None
+    """What came of the ways before counts no more, of its model neither: it has another client since."""
+    forgotten_at: datetime | None = None
+    """What was noted of the device before teaches nothing: somebody had it forgotten."""
+
+
+NO_PROFILE: Final = ClientProfile()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,13 +207,7 @@ def way_in(state: int, way: ResetWay) -> str:
     return f"{state} {way.value}"
 
 
-_CONTRARY: Final = {
-    "resets_by": ("resets_not_by",),
-    "resets_not_by": ("resets_by",),
-    "takes_ways": ("refuses_ways", "leaves_ways"),
-    "refuses_ways": ("takes_ways",),
-    "leaves_ways": ("takes_ways",),
-}
+_CONTRARY: Final = {"resets_by": "resets_not_by", "resets_not_by": "resets_by"}
 """What was seen to work, and what not: what is seen later takes the place of the contrary."""
 
 
@@ -177,11 +216,27 @@ def combined(earlier: Traits, later: Traits) -> Traits:
     said: dict[str, Any] = {
         field: value for field in Traits.__struct_fields__ if (value := getattr(later, field)) not in (None, ())
     }
-    for field, contraries in _CONTRARY.items():
+    for field, contrary in _CONTRARY.items():
         seen = {*getattr(earlier, field), *getattr(later, field)}
-        overtaken = {each for contrary in contraries for each in getattr(later, contrary)}
-        said[field] = tuple(sorted(seen - overtaken))
+        said[field] = tuple(sorted(seen - {*getattr(later, contrary)}))
+    said["ways"] = _last_seen(earlier.ways, later.ways)
     return msgspec.structs.replace(earlier, **said)
+
+
+def _last_seen(earlier: Mapping[str, SeenWay], later: Mapping[str, SeenWay]) -> dict[str, SeenWay]:
+    """Return what was last seen of each way; at the same time what is said later."""
+    both = dict(earlier)
+    for way, seen in later.items():
+        if way not in both or seen.at >= both[way].at:
+            both[way] = seen
+    return dict(sorted(both.items()))
+
+
+def without_ways_before(traits: Traits, since: datetime | None) -> Traits:
+    """Return the traits without what was seen of ways by then."""
+    if since is None:
+        return traits
+    return msgspec.structs.replace(traits, ways={way: seen for way, seen in traits.ways.items() if seen.at > since})
 
 
 def shown_later(earlier: Shown, later: Shown) -> Shown:

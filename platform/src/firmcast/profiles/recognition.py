@@ -26,6 +26,7 @@ def shown_by(registration: Registration) -> Shown:
         queue_mode=registration.queue_mode,
         object_version="" if links is None else links.version_of(FIRMWARE_UPDATE) or "",
         content_formats=() if links is None else links.content_formats,
+        objects=() if links is None else tuple(sorted({path.object_id for path in links.paths})),
     )
 
 

@@ -16,8 +16,8 @@ from firmcast.lwm2m.firmware_update import (
     TransferWay,
     parse_delivery_method,
 )
-from firmcast.profiles.driving import DriverChoices, choices_of
-from firmcast.profiles.model import Findings, KnownClient, Shown, Traits, combined
+from firmcast.profiles.driving import DriverChoices
+from firmcast.profiles.model import Findings, KnownClient, Shown, Traits, WayVerdict, combined
 
 _FORMATS: Final = {number.value: number.name.replace("_", "-") for number in ContentFormat}
 _STATES: Final = (FirmwareUpdateState.DOWNLOADING, FirmwareUpdateState.DOWNLOADED)
@@ -56,14 +56,13 @@ class Line:
     mark: Mark
 
 
-def report(known: KnownClient, findings: Findings | None) -> list[Line]:
-    """Return what is known of a client, and what its latest check found."""
+def report(known: KnownClient, findings: Findings | None, choices: DriverChoices) -> list[Line]:
+    """Return what is known of a client, and what its latest check found, with what is therefore chosen."""
     traits = combined(known.model, known.device.traits)
-    choices = choices_of(known)
     return [
         *_shown(known.device.shown, findings),
         *([] if findings is None else _checked(findings, traits)),
-        *_transfers(traits),
+        *_transfers(traits, choices),
         *_resets(choices),
         *_habits(traits),
     ]
@@ -161,12 +160,11 @@ def _reset_in_idle(findings: Findings) -> Iterator[Line]:
         )
 
 
-def _transfers(traits: Traits) -> Iterator[Line]:
-    avoided = (*traits.refuses_ways, *traits.leaves_ways)
-    takes, refuses, leaves, last = (
-        ", ".join(name for way, name in _NAMES.items() if way.value in ways)
-        for ways in (traits.takes_ways, traits.refuses_ways, traits.leaves_ways, avoided)
+def _transfers(traits: Traits, choices: DriverChoices) -> Iterator[Line]:
+    takes, refuses, leaves = (
+        ", ".join(name for way, name in _NAMES.items() if way.value in traits.ways_that(did)) for did in WayVerdict
     )
+    last = ", ".join(_NAMES[way] for way in choices.avoided_ways)
     seen = [
         *([f"takes them {takes}"] if takes else []),
         *([f"takes none {refuses}"] if refuses else []),

@@ -4,21 +4,37 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from firmcast.db.port import Transaction
+from msgspec.structs import replace
+
+from firmcast.db.port import Channel, Transaction
 from firmcast.devices import commands, registrations
-from firmcast.devices.model import CommandKind, NewCommand
+from firmcast.devices.model import CommandKind, NewCommand, Registration
 from firmcast.errors import ConflictError
 from firmcast.ids import DeviceId, DeviceUpgradeId
 from firmcast.journal import use_cases as journal
 from firmcast.profiles import store
 from firmcast.profiles.learning import found_out, learned
-from firmcast.profiles.model import Check, ClientProfile, Findings, KnownClient, combined, shown_later, taught_by
+from firmcast.profiles.model import (
+    NO_PROFILE,
+    Check,
+    ClientProfile,
+    Findings,
+    KnownClient,
+    combined,
+    is_another_client,
+    shown_later,
+    taught_by,
+    without_ways_before,
+)
 from firmcast.profiles.recognition import shown_by
 
 _PAGES_READ: Final = 60
 """Of a journal: several upgrades."""
 
 _EVER: Final = timedelta(days=36_500)
+
+CLIENTS_FORGOTTEN: Final = Channel("clients_forgotten")
+"""Announced with the ids of devices of whose clients nothing is known any more."""
 
 
 async def known(tx: Transaction, device_ids: Sequence[DeviceId], now: datetime) -> Mapping[DeviceId, KnownClient]:
@@ -27,16 +43,18 @@ async def known(tx: Transaction, device_ids: Sequence[DeviceId], now: datetime) 
     live = await registrations.of_devices(tx, device_ids, now)
     return {
         device_id: KnownClient(
-            device=ClientProfile(
-                shown=shown_later(client.device.shown, shown_by(live[device_id])), traits=client.device.traits
-            )
-            if device_id in live
-            else client.device,
+            device=_as_registered(client.device, live[device_id]) if device_id in live else client.device,
             model=client.model,
         )
         for device_id in device_ids
-        for client in [found.get(device_id, KnownClient(device=ClientProfile()))]
+        for client in [found.get(device_id, KnownClient(device=NO_PROFILE))]
     }
+
+
+def _as_registered(profile: ClientProfile, registration: Registration) -> ClientProfile:
+    shown = shown_later(profile.shown, shown_by(registration))
+    is_another = is_another_client(profile.shown, shown)
+    return replace(profile, shown=shown, ways_since=registration.updated_at if is_another else profile.ways_since)
 
 
 async def learn(tx: Transaction, device_id: DeviceId, now: datetime) -> KnownClient:
@@ -44,17 +62,25 @@ async def learn(tx: Transaction, device_id: DeviceId, now: datetime) -> KnownCli
 
     Nothing is written where that is no news.
     """
-    pages = await journal.between(
-        tx, device_id, now - _EVER, now + timedelta(days=1), limit=_PAGES_READ, newest_first=True
+    before = (await known(tx, [device_id], now))[device_id].device
+    since = before.forgotten_at or now - _EVER
+    pages = await journal.between(tx, device_id, since, now + timedelta(days=1), limit=_PAGES_READ, newest_first=True)
+    notes = sorted(
+        (note for page in pages for note in page.notes if note.occurred_at >= since),
+        key=lambda note: note.occurred_at,
     )
-    notes = sorted((note for page in pages for note in page.notes), key=lambda note: note.occurred_at)
-    return await _add(tx, device_id, learned(notes), now)
+    return await _add(tx, device_id, before, learned(notes, before), now)
 
 
-async def _add(tx: Transaction, device_id: DeviceId, lesson: ClientProfile, now: datetime) -> KnownClient:
-    before = (await known(tx, [device_id], now))[device_id]
-    profile = ClientProfile(
-        shown=shown_later(before.device.shown, lesson.shown), traits=combined(before.device.traits, lesson.traits)
+async def _add(
+    tx: Transaction, device_id: DeviceId, before: ClientProfile, lesson: ClientProfile, now: datetime
+) -> KnownClient:
+    shown = shown_later(before.shown, lesson.shown)
+    profile = replace(
+        before,
+        shown=shown,
+        traits=without_ways_before(combined(before.traits, lesson.traits), lesson.ways_since),
+        ways_since=lesson.ways_since,
     )
     stored = (await store.known(tx, [device_id])).get(device_id)
     if stored is None or stored.device != profile:
@@ -93,7 +119,20 @@ async def order_check(tx: Transaction, device_id: DeviceId, now: datetime) -> Ch
 async def end_check(tx: Transaction, device_id: DeviceId, findings: Findings, now: datetime) -> None:
     """Keep what came of a device's check, and learn from it."""
     await store.end_check(tx, device_id, findings, now)
-    await _add(tx, device_id, found_out(findings), now)
+    before = (await known(tx, [device_id], now))[device_id].device
+    found = found_out(findings)
+    is_another = is_another_client(before.shown, shown_later(before.shown, found.shown))
+    await _add(tx, device_id, before, replace(found, ways_since=now if is_another else before.ways_since), now)
+
+
+async def forget_client(tx: Transaction, device_id: DeviceId, now: datetime) -> None:
+    """Forget how a device's client behaved, and what its latest check found; it is learnt anew from now on.
+
+    What it taught of its model stays, but what came of ways for packages counts for this device no more.
+    """
+    await store.forget(tx, [device_id])
+    await store.keep_client(tx, device_id, ClientProfile(ways_since=now, forgotten_at=now), now)
+    tx.announce(CLIENTS_FORGOTTEN, [device_id])
 
 
 async def latest_check(tx: Transaction, device_id: DeviceId) -> Check | None:

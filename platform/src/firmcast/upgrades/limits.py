@@ -31,6 +31,8 @@ class Limits:
     prefer_write: bool
     fetching: timedelta = timedelta(minutes=5)
     """How long a device that took the address of its package may ask for no byte, where it has another way."""
+    ways_remembered: timedelta = timedelta(days=30)
+    """How long a way for packages that a device did not take is tried last."""
     protocols: tuple[Protocol, ...] = (Protocol.COAPS, Protocol.COAP)
     """By which packages are served and may be fetched, the most wanted first."""
     http_from: int = 0
@@ -74,6 +76,7 @@ def limits_of(settings: UpgradeSettings, gateway: GatewaySettings | None = None)
         inspecting=max(settings.inspecting_limit, _SHORTEST),
         transferring=max(settings.transferring_limit, _SHORTEST),
         fetching=max(settings.fetching_limit, _SHORTEST),
+        ways_remembered=settings.ways_remembered,
         executing=max(settings.executing_limit, _SHORTEST),
         verifying=max(settings.verifying_limit, _SHORTEST),
         probe=max(settings.probe_limit, _SHORTEST),

@@ -351,7 +351,13 @@ async def check_device(made):
     return await made.manage("POST", f"/v1/devices/{device_id}/check")
 
 
+async def forget_client(made):
+    device_id = await made.world.register(made.caller)
+    return await made.manage("DELETE", f"/v1/devices/{device_id}/check")
+
+
 CHANGES = {
+    ("DELETE", "/v1/devices/{device}/check"): (forget_client, "device.forget"),
     ("POST", "/v1/devices/{device}/check"): (check_device, "device.check"),
     ("POST", "/v1/applications"): (create_application, "application.create"),
     ("PATCH", ONE): (rename_application, "application.rename"),

@@ -2,11 +2,13 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from firmcast.gateway import clients
 from firmcast.profiles import use_cases as profiles
+from firmcast.profiles.driving import choices_of
 from firmcast.profiles.report import Mark, report
 from firmcast.simulator.device import DeviceSpec
 from firmcast.simulator.fleet import Fleet
@@ -61,7 +63,7 @@ async def test_a_device_is_checked_and_left_as_it_was(world, profile) -> None:
         assert again == findings
     client = await client_of(world, known)
     assert client.device.shown.model_key.startswith("Firmcast|")
-    lines = report(client, findings)
+    lines = report(client, findings, choices_of(client, world.clock.now(), timedelta(days=30)))
     assert {line.about for line in lines if line.mark is Mark.OK} >= {"identity", "read of /5/0", "observe /5/0/3"}
 
 

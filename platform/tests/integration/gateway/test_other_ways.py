@@ -9,6 +9,7 @@ import pytest
 from firmcast.gateway import clients
 from firmcast.lwm2m.firmware_update import DeliveryMethod, Protocol, TransferWay
 from firmcast.profiles import use_cases as profiles
+from firmcast.profiles.model import WayVerdict
 from firmcast.settings import UpgradeSettings
 from firmcast.simulator.device import DeviceSpec
 from firmcast.simulator.fleet import Fleet
@@ -120,35 +121,41 @@ async def test_what_a_device_refused_is_tried_last_the_next_time(world, monkeypa
     monkeypatch.setattr(clients, "_LEARNS_AFTER_SECONDS", 0.01)
     await start_serving(world)
     known = await world.add_device()
-    async with fleet_of(world, "lists-http", delivery=DeliveryMethod.PULL) as fleet:
+    async with fleet_of(world, "lists-http", delivery=DeliveryMethod.PULL, version="2.0") as fleet:
         await fleet.registered()
         task = await world.upgrade(await world.add_package(PACKAGE, "2.0.0"), known)
         await world.until_told(known, "succeeded")
         assert ways(await world.device_upgrade(task)) == [TransferWay.HTTP]
         while True:
             found = (await world.database.read(profiles.known, [known.device_id], world.clock.now()))[known.device_id]
-            if found.device.traits.refuses_ways == ("http",) and found.device.traits.takes_ways == ("coap",):
+            did = {way: seen.did for way, seen in found.device.traits.ways.items()}
+            if did == {"http": WayVerdict.REFUSES, "coap": WayVerdict.TAKES}:
                 break
-        again = await world.upgrade(await world.add_package(PACKAGE[1:], "3.0.0"), known)
-        await world.until_counted(lambda counts: counts["2"] == 2)
+        again = await world.upgrade(await world.add_package(PACKAGE[1:], "2.1.0"), known)
+        await world.until_counted(lambda counts: counts["succeeded"] == 2)
         assert ways(await world.device_upgrade(again)) == []
+        await world.database.write(profiles.forget_client, known.device_id, world.clock.now())
+        again = await world.upgrade(await world.add_package(PACKAGE[2:], "2.2.0"), known)
+        await world.until_counted(lambda counts: counts["succeeded"] == 3)
+        assert ways(await world.device_upgrade(again)) == [TransferWay.HTTP], "it is tried as if it were new"
 
 
 async def test_an_address_that_was_let_lie_is_remembered_of_that_device_alone(world, monkeypatch) -> None:
     monkeypatch.setattr(clients, "_LEARNS_AFTER_SECONDS", 0.01)
     await start_serving(world, fetching_limit=SOON)
     known = await world.add_device()
-    async with fleet_of(world, "leaves-http", delivery=DeliveryMethod.PULL) as fleet:
+    async with fleet_of(world, "leaves-http", delivery=DeliveryMethod.PULL, version="2.0") as fleet:
         await fleet.registered()
         await world.upgrade(await world.add_package(PACKAGE, "2.0.0"), known)
         await world.until_told(known, "succeeded")
         while True:
             found = (await world.database.read(profiles.known, [known.device_id], world.clock.now()))[known.device_id]
-            if found.device.traits.leaves_ways == ("http",) and found.model.takes_ways == ("coap",):
+            did = {way: seen.did for way, seen in found.device.traits.ways.items()}
+            if did == {"http": WayVerdict.LEAVES, "coap": WayVerdict.TAKES}:
                 break
             await asyncio.sleep(0.01)
-        assert found.model.leaves_ways == ()
-        again = await world.upgrade(await world.add_package(PACKAGE[1:], "3.0.0"), known)
+        assert set(found.model.ways) == {"coap"}
+        again = await world.upgrade(await world.add_package(PACKAGE[1:], "2.1.0"), known)
         await world.until_counted(lambda counts: counts["2"] == 2)
         assert ways(await world.device_upgrade(again)) == []
 

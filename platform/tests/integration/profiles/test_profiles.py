@@ -13,8 +13,10 @@ from firmcast.errors import ConflictError
 from firmcast.ids import ApplicationId
 from firmcast.journal import use_cases as journal
 from firmcast.journal.model import DeviceNote, Exchange, ExchangeKind, Note, Transfer
+from firmcast.lwm2m.firmware_update import TransferWay
 from firmcast.profiles import store
 from firmcast.profiles import use_cases as profiles
+from firmcast.profiles.driving import choices_of
 from firmcast.profiles.model import Findings, Traits
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -129,6 +131,61 @@ async def test_who_is_not_registered_cannot_be_checked(stage) -> None:
     )
     with pytest.raises(ConflictError):
         await stage.database.write(profiles.order_check, made.device_id, NOW)
+
+
+REFUSAL = (
+    Exchange(
+        kind=ExchangeKind.WRITE,
+        path="/5/0/1",
+        told={"/5/0/1": "https://192.0.2.1/fw/..."},
+        answer="4.05",
+        order="transfer_by_uri",
+    ),
+    Exchange(kind=ExchangeKind.READ, path="/5/0", told={"/5/0/3": "0", "/5/0/5": "0"}, answer="2.05"),
+)
+MONTH = timedelta(days=30)
+
+
+def avoided(known, now=NOW + timedelta(minutes=2)):
+    return choices_of(known, now, MONTH).avoided_ways
+
+
+async def test_what_is_forgotten_of_a_device_is_learnt_from_what_follows_alone(stage) -> None:
+    device_id, fellow = await stage.device("one"), await stage.device("two")
+    heard = []
+    stage.database.listen(profiles.CLIENTS_FORGOTTEN, heard.extend)
+    await stage.note(device_id, *identity(), *REFUSAL)
+    await stage.note(fellow, *identity())
+    assert avoided(await stage.learn(device_id)) == (TransferWay.HTTPS,)
+    assert avoided(await stage.learn(fellow)) == (TransferWay.HTTPS,), "it is of the same model"
+    await stage.database.write(profiles.forget_client, device_id, NOW + timedelta(seconds=30))
+    assert heard == [device_id]
+    assert avoided(await stage.learn(device_id)) == ()
+    again = [Note(occurred_at=NOW + timedelta(seconds=40), what=what) for what in (*identity(), *REFUSAL)]
+    await stage.database.write(journal.write, [DeviceNote(device_id=device_id, note=note) for note in again])
+    assert avoided(await stage.learn(device_id)) == (TransferWay.HTTPS,)
+    assert avoided(await stage.known(fellow)) == (TransferWay.HTTPS,)
+    assert avoided(await stage.known(fellow), NOW + timedelta(days=31)) == ()
+
+
+async def test_a_device_that_registers_with_other_objects_is_tried_anew(stage) -> None:
+    device_id = await stage.device("one")
+    await stage.note(device_id, *identity(), *REFUSAL)
+    assert avoided(await stage.learn(device_id)) == (TransferWay.HTTPS,)
+    told = NewRegistration(
+        endpoint_name="one",
+        host="192.0.2.1",
+        port=5683,
+        lifetime_seconds=3600,
+        binding="U",
+        queue_mode=False,
+        lwm2m_version="1.1",
+        objects='</>;rt="oma.lwm2m";ct=112,</5/0>;ver=1.1,</9/0>',
+    )
+    await stage.database.write(registrations.register, [told], NOW + timedelta(seconds=30), log=stage.log)
+    assert avoided(await stage.known(device_id)) == (), "as soon as it registers"
+    assert avoided(await stage.learn(device_id)) == (), "nor is it learnt again"
+    assert avoided(await stage.known(device_id)) == ()
 
 
 async def test_what_is_known_of_a_device_goes_with_it(stage) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from firmcast.journal.model import Decision, Exchange, ExchangeKind, Note, Transfer
 from firmcast.lwm2m.firmware_update import ResetWay, TransferWay
@@ -14,16 +15,20 @@ from firmcast.profiles.model import (
     ClientProfile,
     Findings,
     KnownClient,
+    SeenWay,
     Shown,
     Traits,
+    WayVerdict,
     combined,
     firmware_family,
+    is_another_client,
     shown_later,
     taught_by,
 )
 from firmcast.profiles.recognition import expected_of
 from firmcast.profiles.report import Mark, report
 
+MONTH = timedelta(days=30)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 STATE, RESULT, VERSION = "/5/0/3", "/5/0/5", "/3/0/3"
 
@@ -75,9 +80,21 @@ RESET_PACKAGE = write("/5/0/0", "1 bytes", order="reset")
 NO_CANCEL = execute("/5/0/10", order="reset", answer="4.04")
 
 
+def seen(*, takes=(), refuses=(), leaves=(), at: datetime = START, **more) -> Traits:
+    """Return traits of a client of which so much was seen of ways."""
+    verdicts = {WayVerdict.TAKES: takes, WayVerdict.REFUSES: refuses, WayVerdict.LEAVES: leaves}
+    ways = {way: SeenWay(did, at) for did, ways in verdicts.items() for way in ways}
+    return Traits(ways=ways, **more)
+
+
+def notes_of(*exchanges: object) -> list[Note]:
+    return [Note(occurred_at=START + timedelta(seconds=n), what=what) for n, what in enumerate(exchanges)]
+
+
 def traits(*exchanges: object) -> Traits:
-    notes = [Note(occurred_at=START + timedelta(seconds=n), what=what) for n, what in enumerate(exchanges)]
-    return learned(notes).traits
+    """Return what a sequence teaches, as if all of ways had been seen at the start."""
+    found = learned(notes_of(*exchanges)).traits
+    return structs.replace(found, ways={way: SeenWay(seen.did, START) for way, seen in found.ways.items()})
 
 
 def reset_read(state: str) -> Exchange:
@@ -147,12 +164,12 @@ CASES = [
     (
         "an address that is refused, with a result that says why",
         [offer("http"), read(STATE, state="0"), read(RESULT, result="9")],
-        Traits(refuses_ways=("http",)),
+        seen(refuses=["http"]),
     ),
     (
         "an address that is refused by a device that knows no addresses",
         [offer("coap", answer="4.05"), read("/5/0", state="0", result="0", number=112)],
-        Traits(refuses_ways=("coap",), read_format=112, refuses_objects=False),
+        seen(refuses=["coap"], read_format=112, refuses_objects=False),
     ),
     (
         "an address that is refused for no reason that is told",
@@ -167,7 +184,7 @@ CASES = [
     (
         "an address that is taken, and whose protocol is not",
         [read(RESULT, result="0"), offer("https", answer="2.04"), notify(state="1"), notify(result="9")],
-        Traits(refuses_ways=("https",)),
+        seen(refuses=["https"]),
     ),
     (
         "a result that stood there before is not of this address",
@@ -177,17 +194,17 @@ CASES = [
     (
         "an address that brought the package",
         [offer("https"), read(STATE, state="0", result="9"), offer("coap", answer="2.04"), notify(state="2")],
-        Traits(refuses_ways=("https",), takes_ways=("coap",)),
+        seen(refuses=["https"], takes=["coap"]),
     ),
     (
         "a way that was refused once and works now",
         [offer("http"), read(STATE, state="0", result="9"), offer("http", answer="2.04"), notify(state="2")],
-        Traits(takes_ways=("http",)),
+        seen(takes=["http"]),
     ),
     (
         "a package that is not to be written",
         [push("5.01"), read(STATE, state="0", result="0")],
-        Traits(refuses_ways=("written",)),
+        seen(refuses=["written"]),
     ),
     (
         "a package that is too large, or got lost, says nothing of the way",
@@ -197,17 +214,17 @@ CASES = [
     (
         "a package that was written",
         [push("2.04")],
-        Traits(takes_ways=("written",), shows_downloading_when_written=False),
+        seen(takes=["written"], shows_downloading_when_written=False),
     ),
     (
         "an address that was let lie, and a way that was given up for another reason",
         [gives_up("https", was_left=True), gives_up("http", was_left=False)],
-        Traits(leaves_ways=("https",)),
+        seen(leaves=["https"]),
     ),
     (
         "a way whose address was let lie once and that works now",
         [gives_up("http", was_left=True), offer("http", answer="2.04"), notify(state="2")],
-        Traits(takes_ways=("http",)),
+        seen(takes=["http"]),
     ),
     (
         "what is fetched by HTTP comes in no blocks",
@@ -227,6 +244,10 @@ some_traits = st.builds(
     read_format=st.sampled_from([None, 112, 11542]),
     cancels=st.sampled_from([None, True, False]),
     resets_by=WAYS.map(lambda drawn: tuple(sorted(drawn))),
+    ways=st.dictionaries(
+        st.sampled_from([way.value for way in TransferWay]),
+        st.builds(SeenWay, st.sampled_from(WayVerdict), st.integers(0, 5).map(lambda n: START + timedelta(days=n))),
+    ),
 )  # fmt: skip
 
 
@@ -265,12 +286,12 @@ def test_a_device_counts_before_its_model_and_both_before_what_is_expected() -> 
     assert expected_of(shown).read_format == 112
     assert expected_of(Shown(lwm2m_version="1.0", content_formats=(112,))).read_format is None
     known = KnownClient(device=ClientProfile(shown=shown))
-    assert choices_of(known).read_format == 112
+    assert choices_of(known, START, MONTH).read_format == 112
     of_model = KnownClient(device=known.device, model=Traits(read_format=11542))
-    assert choices_of(of_model).read_format == 11542
+    assert choices_of(of_model, START, MONTH).read_format == 11542
     own = KnownClient(device=ClientProfile(shown=shown, traits=Traits(read_format=110)), model=of_model.model)
-    assert choices_of(own).read_format == 110
-    assert choices_of(own).asks_who_it_is
+    assert choices_of(own, START, MONTH).read_format == 110
+    assert choices_of(own, START, MONTH).asks_who_it_is
 
 
 @pytest.mark.parametrize(("version", "family"), [("1.2.3", "1"), ("v2.0-rc1", "v2"), ("release", "release"), ("", "")])
@@ -308,7 +329,7 @@ def test_a_check_teaches_and_is_reported() -> None:
         delivery_method=1,
     )
     known = KnownClient(device=profile, model=Traits(resets_not_by=("1 forget_address",), resets_by=("1 cancel",)))
-    lines = {line.about: line for line in report(known, findings)}
+    lines = {line.about: line for line in report(known, findings, choices_of(known, START, MONTH))}
     assert lines["read of /5/0"].will == "read in SENML-CBOR"
     assert lines["delivery"].will == "is written the package"
     assert lines["reset in Idle"].mark is Mark.OK
@@ -319,27 +340,107 @@ def test_a_check_teaches_and_is_reported() -> None:
 
 def test_a_device_that_falls_silent_is_reported_as_far_as_it_went() -> None:
     findings = Findings(formats={"TLV": "4.05"}, failure="no answer from the device: timeout")
-    lines = report(KnownClient(device=found_out(findings)), findings)
+    lines = report(KnownClient(device=found_out(findings)), findings, DriverChoices())
     assert [line.about for line in lines if line.mark is Mark.DIFFERS] == ["identity", "read of /5/0"]
     assert "the check" in {line.about for line in lines}
 
 
 def test_ways_that_were_refused_are_told_of_and_come_last() -> None:
-    traits = Traits(takes_ways=("coap", "written"), refuses_ways=("http", "https"))
+    traits = seen(takes=["coap", "written"], refuses=["http", "https"])
     known = KnownClient(device=ClientProfile(traits=traits))
-    assert choices_of(known).avoided_ways == (TransferWay.HTTP, TransferWay.HTTPS)
-    (line,) = [line for line in report(known, None) if line.about == "packages"]
+    assert choices_of(known, START, MONTH).avoided_ways == (TransferWay.HTTP, TransferWay.HTTPS)
+    (line,) = [line for line in report(known, None, choices_of(known, START, MONTH)) if line.about == "packages"]
     assert (line.did, line.will, line.mark) == (
         "takes them by CoAP, written, takes none by HTTP, by HTTPS",
         "is sent them by HTTP, by HTTPS last",
         Mark.DIFFERS,
     )
-    left = KnownClient(device=ClientProfile(traits=Traits(takes_ways=("coap",), leaves_ways=("https",))))
-    assert choices_of(left).avoided_ways == (TransferWay.HTTPS,)
-    (line,) = [line for line in report(left, None) if line.about == "packages"]
+    left = KnownClient(device=ClientProfile(traits=seen(takes=["coap"], leaves=["https"])))
+    assert choices_of(left, START, MONTH).avoided_ways == (TransferWay.HTTPS,)
+    (line,) = [line for line in report(left, None, choices_of(left, START, MONTH)) if line.about == "packages"]
     assert (line.did, line.will, line.mark) == (
         "takes them by CoAP, took an address and asked for nothing by HTTPS",
         "is sent them by HTTPS last",
         Mark.DIFFERS,
     )
-    assert taught_by(left.device.traits) == Traits(takes_ways=("coap",))
+    assert taught_by(left.device.traits) == seen(takes=["coap"])
+
+
+def test_a_way_is_avoided_for_so_long_and_then_tried_as_if_it_were_new() -> None:
+    known = KnownClient(device=ClientProfile(traits=seen(refuses=["https"], leaves=["http"], at=START)))
+    before = choices_of(known, START + MONTH - timedelta(seconds=1), MONTH)
+    assert before.avoided_ways == (TransferWay.HTTP, TransferWay.HTTPS)
+    assert before.holds_until == START + MONTH
+    after = choices_of(known, START + MONTH, MONTH)
+    assert (after.avoided_ways, after.holds_until) == ((), None)
+    assert choices_of(known, START + timedelta(seconds=1), timedelta(0)).avoided_ways == (), "0 days: each is new"
+    (line,) = [line for line in report(known, None, after) if line.about == "packages"]
+    assert line.will == "is sent them as it says that it takes them"
+
+
+def test_what_a_device_did_with_a_way_counts_before_its_model_while_it_counts() -> None:
+    later = START + timedelta(days=20)
+    known = KnownClient(
+        device=ClientProfile(traits=seen(takes=["https"], at=START)), model=seen(refuses=["https"], at=later)
+    )
+    assert choices_of(known, later, MONTH).avoided_ways == ()
+    assert choices_of(known, START + MONTH, MONTH).avoided_ways == (TransferWay.HTTPS,)
+
+
+def test_what_was_seen_before_the_client_changed_counts_no_more_of_its_model_neither() -> None:
+    known = KnownClient(
+        device=ClientProfile(traits=seen(refuses=["https"]), ways_since=START), model=seen(refuses=["http"])
+    )
+    assert choices_of(known, START, MONTH).avoided_ways == ()
+
+
+VERSION_1, VERSION_1_1, VERSION_2 = (read(VERSION, version=version) for version in ("1.0", "1.1", "2.0"))
+REFUSAL = [offer("http"), read(STATE, state="0"), read(RESULT, result="9")]
+
+
+def test_another_client_is_not_judged_by_what_the_former_did() -> None:
+    assert "http" in learned(notes_of(VERSION_1, *REFUSAL, VERSION_1_1)).traits.ways, "a version of the same family"
+    other = learned(notes_of(VERSION_1, *REFUSAL, VERSION_2))
+    assert (other.traits.ways, other.ways_since) == ({}, START + timedelta(seconds=4))
+    # What was read before that is told again, and what is known is of the present one.
+    again = learned(notes_of(VERSION_1, *REFUSAL), structs.replace(other, shown=Shown(version="2.0")))
+    assert (again.traits.ways, again.ways_since) == ({}, other.ways_since)
+    assert "http" in learned(notes_of(VERSION_1, *REFUSAL, VERSION_2, *REFUSAL)).traits.ways
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_another"),
+    [
+        (Shown(manufacturer="A"), Shown(manufacturer="B"), True),
+        (Shown(model="M1"), Shown(model="M2"), True),
+        (Shown(version="1.9"), Shown(version="2.0"), True),
+        (Shown(version="1.0"), Shown(version="1.9"), False),
+        (Shown(objects=(1, 3, 5)), Shown(objects=(1, 3, 5, 9)), True),
+        (Shown(object_version="1.0"), Shown(object_version="1.1"), True),
+        (Shown(lwm2m_version="1.0"), Shown(lwm2m_version="1.1"), True),
+        (Shown(manufacturer="A", version="1.0", objects=(5,)), Shown(), False),
+        (Shown(), Shown(manufacturer="A", version="1.0", objects=(5,)), False),
+        (Shown(binding="U", queue_mode=False), Shown(binding="T", queue_mode=True), False),
+    ],
+)
+def test_a_client_is_another_where_both_tell_what_does_not_change_by_itself(before, after, is_another) -> None:
+    assert is_another_client(before, after) is is_another
+
+
+STORY = st.lists(
+    st.sampled_from(
+        [VERSION_1, VERSION_1_1, VERSION_2, REGISTER, gives_up("https", was_left=True), *REFUSAL, push("2.04")]
+    ),
+    max_size=25,
+)
+
+
+@given(STORY, st.integers(0, 25), st.integers(0, 25))
+def test_learning_again_from_some_of_the_notes_brings_nothing_back(story, first, last) -> None:
+    """What is known of ways is younger than the change of the client, whichever part of the journal is read again."""
+    notes = notes_of(*story)
+    known = learned(notes)
+    part = learned(notes[first:last], known)
+    assert all(known.ways_since is None or way.at > known.ways_since for way in known.traits.ways.values())
+    assert all(part.ways_since is None or way.at > part.ways_since for way in part.traits.ways.values())
+    assert known.ways_since is None or part.ways_since >= known.ways_since
