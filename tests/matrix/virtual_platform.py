@@ -193,6 +193,7 @@ class Platform:
         return TransferTarget(
             device_upgrade_id=self.upgrade.device_upgrade_id,
             device_id=self.upgrade.device_id,
+            endpoint_name="device",
             package_id=self.upgrade.package_id,
             digest="0" * 64,
             size=self._body.size,

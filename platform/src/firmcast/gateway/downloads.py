@@ -1,5 +1,7 @@
 """A device fetches its package from `/fw/<token>`, any block at any time; the token opens it to whoever has it.
 
+But not to one who has proved, by a secure session, to be another device.
+
 Blocks of a transfer that is known are answered within the engine; the first request for a token after a start waits
 for the store, and one whose bytes may not leave yet for its time.
 """
@@ -12,6 +14,7 @@ import structlog
 
 from firmcast.coap.block import LARGEST_SZX, Block, BlockError
 from firmcast.coap.codes import Code
+from firmcast.coap.dtls.peers import identity_of
 from firmcast.coap.events import Peer, RequestReceived
 from firmcast.coap.options import options
 from firmcast.coap.static_bodies import StaticBody, StaticRequest
@@ -49,7 +52,7 @@ class Downloads:
         transfer = self._transfers.known(path[1])
         if transfer is None or (transfer.pace is not None and not transfer.pace.may_send()):
             return None
-        return transfer.body
+        return transfer.body if _may_fetch(peer, transfer) else None
 
     def block_served(self, _peer: Peer, path: tuple[str, ...], offset: int, length: int, _total: int) -> None:
         """Note that a block has gone out."""
@@ -62,7 +65,7 @@ class Downloads:
     def answer(self, request: RequestReceived, udp: UdpEndpoint) -> None:
         """Answer a request when its transfer is known, for which the store is asked, and its bytes may leave."""
         transfer = self._transfers.known(request.message.uri_path[1])
-        if transfer is not None:
+        if transfer is not None and _may_fetch(request.peer, transfer):
             self._serve_at_its_pace(request, transfer, udp)
             return
         if len(self._look_ups) >= _LOOK_UPS_WAITING:
@@ -84,7 +87,8 @@ class Downloads:
         token = request.message.uri_path[1]
         try:
             async with self._turns:
-                transfer = await self._transfers.find(token)
+                # Anew where it is known: the device may have been given another name since.
+                transfer = await self._transfers.look_up(token)
         except PackageUnreadableError as error:
             _log.error("download.unreadable", reason=str(error))
             udp.respond(request, Code.INTERNAL_SERVER_ERROR)
@@ -94,6 +98,9 @@ class Downloads:
             return
         if transfer is None:
             udp.respond(request, Code.NOT_FOUND)
+        elif not _may_fetch(request.peer, transfer):
+            _log.warning("download.foreign", device_id=transfer.target.device_id, identity=identity_of(request.peer))
+            udp.respond(request, Code.FORBIDDEN)
         else:
             self._serve_at_its_pace(request, transfer, udp)
 
@@ -158,3 +165,8 @@ class Downloads:
         )
         if respond(request, Code.CONTENT, options=wording, payload=payload):
             self._transfers.advance(transfer, block.offset, len(payload))
+
+
+def _may_fetch(peer: Peer, transfer: Transfer) -> bool:
+    identity = identity_of(peer)
+    return identity is None or identity == transfer.target.endpoint_name

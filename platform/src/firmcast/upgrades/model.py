@@ -327,6 +327,8 @@ class TransferTarget:
 
     device_upgrade_id: DeviceUpgradeId
     device_id: DeviceId
+    endpoint_name: str
+    """Of the device: one that has proved to be another may not fetch it."""
     package_id: PackageId
     digest: str
     """SHA-256 of the bytes, 64 lower-case hexadecimal digits."""

@@ -184,9 +184,11 @@ async def transfer(tx: Transaction, token: str) -> TransferTarget:
     if upgrade is None:
         raise NotFoundError("transfer", token)
     package = await firmware.find(tx, upgrade.package_id)
+    device = await devices.find(tx, upgrade.application_id, upgrade.device_id)
     return TransferTarget(
         device_upgrade_id=upgrade.device_upgrade_id,
         device_id=upgrade.device_id,
+        endpoint_name=device.endpoint_name,
         package_id=package.package_id,
         digest=package.digest,
         size=package.size,

@@ -152,6 +152,20 @@ async def test_nobody_updates_or_ends_the_registration_of_another(world, caller:
     assert await registration_of(world, known) == before
 
 
+async def test_nobody_fetches_the_package_of_another(world, caller: Call) -> None:
+    known = await world.add_device("device-1", KEY)
+    await world.add_device("device-2", OTHER_KEY)
+    task = await world.upgrade(await world.add_package(b"firmware"), known)
+    upgrade = await world.device_upgrade(task)
+    address = f"/fw/{upgrade.transfer_token}"
+    device, other = await caller(), await caller("device-2", OTHER_KEY)
+    assert (await other.ask(Code.GET, address)).code == Code.FORBIDDEN
+    assert world.gateway.progress(upgrade.device_upgrade_id) == (0, 8)
+    assert (await device.ask(Code.GET, address)).payload == b"firmware"
+    assert (await other.ask(Code.GET, address)).code == Code.FORBIDDEN
+    assert world.gateway.progress(upgrade.device_upgrade_id) == (8, 8)
+
+
 async def test_nobody_in_clear_takes_the_place_of_a_secure_device(world, caller: Call) -> None:
     known = await world.add_device("device-1", KEY)
     device, stranger = await caller(), await caller(key=None)

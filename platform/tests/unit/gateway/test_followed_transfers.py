@@ -34,6 +34,7 @@ class Follower:
         target = TransferTarget(
             device_upgrade_id=DeviceUpgradeId("u"),
             device_id=DeviceId("d"),
+            endpoint_name="endpoint",
             package_id=PackageId("p"),
             digest="0" * 64,
             size=SIZE,

@@ -33,6 +33,7 @@ def served():
     target = TransferTarget(
         device_upgrade_id=DeviceUpgradeId("u"),
         device_id=DeviceId("d"),
+        endpoint_name="endpoint",
         package_id=PackageId("p"),
         digest="0" * 64,
         size=len(PACKAGE),
