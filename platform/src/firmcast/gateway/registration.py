@@ -27,6 +27,7 @@ from firmcast.gateway.live_devices import OBSERVED, LiveDevice, LiveDevices
 from firmcast.gateway.metrics import GatewayMetrics
 from firmcast.gateway.reports import ReportIntake
 from firmcast.gateway.sessions import DeviceSessions
+from firmcast.gateway.sparing_log import SparingLog
 from firmcast.ids import RegistrationId
 from firmcast.journal.model import Exchange, ExchangeKind
 from firmcast.lwm2m.errors import RegistrationFormatError
@@ -34,6 +35,8 @@ from firmcast.lwm2m.registration import parse_register, parse_update
 
 PATH: Final = "rd"
 _COME_AGAIN_SECONDS: Final = 60
+_MOST_WAITING: Final = 50_000
+"""Of reports and requests at one time; the store takes them in some seconds."""
 _NOT_KNOWN: Final = "the endpoint name is not known here, or its device speaks through secure sessions only"
 _log = structlog.get_logger()
 
@@ -65,6 +68,7 @@ class RegistrationInterface:
         self._metrics = metrics
         self._notes = notes
         self._require_room = require_room
+        self._refusals = SparingLog()
 
     def handle(self, request: RequestReceived) -> None:
         """Take in a request to `/rd` or below."""
@@ -127,9 +131,11 @@ class RegistrationInterface:
         except StoreError:
             self._turn_away(request)
             return
+        if self._is_overrun(request):
+            return
         host, port = stored_address(request.peer)
         if identity is not None and identity != told.endpoint_name:
-            _log.warning("registration.foreign", endpoint_name=told.endpoint_name, identity=identity, host=host)
+            self._log_refusal("registration.foreign", endpoint_name=told.endpoint_name, identity=identity, host=host)
             self._refuse_foreign(request)
             return
         new = NewRegistration(
@@ -152,12 +158,8 @@ class RegistrationInterface:
                 self._registered(request, registration)
             else:
                 self._metrics.unknown.value += 1
-                _log.warning("registration.refused", endpoint_name=told.endpoint_name, host=host, port=port)
-                self._refuse(
-                    request,
-                    Code.FORBIDDEN,
-                    _NOT_KNOWN,
-                )
+                self._log_refusal("registration.refused", endpoint_name=told.endpoint_name, host=host, port=port)
+                self._refuse(request, Code.FORBIDDEN, _NOT_KNOWN)
 
         self._intake.submit(Registering(told=new, occurred_at=self._now())).add_done_callback(committed)
 
@@ -189,6 +191,8 @@ class RegistrationInterface:
             return
         if self._is_foreign(request, registration_id):
             self._refuse_foreign(request)
+            return
+        if self._is_overrun(request):
             return
         host, port = stored_address(request.peer)
         update = RegistrationUpdate(
@@ -251,6 +255,8 @@ class RegistrationInterface:
         if self._is_foreign(request, registration_id):
             self._refuse_foreign(request)
             return
+        if self._is_overrun(request):
+            return
 
         def committed(answer: asyncio.Future[Answer]) -> None:
             if self._was_written(request, answer):
@@ -281,6 +287,13 @@ class RegistrationInterface:
         self._metrics.unwritten.value += 1
         self._udp.respond(request, Code.SERVICE_UNAVAILABLE, options=options(max_age=_COME_AGAIN_SECONDS))
 
+    def _is_overrun(self, request: RequestReceived) -> bool:
+        """Tell whether so many wait for the store that this one is turned away: a flood must not fill the memory."""
+        overrun = len(self._intake) >= _MOST_WAITING
+        if overrun:
+            self._turn_away(request)
+        return overrun
+
     def _is_foreign(self, request: RequestReceived, registration_id: RegistrationId) -> bool:
         """Tell whether somebody asks about the registration of another; one that is not live here is the store's."""
         device = self._live.by_registration(registration_id)
@@ -289,6 +302,11 @@ class RegistrationInterface:
     def _refuse_foreign(self, request: RequestReceived) -> None:
         self._metrics.foreign.value += 1
         self._refuse(request, Code.FORBIDDEN, "not the identity of this session")
+
+    def _log_refusal(self, event: str, **words: object) -> None:
+        left_out = self._refusals.left_out_before(self._udp.now())
+        if left_out is not None:
+            _log.warning(event, **words, left_out=left_out)
 
     def _refuse(self, request: RequestReceived, code: Code, why: str) -> None:
         self._udp.respond(request, code, payload=why.encode())

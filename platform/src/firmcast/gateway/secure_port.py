@@ -14,6 +14,7 @@ from firmcast.db.port import Database
 from firmcast.devices.keys import DEVICE_KEYS_CHANGED
 from firmcast.gateway.device_keys import DeviceKeys, OpenKey
 from firmcast.gateway.metrics import GatewayMetrics
+from firmcast.gateway.sparing_log import SparingLog
 from firmcast.settings import GatewaySettings
 
 _log = structlog.get_logger()
@@ -35,6 +36,7 @@ class SecurePort:
         self._metrics = metrics
         self._keys = DeviceKeys(database, open_key, self)
         self._stray = stray
+        self._strangers = SparingLog()
         self._server: DtlsServer
 
     @classmethod
@@ -93,8 +95,9 @@ class SecurePort:
 
     def key_found(self, identity: str, key: bytes | None) -> None:
         """Go on with the handshakes that wait for a key."""
-        if key is None:
-            _log.warning("dtls.unknown_identity", identity=identity)
+        left_out = self._strangers.left_out_before(self._udp.now()) if key is None else None
+        if left_out is not None:
+            _log.warning("dtls.unknown_identity", identity=identity, left_out=left_out)
         self._server.key_found(identity, key, self._udp.now())
         self._udp.flush()
 

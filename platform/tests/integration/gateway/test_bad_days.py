@@ -10,6 +10,7 @@ from firmcast.coap.block import Block
 from firmcast.devices import commands
 from firmcast.errors import StoreFullError
 from firmcast.firmware.package_files import PackageUnreadableError, open_checked
+from firmcast.gateway import registration
 from firmcast.gateway.images import PackageImages
 from firmcast.gateway.live_devices import observation_token
 from firmcast.ids import RegistrationId
@@ -201,6 +202,19 @@ async def test_without_room_a_device_is_told_when_to_come_again_and_one_under_wa
     assert await world.until_told(known, "1") == ["1"]
     world.has_room = True
     assert await device.register() is Code.CREATED
+
+
+async def test_when_too_many_wait_for_the_store_who_comes_is_told_to_come_again(
+    world, known, device, monkeypatch
+) -> None:
+    await device.register()
+    with monkeypatch.context() as flooded:
+        flooded.setattr(registration, "_MOST_WAITING", 0)
+        assert await device.update() is Code.SERVICE_UNAVAILABLE
+        assert await device.register() is Code.SERVICE_UNAVAILABLE
+        assert await device.deregister() is Code.SERVICE_UNAVAILABLE
+    assert world.metrics.unwritten.value == 3
+    assert await device.update() is Code.CHANGED
 
 
 async def test_an_image_is_read_in_place_and_shared(tmp_path) -> None:
