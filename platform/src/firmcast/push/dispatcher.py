@@ -440,6 +440,7 @@ class Dispatcher:
             answer=answer,
             policy=rules_for(own, self._policy, again=sendable.row.replay != 0),
             now=now,
+            date=self._clock.now(),
             jitter=self._draw(),
         )
 

@@ -204,6 +204,7 @@ def decide(
     answer: Answer,
     policy: RetryPolicy,
     now: datetime,
+    date: datetime,
     jitter: float,
 ) -> Verdict:
     """Decide what becomes of a delivery.
@@ -213,7 +214,8 @@ def decide(
         first_attempted_at: start of the first attempt of this delivery.
         answer: what this attempt came to.
         policy: the rules of push.
-        now: the time of the decision.
+        now: the time of the decision, by a clock that never steps.
+        date: the same by the wall clock, as receivers name dates: one that was set since tells another.
         jitter: a number from 0 to 1 drawn for this decision.
     """
     reason = failure_reason(answer)
@@ -228,7 +230,7 @@ def decide(
         return _given_up(DeadReason.EXPIRED, reason, policy)
     if reason is FailureReason.PROXY:
         return RetryAt(at=min(now + policy.local_delay, expires_at), reason=reason, spends_attempt=False)
-    asked_for = _throttled_until(answer, policy, now)
+    asked_for = _throttled_until(answer, policy, now, date)
     if asked_for is not None:
         return RetryAt(at=asked_for, reason=FailureReason.THROTTLED, spends_attempt=False, holds_callback=True)
     return RetryAt(at=min(now + _delay(attempt, policy, jitter), expires_at), reason=reason)
@@ -267,28 +269,23 @@ def _delay(attempt: int, policy: RetryPolicy, jitter: float) -> timedelta:
     return full * (1 - policy.jitter_portion * jitter)
 
 
-def _throttled_until(answer: Answer, policy: RetryPolicy, now: datetime) -> datetime | None:
+def _throttled_until(answer: Answer, policy: RetryPolicy, now: datetime, date: datetime) -> datetime | None:
     """Return the time that a 429 or 503 asks us to keep away until; None when it asks for none to come."""
     if answer.status not in {429, 503} or answer.retry_after is None:
         return None
-    asked_for = parse_retry_after(answer.retry_after, now)
-    if asked_for is None or asked_for <= now:
+    wait = parse_retry_after(answer.retry_after, date)
+    if wait is None or wait <= timedelta(0):
         return None
-    return min(asked_for, now + policy.longest_throttle)
+    return now + min(wait, policy.longest_throttle)
 
 
-def parse_retry_after(value: str, now: datetime) -> datetime | None:
-    """Read `Retry-After` (RFC 9110, section 10.2.3) in either form; None when it is neither."""
+def parse_retry_after(value: str, date: datetime) -> timedelta | None:
+    """Read `Retry-After` (RFC 9110, section 10.2.3) in either form, as a wait from `date` on; None for neither."""
     text = value.strip()
     if text.isascii() and text.isdigit():
-        return now + timedelta(seconds=min(int(text[:12]), 10**9))
+        return timedelta(seconds=min(int(text[:12]), 10**9))
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, IndexError, TypeError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        return moment.replace(tzinfo=UTC)
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        return None
+    return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment) - date

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from firmcast.applications import use_cases as applications
-from firmcast.clock import SystemClock
+from firmcast.clock import Clock, SystemClock
 from firmcast.db.page import Page
 from firmcast.db.sqlite import SqliteDatabase
 from firmcast.events.log import EventLog
@@ -312,13 +312,13 @@ class World:
         ]
         return await self.database.write(self.log.append, new_events)
 
-    async def dispatch(self, metrics: PushMetrics | None = None) -> Dispatcher:
+    async def dispatch(self, metrics: PushMetrics | None = None, clock: Clock | None = None) -> Dispatcher:
         settings = self.settings
         sender = HttpSender(rules=destination_rules(settings), limits=sender_limits(settings), proxy=proxy_of(settings))
         dispatcher = Dispatcher(
             database=self.database,
             sender=sender,
-            clock=SystemClock(),
+            clock=clock or SystemClock(),
             settings=self.settings,
             sealer=self.sealer,
             metrics=metrics,

@@ -11,6 +11,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from firmcast.applications import use_cases as applications
+from firmcast.clock import SystemClock
 from firmcast.db.page import Page
 from firmcast.db.statement import portable
 from firmcast.errors import NotFoundError, StoreBrokenError
@@ -334,6 +335,36 @@ async def test_a_receiver_that_asks_for_time_gets_it_whatever_happens(
     assert second.attempted_at >= (named if as_date else first.attempted_at + timedelta(seconds=2.99))
     assert [attempt.number for attempt in await world.attempts()] == [1] * 10
     assert callback.lanes() == {"d0": [1, 2]} | {device: [1] for device in DEVICES[1:]}
+
+
+class SetClock(SystemClock):
+    """A clock whose wall time somebody sets."""
+
+    offset = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.offset
+
+
+async def test_a_date_that_a_receiver_names_is_waited_for_by_a_clock_that_was_set_since_the_start(
+    world, callback
+) -> None:
+    clock, times = SetClock(), []
+
+    async def script(_received, writer: asyncio.StreamWriter) -> bool:
+        times.append(clock.now())
+        named = format_datetime(times[0].replace(microsecond=0) + timedelta(seconds=2), usegmt=True)
+        writer.write(status(503, f"Retry-After: {named}") if len(times) == 1 else OK)
+        return True
+
+    callback.script = script
+    await world.dispatch(clock=clock)
+    clock.offset = timedelta(hours=1)
+    await world.subscribe(callback.url())
+    await world.happen("d0")
+    async with asyncio.timeout(10):
+        await world.settled()
+    assert times[1] >= times[0].replace(microsecond=0) + timedelta(seconds=2)
 
 
 AN_HOUR_AHEAD = portable(
