@@ -39,7 +39,6 @@ from firmcast.gateway.package_port.certificate import package_certificate
 from firmcast.gateway.server import Gateway
 from firmcast.http_api import HttpParts, endpoints, endpoints_of_every_node
 from firmcast.lwm2m.firmware_update import Protocol
-from firmcast.nodes import metrics as nodes_metrics
 from firmcast.nodes.duty import Duty, Worker
 from firmcast.nodes.keeper import Keeper
 from firmcast.nodes.model import HOUSEKEEPING, REPLAYS, UPGRADES
@@ -188,7 +187,7 @@ class Platform:
         self.admin_token = await asyncio.to_thread(_admin_token, self.settings)
         files = await asyncio.to_thread(self._files, database)
         if self.keeper is not None:
-            nodes_metrics.show(self.keeper, self.metrics.all)
+            self.metrics.node.show(self.keeper)
             await self.keeper.start()
             self._parts.push_async_callback(self.keeper.stop)
         log = EventLog(encode=encode_event, projections=[fan_out])

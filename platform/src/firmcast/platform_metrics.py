@@ -4,6 +4,7 @@ from firmcast.clock import Clock
 from firmcast.db.metrics import StoreMetrics
 from firmcast.gateway.metrics import GatewayMetrics
 from firmcast.metrics import Metrics
+from firmcast.nodes.metrics import NodeMetrics
 from firmcast.push.metrics import PushMetrics
 from firmcast.rest.metrics import HttpMetrics
 
@@ -16,6 +17,7 @@ class PlatformMetrics:
         self.all = Metrics()
         self.push = PushMetrics(self.all)
         self.store = StoreMetrics(self.all, clock.monotonic)
+        self.node = NodeMetrics(self.all)
         self.gateway = GatewayMetrics(self.all)
         self.removed = self.all.counts(
             "firmcast_retention_removed", "Rows that were removed for their age, by what they were", "kind"

@@ -11,9 +11,11 @@ from pydantic import SecretStr
 
 from firmcast.app import Platform
 from firmcast.applications import use_cases as applications
+from firmcast.clock import SystemClock
 from firmcast.events.log import EventLog
 from firmcast.events.model import DeviceDeleted, EventType, NewEvent
 from firmcast.ids import DeviceId
+from firmcast.platform_metrics import PlatformMetrics
 from firmcast.push.envelope import encode_event
 from firmcast.push.use_cases import fan_out
 from firmcast.sealing import Sealer, load_or_create_key
@@ -83,7 +85,12 @@ async def test_a_node_that_does_not_deliver_tells_what_nobody_delivers(
             while not (told := gauge.read()):
                 await asyncio.sleep(0.05)
         ready = await platform._readiness()
+        alive = platform.metrics.node.alive.read()
     finally:
         await platform.stop()
+    # The page of the metrics is drawn from what is declared before any part runs.
+    on_the_page = {described.name for described in PlatformMetrics(SystemClock()).all.described()}
+    assert {described.name for described in platform.metrics.all.described()} == on_the_page
+    assert alive == 1
     assert told >= 3600
     assert ready == {"store": True, "node": True}
