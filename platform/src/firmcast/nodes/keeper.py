@@ -117,6 +117,15 @@ class Keeper:
         except StoreError as error:
             _log.warning("node.not_signed_off", reason=str(error))
 
+    async def retire(self) -> None:
+        """Take nothing any more, and have all be given back that others can do, each when it is finished."""
+        self._roles = frozenset()
+        try:
+            await self._database.write_urgently(use_cases.retire, self.node_id)
+            await self._look()
+        except StoreError as error:
+            _log.warning("node.not_retired", reason=str(error))  # it goes with the end of this node then
+
     def epoch_of(self, share: Share) -> Epoch | None:
         """Return the epoch under which a share is ours now; None when it is not."""
         if self._clock.monotonic() >= self._good_until:

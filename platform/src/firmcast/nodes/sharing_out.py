@@ -26,11 +26,11 @@ def plan(standing: Standing, node_id: NodeId) -> Plan:
     """Return what a node that is alive is to do."""
     node = standing.nodes[node_id]
     duties = tuple(duty for duty, role in DUTIES.items() if role in node.roles and _is_free(standing, duty))
+    mine = [share for share in PARTITION_SHARES if _owner(standing, share) == node_id]
     if Role.PUSHER not in node.roles:
-        return Plan(claims=duties, surplus=())
+        return Plan(claims=duties, surplus=tuple(mine))  # of a life that retires
     pushers = sorted(other.node_id for other in standing.nodes.values() if Role.PUSHER in other.roles)
     most = -(-PARTITIONS // len(pushers))
-    mine = [share for share in PARTITION_SHARES if _owner(standing, share) == node_id]
     # Each begins elsewhere in the ring, so that nodes that come together do not all ask for the same.
     first = PARTITIONS * pushers.index(node_id) // len(pushers)
     ring = [*PARTITION_SHARES][first:] + [*PARTITION_SHARES][:first]

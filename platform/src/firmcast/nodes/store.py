@@ -34,6 +34,9 @@ RENEW_NODE: Final = _postgres(
     " WHERE node_id = ?1"
 )
 
+# It is about to end: it lives on without anything that is to be done.
+RETIRE_NODE: Final = _postgres("UPDATE node SET roles = '' WHERE node_id = ?1")
+
 # Those whose time is over; one whose last write is under way is left to the next look.
 DELETE_EXPIRED: Final = _postgres(
     "DELETE FROM node WHERE node_id IN (SELECT node_id FROM node"
@@ -92,6 +95,11 @@ async def insert_node(tx: Transaction, node: Node, life: timedelta) -> None:
 async def renew_node(tx: Transaction, node_id: NodeId, life: timedelta) -> bool:
     """Let a node live for so long from now on; return False when it was given up."""
     return await tx.execute(RENEW_NODE, node_id, _microseconds(life)) == 1
+
+
+async def retire_node(tx: Transaction, node_id: NodeId) -> None:
+    """Have a node be given nothing more to do."""
+    await tx.execute(RETIRE_NODE, node_id)
 
 
 async def delete_expired(tx: Transaction) -> list[str]:

@@ -49,6 +49,11 @@ async def release(tx: Transaction, node_id: NodeId, shares: Collection[Share]) -
     await store.release(tx, node_id, shares)
 
 
+async def retire(tx: Transaction, node_id: NodeId) -> None:
+    """Have others do what a node did: it is alive until it has finished, and takes nothing any more."""
+    await store.retire_node(tx, node_id)
+
+
 async def end(tx: Transaction, node_id: NodeId) -> None:
     """End a node; what it had is nobody's."""
     await store.delete_node(tx, node_id)

@@ -58,13 +58,19 @@ class Pusher:
             await self._begin(self._dispatcher)
 
     async def stop(self, drain_seconds: float) -> None:
-        """Start nothing more, let attempts under way end for so long, and write what came of them."""
+        """Start nothing more, let attempts under way end for so long, and write what came of them.
+
+        What is finished before goes to other nodes at once: a receiver that takes its time keeps only its own waiting.
+        """
         self._stopped = True
         # Another life may just be waiting for a store that is away: this one need not wait for it.
         for task in list(self._tasks):
             task.cancel()
         async with self._changing:
-            await self._dispatcher.stop(drain_seconds)
+            self._dispatcher.halt()  # there is no other one after it
+        if self._keeper is not None:
+            self._spawn(self._keeper.retire())
+        await self._dispatcher.stop(drain_seconds)
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def renew(self) -> None:

@@ -18,6 +18,7 @@ FEW_ROWS = {
     "SELECT_TIME": "reads no table",
     "INSERT_NODE": "writes only",
     "RENEW_NODE": "as many rows as nodes",
+    "RETIRE_NODE": "as many rows as nodes",
     "DELETE_EXPIRED": "as many rows as nodes",
     "DELETE_NODE": "as many rows as nodes",
     "SELECT_NODES": "as many rows as nodes",

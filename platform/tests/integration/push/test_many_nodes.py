@@ -5,6 +5,7 @@ tried with real processes in the acceptance and fault tests.
 """
 
 import asyncio
+import json
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -93,10 +94,10 @@ class Node:
         """Take in one event of each of these devices, in one commit."""
         await self.database.write(self.log.append, [new_event(application_id, device) for device in devices])
 
-    async def stop(self) -> None:
+    async def stop(self, drain_seconds: float = 5) -> None:
         """End as a process does that was asked to."""
         self.ended = True
-        await self.pusher.stop(5)
+        await self.pusher.stop(drain_seconds)
         await self.keeper.stop()
         await self.database.close()
 
@@ -228,6 +229,34 @@ async def test_a_node_that_ends_under_load_leaves_without_a_duplicate(world: Wor
     await world.more()
     await second.stop()
     await load
+    await world.all_arrived()
+    assert world.duplicates == 0
+
+
+async def test_a_receiver_that_takes_its_time_keeps_no_other_device_at_a_node_that_ends(world: World) -> None:
+    second = await world.node()
+    await settled(world)
+    of_second = [it for it in devices_of(200) if second.keeper.epoch_of(share_of(partition_of(DeviceId(it))))]
+    slow = of_second[0]
+    others = [it for it in of_second if partition_of(DeviceId(it)) != partition_of(DeviceId(slow))]
+    may_answer = asyncio.Event()
+
+    async def script(request, writer) -> bool:
+        if json.loads(request.body)["deviceId"] == slow:
+            await may_answer.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        return True
+
+    world._answer = script
+    await world.happen(world.nodes[0], [slow])
+    await world.more()
+    stopping = asyncio.create_task(second.stop(drain_seconds=30))
+    await world.happen(world.nodes[0], others)
+    while len(world.callback.lanes()) < 1 + len(others):
+        await world.more()
+    assert not stopping.done(), "what the slow receiver has not answered is waited for"
+    may_answer.set()
+    await stopping
     await world.all_arrived()
     assert world.duplicates == 0
 

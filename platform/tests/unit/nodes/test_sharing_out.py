@@ -56,6 +56,15 @@ def test_who_does_not_push_takes_no_partition() -> None:
     assert plan(standing(rest), rest.node_id).claims == ()
 
 
+def test_who_retires_gives_back_what_the_others_take() -> None:
+    one, other = node(1), node(2)
+    both = carried_out(carried_out(standing(one, other), one.node_id), other.node_id)
+    retired = replace(both, nodes={**both.nodes, one.node_id: replace(one, roles=frozenset())})
+    assert plan(retired, one.node_id).claims == ()
+    after = carried_out(carried_out(retired, one.node_id), other.node_id)
+    assert (partitions_of(after, one.node_id), partitions_of(after, other.node_id)) == (0, PARTITIONS)
+
+
 def test_nodes_that_come_together_ask_for_different_partitions() -> None:
     nodes = [node(number) for number in range(4)]
     asked = [set(plan(standing(*nodes), each.node_id).claims) & set(PARTITION_SHARES) for each in nodes]
