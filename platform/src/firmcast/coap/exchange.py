@@ -98,6 +98,7 @@ class Exchange(Transmission):
         "_download_szx",
         "_download_wording",
         "_in_flight",
+        "_is_first_cut_short",
         "_owner",
         "_payload",
         "_restarts_left",
@@ -167,6 +168,7 @@ class Exchange(Transmission):
         self.total = payload.size if isinstance(payload, StaticBody) else len(payload)
         self._whole = whole
         self._restarts_left = restarts
+        self._is_first_cut_short = False
         self.sent = 0
         self._in_flight = 0
         self.expected = b""
@@ -303,7 +305,7 @@ class Exchange(Transmission):
             return FailureReason.BLOCK_FAILED if code == Code.CONTINUE else None
         if code == Code.REQUEST_ENTITY_INCOMPLETE and self._restarts_left > 0:
             self._restarts_left -= 1
-            return self._restart_upload(self.szx)
+            return self._restart_upload(self._blocks_for_whom_they_are_missing())
         goes_on = code == Code.CONTINUE or (is_success(code) and end < self.total)
         if not goes_on:
             return None
@@ -337,6 +339,16 @@ class Exchange(Transmission):
             # Some clients refuse a datagram that is too large for them and do not say which size they take.
             szx = min(self.szx - 1, (self.total - 1).bit_length() - 5)
         return szx if 0 <= szx < self.szx and self.total > 1 << (szx + 4) else None
+
+    def _blocks_for_whom_they_are_missing(self) -> int:
+        """Return the size exponent to begin again with where the server says that it lacks blocks.
+
+        A server whose buffer is too small for a datagram takes what fits of the first block, and lacks the rest when
+        the second one comes, every time.
+        """
+        is_first_cut_short = self.sent == 1 << (self.szx + 4)
+        was_before, self._is_first_cut_short = self._is_first_cut_short, is_first_cut_short
+        return self.szx - 1 if is_first_cut_short and was_before and self.szx else self.szx
 
     def _restart_upload(self, szx: int) -> Step | FailureReason:
         self.szx = szx

@@ -126,7 +126,9 @@ class CommandRunner:
             try:
                 pace = None if transfer.pace is None else transfer.pace.reserve
                 told = await commands.transfer_by_write(link, transfer.body, pace)
-            except DeviceSilentError:
+            except DeviceSilentError as error:
+                if error.has_timed_out and not transfer.reached:
+                    link.write_otherwise()
                 await self._transfers.check_bytes(transfer)
                 raise
             finally:

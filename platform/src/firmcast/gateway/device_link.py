@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache, reduce
 from typing import Final
 
+from firmcast.coap.block import LARGEST_SZX
 from firmcast.coap.client import BacklogFullError
 from firmcast.coap.codes import Code, ContentFormat, code_text, is_success
 from firmcast.coap.events import FailureReason, Peer, ResponseReceived
@@ -24,6 +25,7 @@ from firmcast.gateway.awake_windows import AwakeWindows
 from firmcast.gateway.live_devices import LiveDevice
 from firmcast.gateway.noting import values_told, written
 from firmcast.gateway.resources import NOTHING, merged, resources_of
+from firmcast.gateway.written_blocks import next_exponent
 from firmcast.ids import DeviceUpgradeId
 from firmcast.journal.model import Exchange, ExchangeKind
 from firmcast.lwm2m.content import decode_content
@@ -44,12 +46,18 @@ _PASSING: Final = (Code.TOO_MANY_REQUESTS, Code.SERVICE_UNAVAILABLE, Code.GATEWA
 class DeviceSilentError(Exception):
     """The device did not answer, or not sensibly: whether it acted is unknown. The message is for a person."""
 
+    def __init__(self, description: str, *, has_timed_out: bool = False) -> None:
+        """Say what is known; `has_timed_out` tells that what was sent last was sent as often as it may be."""
+        super().__init__(description)
+        self.has_timed_out = has_timed_out
+
 
 class DeviceAsleepError(DeviceSilentError):
     """The device, in queue mode, does not listen; `asked` tells whether a request was sent that it may have heard."""
 
-    def __init__(self, *, asked: bool) -> None:
-        super().__init__("the device fell asleep" if asked else "the device sleeps")
+    def __init__(self, *, asked: bool, has_timed_out: bool = False) -> None:
+        description = "the device fell asleep" if asked else "the device sleeps"
+        super().__init__(description, has_timed_out=has_timed_out)
         self.asked = asked
 
 
@@ -219,6 +227,15 @@ class DeviceLink:
         asked = self._ask(Code.PUT, wording, payload, pace)
         return (await self._noted(ExchangeKind.WRITE, path, asked, told))[0].code
 
+    def write_otherwise(self) -> None:
+        """Write in other blocks the next time: the first of these found no answer, as if it were too large."""
+        tried = min(self._exponent, self._udp.largest_szx(self.device.peer))
+        self.device.block_exponent = next_exponent(tried, LARGEST_SZX)
+
+    @property
+    def _exponent(self) -> int:
+        return min(self._block_exponent, self.device.block_exponent)
+
     async def execute(self, path: Path) -> int:
         """Execute a resource; return the code. Raises DeviceSilentError."""
         return (await self._noted(ExchangeKind.EXECUTE, path, self._ask(Code.POST, self._to(path))))[0].code
@@ -283,7 +300,7 @@ class DeviceLink:
                 options=wording,
                 payload=payload,
                 token=token,
-                szx=self._block_exponent,
+                szx=self._exponent,
                 max_body=LARGEST_READ,
                 pace=pace,
             )
@@ -291,11 +308,11 @@ class DeviceLink:
         return await self._repeated(ask, token)
 
     async def _repeated(self, ask: Callable[[Peer], Awaitable[ResponseReceived]], token: bytes) -> ResponseReceived:
-        asked = False
+        asked = has_timed_out = False
         for _ in range(_MOST_ADDRESSES):
             peer = self.device.peer
             if not self._windows.is_awake(self.device):
-                raise DeviceAsleepError(asked=asked)
+                raise DeviceAsleepError(asked=asked, has_timed_out=has_timed_out)
             self._under_way = peer, token
             asked = True
             try:
@@ -303,11 +320,13 @@ class DeviceLink:
             except RequestFailedError as error:
                 if error.reason is FailureReason.NOT_IN_BLOCKS:
                     raise DeviceTakesNoBlocksError from error
+                has_timed_out = error.reason is FailureReason.TIMEOUT
                 if self.device.queue_mode and error.reason in _SILENCE:
                     if peer == self.device.peer and error.reason is not FailureReason.CANCELLED:
                         self._windows.unanswered(self.device)
                 elif peer == self.device.peer:
-                    raise DeviceSilentError(f"no answer from the device: {error.reason.value}") from error
+                    why = f"no answer from the device: {error.reason.value}"
+                    raise DeviceSilentError(why, has_timed_out=has_timed_out) from error
             except BacklogFullError as error:
                 raise DeviceSilentError(str(error)) from error
             else:

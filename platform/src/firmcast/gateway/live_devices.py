@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final
 
+from firmcast.coap.block import LARGEST_SZX
 from firmcast.coap.dtls.peers import identity_of
 from firmcast.coap.events import Peer
 from firmcast.devices.model import Registration
@@ -66,6 +67,7 @@ class LiveDevice:
     __slots__ = (
         "asked_who_it_is",
         "awake_until",
+        "block_exponent",
         "choices",
         "commanded",
         "device_id",
@@ -112,6 +114,8 @@ class LiveDevice:
         """It let the read of an object go by, and answered others: its resources are read one by one."""
         self.reset_way: ResetWay | None = None
         """What was found to bring this device back to Idle."""
+        self.block_exponent = LARGEST_SZX
+        """SZX of the largest blocks to write to it: see `written_blocks`."""
         self.choices = USUAL
         """How it is driven, by what is known of its client; USUAL until that was looked up."""
         self.asked_who_it_is = False
@@ -154,6 +158,7 @@ class LiveDevices:
         if former is not None:
             device.asked_who_it_is = former.asked_who_it_is
             device.left_objects_unanswered = former.left_objects_unanswered
+            device.block_exponent = former.block_exponent
         self._by_device[device.device_id] = device
         self._by_registration[device.registration_id] = device
         self._by_key[device.key] = device

@@ -6,6 +6,7 @@ What they do was read in their sources; `docs/explanation/real-clients.md` says 
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 
 import cbor2
 import msgspec
@@ -13,11 +14,13 @@ import pytest
 
 from firmcast.coap.block import Block
 from firmcast.coap.codes import Code, MessageType
+from firmcast.coap.message import encode
 from firmcast.coap.options import options
 from firmcast.lwm2m.content import ContentFormat, decode_content
 from firmcast.lwm2m.paths import PACKAGE_URI
 from firmcast.lwm2m.values import as_text
-from firmcast.settings import GatewaySettings
+from firmcast.settings import GatewaySettings, UpgradeSettings
+from firmcast.upgrades.limits import limits_of
 
 PACKAGE = bytes(range(256)) * 10
 """Two whole blocks of 1024 bytes and half of a third."""
@@ -283,6 +286,30 @@ class Wakaama(Client):
         return Code.CONTINUE if block.more else Code.CHANGED, {"block1": block}
 
 
+class WakaamaOfOneKibibyte(Wakaama):
+    """Its example client has a buffer of 1024 bytes for a datagram: what is longer than that loses its end."""
+
+    def block_written(self, request):
+        block = request.block1
+        excess = max(len(encode(request)) - 1024, 0)
+        piece = request.payload[: len(request.payload) - excess]
+        if block.number and block.offset != len(self.package):
+            return Code.REQUEST_ENTITY_INCOMPLETE, {}
+        self.package = (self.package if block.number else b"") + piece
+        self.blocks.append(block)
+        if block.more:
+            return Code.CONTINUE, {"block1": block}
+        self.change("/5/0/3", 2)
+        return Code.CHANGED, {}
+
+
+class WakaamaOverDtls(WakaamaOfOneKibibyte):
+    """A record without its end is no record: nobody hears of it."""
+
+    def block_written(self, request):
+        return None if len(encode(request)) > 1024 else super().block_written(request)
+
+
 @pytest.fixture
 async def known(world):
     return await world.add_device()
@@ -379,6 +406,29 @@ async def test_wakaama_is_written_a_package_anew_where_an_answer_was_lost(world,
             await asyncio.sleep(0.2)
             await client.device.update()
     assert client.packages == [PACKAGE[:2048], PACKAGE]
+
+
+@pytest.mark.parametrize("kind", [WakaamaOfOneKibibyte, WakaamaOverDtls])
+async def test_wakaama_is_written_blocks_that_fit_into_its_buffer(database, make_world, raw_device, kind) -> None:
+    world = make_world(database)
+    world.settings = GatewaySettings(port=0, acknowledgement_timeout=0.02)
+    world.limits = limits_of(UpgradeSettings(probe_limit=timedelta(seconds=0.2)))
+    await world.start()
+    known = await world.add_device()
+    device = raw_device("device-1", world.server)
+    await device.open()
+    client = kind(device)
+    client.device.values["/5/0/9"] = PUSH
+    try:
+        await device.register()
+        await world.upgrade(await world.add_package(PACKAGE), known)
+        told = await world.until_told(known, "succeeded", "failed", any_of=True)
+    finally:
+        device.close()
+        await world.stop()
+    assert [word.removeprefix("*") for word in told] == SUCCESS
+    assert client.package == PACKAGE
+    assert client.blocks[-1].szx == 5
 
 
 # How they register.

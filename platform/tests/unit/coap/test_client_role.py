@@ -360,6 +360,7 @@ def test_a_peer_that_lost_the_transfer_gets_it_again_a_few_times(lone: MakeLone)
     sent = ask(peer, Code.PUT, payload=bytes(3000))
     for _ in range(2):
         (sent,) = peer.give(answer(sent, Code.CONTINUE, block1=Block(0, True, 6)))
+        (sent,) = peer.give(answer(sent, Code.CONTINUE, block1=Block(1, True, 6)))
         (sent,) = peer.give(answer(sent, Code.REQUEST_ENTITY_INCOMPLETE))
         assert sent.block1 == Block(0, True, 6)
     (sent,) = peer.give(answer(sent, Code.CONTINUE, block1=Block(0, True, 6)))
@@ -367,6 +368,15 @@ def test_a_peer_that_lost_the_transfer_gets_it_again_a_few_times(lone: MakeLone)
     end = end_of(peer)
     assert isinstance(end, ResponseReceived)
     assert end.code == Code.REQUEST_ENTITY_INCOMPLETE
+
+
+def test_a_peer_that_lacks_the_rest_of_each_first_block_gets_smaller_ones(lone: MakeLone) -> None:
+    peer = lone(max_block_restarts=3)
+    sent = ask(peer, Code.PUT, payload=bytes(3000))
+    for exponent in (6, 5, 4):
+        (sent,) = peer.give(answer(sent, Code.CONTINUE, block1=Block(0, True, sent.block1.szx)))
+        (sent,) = peer.give(answer(sent, Code.REQUEST_ENTITY_INCOMPLETE))
+        assert sent.block1 == Block(0, True, exponent)
 
 
 @pytest.mark.parametrize(
