@@ -8,8 +8,9 @@ import pytest
 
 from firmcast.gateway import clients
 from firmcast.lwm2m.firmware_update import DeliveryMethod, Protocol, TransferWay
+from firmcast.profiles import store
 from firmcast.profiles import use_cases as profiles
-from firmcast.profiles.model import WayVerdict
+from firmcast.profiles.model import ClientProfile, SeenWay, Traits, WayVerdict
 from firmcast.settings import UpgradeSettings
 from firmcast.simulator.device import DeviceSpec
 from firmcast.simulator.fleet import Fleet
@@ -132,12 +133,24 @@ async def test_what_a_device_refused_is_tried_last_the_next_time(world, monkeypa
             if did == {"http": WayVerdict.REFUSES, "coap": WayVerdict.TAKES}:
                 break
         again = await world.upgrade(await world.add_package(PACKAGE[1:], "2.1.0"), known)
-        await world.until_counted(lambda counts: counts["succeeded"] == 2)
+        await world.until_counted(lambda counts: counts["2"] == 2)
         assert ways(await world.device_upgrade(again)) == []
-        await world.database.write(profiles.forget_client, known.device_id, world.clock.now())
-        again = await world.upgrade(await world.add_package(PACKAGE[2:], "2.2.0"), known)
-        await world.until_counted(lambda counts: counts["succeeded"] == 3)
-        assert ways(await world.device_upgrade(again)) == [TransferWay.HTTP], "it is tried as if it were new"
+
+
+async def test_a_gateway_hears_that_a_client_was_forgotten(world, monkeypatch) -> None:
+    monkeypatch.setattr(clients, "_LEARNS_AFTER_SECONDS", 1000)
+    await start_serving(world)
+    known = await world.add_device()
+    refused = Traits(ways={"http": SeenWay(WayVerdict.REFUSES, world.clock.now())})
+    await world.database.write(store.keep_client, known.device_id, ClientProfile(traits=refused), world.clock.now())
+    async with fleet_of(world, "lists-http", delivery=DeliveryMethod.PULL, version="2.0") as fleet:
+        await fleet.registered()
+        for number, expected in enumerate(([], [TransferWay.HTTP]), start=1):
+            task = await world.upgrade(await world.add_package(PACKAGE[number:], f"2.{number}"), known)
+            await world.until_counted(lambda counts, number=number: counts["succeeded"] == number)
+            assert ways(await world.device_upgrade(task)) == expected
+            # Since it registered after its upgrade it has been looked up again.
+            await world.database.write(profiles.forget_client, known.device_id, world.clock.now())
 
 
 async def test_an_address_that_was_let_lie_is_remembered_of_that_device_alone(world, monkeypatch) -> None:
