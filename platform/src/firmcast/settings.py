@@ -190,6 +190,13 @@ class GatewaySettings(_Part):
     )
     block_exponent: int = Field(default=6, ge=0, le=6, description="SZX we offer: block size is 2**(SZX+4) bytes")
     acknowledgement_timeout: float = Field(default=2.0, gt=0, description="seconds; ACK_TIMEOUT of RFC 7252 4.8")
+    slow_block_timeout: float = Field(
+        default=15.0,
+        ge=0,
+        le=90,
+        description="seconds; in its place for the first and the last block of a package that is written: a device may"
+        " erase its flash before it answers the one, and check the package before it answers the other",
+    )
 
     @property
     def secure_port_number(self) -> int:

@@ -57,6 +57,7 @@ class ClientRole:
         whole: bool,
         sink: BlockSink | None,
         pace: BlockPace | None = None,
+        slow: bool = False,
         purpose: Purpose = Purpose.REQUEST,
     ) -> bytes:
         """Begin an exchange, or queue it behind the others of its peer."""
@@ -79,6 +80,7 @@ class ClientRole:
             whole=whole,
             sink=sink,
             pace=pace,
+            slow=slow,
             purpose=purpose,
         )
         self._enqueue(state, exchange, now)
@@ -367,7 +369,8 @@ class ClientRole:
         if not exchange.response_due:
             exchange.response_due = now + parameters.response_timeout
         due = exchange.response_due
-        again = now + parameters.response_patience
+        patience = max(parameters.response_patience, parameters.slow_block_timeout if exchange.is_slow else 0.0)
+        again = now + patience
         if exchange.may_be_sent_anew and again + parameters.max_transmit_span < due:
             due = again
         self._layer.timers.set(exchange, due)
@@ -411,7 +414,8 @@ class ClientRole:
         except OSError:
             self._fail(state, exchange, FailureReason.BLOCK_FAILED, now)
             return
-        self._layer.transmit(exchange, state, datagram, now, unasked=True)
+        first_wait = self._layer.parameters.slow_block_timeout if exchange.is_slow else 0.0
+        self._layer.transmit(exchange, state, datagram, now, unasked=True, first_wait=first_wait)
 
     def _start_waiting(self, state: PeerState, now: float) -> None:
         while state.backlog and len(state.exchanges) < self._layer.parameters.nstart:

@@ -139,6 +139,7 @@ class Endpoint:
         whole: bool = True,
         sink: BlockSink | None = None,
         pace: BlockPace | None = None,
+        slow: bool = False,
     ) -> bytes:
         """Ask `peer` and return the request's token; its end is one ResponseReceived or RequestFailed.
 
@@ -147,7 +148,7 @@ class Endpoint:
         a Block2 option to begin elsewhere, and with `whole=False` only that one block is fetched. A `sink` takes the
         body's bytes as (offset, bytes) instead of `payload`; it may be called again from offset 0 when the body
         changed under way. `szx` bounds the block size in both directions. `pace` tells how long each block of the
-        payload has to wait.
+        payload has to wait; `slow` that the peer may take `slow_block_timeout` with its first block, and its last.
 
         Raises ValueError for a token already in use with this peer and BacklogFullError when too many requests wait
         for it.
@@ -165,6 +166,7 @@ class Endpoint:
             whole=whole,
             sink=sink,
             pace=pace,
+            slow=slow,
         )
 
     def cancel_request(self, peer: Peer, token: bytes, now: float) -> bool:

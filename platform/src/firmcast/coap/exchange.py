@@ -122,6 +122,7 @@ class Exchange(Transmission):
         "sent",
         "sequence",
         "sink",
+        "slow",
         "szx",
         "token",
         "total",
@@ -146,6 +147,7 @@ class Exchange(Transmission):
         whole: bool = True,
         sink: BlockSink | None = None,
         pace: BlockPace | None = None,
+        slow: bool = False,
         purpose: Purpose = Purpose.REQUEST,
     ) -> None:
         super().__init__(peer, confirmable=confirmable)
@@ -158,6 +160,8 @@ class Exchange(Transmission):
         self.max_body = max_body
         self.sink = sink
         self.pace = pace
+        self.slow = slow
+        """True where the peer may take its time with the first block of the payload, and with the last."""
         self.paused = False
         """True while the next block of the payload waits for its time."""
         self.waiting = False
@@ -200,6 +204,12 @@ class Exchange(Transmission):
         if self.method in _FETCHING:
             return self.fetching or not self.total
         return not self.fetching and self.sent + self._in_flight < self.total
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the answer to the message that is sent now may take its time."""
+        is_upload = self.slow and not self.fetching
+        return is_upload and (not self.sent or self.sent + self._in_flight >= self.total)
 
     def pause(self) -> float:
         """Return the seconds to wait before the next message is sent; asked once for each."""

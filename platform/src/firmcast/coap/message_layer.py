@@ -115,9 +115,19 @@ class MessageLayer:
             self.counters.withheld += 1
 
     def transmit(
-        self, transmission: Transmission, state: PeerState, datagram: bytes, now: float, *, unasked: bool = False
+        self,
+        transmission: Transmission,
+        state: PeerState,
+        datagram: bytes,
+        now: float,
+        *,
+        unasked: bool = False,
+        first_wait: float = 0.0,
     ) -> None:
-        """Send a datagram of ours, whose message id `transmission` already holds, and wait for its end."""
+        """Send a datagram of ours, whose message id `transmission` already holds, and wait for its end.
+
+        It is not sent again before `first_wait` is over, in seconds, in the place of `ack_timeout` where that is less.
+        """
         parameters = self.parameters
         transmission.datagram = datagram
         transmission.attempts = 0
@@ -127,7 +137,7 @@ class MessageLayer:
             transmission.timeout = parameters.ack_timeout * factor
         else:
             transmission.timeout = parameters.response_timeout
-        self.timers.set(transmission, now + transmission.timeout)
+        self.timers.set(transmission, now + transmission.timeout + max(0.0, first_wait - parameters.ack_timeout))
         if unasked:
             self._send_unasked(state, datagram)
         else:

@@ -11,6 +11,9 @@ class TransmissionParameters:
     """Shortest wait before the first retransmission (ACK_TIMEOUT)."""
     ack_random_factor: float = 1.5
     """The first wait is drawn from ack_timeout .. ack_timeout * ack_random_factor (ACK_RANDOM_FACTOR)."""
+    slow_block_timeout: float = 0.0
+    """Shortest wait before the first retransmission of the first and of the last block of a payload that its peer is
+    slow to store; as `ack_timeout` where that is longer. The waits after it are those of any message."""
     max_retransmit: int = 4
     """Retransmissions of a confirmable message after the first transmission (MAX_RETRANSMIT)."""
     nstart: int = 1

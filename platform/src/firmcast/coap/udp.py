@@ -203,6 +203,7 @@ class UdpEndpoint:
         whole: bool = True,
         sink: BlockSink | None = None,
         pace: BlockPace | None = None,
+        slow: bool = False,
     ) -> ResponseReceived:
         """Ask and wait for the response, of whatever code; fields as in `Endpoint.request`. Raises RequestFailedError.
 
@@ -222,6 +223,7 @@ class UdpEndpoint:
             whole=whole,
             sink=sink,
             pace=pace,
+            slow=slow,
         )
         return await self._response(peer, token)
 

@@ -303,6 +303,8 @@ class DeviceLink:
                 szx=self._exponent,
                 max_body=LARGEST_READ,
                 pace=pace,
+                # A package is stored, which may begin with the erasure of what was there, and end with a check.
+                slow=isinstance(payload, StaticBody),
             )
 
         return await self._repeated(ask, token)

@@ -92,6 +92,7 @@ _log = structlog.get_logger()
 def _transmission(settings: GatewaySettings, member: Membership) -> TransmissionParameters:
     return TransmissionParameters(
         ack_timeout=settings.acknowledgement_timeout,
+        slow_block_timeout=settings.slow_block_timeout,
         block_szx=settings.block_exponent,
         # Zephyr takes any request that names a size for one about a later block, and does not answer it.
         asks_block_size_early=False,

@@ -462,7 +462,9 @@ class World:
 @pytest.fixture
 def make_world(tmp_path) -> Callable[..., World]:
     """Return what makes a world that does not run yet."""
-    return lambda database: World(database, tmp_path, GatewaySettings(port=0, acknowledgement_timeout=0.3))
+    return lambda database: World(
+        database, tmp_path, GatewaySettings(port=0, acknowledgement_timeout=0.3, slow_block_timeout=0.0)
+    )
 
 
 @pytest.fixture

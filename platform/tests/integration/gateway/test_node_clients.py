@@ -62,7 +62,7 @@ class NodeClient(SmallClient):
 @pytest.fixture
 async def impatient(database, make_world) -> AsyncIterator:
     made = make_world(database)
-    made.settings = GatewaySettings(port=0, acknowledgement_timeout=0.03)
+    made.settings = GatewaySettings(port=0, acknowledgement_timeout=0.03, slow_block_timeout=0.0)
     made.limits = limits_of(UpgradeSettings(probe_limit=timedelta(seconds=2), prefer_write=True))
     await made.start()
     yield made

@@ -203,6 +203,28 @@ class Zephyr(Client):
         return Code.CHANGED, {"block1": answered}
 
 
+class SlowToStore(Zephyr):
+    """It is busy with one block for longer than a message waits for its answer, and stores it as often as it comes."""
+
+    def __init__(self, device, number: int) -> None:
+        super().__init__(device)
+        self._number = number
+        self.handed_over = 0
+
+    def block_written(self, request):
+        if request.block1.number != self._number:
+            return super().block_written(request)
+        self.handed_over += 1
+        if self.handed_over == 1:
+            self.spawn(self._store(request))
+        return None
+
+    async def _store(self, request) -> None:
+        await asyncio.sleep(0.5)
+        code, wording = super().block_written(request)
+        self.device.answer(request, code, **wording)
+
+
 class AnjayLite(Client):
     """As it may be built: it writes LwM2M CBOR, and SenML-CBOR where that is among its formats; TLV it only reads."""
 
@@ -353,6 +375,28 @@ async def test_zephyr_is_written_smaller_blocks_where_it_refuses_large_ones_with
     client, told = await upgraded(Zephyr, PUSH, largest=256)
     assert (told, client.package) == (SUCCESS, PACKAGE)
     assert {block.szx for block in client.blocks} == {4}
+
+
+@pytest.mark.parametrize("block", ["first", "last"])
+async def test_a_client_that_erases_or_checks_its_flash_before_it_answers_gets_no_block_twice(
+    database, make_member, raw_device, block
+) -> None:
+    world = make_member(database, GatewaySettings(port=0, acknowledgement_timeout=0.1, slow_block_timeout=3.0))
+    await world.start()
+    known = await world.add_device()
+    device = raw_device("device-1", world.server)
+    await device.open()
+    client = SlowToStore(device, 0 if block == "first" else 2)
+    client.device.values["/5/0/9"] = PUSH
+    try:
+        await device.register()
+        await world.upgrade(await world.add_package(PACKAGE), known)
+        told = await world.until_told(known, "succeeded", "failed", any_of=True)
+        assert [word.removeprefix("*") for word in told] == SUCCESS
+    finally:
+        device.close()
+        await world.stop()
+    assert client.handed_over == 1
 
 
 async def test_zephyr_is_asked_without_a_block_size(database, make_member, raw_device) -> None:

@@ -143,7 +143,9 @@ async def make_post(empty_postgres_store, make_member) -> AsyncIterator:
     async def make(site: str = "here", *, pause: float = 60.0, **settings) -> Post:
         database = await PostgresDatabase.open(url, NOW, shared=[*SHARED, TOLD])
         member = Membership.of(site, nodes.gateways, pause)
-        world = make_member(database, GatewaySettings(port=0, acknowledgement_timeout=0.3, **settings), member)
+        world = make_member(
+            database, GatewaySettings(port=0, acknowledgement_timeout=0.3, slow_block_timeout=0.0, **settings), member
+        )
         post = Post(database, world)
         made.append(post)
         await post.start()

@@ -16,7 +16,7 @@ PACKAGE = bytes(range(250)) * 4
 @pytest.fixture
 async def impatient(database, make_world) -> AsyncIterator:
     made = make_world(database)
-    made.settings = GatewaySettings(port=0, acknowledgement_timeout=0.05)
+    made.settings = GatewaySettings(port=0, acknowledgement_timeout=0.05, slow_block_timeout=0.0)
     made.limits = limits_of(UpgradeSettings(probe_limit=timedelta(seconds=2)))
     await made.start()
     yield made
