@@ -112,7 +112,7 @@ class AttemptAnswer(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     address: str
     answer: str
-    """The first KiB of the answer's body, of failed ones."""
+    """The first KiB of the answer's body."""
 
 
 class DeliveryList(msgspec.Struct, frozen=True, kw_only=True):

@@ -178,7 +178,7 @@ class Attempt:
     detail: str
     address: str
     answer: bytes
-    """The first bytes of the answer's body, of failed attempts only."""
+    """The first bytes of the answer's body."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

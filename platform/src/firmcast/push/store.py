@@ -131,22 +131,23 @@ SELECT_HELD: Final = portable(
     " GROUP BY subscription_id"
 )
 
-# The log of attempts that failed.
-INSERT_FAILED_ATTEMPT: Final = portable(
+# The log of attempts, one at a time.
+INSERT_ATTEMPT: Final = portable(
     "INSERT INTO attempt (event_id, subscription_id, device_id, number, attempted_at, duration, status, failure,"
     " detail, address, answer) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
 )
 
-# The log of attempts that delivered: [[event, subscription, device, number, attempted at, duration, status, address]].
+# The log of attempts that delivered:
+# [[event, subscription, device, number, attempted at, duration, status, address, answer], …].
 INSERT_DELIVERED_ATTEMPTS: Final = differing(
     sqlite="INSERT INTO attempt (event_id, subscription_id, device_id, number, attempted_at, duration, status,"
     " failure, detail, address, answer)"
     " SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, '', '',"
-    " value ->> 7, x'' FROM json_each(?1)",
+    " value ->> 7, CAST(value ->> 8 AS BLOB) FROM json_each(?1)",
     postgres="INSERT INTO attempt (event_id, subscription_id, device_id, number, attempted_at, duration, status,"
     " failure, detail, address, answer)"
     " SELECT (row ->> 0)::bigint, row ->> 1, row ->> 2, (row ->> 3)::bigint, (row ->> 4)::bigint,"
-    " (row ->> 5)::bigint, (row ->> 6)::bigint, '', '', row ->> 7, ''::bytea"
+    " (row ->> 5)::bigint, (row ->> 6)::bigint, '', '', row ->> 7, convert_to(row ->> 8, 'UTF8')"
     " FROM jsonb_array_elements(?1::jsonb) row",
 )
 
@@ -193,6 +194,9 @@ PURGE_DEAD_LETTERS: Final = portable(
     " WHERE subscription_id >= ?1 AND subscription_id <= ?1 ORDER BY subscription_id, event_id LIMIT ?2)"
 )
 PURGE_LANES: Final = portable("DELETE FROM lane WHERE subscription_id = ?1")
+
+_MOST_TEXT: Final = 128
+"""Bytes of an answer that are logged along with others; a row with more is cheaper by itself."""
 
 
 def _json(rows: Iterable[Sequence[object]]) -> str:
@@ -303,8 +307,13 @@ async def held(tx: Transaction, reason: str, now: datetime) -> dict[Subscription
 
 async def insert_delivered_attempts(tx: Transaction, delivered: Sequence[Settlement]) -> None:
     """Log attempts that delivered."""
-    if delivered:
-        rows = [
+    rows, others = [], []
+    for item in delivered:
+        answer = _as_text(item.answer.snippet)
+        if answer is None:
+            others.append((item, ""))
+            continue
+        rows.append(
             (
                 item.delivery.event_id,
                 item.delivery.subscription_id,
@@ -314,16 +323,29 @@ async def insert_delivered_attempts(tx: Transaction, delivered: Sequence[Settlem
                 int(item.answer.duration * 1_000_000),
                 item.answer.status,
                 item.answer.address or "",
+                answer,
             )
-            for item in delivered
-        ]
+        )
+    if rows:
         await tx.execute(INSERT_DELIVERED_ATTEMPTS, _json(rows))
+    await insert_attempts(tx, others)
 
 
-async def insert_failed_attempts(tx: Transaction, rows: Sequence[tuple[Settlement, str]]) -> None:
-    """Log attempts that failed; beside each the reason."""
+def _as_text(answer: bytes) -> str | None:
+    """Return a short answer as the text of which it is the UTF-8; None for a long one, or when it is of none.
+
+    The stores read a row's text once for each of its columns, and PostgreSQL has no NUL in a text.
+    """
+    try:
+        return None if len(answer) > _MOST_TEXT or b"\0" in answer else answer.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+async def insert_attempts(tx: Transaction, rows: Sequence[tuple[Settlement, str]]) -> None:
+    """Log attempts, each by itself; beside each why it failed, empty where it did not."""
     await tx.execute_many(
-        INSERT_FAILED_ATTEMPT,
+        INSERT_ATTEMPT,
         [
             (
                 item.delivery.event_id,

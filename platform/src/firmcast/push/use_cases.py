@@ -114,7 +114,7 @@ async def record_settlements(
     ended = delivered + [item for item, _, _ in dead]
     await store.insert_delivered_attempts(tx, delivered)
     await store.delete_dead_letters(tx, [item for item in delivered if item.delivery.replay > 0])
-    await store.insert_failed_attempts(tx, failed)
+    await store.insert_attempts(tx, failed)
     await store.insert_dead_letters(tx, dead + blocked)
     keys = [(it.delivery.event_id, it.delivery.subscription_id, it.delivery.edition) for it in ended]
     all_were_there = await delivery_store.delete_deliveries(tx, keys)

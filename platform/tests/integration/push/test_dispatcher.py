@@ -278,6 +278,32 @@ async def test_what_was_delivered_can_be_sent_again_and_what_never_was_cannot(wo
     assert await world.pending() == 0
 
 
+ANSWERS = {
+    "empty": b"",
+    "short": b'{"result": "accepted"}\n',
+    "umlauts": "gr\u00fc\u00df dich \U0001f600".encode(),
+    "long": b"x" * 3000,
+    "cut": b"x" + "\u00fc".encode() * 1000,
+    "zeros": b"a\0b\r\n",
+    "bytes": bytes(range(256)),
+}
+
+
+async def test_the_first_kib_of_every_answer_is_in_the_log(world, callback) -> None:
+    async def script(received, writer: asyncio.StreamWriter) -> bool:
+        said = ANSWERS[json.loads(received.body)["deviceId"]]
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said))
+        return True
+
+    callback.script = script
+    await world.dispatch()
+    await world.subscribe(callback.url())
+    await world.happen(*ANSWERS)
+    await world.settled()
+    logged = {attempt.device_id: (attempt.failure, attempt.answer) for attempt in await world.attempts()}
+    assert logged == {device: (None, said[:1024]) for device, said in ANSWERS.items()}
+
+
 async def test_a_receiver_that_asks_for_time_gets_it(world, callback) -> None:
     times: list[float] = []
     loop = asyncio.get_running_loop()

@@ -384,7 +384,7 @@ NOT_HOT = {
     "undelivered.FOLD": "a table of a few rows for each subscription",
     "undelivered.FORGET": "by the primary key",
     "undelivered.SELECT_DIFFERENCES": "once an hour, over everything, to find what is wrong",
-    "push.INSERT_FAILED_ATTEMPT": "writes only",
+    "push.INSERT_ATTEMPT": "writes only",
     "push.INSERT_DELIVERED_ATTEMPTS": "writes only",
     "push.SELECT_HELD": "at a start and when partitions come, over the lanes in trouble",
     "push.HASTEN_LANES": "once at a start, over the lanes in trouble",
