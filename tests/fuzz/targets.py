@@ -179,6 +179,7 @@ TARGETS: Final[dict[str, Target]] = {
     "tlv": _content(ContentFormat.TLV),
     "senml_cbor": _content(ContentFormat.SENML_CBOR),
     "senml_json": _content(ContentFormat.SENML_JSON),
+    "lwm2m_json": _content(ContentFormat.LWM2M_JSON),
     "lwm2m_cbor": _content(ContentFormat.LWM2M_CBOR),
     "text": _content(ContentFormat.TEXT),
     "sent": sent,

@@ -33,6 +33,7 @@ _FORMATS: Final = {
     "SenML-CBOR": int(ContentFormat.SENML_CBOR),
     "SenML-JSON": int(ContentFormat.SENML_JSON),
     "LwM2M-CBOR": int(ContentFormat.LWM2M_CBOR),
+    "LwM2M-JSON": int(ContentFormat.LWM2M_JSON),
 }
 _IDLE: Final = str(int(FirmwareUpdateState.IDLE))
 

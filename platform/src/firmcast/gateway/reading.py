@@ -37,7 +37,14 @@ from firmcast.upgrades.model import ResourcesReported
 
 _TLV: Final = int(ContentFormat.LWM2M_TLV)
 _SENML_CBOR: Final = int(ContentFormat.SENML_CBOR)
-_OBJECT_FORMATS: Final = (_TLV, _SENML_CBOR, int(ContentFormat.SENML_JSON), int(ContentFormat.LWM2M_CBOR))
+_LWM2M_JSON: Final = int(ContentFormat.LWM2M_JSON)
+_OBJECT_FORMATS: Final = (
+    _TLV,
+    _SENML_CBOR,
+    int(ContentFormat.SENML_JSON),
+    int(ContentFormat.LWM2M_CBOR),
+    _LWM2M_JSON,
+)
 _TEXT_FORMATS: Final = (TEXT, _SENML_CBOR, None)
 _MULTIPLE_FORMATS: Final = (_TLV, _SENML_CBOR, None)
 _QUIET_TRIES: Final = 3
@@ -126,10 +133,28 @@ async def _read_whole(link: DeviceLink) -> ResourcesReported:
             break
         if read.values is not None:
             link.device.read_format = content_format
-            return resources_of(read.values)
+            told = resources_of(read.values)
+            lists_nonsense = told.protocols is None and any(map(PROTOCOL_SUPPORT.covers, read.values))
+            return merged(told, await _read_protocols_again(link)) if lists_nonsense else told
         if not asks_for_other_format(read.code) and not _is_garbled(read):
             break
     return NOTHING
+
+
+async def _read_protocols_again(link: DeviceLink) -> ResourcesReported:
+    """Ask for the protocols in the JSON of LwM2M 1.0: coap-node writes them in that, and no number in TLV."""
+    read = await _try(link, PROTOCOL_SUPPORT, _LWM2M_JSON)
+    return NOTHING if read is None or read.values is None else resources_of(read.values)
+
+
+async def _try(link: DeviceLink, path: Path, content_format: int) -> Read | None:
+    """Return what came of a read that may be left unanswered, None where it was. Raises DeviceAsleepError."""
+    try:
+        return await link.read(path, content_format, is_trial=True)
+    except DeviceAsleepError:
+        raise
+    except DeviceSilentError:
+        return None
 
 
 async def _try_whole(link: DeviceLink, content_format: int, *, is_trial: bool) -> Read | None:
@@ -138,14 +163,12 @@ async def _try_whole(link: DeviceLink, content_format: int, *, is_trial: bool) -
     That it is not answered is noted beforehand: the device may fall asleep before that is known.
     """
     link.device.left_objects_unanswered = is_trial
-    try:
-        read = await link.read(FIRMWARE_INSTANCE, content_format, is_trial=is_trial)
-    except DeviceAsleepError:
-        raise
-    except DeviceSilentError:
-        if is_trial:
-            return None
-        raise
+    if is_trial:
+        read = await _try(link, FIRMWARE_INSTANCE, content_format)
+    else:
+        read = await link.read(FIRMWARE_INSTANCE, content_format)
+    if read is None:
+        return None
     link.device.left_objects_unanswered = False
     if is_passing(read.code):
         raise DeviceSilentError(describe(read.code, f"the read of {FIRMWARE_INSTANCE}"))

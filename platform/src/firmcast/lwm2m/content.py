@@ -6,7 +6,7 @@ from typing import assert_never
 from firmcast.lwm2m.cbor import decode_cbor, decode_lwm2m_cbor
 from firmcast.lwm2m.errors import ContentFormatError
 from firmcast.lwm2m.paths import Path
-from firmcast.lwm2m.senml import decode_senml_cbor, decode_senml_json, encode_senml_cbor
+from firmcast.lwm2m.senml import decode_lwm2m_json, decode_senml_cbor, decode_senml_json, encode_senml_cbor
 from firmcast.lwm2m.tlv import decode_tlv, encode_tlv
 from firmcast.lwm2m.values import ResourceValues, as_text
 
@@ -21,11 +21,12 @@ class ContentFormat(IntEnum):
     SENML_JSON = 110
     SENML_CBOR = 112
     TLV = 11542
+    LWM2M_JSON = 11543
     LWM2M_CBOR = 11544
 
 
 # Numbers that clients of LwM2M 1.0 drafts still send.
-_FORMER_NUMBERS = {1541: ContentFormat.TEXT, 1542: ContentFormat.TLV}
+_FORMER_NUMBERS = {1541: ContentFormat.TEXT, 1542: ContentFormat.TLV, 1543: ContentFormat.LWM2M_JSON}
 
 
 def decode_content(content_format: int | None, payload: bytes, base: Path) -> ResourceValues:
@@ -47,6 +48,8 @@ def decode_content(content_format: int | None, payload: bytes, base: Path) -> Re
             return decode_tlv(payload, base)
         case ContentFormat.CBOR:
             return decode_cbor(payload, _single(base))
+        case ContentFormat.LWM2M_JSON:
+            return decode_lwm2m_json(payload, base)
         case ContentFormat.LWM2M_CBOR:
             return decode_lwm2m_cbor(payload, base)
         case never:
@@ -81,7 +84,7 @@ def encode_content(content_format: int, values: ResourceValues, base: Path) -> b
             return encode_senml_cbor(values, base)
         case ContentFormat.TLV:
             return encode_tlv(values, base)
-        case ContentFormat.SENML_JSON | ContentFormat.CBOR | ContentFormat.LWM2M_CBOR:
+        case ContentFormat.SENML_JSON | ContentFormat.CBOR | ContentFormat.LWM2M_JSON | ContentFormat.LWM2M_CBOR:
             raise ContentFormatError(f"content format {content_format} is read only")
         case never:
             assert_never(never)

@@ -1,6 +1,7 @@
-"""SenML in both its spellings, CBOR (112) and JSON (110): records whose names are the paths of resources.
+"""SenML in both its spellings, CBOR (112) and JSON (110), and in its draft, the JSON of LwM2M 1.0 (11543).
 
-Sources: RFC 8428; OMA LwM2M Core 1.1, sections 7.4.4 and 7.4.5.
+All of them are records whose names are the paths of resources. Sources: RFC 8428; OMA LwM2M Core 1.1, sections 7.4.4
+and 7.4.5; OMA LwM2M Core 1.0, section 6.4.4.
 """
 
 import base64
@@ -44,7 +45,23 @@ class _JsonRecord(msgspec.Struct):
     vlo: str | None = None
 
 
+class _DraftRecord(msgspec.Struct):
+    n: str = ""
+    t: float = 0.0
+    v: int | float | None = None
+    sv: str | None = None
+    bv: bool | None = None
+    ov: str | None = None
+
+
+class _DraftPack(msgspec.Struct):
+    e: list[_DraftRecord]
+    bn: str | None = None
+    bt: float = 0.0
+
+
 _json_decoder = msgspec.json.Decoder(list[_JsonRecord])
+_draft_decoder = msgspec.json.Decoder(_DraftPack)
 
 
 def decode_senml_cbor(payload: bytes, base: Path | None) -> ResourceValues:
@@ -68,6 +85,19 @@ def decode_senml_json(payload: bytes, base: Path | None) -> ResourceValues:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise ContentFormatError(f"not SenML-JSON: {error}") from error
     return _collect(_json_records(pack), base)
+
+
+def decode_lwm2m_json(payload: bytes, base: Path) -> ResourceValues:
+    """Read an answer in the JSON of LwM2M 1.0 to a read of `base`. Raises ContentFormatError.
+
+    Names are taken for paths below the base name, whether it ends in a slash, as it should, or not; where there is none
+    they lie below `base`. Opaque values stay the text that they are written in.
+    """
+    try:
+        pack = _draft_decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise ContentFormatError(f"not the JSON of LwM2M 1.0: {error}") from error
+    return _collect(_draft_records(pack, str(base) if pack.bn is None else pack.bn), base)
 
 
 def encode_senml_cbor(values: ResourceValues, base: Path | None) -> bytes:
@@ -168,6 +198,17 @@ def _json_records(pack: list[_JsonRecord]) -> Iterable[_Record]:
         base_name = base_name if record.bn is None else record.bn
         base_time = base_time if record.bt is None else record.bt
         yield _Record(name=base_name + record.n, time=base_time + record.t, value=_json_value(record))
+
+
+def _draft_records(pack: _DraftPack, base_name: str) -> Iterable[_Record]:
+    for record in pack.e:
+        segments = (base_name.strip("/"), record.n.strip("/"))
+        values = (record.v, record.sv, record.bv, record.ov)
+        yield _Record(
+            name="/" + "/".join(filter(None, segments)),
+            time=pack.bt + record.t,
+            value=next((value for value in values if value is not None), None),
+        )
 
 
 def _json_value(record: _JsonRecord) -> Value | None:

@@ -10,7 +10,16 @@ from firmcast.lwm2m.registration import parse_object_links
 from firmcast.profiles.model import Shown, Traits
 
 _OBJECT_FORMATS: Final = tuple(
-    map(int, (ContentFormat.TLV, ContentFormat.SENML_CBOR, ContentFormat.SENML_JSON, ContentFormat.LWM2M_CBOR))
+    map(
+        int,
+        (
+            ContentFormat.TLV,
+            ContentFormat.SENML_CBOR,
+            ContentFormat.SENML_JSON,
+            ContentFormat.LWM2M_CBOR,
+            ContentFormat.LWM2M_JSON,
+        ),
+    )
 )
 
 

@@ -8,7 +8,19 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from small_client import CHANGED, GET, OBSERVE, PUT, Datagram, SmallClient, read
+from small_client import (
+    CHANGED,
+    CONTENT,
+    FORMAT,
+    GET,
+    OBSERVE,
+    PUT,
+    TLV,
+    Datagram,
+    SmallClient,
+    number_of,
+    read,
+)
 
 from firmcast.profiles import use_cases as profiles
 from firmcast.profiles.model import NO_ANSWER
@@ -16,6 +28,7 @@ from firmcast.settings import GatewaySettings, UpgradeSettings
 from firmcast.upgrades.limits import limits_of
 
 ACCEPT = 17
+LWM2M_JSON = 11543
 TEXT, LINK_FORMAT = b"", b"\x28"
 PACKAGE = bytes(range(250)) * 5
 """More than one block."""
@@ -59,11 +72,36 @@ class NodeClient(SmallClient):
         await self.boot()
 
 
+class CoapNode(SmallClient):
+    """It gives an instance of a resource the type of the resource of that number in TLV, and not in the JSON of 1.0.
+
+    An object instance in TLV has its own number around it, and a base name in JSON has no slash at its end.
+    """
+
+    def __init__(self, name: str, server: tuple[str, int]) -> None:
+        super().__init__(name, server, fetches=True, loses=lambda: False)
+        self.addresses: list[str] = []
+
+    def _answer(self, asked: Datagram) -> tuple[int, list[tuple[int, bytes]], bytes]:
+        if (asked.code, asked.path) == (GET, "/5/0"):
+            # Multiple resource 8 with the instance 0.
+            nonsense = b"\x88\x08\x0f\x48\x00\x0c_unreadable_"
+            inner = self._tlv("/5/0/") + nonsense
+            return CONTENT, [(FORMAT, number_of(TLV))], bytes((0x08, 0, len(inner))) + inner
+        if (asked.code, asked.path) == (GET, "/5/0/8"):
+            assert asked.all(ACCEPT) == [number_of(LWM2M_JSON)]
+            return CONTENT, [(FORMAT, number_of(LWM2M_JSON))], b'{"bn":"/5/0/8","e":[{"n":"0","v":2}]}'
+        if (asked.code, asked.path) == (PUT, "/5/0/1"):
+            self.addresses.append(asked.payload.decode())
+            return CHANGED, [], b""
+        return super()._answer(asked)
+
+
 @pytest.fixture
 async def impatient(database, make_world) -> AsyncIterator:
     made = make_world(database)
-    made.settings = GatewaySettings(port=0, acknowledgement_timeout=0.03, slow_block_timeout=0.0)
-    made.limits = limits_of(UpgradeSettings(probe_limit=timedelta(seconds=2), prefer_write=True))
+    made.settings = GatewaySettings(port=0, acknowledgement_timeout=0.03, slow_block_timeout=0.0, package_port=0)
+    made.limits = limits_of(UpgradeSettings(probe_limit=timedelta(seconds=2), prefer_write=True), made.settings)
     await made.start()
     yield made
     await made.stop()
@@ -132,3 +170,15 @@ async def test_who_takes_a_block_for_the_whole_is_not_written_to_again(impatient
     else:
         assert [word.lstrip("*") for word in told] == ["1", "2", "3", "0", "succeeded"]
         assert client.package == PACKAGE
+
+
+async def test_protocols_that_make_no_sense_in_tlv_are_asked_for_in_json(impatient) -> None:
+    known = await impatient.add_device("node")
+    client = CoapNode("node", impatient.server)
+    await client.boot()
+    await impatient.upgrade(await impatient.add_package(PACKAGE), known)
+    async with asyncio.timeout(20):
+        while not client.addresses:
+            await asyncio.sleep(0.01)
+    await client.close()
+    assert client.addresses[0].startswith("http://")

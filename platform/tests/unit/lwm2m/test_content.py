@@ -47,6 +47,9 @@ MANY_IN_LWM2M_CBOR = bytes.fromhex("a1 05 b9 2711") + b"".join(
     b"\x19%b\xa1\x03\x01" % n.to_bytes(2) for n in range(10_001)
 )
 FIRMWARE_LWM2M_CBOR = bytes.fromhex("a1 05 a1 00 a4 01 69 636f61703a2f2f612f 03 01 05 00 82 08 00 00")
+FIRMWARE_LWM2M_JSON = (
+    b'{"bn":"/5/0/","e":[{"n":"3","v":1},{"n":"5","v":0},{"n":"8/0","v":0},{"n":"1","sv":"coap://a/"}]}'
+)
 FIRMWARE_SENML_JSON = b'[{"bn":"/5/0/","n":"3","v":1},{"n":"5","v":0},{"n":"8/0","v":0},{"n":"1","vs":"coap://a/"}]'
 
 
@@ -86,6 +89,41 @@ def test_an_object_instance_in_senml(content_format: ContentFormat, payload: byt
     expected = {FIRMWARE_STATE: 1, FIRMWARE_RESULT: 0, PROTOCOL_SUPPORT.child(0): 0, PACKAGE_URI: "coap://a/"}
     assert decode_content(content_format, payload, FIRMWARE_INSTANCE) == expected
     assert decode_sent(content_format, payload) == expected
+
+
+@pytest.mark.parametrize("content_format", [ContentFormat.LWM2M_JSON, 1543])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        FIRMWARE_LWM2M_JSON,
+        # coap-node leaves the slash out, and others the base name.
+        b'{"bn":"/5/0","e":[{"n":"3","v":1},{"n":"5","v":0},{"n":"8/0","v":0},{"n":"1","sv":"coap://a/"}]}',
+        b'{"e":[{"n":"3","v":1},{"n":"5","v":0},{"n":"8/0","v":0},{"n":"1","sv":"coap://a/"}]}',
+        b'{"bn":"/","e":[{"n":"5/0/3","v":1},{"n":"5/0/5","v":0},{"n":"5/0/8/0","v":0},{"n":"5/0/1","sv":"coap://a/"}]}',
+    ],
+)
+def test_an_object_instance_in_the_json_of_lwm2m_1_0(content_format: int, payload: bytes) -> None:
+    expected = {FIRMWARE_STATE: 1, FIRMWARE_RESULT: 0, PROTOCOL_SUPPORT.child(0): 0, PACKAGE_URI: "coap://a/"}
+    assert decode_content(content_format, payload, FIRMWARE_INSTANCE) == expected
+
+
+@pytest.mark.parametrize("name", ["", '"n":"",'])
+def test_a_resource_in_the_json_of_lwm2m_1_0_needs_no_name_of_its_own(name: str) -> None:
+    payload = b'{"bn":"/5/0/3","e":[{%s"v":3}]}' % name.encode()
+    assert decode_content(ContentFormat.LWM2M_JSON, payload, FIRMWARE_STATE) == {FIRMWARE_STATE: 3}
+
+
+def test_every_kind_of_value_in_the_json_of_lwm2m_1_0() -> None:
+    payload = (
+        b'{"bn":"/9/0/","bt":10,"e":[{"n":"1","bv":true},{"n":"2","v":1.5},{"n":"3","ov":"3:0"},{"n":"4"},'
+        b'{"n":"5","t":1,"v":2},{"n":"5","t":-1,"v":1}]}'
+    )
+    assert decode_content(ContentFormat.LWM2M_JSON, payload, Path.of(9, 0)) == {
+        Path.of(9, 0, 1): True,
+        Path.of(9, 0, 2): 1.5,
+        Path.of(9, 0, 3): "3:0",
+        Path.of(9, 0, 5): 2,
+    }
 
 
 def test_an_object_instance_written_in_senml_cbor() -> None:
@@ -232,6 +270,10 @@ def test_the_numbers_of_the_drafts_are_understood(number: int, payload: bytes) -
         (ContentFormat.LWM2M_CBOR, b"\xa1\x05" * 100_000, FIRMWARE_INSTANCE),
         (ContentFormat.LWM2M_CBOR, MANY_IN_LWM2M_CBOR, Path.of(5)),
         (ContentFormat.SENML_JSON, b"[" * 100_000, FIRMWARE_STATE),
+        (ContentFormat.LWM2M_JSON, b'{"e":' + b"[" * 100_000, FIRMWARE_STATE),
+        (ContentFormat.LWM2M_JSON, b'[{"n":"/5/0/3","v":1}]', FIRMWARE_STATE),
+        (ContentFormat.LWM2M_JSON, b'{"bn":"/5/0/3","e":[{"v":"1"}]}', FIRMWARE_STATE),
+        (ContentFormat.LWM2M_JSON, b'{"bn":"/5/0/5","e":[{"v":1}]}', FIRMWARE_STATE),
         (ContentFormat.SENML_JSON, b'{"bn":"/5/0/3"}', FIRMWARE_STATE),
         (ContentFormat.SENML_JSON, b'[{"n":"/5/0/3","v":"1"}]', FIRMWARE_STATE),
         (ContentFormat.SENML_JSON, b'[{"n":"/5/0/3","vd":"***"}]', FIRMWARE_STATE),
@@ -251,6 +293,7 @@ def test_what_does_not_fit_its_format_is_refused(content_format: int, payload: b
         (ContentFormat.TEXT, {}, FIRMWARE_STATE),
         (ContentFormat.OPAQUE, {FIRMWARE_STATE: 1}, FIRMWARE_STATE),
         (ContentFormat.SENML_JSON, {FIRMWARE_STATE: 1}, FIRMWARE_STATE),
+        (ContentFormat.LWM2M_JSON, {FIRMWARE_STATE: 1}, FIRMWARE_STATE),
         (ContentFormat.LWM2M_CBOR, {FIRMWARE_STATE: 1}, FIRMWARE_STATE),
         (ContentFormat.CBOR, {FIRMWARE_STATE: 1}, FIRMWARE_STATE),
         (ContentFormat.TLV, {FIRMWARE_STATE: 1}, FIRMWARE_RESULT),
@@ -314,7 +357,8 @@ def test_what_is_written_is_read_again(drawn: tuple[Path, dict[Path, Value]], co
         assert all(same(read[path], value) for path, value in values.items())
 
 
-mutilated = st.sampled_from([FIRMWARE_TLV, FIRMWARE_SENML_CBOR, FIRMWARE_SENML_JSON, FIRMWARE_LWM2M_CBOR]).flatmap(
+WRITTEN = [FIRMWARE_TLV, FIRMWARE_SENML_CBOR, FIRMWARE_SENML_JSON, FIRMWARE_LWM2M_CBOR, FIRMWARE_LWM2M_JSON]
+mutilated = st.sampled_from(WRITTEN).flatmap(
     lambda payload: st.tuples(st.integers(0, len(payload) - 1), st.binary(max_size=4), st.integers(0, 4)).map(
         lambda cut: payload[: cut[0]] + cut[1] + payload[cut[0] + cut[2] :]
     )
@@ -322,7 +366,7 @@ mutilated = st.sampled_from([FIRMWARE_TLV, FIRMWARE_SENML_CBOR, FIRMWARE_SENML_J
 
 
 @given(
-    st.binary(max_size=80) | mutilated, st.none() | st.sampled_from([*ContentFormat, 1542, 11543]), st.integers(1, 4)
+    st.binary(max_size=80) | mutilated, st.none() | st.sampled_from([*ContentFormat, 1542, 11545]), st.integers(1, 4)
 )
 @settings(max_examples=400)
 def test_any_bytes_are_values_or_the_one_error(payload: bytes, content_format: int | None, depth: int) -> None:
