@@ -182,6 +182,10 @@ class UdpEndpoint:
                 future.set_exception(RequestFailedError(FailureReason.CANCELLED))
         self._awaited.clear()
 
+    def has_session(self, peer: Peer) -> bool:
+        """Tell whether a secure peer has a session; one in clear has none."""
+        return self._layer is not None and is_secure(peer) and self._layer.has_session(peer)
+
     def largest_szx(self, peer: Peer) -> int:
         """Return the exponent of the largest blocks that a peer takes: half as long as a fragment, which has a head."""
         longest = self._layer.longest_message(peer) if self._layer is not None and is_secure(peer) else None

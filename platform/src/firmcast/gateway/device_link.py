@@ -1,7 +1,7 @@
 """One request to one device at its present address: what comes back is a code and values, or one of two errors.
 
-A device whose address changes while it is asked is asked again at the new one. One in queue mode is asked in its awake
-window only; a request that the end of the window finds unanswered is given up with it.
+A device whose address, or session, changes while it is asked is asked again in the new one. One in queue mode is asked
+in its awake window only; a request that the end of the window finds unanswered is given up with it.
 """
 
 import asyncio
@@ -326,7 +326,7 @@ class DeviceLink:
                 if self.device.queue_mode and error.reason in _SILENCE:
                     if peer == self.device.peer and error.reason is not FailureReason.CANCELLED:
                         self._windows.unanswered(self.device)
-                elif peer == self.device.peer:
+                elif peer == self.device.peer and not self._has_other_session(error.reason):
                     why = f"no answer from the device: {error.reason.value}"
                     raise DeviceSilentError(why, has_timed_out=has_timed_out) from error
             except BacklogFullError as error:
@@ -337,6 +337,13 @@ class DeviceLink:
             finally:
                 self._under_way = None
         raise DeviceSilentError("no answer from the device: its address changes again and again")
+
+    def _has_other_session(self, reason: FailureReason) -> bool:
+        """Tell whether a request was given up since the device has begun another session, at the same address.
+
+        Some do so in place of an answer when they have said nothing for a while, lest a NAT has forgotten them.
+        """
+        return reason is FailureReason.CANCELLED and self._udp.has_session(self.device.peer)
 
     def _to(self, path: Path, *, accept: int | None = None, content_format: int | None = None) -> Options:
         return _wording(self.device.root, path, accept, content_format)

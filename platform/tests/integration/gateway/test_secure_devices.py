@@ -381,6 +381,32 @@ async def test_a_device_behind_a_nat_goes_on_from_another_port(world) -> None:
     nat.close()
 
 
+@pytest.mark.parametrize("request_number", [1, 4, 9])
+async def test_a_device_that_begins_another_session_in_place_of_an_answer_is_asked_again(world, request_number) -> None:
+    """As Wakaama's example does with the first that it has to say after 40 silent seconds; it does not register."""
+    known = await world.add_device(key=KEY)
+    package = await world.add_package(PACKAGE, "2.0.0")
+    async with Fleet(server=world.secure_server, devices=[spec("push", lifetime=7200)], timing=HASTY, seed=1) as fleet:
+        await fleet.registered()
+        layer = fleet.devices["device-1"]._session.udp._layer
+        deliver, came = layer._deliver, 0
+
+        def take(message: bytes, peer, now: float) -> None:
+            nonlocal came
+            came += 1
+            if came == request_number:
+                layer._timers.clear(layer._associations.pop(peer))
+                layer.send(b"\x40\x00\x00\x01", peer, now)
+            else:
+                deliver(message, peer, now)
+
+        layer._deliver = take
+        await world.upgrade(package, known)
+        told = without_marks(await world.until_told(known, "succeeded", "failed", any_of=True))
+    assert told[-5:] == SUCCESS
+    assert world.outcome(HandshakeOutcome.COMPLETED) == 3, "at the start, in place of an answer, and after the reboot"
+
+
 class Nat(asyncio.DatagramProtocol):
     """Stands between one device and the gateway, and sends from a port of its own."""
 

@@ -78,6 +78,10 @@ class DtlsClient:
             return False
         return True
 
+    def has_session(self, peer: Peer) -> bool:
+        """Tell whether there is a session with a server, or a handshake for one."""
+        return peer in self._associations
+
     def longest_message(self, _peer: Peer) -> int | None:
         """Return None: a server says nothing of it."""
         return None

@@ -26,6 +26,10 @@ class SecureLayer(Protocol):
         """Send a message; False where this peer cannot be reached."""
         ...
 
+    def has_session(self, peer: Peer) -> bool:
+        """Tell whether there is a session with a peer."""
+        ...
+
     def longest_message(self, peer: Peer) -> int | None:
         """Return how long a message a peer takes at the most, None where it did not say."""
         ...

@@ -133,6 +133,10 @@ class DtlsServer(HandshakeOwner):
         self._transmit(session.write(message), session.address)
         return True
 
+    def has_session(self, peer: Peer) -> bool:
+        """Tell whether there is a session with a peer."""
+        return peer in self._of_peer
+
     def longest_message(self, peer: Peer) -> int | None:
         """Return how long a message a peer takes at the most, None where it did not say."""
         session = self._of_peer.get(peer)
