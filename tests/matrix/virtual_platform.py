@@ -24,6 +24,7 @@ from firmcast.gateway.addresses import PackageAddresses, peer_of
 from firmcast.gateway.command_runner import CommandRunner
 from firmcast.gateway.device_link import DeviceSilentError, Read
 from firmcast.gateway.downloads import Downloads
+from firmcast.gateway.fetch_places import FetchPlaces
 from firmcast.gateway.live_devices import LiveDevice
 from firmcast.gateway.resources import NOTHING, merged, resources_of
 from firmcast.gateway.transfers import Transfers
@@ -183,7 +184,9 @@ class Platform:
         addresses = PackageAddresses(public_host="platform", bound_host="", port=5683, secure_port=5684)
         addresses.add(Protocol.HTTP, 8080)
         addresses.add(Protocol.HTTPS, 8443)
-        self.runner = CommandRunner(self._transfers, addresses, transfer_limit=1)
+        self.runner = CommandRunner(
+            self._transfers, addresses, transfer_limit=1, fetch_places=FetchPlaces(0, lambda: self.now)
+        )
 
     # In the place of the store and of its images.
 

@@ -182,6 +182,12 @@ class GatewaySettings(_Part):
         default=timedelta(seconds=5), description="between notes in the store of how far packages are"
     )
     transfer_limit: int = Field(default=1000, ge=1, description="packages that are written to devices at one time")
+    fetch_limit: int = Field(
+        default=0,
+        ge=0,
+        description="devices that fetch packages at one time, by whichever protocol; the others are given their"
+        " addresses when it is their turn. 0 for no limit",
+    )
     order_limit: int = Field(
         default=1000,
         ge=1,

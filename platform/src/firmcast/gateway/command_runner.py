@@ -13,6 +13,7 @@ from firmcast.gateway import commands
 from firmcast.gateway.addresses import PackageAddresses
 from firmcast.gateway.checks import Checks
 from firmcast.gateway.device_link import DeviceAsleepError, DeviceLink, DeviceRefusedError, DeviceSilentError
+from firmcast.gateway.fetch_places import FetchPlaces
 from firmcast.gateway.transfers import Transfer, Transfers
 from firmcast.ids import DeviceId
 from firmcast.lwm2m.firmware_update import LONGEST_PACKAGE_URI, Protocol
@@ -32,12 +33,19 @@ class _ImpossibleError(Exception):
 
 
 class CommandRunner:
-    """Carries out one order at a time for each device, and not more than so many written transfers in all."""
+    """Carries out one order at a time for each device, and not more than so many transfers in all."""
 
     def __init__(
-        self, transfers: Transfers, addresses: PackageAddresses, *, transfer_limit: int, checks: Checks | None = None
+        self,
+        transfers: Transfers,
+        addresses: PackageAddresses,
+        *,
+        transfer_limit: int,
+        fetch_places: FetchPlaces,
+        checks: Checks | None = None,
     ) -> None:
         self._transfers = transfers
+        self._fetch_places = fetch_places
         self._checks = checks
         self._addresses = addresses
         self._slots = asyncio.Semaphore(transfer_limit)
@@ -112,10 +120,15 @@ class CommandRunner:
         transfer = await self._transfers.look_up(token)
         if transfer is None:
             raise _ImpossibleError(_NO_TRANSFER)
-        uri = self._uri(token, link.device.peer, transfer.target.protocol)
         if not may_be_repeat:
+            await self._fetch_places.take(transfer)
             self._transfers.begin_anew(transfer)
-        return await commands.transfer_by_uri(link, uri, may_be_repeat=may_be_repeat)
+        try:
+            uri = self._uri(token, link.device.peer, transfer.target.protocol)
+            return await commands.transfer_by_uri(link, uri, may_be_repeat=may_be_repeat)
+        except BaseException:
+            self._fetch_places.leave(transfer)
+            raise
 
     async def _transfer_by_write(self, link: DeviceLink, token: str) -> ResourcesReported:
         async with self._slots:

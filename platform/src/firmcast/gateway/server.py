@@ -52,6 +52,7 @@ from firmcast.gateway.downloads import Downloads
 from firmcast.gateway.evidence import Evidence
 from firmcast.gateway.expiry import Expiry
 from firmcast.gateway.fellows import Fellows
+from firmcast.gateway.fetch_places import FetchPlaces
 from firmcast.gateway.images import PackageImages
 from firmcast.gateway.journal_notes import JournalNotes
 from firmcast.gateway.live_devices import LiveDevice, LiveDevices
@@ -168,10 +169,8 @@ class Gateway:
             PackagePorts.open, self._transfers, self._addresses, settings=settings, metrics=metrics
         )
         self._package_ports: PackagePorts | None = None
-        checks = Checks(database, self._intake, now)
-        self._runner = CommandRunner(
-            self._transfers, self._addresses, transfer_limit=settings.transfer_limit, checks=checks
-        )
+        self._fetch_places = FetchPlaces(settings.fetch_limit, now)
+        self._runner = self._make_runner(settings)
         self._clients = Clients(database, self._live, now, remembered=limits.ways_remembered)
         self._windows = self._open_windows(limits.awake)
         self._sessions = DeviceSessions(
@@ -192,6 +191,15 @@ class Gateway:
         self._evidence = self._open_evidence()
         self._downloads = Downloads(self._transfers, udp.largest_szx, block_exponent=settings.block_exponent)
         self._connect(metrics)
+
+    def _make_runner(self, settings: GatewaySettings) -> CommandRunner:
+        return CommandRunner(
+            self._transfers,
+            self._addresses,
+            transfer_limit=settings.transfer_limit,
+            fetch_places=self._fetch_places,
+            checks=Checks(self._database, self._intake, self._clock.now),
+        )
 
     def _open_windows(self, length: timedelta) -> AwakeWindows:
         return AwakeWindows(
@@ -395,6 +403,7 @@ class Gateway:
         await self._expiry.stop()
         self._windows.stop()
         await self._sessions.stop()
+        self._fetch_places.stop()
         await self._clients.stop()
         await self._downloads.stop()
         self._ways.stop()

@@ -39,6 +39,8 @@ class Limits:
     """Bytes: a smaller package goes by HTTP or HTTPS only to a device that takes it by no CoAP."""
     http_in_clear: bool = False
     """A device with a secure session that lists no secure way for packages is offered them by HTTP."""
+    fetches_in_turn: bool = False
+    """A device may have to wait for its turn until it is given the address of its package."""
     new_version_required: bool = False
     """Success is not believed of a device that tells the version from before."""
 
@@ -70,7 +72,8 @@ def limits_of(settings: UpgradeSettings, gateway: GatewaySettings | None = None)
 
     A duration of nothing becomes the shortest there is.
     """
-    served = _served(GatewaySettings() if gateway is None else gateway)
+    gateway = GatewaySettings() if gateway is None else gateway
+    served = _served(gateway)
     return Limits(
         waiting=max(settings.waiting_limit, _SHORTEST),
         inspecting=max(settings.inspecting_limit, _SHORTEST),
@@ -88,6 +91,7 @@ def limits_of(settings: UpgradeSettings, gateway: GatewaySettings | None = None)
         protocols=tuple(protocol for name in settings.protocols if (protocol := Protocol[name.upper()]) in served),
         http_from=settings.http_from,
         http_in_clear=settings.http_in_clear,
+        fetches_in_turn=gateway.fetch_limit > 0,
         new_version_required=settings.new_version_required,
     )
 

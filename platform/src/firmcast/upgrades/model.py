@@ -232,9 +232,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     """By when a device that took the address asks for the first byte if it ever does; later by what it has slept since.
     None where it has asked, has no address, or was away meanwhile."""
     awaits_turn: bool = False
-    """The time was up while the order to write the package had not been begun with: others were written to."""
+    """The time was up while the order to transfer the package had not been begun with: others had their turn."""
     turn_came: bool = False
-    """A written package has begun to flow in this attempt: since then its time runs."""
+    """The package, which went in its turn, has begun to flow in this attempt: since then its time runs."""
     transfer_finished: bool = False
     """The last byte reached the device."""
     lost_transfers: int = 0

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from firmcast.gateway import fetch_places
 from firmcast.simulator.device import DeviceSpec
 from firmcast.simulator.fleet import Fleet
 from firmcast.simulator.network import NetworkConditions
@@ -94,9 +95,19 @@ async def test_a_device_whose_address_changes_is_found_again_by_its_next_update(
         assert await world.until_told(known, "succeeded", "failed", any_of=True) == SUCCESS
 
 
-async def test_transfers_beyond_the_limit_wait_for_their_turn(world) -> None:
+@pytest.fixture(params=[("push", "transfer_limit"), ("pull", "fetch_limit")], ids=["written", "fetched"])
+async def one_at_a_time(world, request, monkeypatch):
+    """A world in which one package is on its way at a time, and the profile of devices that take it so."""
+    monkeypatch.setattr(fetch_places, "_LOOK_SECONDS", 0.02)
+    profile, limit = request.param
     await world.stop()
-    world.settings = world.settings.model_copy(update={"transfer_limit": 1})
+    world.settings = world.settings.model_copy(update={limit: 1})
+    world.limits = replace(world.limits, fetches_in_turn=profile == "pull")
+    return world, profile
+
+
+async def test_transfers_beyond_the_limit_wait_for_their_turn(one_at_a_time) -> None:
+    world, profile = one_at_a_time
     await world.start()
     known = [await world.add_device(f"device-{number}") for number in range(4)]
     package = await world.add_package(PACKAGE, "2.0.0")
@@ -112,7 +123,7 @@ async def test_transfers_beyond_the_limit_wait_for_their_turn(world) -> None:
             under_way.discard(status.endpoint_name)
         most = max(most, len(under_way))
 
-    specs = [spec(f"device-{number}", "push") for number in range(4)]
+    specs = [spec(f"device-{number}", profile) for number in range(4)]
     async with Fleet(server=world.server, devices=specs, timing=QUICK, seed=2, on_progress=watch) as fleet:
         await fleet.registered()
         await world.upgrade(package, *known)
@@ -121,15 +132,15 @@ async def test_transfers_beyond_the_limit_wait_for_their_turn(world) -> None:
     assert most == 1
 
 
-async def test_who_waits_for_a_turn_is_not_timed_out(world) -> None:
-    await world.stop()
-    world.settings = world.settings.model_copy(update={"transfer_limit": 1, "byte_rate": 20_000})
+async def test_who_waits_for_a_turn_is_not_timed_out(one_at_a_time) -> None:
+    world, profile = one_at_a_time
+    world.settings = world.settings.model_copy(update={"byte_rate": 20_000})
     # Each package has the line for half a second: the third device waits for longer than its package may take.
     world.limits = replace(world.limits, transferring=timedelta(seconds=0.9), probe=timedelta(seconds=20))
     await world.start()
     known = [await world.add_device(f"device-{number}") for number in range(3)]
     package = await world.add_package(PACKAGE, "2.0.0")
-    specs = [spec(f"device-{number}", "push") for number in range(3)]
+    specs = [spec(f"device-{number}", profile) for number in range(3)]
     async with Fleet(server=world.server, devices=specs, timing=QUICK, seed=2) as fleet:
         await fleet.registered()
         await world.upgrade(package, *known)

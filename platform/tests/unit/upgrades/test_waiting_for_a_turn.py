@@ -1,5 +1,6 @@
 """A package that is written waits for its turn without using up its device's time, though not for ever."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from firmcast.devices.model import CommandKind
@@ -7,6 +8,7 @@ from firmcast.events.model import Outcome
 from firmcast.upgrades.model import CommandFailure, Tally, TransferProgressed, UpgradePhase
 
 INSPECT, PROBE, BY_WRITE = CommandKind.INSPECT, CommandKind.PROBE, CommandKind.TRANSFER_BY_WRITE
+BY_URI = CommandKind.TRANSFER_BY_URI
 IDLE = {"state": 0, "result": 0, "firmware_version": "1.0"}
 BEGUN, FINISHED = TransferProgressed(finished=False), TransferProgressed(finished=True)
 
@@ -58,6 +60,27 @@ def test_what_was_begun_with_does_not_wait_on(driver) -> None:
 def test_a_device_that_is_not_there_does_not_wait_on(driver) -> None:
     until_time_is_up(driver.transferring(delivery_method=1)).pass_deadline()
     assert driver.upgrade.tally is Tally.TIMED_OUT
+
+
+def test_a_device_waits_for_its_turn_to_fetch_where_there_are_turns(driver) -> None:
+    driver.limits = replace(driver.limits, fetches_in_turn=True)
+    began = driver.transferring(delivery_method=0).now
+    for _ in range(3):
+        while not driver.upgrade.probed:
+            assert driver.order is BY_URI
+            driver.pass_deadline()
+        assert driver.order is PROBE
+        driver.answer(**IDLE)
+        assert driver.order is INSPECT
+        driver.answer(**IDLE, protocols=(0,), delivery_method=0)
+    assert driver.now - began >= 3 * driver.limits.transferring
+    driver.answer()
+    driver.now = driver.upgrade.phase_ends_at - timedelta(seconds=1)
+    driver.tell(BEGUN)
+    assert driver.upgrade.phase_ends_at == driver.now + driver.limits.transferring, "it has all its time from now on"
+    ends_at = driver.upgrade.phase_ends_at
+    driver.now += timedelta(minutes=1)
+    assert driver.tell(BEGUN).upgrade.phase_ends_at == ends_at
 
 
 def test_an_address_that_a_device_makes_nothing_of_does_not_wait_on(driver) -> None:

@@ -34,9 +34,11 @@ def _is_obeyed(turn: Turn) -> bool:
 
 
 def _awaits_turn(turn: Turn) -> bool:
-    """Tell whether the package is to be written to the device, and nobody has begun to."""
+    """Tell whether the package is to go to the device in its turn, and does not yet."""
     evidence = turn.upgrade.evidence
-    is_waiting = turn.upgrade.command_kind is CommandKind.TRANSFER_BY_WRITE
+    kind = turn.upgrade.command_kind
+    is_to_fetch = kind is CommandKind.TRANSFER_BY_URI and turn.limits.fetches_in_turn
+    is_waiting = kind is CommandKind.TRANSFER_BY_WRITE or is_to_fetch
     return is_waiting and not evidence.turn_came and not has_begun(evidence)
 
 

@@ -60,15 +60,16 @@ def progress(turn: Turn, progressed: TransferProgressed) -> None:
 
     The last byte of a package that the device fetches was sent, which does not say that it came.
     """
-    if turn.upgrade.evidence.transfer_kind is CommandKind.TRANSFER_BY_WRITE:
+    by_write = turn.upgrade.evidence.transfer_kind is CommandKind.TRANSFER_BY_WRITE
+    if by_write:
         _publish_unseen_download(turn)
-        if not turn.upgrade.evidence.turn_came:
-            # What is over of its time went by while others were written to.
-            turn.note(turn_came=True)
-            turn.enter(UpgradePhase.TRANSFERRING)
-            turn.arm()
     else:
         turn.note(has_asked=True, asks_by=None)
+    if (by_write or turn.limits.fetches_in_turn) and not turn.upgrade.evidence.turn_came:
+        # What is over of its time went by while others had theirs.
+        turn.note(turn_came=True)
+        turn.enter(UpgradePhase.TRANSFERRING)
+        turn.arm()
     _note_download(turn, ended=progressed.finished)
     if progressed.finished:
         if turn.upgrade.evidence.transfer_kind is CommandKind.TRANSFER_BY_WRITE:
@@ -318,7 +319,7 @@ def _probed(turn: Turn, told: ResourcesReported) -> None:
 
 
 def _may_wait_on(turn: Turn, reading: Reading | None) -> bool:
-    """Tell whether the device is there, and it is for us to begin to write to it: for as long as it was waited for."""
+    """Tell whether the device is there, and it is for us to begin with it: for as long as it was waited for."""
     until = turn.upgrade.waiting_ends_at
     is_ready = reading is not None and reading.state is IDLE and turn.upgrade.evidence.awaits_turn
     return is_ready and not turn.window_is_over and until is not None and turn.at < until
