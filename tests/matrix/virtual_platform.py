@@ -85,7 +85,8 @@ class Link:
     def told(self) -> ResourcesReported:
         return reduce(merged, map(resources_of, self._answers), NOTHING)
 
-    async def read(self, path: Path, content_format: int | None) -> Read:
+    async def read(self, path: Path, content_format: int | None, *, is_trial: bool = False) -> Read:
+        del is_trial
         return await self._read(path, content_format, observes=False)
 
     async def observe(self, path: Path, content_format: int | None) -> Read:
