@@ -1,7 +1,8 @@
 """One request to one device at its present address: what comes back is a code and values, or one of two errors.
 
-A device whose address, or session, changes while it is asked is asked again in the new one. One in queue mode is asked
-in its awake window only; a request that the end of the window finds unanswered is given up with it.
+A device whose address changes while it is asked is asked again at the new one, and one that is read in its new session
+too. One in queue mode is asked in its awake window only; a request that the end of the window finds unanswered is given
+up with it.
 """
 
 import asyncio
@@ -168,7 +169,7 @@ class DeviceLink:
             self._udp.endpoint.forget_observation(peer, token, self._udp.now())
             return await self._udp.observe(peer, wording, token)
 
-        asked = self._repeated(begin, token)
+        asked = self._repeated(begin, token, only_reads=True)
         response, values = await self._noted(ExchangeKind.OBSERVE, path, asked)
         return Read(response.code, values)
 
@@ -307,9 +308,11 @@ class DeviceLink:
                 slow=isinstance(payload, StaticBody),
             )
 
-        return await self._repeated(ask, token)
+        return await self._repeated(ask, token, only_reads=method is Code.GET)
 
-    async def _repeated(self, ask: Callable[[Peer], Awaitable[ResponseReceived]], token: bytes) -> ResponseReceived:
+    async def _repeated(
+        self, ask: Callable[[Peer], Awaitable[ResponseReceived]], token: bytes, *, only_reads: bool
+    ) -> ResponseReceived:
         asked = has_timed_out = False
         for _ in range(_MOST_ADDRESSES):
             peer = self.device.peer
@@ -326,7 +329,7 @@ class DeviceLink:
                 if self.device.queue_mode and error.reason in _SILENCE:
                     if peer == self.device.peer and error.reason is not FailureReason.CANCELLED:
                         self._windows.unanswered(self.device)
-                elif peer == self.device.peer and not self._has_other_session(error.reason):
+                elif peer == self.device.peer and not (only_reads and self._has_other_session(error.reason)):
                     why = f"no answer from the device: {error.reason.value}"
                     raise DeviceSilentError(why, has_timed_out=has_timed_out) from error
             except BacklogFullError as error:
@@ -341,7 +344,8 @@ class DeviceLink:
     def _has_other_session(self, reason: FailureReason) -> bool:
         """Tell whether a request was given up since the device has begun another session, at the same address.
 
-        Some do so in place of an answer when they have said nothing for a while, lest a NAT has forgotten them.
+        Some do so in place of an answer when they have said nothing for a while, lest a NAT has forgotten them. Or it
+        was switched off and on: then it is not told again what it was to do.
         """
         return reason is FailureReason.CANCELLED and self._udp.has_session(self.device.peer)
 
