@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from firmcast.applications import use_cases as applications
 from firmcast.db.port import Database
-from firmcast.errors import InvalidValueError
+from firmcast.errors import InvalidValueError, StoreUnreachableError
 from firmcast.events.model import EventFilter, EventType, StoredEvent
 from firmcast.feed.cursor import parse_cursor, spell_cursor
 from firmcast.feed.event_feed import CursorExpiredError, EventFeed, Wanted
@@ -207,6 +207,9 @@ class _FeedCalls:
                 found = await self.feed.next(wanted, after, seconds=max(0.0, proven_until - now()))
             except (ApiError, CursorExpiredError) as error:
                 yield told_end(str(error))
+                return
+            except StoreUnreachableError:
+                yield told_end("the store does not answer; come back after the last id")
                 return
             after = found.reached
             told = b"".join(

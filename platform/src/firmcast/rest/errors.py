@@ -5,6 +5,7 @@ in the header `firmcast-reason`. Errors of the management API carry a word as th
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import structlog
@@ -19,7 +20,9 @@ from firmcast.errors import (
     NotFoundError,
     RefusedError,
     StoreBusyError,
+    StoreError,
     StoreFullError,
+    StoreUnreachableError,
     UndeliveredLimitError,
 )
 from firmcast.rest.answers import JSON
@@ -32,7 +35,7 @@ _UPGRADES_PREFIX: Final = "/iodm/"
 _REASON_HEADER: Final = "firmcast-reason"
 _REASON_LIMIT: Final = 256
 _FULL_RETRY_SECONDS: Final = "60"
-_BUSY_RETRY_SECONDS: Final = "2"
+_SOON_RETRY_SECONDS: Final = "2"
 
 PATH_UNKNOWN: Final = ErrorCode(wire.SUBSCRIPTION_NOT_FOUND.code, 404, wire.SUBSCRIPTION_NOT_FOUND.description)
 METHOD_NOT_ALLOWED: Final = ErrorCode(wire.BAD_REQUEST_MESSAGE.code, 405, wire.BAD_REQUEST_MESSAGE.description)
@@ -51,6 +54,7 @@ MANAGEMENT_BODY_TOO_LARGE: Final = ErrorCode(INVALID_REQUEST.code, 413, "The bod
 MANAGEMENT_INTERNAL_ERROR: Final = ErrorCode("internal_error", 500, "Internal server error.")
 MANAGEMENT_STORE_FULL: Final = ErrorCode("store_full", 503, "No space is left.")
 MANAGEMENT_STORE_BUSY: Final = ErrorCode("store_busy", 503, "Too many writes wait already.")
+MANAGEMENT_STORE_UNREACHABLE: Final = ErrorCode("store_unreachable", 503, "The database does not answer.")
 """What the management API refuses with; the words are replaced by the reason."""
 
 _log = structlog.get_logger()
@@ -112,6 +116,7 @@ def exception_handlers() -> Mapping[Any, Callable[[Request, Any], Awaitable[Resp
         RefusedError: _on_refused,
         StoreFullError: _on_no_room,
         StoreBusyError: _on_no_room,
+        StoreUnreachableError: _on_no_room,
         UndeliveredLimitError: _on_undelivered_limit,
         ClientDisconnect: _on_disconnect,
         Exception: _on_unforeseen,
@@ -159,13 +164,25 @@ async def _on_http_exception(request: Request, error: HTTPException) -> Response
     return answer
 
 
-async def _on_no_room(request: Request, error: StoreFullError | StoreBusyError) -> Response:
-    busy = isinstance(error, StoreBusyError)
+_NO_ROOM: Final[Mapping[type[StoreError], tuple[ErrorCode, str]]] = MappingProxyType(
+    {
+        StoreFullError: (MANAGEMENT_STORE_FULL, _FULL_RETRY_SECONDS),
+        StoreBusyError: (MANAGEMENT_STORE_BUSY, _SOON_RETRY_SECONDS),
+        StoreUnreachableError: (MANAGEMENT_STORE_UNREACHABLE, _SOON_RETRY_SECONDS),
+    }
+)
+
+
+async def _on_no_room(request: Request, error: StoreError) -> Response:
+    """Ask to come back: nothing was written, and the same may be asked again."""
+    told, retry_seconds = _NO_ROOM[type(error)]
     if _is_management(request):
-        answer = _answer(MANAGEMENT_STORE_BUSY if busy else MANAGEMENT_STORE_FULL, description=str(error))
+        # What keeps us from the database says where it is, and that is nobody's affair.
+        hidden = told is MANAGEMENT_STORE_UNREACHABLE
+        answer = _answer(told, description=None if hidden else str(error))
     else:
         answer = _answer(UPGRADE_STORE_FULL if _path(request).startswith(_UPGRADES_PREFIX) else STORE_FULL)
-    answer.headers["retry-after"] = _BUSY_RETRY_SECONDS if busy else _FULL_RETRY_SECONDS
+    answer.headers["retry-after"] = retry_seconds
     return answer
 
 
@@ -182,5 +199,10 @@ async def _on_unforeseen(request: Request, error: Exception) -> Response:
     path = _path(request)
     _log.error("rest.unforeseen", method=request.method, path=path, exc_info=error)
     if _is_management(request):
-        return _answer(MANAGEMENT_INTERNAL_ERROR)
-    return _answer(wire.UPGRADE_INTERNAL_ERROR if path.startswith(_UPGRADES_PREFIX) else wire.GATEWAY_INTERNAL_ERROR)
+        answer = _answer(MANAGEMENT_INTERNAL_ERROR)
+    else:
+        upgrades = path.startswith(_UPGRADES_PREFIX)
+        answer = _answer(wire.UPGRADE_INTERNAL_ERROR if upgrades else wire.GATEWAY_INTERNAL_ERROR)
+    # The server ends the connection behind it: whoever is not told would lose his next request there.
+    answer.headers["connection"] = "close"
+    return answer

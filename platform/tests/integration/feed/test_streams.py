@@ -8,6 +8,7 @@ import pytest
 from feed_site import RECEIVERS, Reader, Site, deleted, ended, moved
 
 from firmcast.applications import logins
+from firmcast.errors import StoreUnreachableError
 from firmcast.feed import event_feed
 from firmcast.feed.cursor import parse_cursor
 
@@ -82,6 +83,25 @@ async def test_the_platforms_end_is_the_streams(site: Site) -> None:
     async with site.client(proof) as client, stream(client) as reader:
         await site.watch.stop()
         await reader.end()
+
+
+async def test_a_store_that_does_not_answer_ends_the_stream_and_the_reader_comes_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, proof = await site.application()
+    read_stretch = event_feed.read_stretch
+
+    async def away(*_arguments):
+        raise StoreUnreachableError("away")
+
+    async with site.client(proof) as client:
+        async with stream(client) as reader:
+            monkeypatch.setattr(event_feed, "read_stretch", away)
+            (event,) = await site.append(app, ("a", moved()))
+            await reader.end()
+        monkeypatch.setattr(event_feed, "read_stretch", read_stretch)
+        async with stream(client, **{"last-event-id": reader.cursor}) as again:
+            assert (await again.events(1))[0]["webhook_id"] == event.message_id
 
 
 async def test_a_backlog_is_read_as_fast_as_it_is_taken(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from firmcast.errors import (
     NotFoundError,
     RefusedError,
     StoreFullError,
+    StoreUnreachableError,
 )
 from firmcast.rest.application import http_application
 from firmcast.rest.errors import ApiError, management_error, render
@@ -64,6 +65,19 @@ async def test_a_full_store_asks_to_come_back_later(path, code):
     assert headers["retry-after"].isdigit()
 
 
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [("/iocm/app/dm", "100001"), ("/iodm/northbound", "120001"), ("/v1/applications", "store_unreachable")],
+)
+async def test_a_store_that_is_away_asks_to_come_back_soon_and_says_no_more(path, code):
+    async def fail(_request):
+        raise StoreUnreachableError("connect to postgresql://user@db1 failed")
+
+    status, headers, body = await answer_of(http_application([Route(path, fail)]), path)
+    assert (status, headers["retry-after"], body["error_code"]) == (503, "2", code)
+    assert "db1" not in str((headers, body))
+
+
 @pytest.mark.parametrize(("path", "code"), [("/iocm/a", "50252"), ("/iodm/a", "120001"), ("/v1/a", "internal_error")])
 async def test_what_nobody_foresaw_shows_nothing_of_itself(path, code):
     async def fail(_request):
@@ -74,6 +88,7 @@ async def test_what_nobody_foresaw_shows_nothing_of_itself(path, code):
     with pytest.raises(ZeroDivisionError):  # for the server's log, after the answer
         await call(application, path, sent)
     assert sent[0]["status"] == 500
+    assert (b"connection", b"close") in sent[0]["headers"], "the server ends the connection after it"
     assert json.loads(sent[1]["body"]) == {"error_code": code, "error_desc": "Internal server error."}
 
 
