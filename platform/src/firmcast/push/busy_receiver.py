@@ -13,6 +13,9 @@ from firmcast.push.http2_connection import Http2Connection
 from firmcast.push.http2_wire import LARGEST_FRAME, lines_block, post_block
 from firmcast.push.trust import Trust
 
+_MOST_OPENED_AT_ONCE: Final = 16
+"""Each may be a handshake, and the loop has other things to do."""
+
 OwnConnection = Http1Connection | Http2Connection
 OnOver = Callable[[OwnConnection], None]
 
@@ -41,10 +44,11 @@ class BusyReceiver(ABC):
         self.learnt_at = 0.0
         self.answers = 0
         """That libcurl has had since the last connection that brought few."""
-        self.is_opening = False
+        self.opening = 0
+        """Connections that are being opened."""
         self.quiet_until = 0.0
-        self.is_short = True
-        """An attempt has found no room since the last connection was opened."""
+        self.missed = 1
+        """Attempts that have found no room since connections were opened last; the first one is libcurl's anyway."""
         self.connections: dict[OwnConnection, None] = {}
 
     def leave_alone_until(self, time: float) -> None:
@@ -56,6 +60,11 @@ class BusyReceiver(ABC):
     def in_flight(self) -> int:
         """How many attempts are under way on our connections."""
         return sum(connection.in_flight for connection in self.connections)
+
+    @property
+    def opened_at_once(self) -> int:
+        """How many connections more may be opened together."""
+        return 1
 
     @abstractmethod
     def make(self, address: str, timeout: float, on_over: OnOver) -> OwnConnection:
@@ -109,7 +118,8 @@ class Http2Receiver(BusyReceiver):
         for connection in self.connections:
             if connection.takes(size):
                 return connection
-        self.is_short = not self.is_opening and all(connection.is_full for connection in self.connections)
+        if not self.opening:
+            self.missed = int(all(connection.is_full for connection in self.connections))
         return None
 
 
@@ -126,6 +136,11 @@ class Http1Receiver(BusyReceiver):
         self._known = KnownAnswer()
         self._free: list[Http1Connection] = []  # the last one used is the next: those too many grow old and are closed
         self._aside: list[Http1Connection] = []  # with something unread, until the loop has read it
+
+    @property
+    def opened_at_once(self) -> int:
+        """As many as have shown that they are answered: a receiver may serve fewer than we would like."""
+        return min(max(1, sum(connection.answers > 0 for connection in self.connections)), _MOST_OPENED_AT_ONCE)
 
     def make(self, address: str, timeout: float, on_over: OnOver) -> OwnConnection:
         return Http1Connection(address, timeout, self._known, self._free.append, on_over)
@@ -144,8 +159,8 @@ class Http1Receiver(BusyReceiver):
                 return connection
             if connection.is_open:
                 self._set_aside(connection)
-        if not self.is_opening and not self._aside:
-            self.is_short = True
+        if not self.opening and not self._aside:
+            self.missed += 1
         return None
 
     def _set_aside(self, connection: Http1Connection) -> None:

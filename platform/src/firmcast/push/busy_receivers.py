@@ -109,7 +109,7 @@ class BusyReceivers:
         kind = Http2Receiver if http2 else Http1Receiver
         receiver = self._receivers.get(url)
         if receiver is not None and (receiver.trust != trust or type(receiver) is not kind):
-            if receiver.connections or receiver.is_opening:
+            if receiver.connections or receiver.opening:
                 return
             receiver = None
         if receiver is None:
@@ -119,9 +119,11 @@ class BusyReceivers:
             self._sweep_later()
         receiver.answers += 1
         receiver.address, receiver.port, receiver.learnt_at = address, port, self._loop.time()
-        if receiver.answers >= self._answers_before and self._may_open(receiver):
-            receiver.is_opening = True
-            receiver.is_short = False
+        openable = self._openable(receiver) if receiver.answers >= self._answers_before else 0
+        if openable:
+            receiver.missed = 0
+        for _ in range(openable):
+            receiver.opening += 1
             self._connections += 1
             task = self._loop.create_task(self._open(receiver, address, port), name="push-connection")
             self._openings.add(task)
@@ -144,13 +146,14 @@ class BusyReceivers:
 
     # ------------------------------------------------------------------ connections
 
-    def _may_open(self, receiver: BusyReceiver) -> bool:
-        """Say whether the receiver should have one more: libcurl has had an attempt since none had room for it."""
-        if self._closed or receiver.is_opening or self._loop.time() < receiver.quiet_until:
-            return False
-        if len(receiver.connections) >= receiver.most_connections or not receiver.is_short:
-            return False
-        return self._connections < self._most_connections and self._rules.permits(receiver.address, receiver.port)
+    def _openable(self, receiver: BusyReceiver) -> int:
+        """Return how many more the receiver should have now: libcurl has had attempts since none had room for them."""
+        if self._closed or receiver.opening or not receiver.missed or self._loop.time() < receiver.quiet_until:
+            return 0
+        most = min(receiver.most_connections - len(receiver.connections), self._most_connections - self._connections)
+        if most <= 0 or not self._rules.permits(receiver.address, receiver.port):
+            return 0
+        return min(most, receiver.missed, receiver.opened_at_once)
 
     async def _open(self, receiver: BusyReceiver, address: str, port: int) -> None:
         """Open a connection to what the rules permit; meanwhile libcurl may have found the receiver elsewhere."""
@@ -178,7 +181,7 @@ class BusyReceivers:
         else:
             receiver.add(connection)
         finally:
-            receiver.is_opening = False
+            receiver.opening -= 1
 
     async def _context(self, receiver: BusyReceiver) -> ssl.SSLContext:
         wanted = receiver.trust.authorities, receiver.protocol
@@ -205,7 +208,8 @@ class BusyReceivers:
                     self._leave_alone(receiver, "it does not answer on one connection more")
 
     def _leave_alone(self, receiver: BusyReceiver, reason: str) -> None:
-        _log.info("push.left_to_libcurl", url=receiver.url, error=reason)
+        if receiver.quiet_until <= self._loop.time():  # or another connection has said so
+            _log.info("push.left_to_libcurl", url=receiver.url, error=reason)
         receiver.leave_alone_until(self._loop.time() + _REFUSED_SECONDS)
 
     # ------------------------------------------------------------------ what is old
@@ -227,7 +231,7 @@ class BusyReceivers:
                 elif connection.last_used < now - self._idle_connection:
                     connection.leave()
             is_quiet = max(receiver.learnt_at, receiver.quiet_until) < now - _FORGOTTEN_SECONDS
-            if is_quiet and not receiver.connections and not receiver.is_opening:
+            if is_quiet and not receiver.connections and not receiver.opening:
                 del self._receivers[url]
         self._sweep_later()
 

@@ -351,7 +351,7 @@ def test_a_connection_with_something_unread_is_not_the_next_until_it_is_read(
 
     async def run() -> None:
         receiver = Http1Receiver("http://192.0.2.1/x", Trust())
-        receiver.is_short = False
+        receiver.missed = 0
         connection = receiver.make("192.0.2.1", 15, lambda _: None)
         assert isinstance(connection, Http1Connection)
         connection.connection_made(Wire(connection, {"socket": here}))
@@ -361,12 +361,12 @@ def test_a_connection_with_something_unread_is_not_the_next_until_it_is_read(
             assert receiver.connection_for(2) is None
             assert receiver.connection_for(2) is None
             await asyncio.sleep(0)
-        assert not receiver.is_short  # it has one, and will have it again
+        assert not receiver.missed  # it has one, and will have it again
         here.recv(100)
         await asyncio.sleep(0)
         assert receiver.connection_for(2) is connection
         assert receiver.connection_for(2) is None
-        assert receiver.is_short
+        assert receiver.missed
 
     asyncio.run(run())
 
@@ -386,7 +386,7 @@ def test_a_connection_that_its_receiver_ends_is_not_the_next(pair: tuple[socket.
         connection.eof_received()
         await asyncio.sleep(0)
         assert receiver.connection_for(2) is None
-        assert receiver.is_short
+        assert receiver.missed
 
     asyncio.run(run())
 

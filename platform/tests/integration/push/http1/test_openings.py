@@ -81,6 +81,30 @@ async def test_the_most_connections_are_counted_with_those_that_are_being_opened
     assert (await answered).status == 200
 
 
+async def test_as_many_are_opened_together_as_are_missed_and_have_shown_that_they_are_answered(
+    new_receivers, callback
+) -> None:
+    receivers = new_receivers(100)
+    assert hear(receivers, callback.port) == 1
+    await opened(receivers)
+    for posts, room, expected in ((4, 1, 1), (5, 2, 2), (5, 4, 1), (50, 5, 5), (50, 10, 10), (50, 20, 16)):
+        assert await told(receivers, callback.port, posts) == room
+        assert hear(receivers, callback.port) == expected
+        await opened(receivers)
+        assert hear(receivers, callback.port) == 0  # none was missed since
+
+
+async def told(receivers: BusyReceivers, port: int, posts: int) -> int:
+    """Post so many at once; return how many of them found a connection, when those are answered."""
+    answers: list[asyncio.Future[Answer]] = []
+    for _ in range(posts):
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        if receivers.post(request(port), answered.set_result):
+            answers.append(answered)
+    assert {answer.status for answer in await asyncio.gather(*answers)} == {200}
+    return len(answers)
+
+
 async def test_an_answer_is_said_to_come_from_where_its_connection_leads(new_receivers, callback) -> None:
     receivers = new_receivers(10)
     hear(receivers, callback.port)
