@@ -2,15 +2,16 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
-from firmcast.push.header_lines import WireError
+from firmcast.push.header_lines import WireError, check_values
 from firmcast.push.http1_connection import Http1Connection, KnownAnswer
-from firmcast.push.http1_wire import head_lines, post_line
+from firmcast.push.http1_wire import post_head
 from firmcast.push.http2_connection import Http2Connection
-from firmcast.push.http2_wire import LARGEST_FRAME, lines_block, post_block
+from firmcast.push.http2_wire import CONTENT_LENGTH, LARGEST_FRAME, fields_block, lines_block, name_block, post_block
+from firmcast.push.outgoing import OutgoingRequest
 from firmcast.push.trust import Trust
 
 _MOST_OPENED_AT_ONCE: Final = 16
@@ -50,6 +51,8 @@ class BusyReceiver(ABC):
         self.missed = 1
         """Attempts that have found no room since connections were opened last; the first one is libcurl's anyway."""
         self.connections: dict[OwnConnection, None] = {}
+        self._lines: Sequence[str] = ()
+        """The header lines of the last request, in a tuple; those of the next are mostly the same."""
 
     def leave_alone_until(self, time: float) -> None:
         """Open no connection before a time of the loop."""
@@ -74,7 +77,7 @@ class BusyReceiver(ABC):
         """
 
     @abstractmethod
-    def spell(self, lines: list[str], size: int) -> bytes:
+    def spell(self, request: OutgoingRequest, size: int) -> bytes:
         """Return what goes before a body of so many bytes.
 
         Raises:
@@ -103,13 +106,21 @@ class Http2Receiver(BusyReceiver):
     def __init__(self, url: str, trust: Trust) -> None:
         """See `BusyReceiver`."""
         super().__init__(url, trust)
-        self._block = post_block(self._authority, self._path)
+        self._post = self._block = post_block(self._authority, self._path)
+        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def make(self, address: str, timeout: float, on_over: OnOver) -> OwnConnection:
         return Http2Connection(address, timeout, on_over)
 
-    def spell(self, lines: list[str], size: int) -> bytes:
-        block = self._block + lines_block(lines, size)
+    def spell(self, request: OutgoingRequest, size: int) -> bytes:
+        if request.headers != self._lines:
+            self._block = self._post + lines_block(request.headers)
+            self._lines = tuple(request.headers)
+        names = self._names.get(request.names)
+        if names is None:
+            names = self._names[request.names] = (*map(name_block, request.names), CONTENT_LENGTH)
+        check_values(request.values)
+        block = self._block + fields_block(names, (*request.values, str(size)))
         if len(block) > LARGEST_FRAME:
             raise WireError("more than one frame of headers")
         return block
@@ -132,7 +143,7 @@ class Http1Receiver(BusyReceiver):
     def __init__(self, url: str, trust: Trust) -> None:
         """See `BusyReceiver`."""
         super().__init__(url, trust)
-        self._line = post_line(self._authority, self._path)
+        self._heads: dict[tuple[str, ...], str] = {}
         self._known = KnownAnswer()
         self._free: list[Http1Connection] = []  # the last one used is the next: those too many grow old and are closed
         self._aside: list[Http1Connection] = []  # with something unread, until the loop has read it
@@ -145,8 +156,15 @@ class Http1Receiver(BusyReceiver):
     def make(self, address: str, timeout: float, on_over: OnOver) -> OwnConnection:
         return Http1Connection(address, timeout, self._known, self._free.append, on_over)
 
-    def spell(self, lines: list[str], size: int) -> bytes:
-        head = self._line + head_lines(lines, size)
+    def spell(self, request: OutgoingRequest, size: int) -> bytes:
+        if request.headers != self._lines:
+            self._heads.clear()
+            self._lines = tuple(request.headers)
+        known = self._heads.get(request.names)
+        if known is None:
+            known = self._heads[request.names] = post_head(self._authority, self._path, self._lines, request.names)
+        check_values(request.values)
+        head = (known % (*request.values, size)).encode()
         if len(head) + size > _LARGEST_POST:
             raise WireError("more than a connection should hold back")
         return head

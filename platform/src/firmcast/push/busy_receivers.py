@@ -91,7 +91,7 @@ class BusyReceivers:
             return False
         size = len(request.body)
         try:
-            head = receiver.spell(request.headers, size)
+            head = receiver.spell(request, size)
         except WireError:
             return False
         connection = receiver.connection_for(size)

@@ -9,6 +9,7 @@ from firmcast.db.port import Transaction
 from firmcast.ids import ApplicationId, SubscriptionId
 from firmcast.push import standing_store
 from firmcast.push.callback_groups import Place
+from firmcast.push.envelope import EVERY_PUSHS_HEADERS
 from firmcast.push.signing import Signer, SigningKey, parse_secret
 from firmcast.push.standing import USUAL, DeliveryPolicy, Standing, SubscriptionState
 from firmcast.push.trust import Trust
@@ -26,7 +27,7 @@ class Callback:
     trust: Trust
     signer: Signer
     headers: tuple[str, ...] = field(default=(), repr=False)
-    """Lines that its pushes carry beside those of every push."""
+    """Lines that all its pushes carry, those of every push among them."""
 
     state: SubscriptionState
     policy: DeliveryPolicy
@@ -79,7 +80,7 @@ def _callback(
         url=subscription.callback_url,
         trust=trust,
         signer=signer,
-        headers=headers,
+        headers=(*EVERY_PUSHS_HEADERS, *headers),
         state=standing.state(subscription.generation),
         policy=standing.policy,
         generation=subscription.generation,

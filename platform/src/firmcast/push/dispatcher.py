@@ -33,7 +33,7 @@ from firmcast.push.attempt_log import log_failure
 from firmcast.push.census import Census, has_reason_to_rest, take_census
 from firmcast.push.configuration import breaker_policy, concurrency_policy, lane_limits, retry_policy
 from firmcast.push.doubts import DOUBTED_ELSEWHERE
-from firmcast.push.envelope import attempt_headers
+from firmcast.push.envelope import attempt_fields
 from firmcast.push.http_sender import HttpSender, OutgoingRequest
 from firmcast.push.lanes import Lanes, Sendable
 from firmcast.push.leaving import LeavingPartitions, OnFinished
@@ -369,7 +369,7 @@ class Dispatcher:
     def _send(self, sendable: Sendable[Delivery], attempted_at: datetime) -> None:
         delivery = sendable.row
         callback = self._roster.callbacks[delivery.subscription_id]
-        headers = attempt_headers(
+        names, values = attempt_fields(
             message_id=delivery.message_id,
             sequence=delivery.sequence,
             occurred_at=delivery.occurred_at,
@@ -378,14 +378,20 @@ class Dispatcher:
             attempt=sendable.attempt,
             signature=callback.signer.sign(delivery.message_id, attempted_at, delivery.body),
         )
-        headers += callback.headers
         epoch = self._ownership.epoch_of(delivery.device_id)
         if epoch is None:
             return  # our time is over, and so is this dispatcher's
         self._sending += 1
         self._roster.groups.attempt_begins(sendable.group_id)
         self._sender.start(
-            OutgoingRequest(url=callback.url, headers=headers, body=delivery.body, trust=callback.trust),
+            OutgoingRequest(
+                url=callback.url,
+                headers=callback.headers,
+                names=names,
+                values=values,
+                body=delivery.body,
+                trust=callback.trust,
+            ),
             partial(self._on_answer, sendable, attempted_at, epoch),
         )
 

@@ -1,6 +1,7 @@
 """Here alone an event becomes what is on the wire: the contract's body, written once, and the headers of an attempt."""
 
 from datetime import datetime
+from itertools import product
 from typing import Final, assert_never
 
 from firmcast import __version__
@@ -48,11 +49,22 @@ from firmcast_sdk.wire.notifications import (
 )
 from firmcast_sdk.wire.times import format_moment
 
-_CONSTANT_HEADERS = (
+EVERY_PUSHS_HEADERS: Final = (
     f"{CONTENT_TYPE}: {JSON}",
     f"user-agent: firmcast/{__version__}",
     "expect:",  # without this an HTTP library may ask for leave before a large body, and wait
 )
+"""Header lines that are always the same."""
+
+_ATTEMPTS_NAMES: Final = {
+    (signed, synthesised, replay): (
+        *(WEBHOOK_ID, SEQUENCE, ATTEMPT, OCCURRED_AT),
+        *((WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE) if signed else ()),
+        *((SYNTHESISED,) if synthesised else ()),
+        *((REPLAY,) if replay else ()),
+    )
+    for signed, synthesised, replay in product((False, True), repeat=3)
+}
 
 
 CALLBACK_TEST_NAME: Final = "firmcast-callback-test"
@@ -180,7 +192,7 @@ def _status(outcome: Outcome) -> UpgradeStatus:
             assert_never(outcome)
 
 
-def attempt_headers(
+def attempt_fields(
     *,
     message_id: MessageId,
     sequence: int,
@@ -189,23 +201,40 @@ def attempt_headers(
     attempt: int,
     signature: Signature | None,
     replay: bool = False,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names and the values of the header fields that an attempt has to itself.
+
+    `signature` is None for an unsigned one.
+    """
+    values: tuple[str, ...] = (message_id, str(sequence), str(attempt), format_moment(occurred_at))
+    if signature is not None:
+        values += (signature.timestamp, signature.value)
+    if synthesised:
+        values += ("true",)
+    if replay:
+        values += ("true",)
+    return _ATTEMPTS_NAMES[signature is not None, synthesised, replay], values
+
+
+def attempt_headers(
+    *,
+    message_id: MessageId,
+    sequence: int,
+    occurred_at: datetime,
+    synthesised: bool,
+    attempt: int,
+    signature: Signature | None,
 ) -> list[str]:
     """Return the header lines of one attempt, `name: value` each; `signature` is None for an unsigned one."""
-    lines = [
-        *_CONSTANT_HEADERS,
-        f"{WEBHOOK_ID}: {message_id}",
-        f"{SEQUENCE}: {sequence}",
-        f"{ATTEMPT}: {attempt}",
-        f"{OCCURRED_AT}: {format_moment(occurred_at)}",
-    ]
-    if signature is not None:
-        lines.append(f"{WEBHOOK_TIMESTAMP}: {signature.timestamp}")
-        lines.append(f"{WEBHOOK_SIGNATURE}: {signature.value}")
-    if synthesised:
-        lines.append(f"{SYNTHESISED}: true")
-    if replay:
-        lines.append(f"{REPLAY}: true")
-    return lines
+    names, values = attempt_fields(
+        message_id=message_id,
+        sequence=sequence,
+        occurred_at=occurred_at,
+        synthesised=synthesised,
+        attempt=attempt,
+        signature=signature,
+    )
+    return [*EVERY_PUSHS_HEADERS, *(f"{name}: {value}" for name, value in zip(names, values, strict=True))]
 
 
 def encode_callback_test(application_id: ApplicationId) -> bytes:
@@ -225,7 +254,7 @@ def encode_callback_test(application_id: ApplicationId) -> bytes:
 def callback_test_headers(message_id: MessageId, sent_at: datetime, signature: Signature) -> list[str]:
     """Return the header lines of such a push. It has no place in any order, so it carries no sequence."""
     return [
-        *_CONSTANT_HEADERS,
+        *EVERY_PUSHS_HEADERS,
         f"{WEBHOOK_ID}: {message_id}",
         f"{ATTEMPT}: 1",
         f"{OCCURRED_AT}: {format_moment(sent_at)}",

@@ -1,30 +1,21 @@
 """What comes before the body of a POST over HTTP/1.1: what libcurl would say (RFC 9112, sections 3 and 5)."""
 
-from firmcast.push.header_lines import OMITTED, WireError, check_name, check_text
+from collections.abc import Sequence
 
-_OMITTED_LINE = f"\n{OMITTED}\n"
-
-
-def post_line(authority: str, path: str) -> bytes:
-    """Return the part of a request's head that is the same for each to one URL, without the end of its last line."""
-    return f"POST {path} HTTP/1.1\r\nHost: {authority}\r\nAccept: */*".encode()
+from firmcast.push.header_lines import check_name, plain_fields
 
 
-def head_lines(lines: list[str], length: int) -> bytes:
-    """Return the rest of the head: lines of `name: value`, and the length of the body.
+def post_head(authority: str, path: str, lines: Sequence[str], names: Sequence[str]) -> str:
+    """Return the head of requests to one URL, for the `%` operator: a value for each name, the length of the body.
 
-    `expect:` takes out what we do not say anyway.
+    Before them come lines of `name: value` that all have; `expect:` takes out what we do not say anyway.
 
     Raises:
-        WireError: a line is no such, or more than it seems, or says what is the connection's to say.
+        WireError: a line is no such, or more than it seems, or says what is the connection's to say; or so a name.
     """
-    for line in lines:
-        name, _, value = line.partition(": ")
-        if value:
-            check_name(name)
-        elif line != OMITTED:
-            raise WireError("a line without a value")
-    text = "\n".join(lines)
-    check_text(text, lines)
-    text = f"\n{text}\nContent-Length: {length}\n\n" if lines else f"\nContent-Length: {length}\n\n"
-    return text.replace(_OMITTED_LINE, "\n", 1).replace("\n", "\r\n").encode()
+    known = [f"POST {path} HTTP/1.1", f"Host: {authority}", "Accept: */*"]
+    known += [f"{name}: {value}" for name, value in plain_fields(lines)]
+    for name in names:
+        check_name(name)
+    told = [line.replace("%", "%%") for line in known] + [f"{name.replace('%', '%%')}: %s" for name in names]
+    return "\r\n".join((*told, "Content-Length: %d", "", ""))

@@ -5,12 +5,13 @@ by our settings. So a block means the same each time, and what a receiver answer
 """
 
 import struct
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 import hpack
 
-from firmcast.push.header_lines import OMITTED, WireError, check_name, check_text
+from firmcast.push.header_lines import WireError, check_name, plain_fields
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 5, 6, 7, 8, 9
 END_STREAM, ACKNOWLEDGEMENT, END_HEADERS, PADDED, PRIORITY = 1, 1, 4, 8, 32
@@ -128,9 +129,8 @@ def post_block(authority: str, path: str) -> bytes:
     )
 
 
-@lru_cache(maxsize=1000)
-def _name(name: str) -> str:
-    """Return the name of a field that is in no table, as it begins a literal that goes into none.
+def name_block(name: str) -> str:
+    """Return the name of a field that is in no table, as it begins a literal that goes into none, read as Latin-1.
 
     Raises:
         WireError: it is none, or the connection's to say.
@@ -142,25 +142,27 @@ def _name(name: str) -> str:
 _SIZES: Final = tuple(integer(size, 7).decode("latin-1") for size in range(1024))
 
 
-def lines_block(lines: list[str], length: int) -> bytes:
-    """Return the header block of lines of `name: value`, and of the length of the body.
-
-    `expect:` takes out what we do not say anyway.
+def lines_block(lines: Sequence[str]) -> bytes:
+    """Return the header block of lines of `name: value`; `expect:` takes out what we do not say anyway.
 
     Raises:
         WireError: a line is no such, or more than it seems, or says what is the connection's to say.
     """
-    check_text("\n".join(lines), lines)
-    told = str(length)
-    parts = ["\x0f\x0d", _SIZES[len(told)], told]  # content-length, number 28 of the static table
-    for line in lines:
-        name, _, value = line.partition(": ")
-        if value:
-            size = len(value)
-            parts += (_name(name), _SIZES[size] if size < 1024 else integer(size, 7).decode("latin-1"), value)
-        elif line != OMITTED:
-            raise WireError("a line without a value")
+    fields = list(plain_fields(lines))
+    return fields_block([name_block(name) for name, _ in fields], [value for _, value in fields])
+
+
+def fields_block(names: Sequence[str], values: Sequence[str]) -> bytes:
+    """Return the header block of fields whose names are spelt as `name_block` does it."""
+    parts: list[str] = []
+    for name, value in zip(names, values, strict=True):
+        size = len(value)
+        parts += (name, _SIZES[size] if size < 1024 else integer(size, 7).decode("latin-1"), value)
     return "".join(parts).encode("latin-1")
+
+
+CONTENT_LENGTH: Final = "\x0f\x0d"
+"""The name of number 28 of the static table, as `name_block` would spell it."""
 
 
 @lru_cache(maxsize=256)

@@ -116,7 +116,7 @@ class HttpSender:
         try:
             slot = self._slot(request.trust)
             waits = request.url in self._http2_urls
-            slot.prepare(request.url, request.headers, request.body, waits=waits, spent=spent)
+            slot.prepare(request.url, request.lines(), request.body, waits=waits, spent=spent)
             self._multi.add_handle(slot.handle)
         except (pycurl.error, OSError, ValueError) as error:
             answer = Answer(status=None, failure=FailureKind.LOCAL, duration=0.0, detail=str(error))

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmcast.push.header_lines import WireError
-from firmcast.push.http1_wire import head_lines, post_line
+from firmcast.push.header_lines import WireError, check_values
+from firmcast.push.http1_wire import post_head
 
 
 class Request:
@@ -34,9 +34,14 @@ class Request:
         self.ends += 1
 
 
+def head(lines: list[str], length: int, names: tuple[str, ...] = (), values: tuple[str, ...] = ()) -> bytes:
+    check_values(values)
+    return (post_head("host.example:8080", "/a?b=c%20d", lines, names) % (*values, length)).encode()
+
+
 def is_plain(lines: list[str]) -> bool:
     try:
-        head_lines(lines, 0)
+        head(lines, 0)
     except WireError:
         return False
     return True
@@ -52,19 +57,21 @@ def test_a_request_is_read_as_it_was_meant(fields: list[tuple[str, str]], omitte
     lines.insert(omitted, "expect:")
     if any(":  " in line for line in lines):
         return
-    read = Request(post_line("host.example:8080", "/a?b=c") + head_lines(lines, len(body)) + body)
-    assert (read.method, read.path, read.body, read.ends) == (b"POST", b"/a?b=c", body, 1)
     expected = [("Host", "host.example:8080"), ("Accept", "*/*"), *fields, ("Content-Length", str(len(body)))]
-    assert read.fields == expected
+    names, values = tuple(name for name, _ in fields), tuple(value for _, value in fields)
+    for told in (head(lines, len(body)), head(["expect:"], len(body), names, values)):
+        read = Request(told + body)
+        assert (read.method, read.path, read.body, read.ends) == (b"POST", b"/a?b=c%20d", body, 1)
+        assert read.fields == expected
 
 
 def test_a_request_of_no_lines_is_one() -> None:
-    assert Request(post_line("h:1", "/") + head_lines([], 2) + b"{}").body == b"{}"
-    assert Request(post_line("h:1", "/") + head_lines(["expect:"], 2) + b"{}").body == b"{}"
+    assert Request(head([], 2) + b"{}").body == b"{}"
+    assert Request(head(["expect:"], 2) + b"{}").body == b"{}"
 
 
 def test_a_value_is_never_taken_for_the_line_that_is_left_out() -> None:
-    read = Request(post_line("h:1", "/") + head_lines(["a: expect:", "expect:", "b: expect:"], 0))
+    read = Request(head(["a: expect:", "expect:", "b: expect:"], 0))
     assert read.fields[2:] == [("a", "expect:"), ("b", "expect:"), ("Content-Length", "0")]
 
 
@@ -92,4 +99,17 @@ def test_a_value_is_never_taken_for_the_line_that_is_left_out() -> None:
 )
 def test_what_is_not_plain_is_not_said(lines: list[str]) -> None:
     with pytest.raises(WireError):
-        head_lines(lines, 2)
+        head(lines, 2)
+
+
+@pytest.mark.parametrize("name", ["a b", "", "host", "Content-Length", "a:", "a\r\nb", "ü"])
+def test_a_name_that_is_not_plain_is_not_said(name: str) -> None:
+    with pytest.raises(WireError):
+        head([], 2, (name,), ("x",))
+
+
+@pytest.mark.parametrize("value", ["b\r\nc: d", "b\nc", "b\0", "", "b ", " b", "b\t", "\tb", "ü", "\r"])
+def test_a_value_that_is_not_plain_is_not_said(value: str) -> None:
+    for values in (("x", value), (value, "x"), (value, value), ("of two words", value)):
+        with pytest.raises(WireError):
+            head([], 2, ("a", "b"), values)

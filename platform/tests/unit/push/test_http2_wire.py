@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmcast.push.http2_wire import (
+    CONTENT_LENGTH,
     DATA,
     HEADERS,
     PADDED,
@@ -13,8 +14,10 @@ from firmcast.push.http2_wire import (
     WireError,
     answer_head,
     content,
+    fields_block,
     integer,
     lines_block,
+    name_block,
     post_block,
     read_settings,
 )
@@ -22,7 +25,7 @@ from firmcast.push.http2_wire import (
 
 def is_plain(lines: list[str]) -> bool:
     try:
-        lines_block(lines, 0)
+        lines_block(lines)
     except WireError:
         return False
     return True
@@ -36,16 +39,20 @@ VALUES = st.from_regex(r"[!-~]([ -~]{0,1500}[!-~])?", fullmatch=True)
 def test_a_request_is_read_as_it_was_meant(fields: list[tuple[str, str]], length: int) -> None:
     lines = [f"{name}: {value}" for name, value in fields]
     decoder = hpack.Decoder(max_header_list_size=1 << 20)
-    read = decoder.decode(post_block("host.example:8443", "/a?b=c") + lines_block([*lines, "expect:"], length))
-    assert [(name, value) for name, value in read] == [
-        (":method", "POST"),
-        (":scheme", "https"),
-        (":path", "/a?b=c"),
-        (":authority", "host.example:8443"),
-        ("accept", "*/*"),
-        ("content-length", str(length)),
-        *((name.lower(), value) for name, value in fields),
-    ]
+    head = post_block("host.example:8443", "/a?b=c")
+    told = fields_block([CONTENT_LENGTH], [str(length)])
+    names, values = [name_block(name) for name, _ in fields], [value for _, value in fields]
+    for block in (head + told + lines_block([*lines, "expect:"]), head + told + fields_block(names, values)):
+        read = decoder.decode(block)
+        assert [(name, value) for name, value in read] == [
+            (":method", "POST"),
+            (":scheme", "https"),
+            (":path", "/a?b=c"),
+            (":authority", "host.example:8443"),
+            ("accept", "*/*"),
+            ("content-length", str(length)),
+            *((name.lower(), value) for name, value in fields),
+        ]
     assert decoder.header_table.dynamic_entries == type(decoder.header_table.dynamic_entries)()
 
 
