@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from firmcast.errors import InvalidValueError
@@ -23,8 +24,7 @@ _SHORTEST_KEY_BYTES = 24
 _LONGEST_KEY_BYTES = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
+class Signature(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The two header values that differ between attempts."""
 
     timestamp: str
@@ -69,13 +69,13 @@ class Signer:
         Raises:
             ValueError: when `attempted_at` is naive.
         """
-        if attempted_at.tzinfo is None:
-            raise ValueError("attempted_at must be aware")
         moment, timestamp = self._timestamp
         if moment is not attempted_at:  # attempts that begin together have the same
+            if attempted_at.tzinfo is None:
+                raise ValueError("attempted_at must be aware")
             timestamp = str(int(attempted_at.timestamp()))
             self._timestamp = (attempted_at, timestamp)
-        content = b"%b.%b.%b" % (message_id.encode(), timestamp.encode(), body)
+        content = f"{message_id}.{timestamp}.".encode() + body
         signatures = []
         for inner, outer, ends_at in self._states:
             if ends_at is not None and attempted_at >= ends_at:
