@@ -14,7 +14,7 @@ from firmcast.push.http2_wire import CONTENT_LENGTH, LARGEST_FRAME, fields_block
 from firmcast.push.outgoing import OutgoingRequest
 from firmcast.push.trust import Trust
 
-_MOST_OPENED_AT_ONCE: Final = 16
+_MOST_OPENED_AT_ONCE: Final = 32
 """Each may be a handshake, and the loop has other things to do."""
 
 OwnConnection = Http1Connection | Http2Connection
@@ -150,8 +150,8 @@ class Http1Receiver(BusyReceiver):
 
     @property
     def opened_at_once(self) -> int:
-        """As many as have shown that they are answered: a receiver may serve fewer than we would like."""
-        return min(max(1, sum(connection.answers > 0 for connection in self.connections)), _MOST_OPENED_AT_ONCE)
+        """One until that is answered: the receiver may serve none but libcurl's."""
+        return _MOST_OPENED_AT_ONCE if any(connection.answers for connection in self.connections) else 1
 
     def make(self, address: str, timeout: float, on_over: OnOver) -> OwnConnection:
         return Http1Connection(address, timeout, self._known, self._free.append, on_over)
