@@ -435,7 +435,8 @@ class Dispatcher:
         if not isinstance(verdict, Delivered):
             log_failure(sendable, answer, verdict)
         self._roster.answered(sendable.group_id, sendable.row.device_id, attempted_at, answer)
-        self._pump_soon()
+        if not self._pump_due:
+            self._pump_soon()
 
     def _verdict_on(self, sendable: Sendable[Delivery], answer: Answer, now: datetime) -> Verdict:
         callback = self._roster.callbacks.get(sendable.row.subscription_id)

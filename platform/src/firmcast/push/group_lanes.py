@@ -208,11 +208,10 @@ class GroupLanes(Generic[DeliveryT]):
         if self.breaker.state is not BreakerState.CLOSED:
             return self._probe_lane(now)
         window = int(self.concurrency.window)
-        if self.in_flight < window and (lane := self._first_ready(self._ready)) is not None:
-            return lane
-        replays = max(1, window // _REPLAYS_PORTION)
-        if self.in_flight < window and self._replays_flying < replays:
-            lane = self._first_ready(self._ready_replays)
+        if len(self.flying) < window:
+            lane = self._first_ready(self._ready)
+            if lane is None and self._replays_flying < max(1, window // _REPLAYS_PORTION):
+                lane = self._first_ready(self._ready_replays)
             if lane is not None:
                 return lane
         self.concurrency.used_up = bool(self._ready or self._ready_replays)
@@ -242,11 +241,13 @@ class GroupLanes(Generic[DeliveryT]):
     def _depart(self, lane: Lane[DeliveryT]) -> None:
         lane.state = LaneState.IN_FLIGHT
         self.flying.add(lane)
-        self._replays_flying += is_replay(lane.head)
+        if lane.rows[0].replay > 0:
+            self._replays_flying += 1
 
     def _return(self, lane: Lane[DeliveryT]) -> None:
         self.flying.discard(lane)
-        self._replays_flying -= is_replay(lane.head)
+        if lane.rows[0].replay > 0:
+            self._replays_flying -= 1
 
     def complete(self, lane: Lane[DeliveryT]) -> None:
         """Let go of a head that was delivered or given up."""
@@ -255,7 +256,7 @@ class GroupLanes(Generic[DeliveryT]):
             return
         spill = self._spill
         if spill is not None and not lane.unwanted:
-            spill.note_settled(lane.head.event_id)
+            spill.note_settled(lane.rows[0].event_id)
         self._let_go_of_head(lane)
 
     def put_back(self, lane: Lane[DeliveryT], trouble: Trouble) -> None:
@@ -464,7 +465,7 @@ class GroupLanes(Generic[DeliveryT]):
         elif not lane.insert(row):
             return False
         self.queued += 1
-        if lane.head is row:
+        if lane.rows[0] is row:
             self._let_lead(lane, now, amnesty=amnesty)
         return True
 
@@ -481,4 +482,4 @@ class GroupLanes(Generic[DeliveryT]):
 
     def _make_ready(self, lane: Lane[DeliveryT]) -> None:
         lane.state = LaneState.READY
-        (self._ready_replays if is_replay(lane.head) else self._ready).append(lane)
+        (self._ready_replays if lane.rows[0].replay > 0 else self._ready).append(lane)

@@ -90,7 +90,9 @@ class Http2Connection(asyncio.Protocol):
             self.is_open
             and not self._paused
             and len(self._posted) < self._most_posted
-            and size <= min(self._window, self._stream_window, LARGEST_FRAME)
+            and size <= self._window
+            and size <= self._stream_window
+            and size <= LARGEST_FRAME
         )
 
     @property

@@ -82,14 +82,10 @@ class Lane(Generic[DeliveryT]):
     def head(self) -> DeliveryT:
         return self.rows[0]
 
-    def is_in_flight(self, row: DeliveryT) -> bool:
-        """Say whether `row` is the head and on its way."""
-        return self.state is LaneState.IN_FLIGHT and self.rows[0] is row
-
     def append(self, row: DeliveryT) -> None:
         """Add an event newer than all of the lane's; a live one becomes the head when a replay waits there."""
         self.highest = row.event_id
-        if not is_replay(row) and is_replay(self.rows[-1]):
+        if self.rows[-1].replay > 0 and not is_replay(row):
             self._place(row)
         else:
             self.rows.append(row)
@@ -175,8 +171,8 @@ class Lane(Generic[DeliveryT]):
             self.trouble = None
             self.state = LaneState.GONE
             return False
-        self.trouble = self.head.trouble
-        if self._set_aside is not None and self._set_aside[0] is self.head:
+        self.trouble = self.rows[0].trouble
+        if self._set_aside is not None and self._set_aside[0] is self.rows[0]:
             self.trouble = self._set_aside[1]
             self._set_aside = None
         self.state = LaneState.READY

@@ -23,7 +23,7 @@ from firmcast.ids import ApplicationId, DeviceId, EventId
 from firmcast.push.breaker import Breaker, BreakerPolicy, BreakerState
 from firmcast.push.concurrency import Concurrency, ConcurrencyPolicy, casts_doubt
 from firmcast.push.group_lanes import GroupLanes, Offered
-from firmcast.push.lane import DeliveryT, Lane
+from firmcast.push.lane import DeliveryT, Lane, LaneState
 from firmcast.push.lane_limits import LaneLimits
 from firmcast.push.model import GroupId, Trouble
 from firmcast.push.retry import Blocked, Dead, Delivered, FailureReason, RetryAt, Verdict
@@ -187,7 +187,7 @@ class Lanes(Generic[DeliveryT]):
             self._settle_dropped(sendable)
             return
         lane = group.lanes.get(sendable.row.device_id)
-        if lane is None or not lane.is_in_flight(sendable.row):
+        if lane is None or lane.rows[0] is not sendable.row or lane.state is not LaneState.IN_FLIGHT:
             raise ValueError("the delivery is not in flight")
         self._turns.returned(group)
         match verdict:
@@ -208,8 +208,10 @@ class Lanes(Generic[DeliveryT]):
                 self._note_failure(group, sendable, verdict.failure, now)
             case _:
                 assert_never(verdict)
-        self._join_turn(group)
-        self._note_hunger(group)
+        if group.queued and not group.ended:
+            self._turns.join(group)
+        if group.is_hungry():
+            self._hungry[group.group_id] = None
 
     def pause(self, group_id: GroupId) -> None:
         """Send nothing more to a group; what is in flight may finish."""
@@ -483,7 +485,7 @@ class Lanes(Generic[DeliveryT]):
 def _sendable(group: GroupLanes[DeliveryT], lane: Lane[DeliveryT], now: datetime) -> Sendable[DeliveryT]:
     trouble = lane.trouble
     return Sendable(
-        row=lane.head,
+        row=lane.rows[0],
         group_id=group.group_id,
         attempt=1 if trouble is None else trouble.attempts + 1,
         sent_at=now,

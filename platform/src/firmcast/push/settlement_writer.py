@@ -32,8 +32,9 @@ class SettlementWriter:
 
     def add(self, settlement: Settlement) -> None:
         """Have a settlement written soon."""
+        if not self._gathered:
+            self._wake.set()
         self._gathered.append(settlement)
-        self._wake.set()
         if len(self._gathered) >= _ENOUGH:
             self._hurry.set()
 

@@ -49,7 +49,12 @@ class Turns(Generic[DeliveryT]):
         """Forget a group, and what it has under way."""
         application = self._applications[group.application_id]
         application.members -= 1
-        self._count(application, -group.in_flight)
+        if group.in_flight:
+            self.in_flight -= group.in_flight
+            application.in_flight -= group.in_flight
+            if not application.in_flight:
+                self._active -= 1
+            self._changed[application] = None
         self.leave(group)
         if not application.members:
             del self._applications[group.application_id]
@@ -60,7 +65,7 @@ class Turns(Generic[DeliveryT]):
         if group not in application.wanting:
             application.wanting[group] = None
             self._changed[application] = None
-        if not group.in_flight and not group.among_idle:
+        if not group.flying and not group.among_idle:
             group.among_idle = True
             self._idle.append(group)
 
@@ -71,13 +76,22 @@ class Turns(Generic[DeliveryT]):
     def departed(self, group: GroupLanes[DeliveryT]) -> None:
         """Take note that an attempt is under way; the other groups of the application come first now."""
         application = self._applications[group.application_id]
-        self._count(application, 1)
+        self.in_flight += 1
+        application.in_flight += 1
+        if application.in_flight == 1:
+            self._active += 1
+        self._changed[application] = None
         if group in application.wanting:
             application.wanting.move_to_end(group)
 
     def returned(self, group: GroupLanes[DeliveryT]) -> None:
         """Take note that an attempt is over."""
-        self._count(self._applications[group.application_id], -1)
+        application = self._applications[group.application_id]
+        self.in_flight -= 1
+        application.in_flight -= 1
+        if not application.in_flight:
+            self._active -= 1
+        self._changed[application] = None
 
     def first(self) -> GroupLanes[DeliveryT] | None:
         """Return the group whose turn it is."""
@@ -113,10 +127,3 @@ class Turns(Generic[DeliveryT]):
         if application is None or group not in application.wanting:
             return False
         return application.in_flight * self._active <= self.in_flight
-
-    def _count(self, application: _Application[DeliveryT], change: int) -> None:
-        was_active = application.in_flight > 0
-        application.in_flight += change
-        self.in_flight += change
-        self._active += (application.in_flight > 0) - was_active
-        self._changed[application] = None

@@ -81,9 +81,7 @@ async def test_the_most_connections_are_counted_with_those_that_are_being_opened
     assert (await answered).status == 200
 
 
-async def test_as_many_are_opened_together_as_are_missed_once_one_has_been_answered(
-    new_receivers, callback
-) -> None:
+async def test_as_many_are_opened_together_as_are_missed_once_one_has_been_answered(new_receivers, callback) -> None:
     receivers = new_receivers(100)
     for _ in range(5):
         receivers.answered_libcurl(request(callback.port).url, Trust(), "127.0.0.1", callback.port, http2=False)
