@@ -68,6 +68,7 @@ class LiveDevice:
         "asked_who_it_is",
         "awake_until",
         "block_exponent",
+        "checks_begun",
         "choices",
         "commanded",
         "device_id",
@@ -116,6 +117,8 @@ class LiveDevice:
         """What was found to bring this device back to Idle."""
         self.block_exponent = LARGEST_SZX
         """SZX of the largest blocks to write to it: see `written_blocks`."""
+        self.checks_begun = 0
+        """How often the check that is ordered was begun, and not brought to an end: see `checks`."""
         self.choices = USUAL
         """How it is driven, by what is known of its client; USUAL until that was looked up."""
         self.asked_who_it_is = False
@@ -159,6 +162,7 @@ class LiveDevices:
             device.asked_who_it_is = former.asked_who_it_is
             device.left_objects_unanswered = former.left_objects_unanswered
             device.block_exponent = former.block_exponent
+            device.checks_begun = former.checks_begun
         self._by_device[device.device_id] = device
         self._by_registration[device.registration_id] = device
         self._by_key[device.key] = device

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from firmcast.gateway import clients
+from firmcast.gateway.checks import CUT_OFF
 from firmcast.profiles import use_cases as profiles
 from firmcast.profiles.driving import choices_of
 from firmcast.profiles.report import Mark, report
@@ -65,6 +66,31 @@ async def test_a_device_is_checked_and_left_as_it_was(world, profile) -> None:
     assert client.device.shown.model_key.startswith("Firmcast|")
     lines = report(client, findings, choices_of(client, world.clock.now(), timedelta(days=30)))
     assert {line.about for line in lines if line.mark is Mark.OK} >= {"identity", "read of /5/0", "observe /5/0/3"}
+
+
+async def test_a_client_that_a_check_brings_down_is_not_checked_without_end(world, make_raw) -> None:
+    """As Wakaama's example client, which the read of its whole firmware object brings down; it starts again."""
+    known = await world.add_device()
+    device = await make_raw()
+    starts = 0
+
+    async def start() -> None:
+        nonlocal starts
+        starts += 1
+        device.answers = True
+        await device.register()
+
+    def asked(request) -> None:
+        if request.uri_path == ("5", "0"):
+            device.answers = False
+            starting.append(asyncio.ensure_future(start()))
+
+    starting: list[asyncio.Future[None]] = []
+    await start()
+    device.on_asked = asked
+    findings = await checked(world, known)
+    await asyncio.gather(*starting)
+    assert (findings.failure, starts) == (CUT_OFF, 4)
 
 
 async def test_nothing_is_reset_while_an_upgrade_is_open(world, make_device) -> None:
