@@ -14,9 +14,13 @@ from small_client import (
     FORMAT,
     GET,
     OBSERVE,
+    POST,
     PUT,
     TLV,
+    URI_PATH,
+    URI_QUERY,
     Datagram,
+    Pairs,
     SmallClient,
     number_of,
     read,
@@ -40,8 +44,9 @@ class NodeClient(SmallClient):
     An answer of its has no format, its objects cannot be read whole, and each block that it is written is all to it.
     """
 
-    def __init__(self, name: str, server: tuple[str, int], *, delivery_method: int = 0) -> None:
+    def __init__(self, name: str, server: tuple[str, int], *, delivery_method: int = 0, binding: bytes = b"U") -> None:
         super().__init__(name, server, fetches=True, loses=lambda: False)
+        self.binding = binding
         self.values["/5/0/9"] = delivery_method
         self.written: list[bytes] = []
         self.passed_over: list[Datagram] = []
@@ -62,6 +67,14 @@ class NodeClient(SmallClient):
             return self._take_address(asked.payload.decode()), [], b""
         code, options, payload = super()._answer(asked)
         return code, [option for option in options if option[0] == OBSERVE], payload
+
+    async def _ask(self, code: int, options: Pairs, payload: bytes = b"") -> Datagram:
+        is_registration = code == POST and (URI_PATH, b"rd") in options
+        more = [(URI_QUERY, b"b=" + self.binding)] if is_registration else []
+        return await super()._ask(code, [*options, *more], payload)
+
+    async def update(self) -> None:
+        await self._ask(POST, [(URI_PATH, part.encode()) for part in self.registrations[-1].split("/")])
 
     async def _start_anew(self) -> None:
         """Begin another life at another port, without having ended its registration."""
@@ -182,3 +195,28 @@ async def test_protocols_that_make_no_sense_in_tlv_are_asked_for_in_json(impatie
             await asyncio.sleep(0.01)
     await client.close()
     assert client.addresses[0].startswith("http://")
+
+
+async def test_who_sleeps_over_a_format_it_does_not_know_is_read_as_text_when_it_wakes(database, make_world) -> None:
+    world = make_world(database)
+    world.settings = GatewaySettings(port=0, acknowledgement_timeout=0.3)
+    world.limits = limits_of(UpgradeSettings(awake_window=timedelta(seconds=0.3)))
+    await world.start()
+    known = await world.add_device("node")
+    client = NodeClient("node", world.server, binding=b"UQ")
+    await client.boot()
+    task = await world.upgrade(await world.add_package(PACKAGE), known)
+
+    async def wake_up() -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            await client.update()
+
+    waking = asyncio.create_task(wake_up())
+    told = await world.until_told(known, "succeeded", "failed", any_of=True)
+    waking.cancel()
+    await client.close()
+    await world.stop()
+    assert [word.lstrip("*") for word in told] == ["1", "2", "3", "0", "succeeded"]
+    assert {asked.token for asked in client.passed_over} == {client.passed_over[0].token}
+    assert (await world.device_upgrade(task)).current_version == "2.0"
