@@ -7,6 +7,7 @@ is one engine.
 import asyncio
 import random as random_module
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from firmcast.clock import SystemClock
@@ -29,6 +30,7 @@ from firmcast.coap.exchange import BlockPace
 from firmcast.coap.options import Options
 from firmcast.coap.parameters import TransmissionParameters
 from firmcast.coap.static_bodies import StaticBody
+from firmcast.coap.turns import take_each
 
 _ENDS = (ResponseReceived, RequestFailed)
 
@@ -114,7 +116,7 @@ class UdpEndpoint:
         """Serve those who speak in clear. Raises OSError when the address cannot be had."""
         sock = await bind(host, port, receive_buffer=receive_buffer, reuse_port=reuse_port)
         self._clear = make_socket(sock, turn_ended=self.flush, refused=self._unreachable, clock=self._clock)
-        self._clear.start(self.endpoint.receive)
+        self._clear.start(partial(take_each, self.endpoint.receive))
 
     async def listen_securely(
         self,
@@ -134,7 +136,7 @@ class UdpEndpoint:
         # A peer whose address refuses is left to the deadlines: the address alone does not say who it is.
         self._secure = make_socket(sock, turn_ended=self.flush, refused=lambda _: None, clock=self._clock)
         self._layer = make(self.endpoint.receive, self._secure.send, self.endpoint.forget)
-        self._secure.start(self._layer.receive)
+        self._secure.start(partial(take_each, self._layer.receive))
 
     @property
     def address(self) -> Peer:

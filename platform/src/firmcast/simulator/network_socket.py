@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from firmcast.coap.datagram_socket import DatagramSocket, Receive
 from firmcast.coap.events import Peer
+from firmcast.coap.turns import Turn
 from firmcast.simulator.network import PERFECT, Network
 
 
@@ -60,15 +61,17 @@ class NetworkSocket(DatagramSocket):
         self._network.counters.rebindings += 1
         self._set_timer(self._clock())
 
-    def _count(self, datagram: bytes, address: Peer, now: float) -> None:
+    def _count(self, datagrams: Turn, now: float) -> None:
+        received = list(datagrams)
         counters = self._network.counters
-        counters.received += 1
-        counters.bytes_received += len(datagram)
-        self._deliver(datagram, address, now)
+        counters.received += len(received)
+        counters.bytes_received += sum(len(datagram) for datagram, _ in received)
+        self._deliver(iter(received), now)
 
-    def _arrived(self, datagram: bytes, address: Peer, now: float) -> None:
-        self._network.arrive(datagram, address, now)
-        self._move(now)
+    def _arrived(self, datagrams: Turn, now: float) -> None:
+        for datagram, address in datagrams:
+            self._network.arrive(datagram, address, now)
+            self._move(now)
 
     def _move(self, now: float) -> None:
         for moved in self._network.due(now):
@@ -77,7 +80,7 @@ class NetworkSocket(DatagramSocket):
             if moved.outward:
                 super().send(moved.datagram, moved.address)
             else:
-                self._deliver(moved.datagram, moved.address, now)
+                self._deliver(iter([(moved.datagram, moved.address)]), now)
         self._set_timer(now)
 
     def _set_timer(self, now: float) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import uvloop
 
-from firmcast.coap.codes import Code
+from firmcast.coap.codes import Code, MessageType
 from firmcast.coap.datagram_socket import bind
-from firmcast.coap.endpoint import Event, FailureReason, RequestReceived
+from firmcast.coap.endpoint import Event, FailureReason, Peer, RequestReceived, StaticBody, StaticRequest
+from firmcast.coap.message import Message, decode, encode
 from firmcast.coap.options import options
 from firmcast.coap.parameters import TransmissionParameters
 from firmcast.coap.udp import RequestFailedError, UdpEndpoint
@@ -146,6 +147,29 @@ async def test_a_failing_handler_costs_only_its_event() -> None:
     assert [type(each["exception"]) for each in complaints] == [LookupError]
     server.close()
     client.close()
+
+
+async def test_a_fault_over_one_datagram_costs_none_that_came_with_it(open_udp: OpenUdp) -> None:
+    faults: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+
+    def body_of(request: StaticRequest, _: Peer) -> StaticBody:
+        if request.uri_path == ("faulty",):
+            raise ValueError
+        return StaticBody(b"whole", etag=b"e")
+
+    server = await open_udp()
+    server.endpoint.fast_route(body_of)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.settimeout(5)
+        paths = ("sound", "faulty", "sound", "faulty", "sound")
+        for number, path in enumerate(paths):
+            # All of them are there when the server's turn comes.
+            request = Message(MessageType.CON, Code.GET, number, b"", options(uri_path=(path,)))
+            peer.sendto(encode(request), server.address)
+        answers = [decode(await asyncio.to_thread(peer.recv, 2048)) for path in paths if path == "sound"]
+    assert [(answer.message_id, answer.payload) for answer in answers] == [(n, b"whole") for n in (0, 2, 4)]
+    assert [type(fault["exception"]) for fault in faults] == [ValueError]
 
 
 async def test_an_address_in_use_is_refused_without_leaving_a_socket(open_udp: OpenUdp) -> None:
