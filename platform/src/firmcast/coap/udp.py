@@ -136,7 +136,7 @@ class UdpEndpoint:
         # A peer whose address refuses is left to the deadlines: the address alone does not say who it is.
         self._secure = make_socket(sock, turn_ended=self.flush, refused=lambda _: None, clock=self._clock)
         self._layer = make(self.endpoint.receive, self._secure.send, self.endpoint.forget)
-        self._secure.start(partial(take_each, self._layer.receive))
+        self._secure.start(self._layer.receive_all)
 
     @property
     def address(self) -> Peer:
@@ -324,14 +324,17 @@ class UdpEndpoint:
             endpoint = self.endpoint
             now = self._clock()
             while not self._closed:
-                for datagram, peer in endpoint.take_datagrams():
+                through_sessions: list[tuple[bytes, Peer]] = []
+                for outgoing in endpoint.take_datagrams():
+                    datagram, peer = outgoing
                     if len(peer) == SECURE_PEER_LENGTH:
-                        if self._layer is None or not self._layer.send(datagram, peer, now):
-                            self._unreachable(peer)
+                        through_sessions.append(outgoing)
                     elif self._clear is None:
                         self._unreachable(peer)
                     else:
                         self._clear.send(datagram, peer)
+                if through_sessions:
+                    self._send_through_sessions(through_sessions, now)
                 events = endpoint.take_events()
                 if not events:
                     break
@@ -341,6 +344,11 @@ class UdpEndpoint:
             self._flushing = False
         if not self._closed:
             self._set_timer()
+
+    def _send_through_sessions(self, messages: list[tuple[bytes, Peer]], now: float) -> None:
+        unreachable = [peer for _, peer in messages] if self._layer is None else self._layer.send_all(messages, now)
+        for peer in unreachable:
+            self._unreachable(peer)
 
     def _unreachable(self, peer: Peer) -> None:
         self.endpoint.unreachable(peer, self._clock())

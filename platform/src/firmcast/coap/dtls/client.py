@@ -1,5 +1,6 @@
 """The client of secure sessions, without I/O: a message to a server that has no session yet begins a handshake."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -12,6 +13,7 @@ from firmcast.coap.dtls.peers import address_of, secure_peer
 from firmcast.coap.dtls.records import pack_records
 from firmcast.coap.events import Peer
 from firmcast.coap.timers import Timed, Timers
+from firmcast.coap.turns import Turn, take_each
 
 _MOST_QUEUED: Final = 16
 
@@ -78,6 +80,10 @@ class DtlsClient:
             return False
         return True
 
+    def send_all(self, messages: Iterable[tuple[bytes, Peer]], now: float) -> list[Peer]:
+        """Send messages; return those peers with whom there was a session that the server has ended."""
+        return [peer for message, peer in messages if not self.send(message, peer, now)]
+
     def has_session(self, peer: Peer) -> bool:
         """Tell whether there is a session with a server, or a handshake for one."""
         return peer in self._associations
@@ -85,6 +91,10 @@ class DtlsClient:
     def longest_message(self, _peer: Peer) -> int | None:
         """Return None: a server says nothing of it."""
         return None
+
+    def receive_all(self, datagrams: Turn, now: float) -> None:
+        """Take in the datagrams of a turn. Never raises on their content."""
+        take_each(self.receive, datagrams, now)
 
     def receive(self, datagram: bytes, address: Peer, now: float) -> None:
         """Take in a datagram. Never raises on its content."""

@@ -1,9 +1,10 @@
 """What stands between a socket and the engine, as both of them see it; server and client are two such."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from firmcast.coap.events import Peer
+from firmcast.coap.turns import Turn
 
 Deliver = Callable[[bytes, Peer, float], None]
 """Takes a message, the secure peer that sent it, and now."""
@@ -18,12 +19,12 @@ Ended = Callable[[Peer, float], None]
 class SecureLayer(Protocol):
     """Datagrams, messages and `now` go in; datagrams and messages come out by callables that it was made with."""
 
-    def receive(self, datagram: bytes, address: Peer, now: float) -> None:
-        """Take in a datagram. Never raises on its content."""
+    def receive_all(self, datagrams: Turn, now: float) -> None:
+        """Take in the datagrams of a turn, each with its socket address. Never raises on their content."""
         ...
 
-    def send(self, message: bytes, peer: Peer, now: float, /) -> bool:
-        """Send a message; False where this peer cannot be reached."""
+    def send_all(self, messages: Iterable[tuple[bytes, Peer]], now: float) -> list[Peer]:
+        """Send messages, each to its peer; return those peers that cannot be reached."""
         ...
 
     def has_session(self, peer: Peer) -> bool:

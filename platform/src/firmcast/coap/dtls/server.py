@@ -8,7 +8,7 @@ identity stands in clear in the message before.
 import hmac
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import structlog
@@ -35,6 +35,7 @@ from firmcast.coap.dtls.records import (
 from firmcast.coap.dtls.sessions import SecureSession
 from firmcast.coap.events import Peer
 from firmcast.coap.timers import Timed, Timers
+from firmcast.coap.turns import Turn, take_each
 
 _LONGEST_IDENTITY: Final = 256
 _TOUCH_INTERVAL: Final = 1.0
@@ -96,17 +97,53 @@ class DtlsServer(HandshakeOwner):
 
     # What the driver calls.
 
+    def receive_all(self, datagrams: Turn, now: float) -> None:
+        """Take in the datagrams of a turn. Never raises on their content.
+
+        All messages are opened before the first is delivered: a processor does one thing many times faster than two in
+        turns. What is no message comes in between, since it may end a session: what was said before is told before.
+        """
+        try:
+            while True:
+                opened, other = self._open_messages(datagrams, now)
+                try:
+                    take_each(self._deliver, iter(opened), now)
+                finally:
+                    if other is not None:
+                        self._receive_other(*other, now)
+                if other is None:
+                    return
+        except Exception:
+            # A fault over one of them costs none of the others.
+            self.receive_all(datagrams, now)
+            raise
+
+    def _open_messages(
+        self, datagrams: Turn, now: float
+    ) -> tuple[list[tuple[bytes, Peer]], tuple[bytes, Peer, SecureSession | None] | None]:
+        """Return the messages, each with its peer, up to a datagram that holds none; and that, None at the end."""
+        sessions = self._sessions
+        opened: list[tuple[bytes, Peer]] = []
+        for datagram, address in datagrams:
+            session = sessions.get(address)
+            if session is None or not datagram or datagram[0] != MESSAGE:
+                return opened, (datagram, address, session)
+            message = session.open(datagram)
+            if not message:
+                return opened, (datagram, address, session)
+            if now - session.seen > _TOUCH_INTERVAL:
+                self._touch(session, now)
+            opened.append((message, session.peer))
+        return opened, None
+
     def receive(self, datagram: bytes, address: Peer, now: float) -> None:
         """Take in a datagram. Never raises on its content."""
-        session = self._sessions.get(address)
+        self.receive_all(iter([(datagram, address)]), now)
+
+    def _receive_other(self, datagram: bytes, address: Peer, session: SecureSession | None, now: float) -> None:
+        """Take in what is not a single message of a session's peer that counts."""
         if session is not None and datagram and datagram[0] == MESSAGE:
-            # The fast path: one message, of a peer that was heard of just now.
-            message = session.open(datagram)
-            if message:
-                if now - session.seen > _TOUCH_INTERVAL:
-                    self._touch(session, now)
-                self._deliver(message, session.peer, now)
-            elif not is_single_record(datagram):
+            if not is_single_record(datagram):
                 self._take(session, datagram, now)
             return
         handshake = self._handshakes.get(address)
@@ -125,13 +162,28 @@ class DtlsServer(HandshakeOwner):
         if (session is None or not self._take(session, datagram, now)) and handshake is not None:
             self._carry_on(handshake, datagram, now)
 
-    def send(self, message: bytes, peer: Peer, _now: float, /) -> bool:
+    def send_all(self, messages: Iterable[tuple[bytes, Peer]], _now: float) -> list[Peer]:
+        """Send messages; return the peers with whom there is no session any more, or none that takes so much.
+
+        All of them are sealed before the first is sent, for the same reason.
+        """
+        of_peer = self._of_peer
+        sealed: list[tuple[bytes, Peer]] = []
+        unreachable: list[Peer] = []
+        for message, peer in messages:
+            session = of_peer.get(peer)
+            if session is None or len(message) > (session.longest_message or LARGEST_MESSAGE):
+                unreachable.append(peer)
+            else:
+                sealed.append((session.write(message), session.address))
+        transmit = self._transmit
+        for datagram, address in sealed:
+            transmit(datagram, address)
+        return unreachable
+
+    def send(self, message: bytes, peer: Peer, now: float, /) -> bool:
         """Send a message; False where there is no session with this peer any more, or none that takes so much."""
-        session = self._of_peer.get(peer)
-        if session is None or len(message) > (session.longest_message or LARGEST_MESSAGE):
-            return False
-        self._transmit(session.write(message), session.address)
-        return True
+        return not self.send_all([(message, peer)], now)
 
     def has_session(self, peer: Peer) -> bool:
         """Tell whether there is a session with a peer."""
