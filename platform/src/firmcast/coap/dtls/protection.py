@@ -15,10 +15,13 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM
 from OpenSSL import SSL
 
-from firmcast.coap.dtls.records import MESSAGE, RECORD_HEADER
+from firmcast.coap.dtls.records import ALERT, HANDSHAKE, MESSAGE, RECORD_HEADER
 
 LARGEST_MESSAGE: Final = 1 << 14
-_VERSION: Final = 0xFEFD
+_VERSION: Final = b"\xfe\xfd"
+_HEAD_LENGTH: Final = 3
+_HEADS: Final = {kind: bytes([kind]) + _VERSION for kind in (ALERT, HANDSHAKE, MESSAGE)}
+"""How records begin that hold this or that."""
 _EPOCH: Final = 1
 """Of every record after the handshake: there is no second one in a session."""
 _FIRST: Final = _EPOCH << 48
@@ -29,12 +32,12 @@ _SALT_LENGTH: Final = 4
 _EXPLICIT_LENGTH: Final = 8
 _COUNTERS: Final = (1 << 64) - 1
 _SEALED: Final = RECORD_HEADER + _EXPLICIT_LENGTH
-_pack_head: Final = Struct(">BHQHQ").pack
-"""Type, version, number with its epoch, length; and the part of the nonce that is told."""
-_unpack_head: Final = Struct(">BHQH").unpack_from
+_pack_head: Final = Struct(">3sQHQ").pack
+"""Type and version, number with its epoch, length; and the part of the nonce that is told."""
+_unpack_head: Final = Struct(">3sQH8s").unpack_from
 _pack_nonce: Final = Struct(">4sQ").pack
-_pack_associated: Final = Struct(">QBHH").pack
-"""Number, type, version, and how long the message is."""
+_pack_associated: Final = Struct(">Q3sH").pack
+"""Number, type and version, and how long the message is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,25 +102,30 @@ class RecordProtection:
         length = len(content)
         number = self._next
         self._next = number + 1
+        head = _HEADS[kind]
         explicit = number + self._ahead & _COUNTERS if self._ahead else number
-        return _pack_head(kind, _VERSION, number, length + self._expansion, explicit) + self._cipher.encrypt(
-            _pack_nonce(self._salt, explicit), content, _pack_associated(number, kind, _VERSION, length)
+        return _pack_head(head, number, length + self._expansion, explicit) + self._cipher.encrypt(
+            _pack_nonce(self._salt, explicit), content, _pack_associated(number, head, length)
         )
 
     def open_own(self, record: bytes) -> bytes:
         """Return what is in a record that was sealed under our own key. Raises InvalidTag."""
-        number = int.from_bytes(record[3:11], "big")
-        associated = _pack_associated(number, record[0], _VERSION, len(record) - RECORD_HEADER - self._expansion)
-        return self._cipher.decrypt(self._salt + record[RECORD_HEADER:_SEALED], record[_SEALED:], associated)
+        head, number, told, explicit = _unpack_head(record)
+        associated = _pack_associated(number, head, told - self._expansion)
+        return self._cipher.decrypt(self._salt + explicit, record[_SEALED:], associated)
 
     def open(self, record: bytes) -> bytes | None:
         """Return what a datagram of one record holds; None where it is no such, does not verify, or came before."""
-        size = len(record)
-        if size < _SEALED:
+        head = record[:_HEAD_LENGTH]
+        return self.open_message(record, head) if head[1:] == _VERSION else None
+
+    def open_message(self, record: bytes, head: bytes = _HEADS[MESSAGE]) -> bytes | None:
+        """Return the same of a record that begins with `head`, its kind and version; None of any other."""
+        length = len(record) - RECORD_HEADER - self._expansion
+        if not 0 <= length <= LARGEST_MESSAGE:
             return None
-        kind, version, number, told = _unpack_head(record)
-        length = told - self._expansion
-        if told != size - RECORD_HEADER or version != _VERSION or not 0 <= length <= LARGEST_MESSAGE:
+        begun, number, told, explicit = _unpack_head(record)
+        if begun != head or told != length + self._expansion:
             return None
         newest = self._newest
         if number > newest:
@@ -127,9 +135,7 @@ class RecordProtection:
             return None
         try:
             content = self._peer_cipher.decrypt(
-                self._peer_salt + record[RECORD_HEADER:_SEALED],
-                record[_SEALED:],
-                _pack_associated(number, kind, _VERSION, length),
+                self._peer_salt + explicit, record[_SEALED:], _pack_associated(number, head, length)
             )
         except InvalidTag:
             return None

@@ -124,14 +124,13 @@ class DtlsServer(HandshakeOwner):
         """Return the messages, each with its peer, up to a datagram that holds none; and that, None at the end."""
         sessions = self._sessions
         opened: list[tuple[bytes, Peer]] = []
+        long_ago = now - _TOUCH_INTERVAL
         for datagram, address in datagrams:
             session = sessions.get(address)
-            if session is None or not datagram or datagram[0] != MESSAGE:
+            message = None if session is None else session.open_message(datagram)
+            if session is None or not message:
                 return opened, (datagram, address, session)
-            message = session.open(datagram)
-            if not message:
-                return opened, (datagram, address, session)
-            if now - session.seen > _TOUCH_INTERVAL:
+            if session.seen < long_ago:
                 self._touch(session, now)
             opened.append((message, session.peer))
         return opened, None
