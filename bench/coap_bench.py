@@ -32,6 +32,7 @@ _BLOCKS = _BODY_SIZE // 1024
 _ANSWER_TIMEOUT = 2.0
 _START_TIMEOUT = 20.0
 _WARM_UP = 0.3
+_TURNS = 10
 _LIBCOAP = "coap-server-notls"
 _UNIT = "requests/CPU-s"
 
@@ -46,12 +47,12 @@ def _rows(seconds: float) -> tuple[list[Row], list[str]]:
     rows: list[Row] = []
     left_out: list[str] = []
     libcoap = shutil.which(_LIBCOAP)
-    with _python("serve", "ours") as ours:
+    with _python("serve", "ours") as ours, _python("serve", "ours-secure") as secure:
         dynamic = _measure(ours, seconds, _gets(("greeting",)))
         static = _measure(ours, seconds, _gets(("static",)))
-        block2 = _measure(ours, seconds, _blocks(("firmware",)))
-    with _python("serve", "ours-secure") as secure:
-        through_sessions = _measure(secure, seconds, _blocks(("firmware",)), secure=True)
+        blocks_in_clear = _LoadedServer(ours, _blocks(("firmware",)))
+        blocks_in_sessions = _LoadedServer(secure, _blocks(("firmware",)), secure=True)
+        block2, through_sessions = _measure_in_turns([blocks_in_clear, blocks_in_sessions], seconds)
     rows.append(row("coap/block2/dtls-of-nosec", through_sessions, _UNIT, "ours in clear", block2))
     with _python("serve", "aiocoap") as aiocoap:
         answered = _measure(aiocoap, seconds, _gets(("greeting",)))
@@ -147,20 +148,57 @@ def _blocks(path: tuple[str, ...]) -> _Load:
     return lambda _peer, number: tails[number % _BLOCKS]
 
 
-def _measure(server: _Server, seconds: float, load: _Load, *, secure: bool = False) -> float:
-    pid, port = server
+class _LoadedServer:
+    """A server and the load on it, which goes on where it stopped."""
+
+    def __init__(self, server: _Server, load: _Load, *, secure: bool = False) -> None:
+        self._pid, self._port = server
+        self._load = load
+        self._secure = secure
+        self._peers: list[ClearPeer] = []
+        self._number = 0
+
+    @contextlib.contextmanager
+    def peers(self) -> Iterator[None]:
+        """Have peers, with their sessions, and everything warm."""
+        with contextlib.ExitStack() as stack:
+            sockets = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(_PEERS)]
+            for sock in sockets:
+                sock.connect(("127.0.0.1", self._port))
+                sock.settimeout(_ANSWER_TIMEOUT)
+            if not self._secure:
+                _wait_for_answer(sockets[0], self._load(0, 0))
+            self._peers = [SecurePeer(sock) if self._secure else ClearPeer(sock) for sock in sockets]
+            self.ask(_WARM_UP)
+            yield
+
+    def ask(self, seconds: float) -> int:
+        """Put the load on for so long; return how many requests that were."""
+        first = self._number
+        self._number = _rounds(self._peers, self._load, first, time.monotonic() + seconds)
+        return (self._number - first) * _PEERS
+
+    def cpu_seconds(self) -> float:
+        """Return what the server has used of the processor since its start."""
+        return _cpu_seconds(self._pid)
+
+
+def _measure(server: _Server, seconds: float, load: _Load) -> float:
+    return _measure_in_turns([_LoadedServer(server, load)], seconds)[0]
+
+
+def _measure_in_turns(servers: Sequence[_LoadedServer], seconds: float) -> list[float]:
+    """Return the requests per CPU second of each; the machine's own speed changes for all of them alike."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(_PEERS)]
-        for sock in sockets:
-            sock.connect(("127.0.0.1", port))
-            sock.settimeout(_ANSWER_TIMEOUT)
-        if not secure:
-            _wait_for_answer(sockets[0], load(0, 0))
-        peers = [SecurePeer(sock) if secure else ClearPeer(sock) for sock in sockets]
-        number = _rounds(peers, load, 0, time.monotonic() + _WARM_UP)
-        before = _cpu_seconds(pid)
-        last = _rounds(peers, load, number, time.monotonic() + seconds)
-        return (last - number) * _PEERS / max(_cpu_seconds(pid) - before, 0.01)
+        for server in servers:
+            stack.enter_context(server.peers())
+        before = [server.cpu_seconds() for server in servers]
+        asked = [0] * len(servers)
+        for _ in range(_TURNS):
+            for index, server in enumerate(servers):
+                asked[index] += server.ask(seconds / _TURNS)
+        used = [server.cpu_seconds() - former for server, former in zip(servers, before, strict=True)]
+    return [requests / max(spent, 0.01) for requests, spent in zip(asked, used, strict=True)]
 
 
 def _rounds(peers: Sequence[ClearPeer], load: _Load, number: int, until: float) -> int:
