@@ -111,7 +111,10 @@ class GatewaySettings(_Part):
         default=timedelta(seconds=30), description="for a DTLS handshake, after which one with a wrong key is given up"
     )
     half_open_limit: int = Field(
-        default=1024, ge=8, description="DTLS handshakes under way at one time, an eighth of them with one host"
+        default=1024,
+        ge=8,
+        description="DTLS handshakes under way at one time; beyond that the oldest of the host that has most of them is"
+        " given up",
     )
     session_limit: int = Field(
         default=10_000,

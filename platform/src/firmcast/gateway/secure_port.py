@@ -61,7 +61,6 @@ class SecurePort:
         parameters = DtlsParameters(
             handshake_deadline=settings.handshake_limit.total_seconds(),
             half_open_limit=settings.half_open_limit,
-            half_open_of_host=max(1, settings.half_open_limit // 8),
             session_limit=settings.session_limit,
             idle_limit=settings.session_idle_limit.total_seconds(),
         )

@@ -86,13 +86,17 @@ class Handshakes:
         return self._all.get(address)
 
     def to_give_up_for(self, address: Peer) -> Handshake | None:
-        """Return the handshake that has to go before one with `address` is added, None where there is room."""
-        of_host = self._of_host.get(address[0])
-        if of_host is not None and len(of_host) >= self._parameters.half_open_of_host:
-            return next(iter(of_host.values()))
-        if len(self._all) >= self._parameters.half_open_limit:
-            return next(iter(self._all.values()))
-        return None
+        """Return the handshake that has to go before one with `address` is added, None where there is room.
+
+        It is the oldest of the host that has most of them: behind the address of a NAT there may be thousands of
+        devices, which have all the room that nobody else wants.
+        """
+        if len(self._all) < self._parameters.half_open_limit:
+            return None
+        own = self._of_host.get(address[0])
+        most = max(self._of_host.values(), key=len)
+        crowded = own if own is not None and len(own) >= len(most) else most
+        return next(iter(crowded.values()))
 
     def add(self, handshake: Handshake) -> None:
         """Take in a handshake."""

@@ -12,9 +12,7 @@ class DtlsParameters:
     """From a valid cookie to the end of the handshake. With a wrong key it never ends: DTLS drops what it cannot
     verify, and neither side says so."""
     half_open_limit: int = 1024
-    """Handshakes under way at one time; beyond it the oldest is given up."""
-    half_open_of_host: int = 128
-    """The same for one host, so that it crowds out none but its own."""
+    """Handshakes under way at one time; beyond it the oldest of the host that has most of them is given up."""
     session_limit: int = 10_000
     """Sessions at one time, at some 4 KiB each; beyond it the one that was silent longest ends."""
     sessions_of_identity: int = 4

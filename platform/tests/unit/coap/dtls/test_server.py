@@ -419,19 +419,36 @@ def test_a_replayed_hello_gains_less_than_three_times_its_length(network) -> Non
     assert 0 < gained <= 3 * len(hello)
 
 
-def test_half_open_handshakes_are_bounded_and_crowd_out_their_own_host_first(make_network) -> None:
-    network = make_network(half_open_limit=20, half_open_of_host=5)
+def test_half_open_handshakes_are_bounded_and_crowd_out_those_of_the_host_with_most(make_network) -> None:
+    network = make_network(half_open_limit=20)
     network.answers_look_ups = False
     network.speak(network.client())
-    for port in range(1, 40):
+    for port in range(1, 60):
         network.speak(network.client("flood", WRONG_KEY, ("198.51.100.7", port)))
-    assert network.server.half_open_count == 6
+    assert network.server.half_open_count == 20, "one host has all the room that nobody else wants"
+    for host in range(8, 12):
+        network.speak(network.client("neighbour", WRONG_KEY, (f"198.51.100.{host}", 7)))
+    assert network.server.half_open_count == 20
     network.server.key_found("device-1", network.keys["device-1"], network.now)
     network.run()
-    assert network.server.session_count == 1
-    for host in range(1, 40):
+    assert network.server.session_count == 1, "the oldest of all is crowded out by nobody who has more"
+    for host in range(20, 60):
         network.speak(network.client("flood", WRONG_KEY, (f"198.51.100.{host}", 7)))
     assert network.server.half_open_count == 20
+
+
+def test_a_fleet_behind_one_address_makes_its_sessions_at_the_same_time(make_network) -> None:
+    network = make_network()
+    network.answers_look_ups = False
+    names = [f"device-{number}" for number in range(200)]
+    key = network.keys["device-1"]
+    network.keys = dict.fromkeys(names, key)
+    for port, name in enumerate(names, start=1):
+        network.speak(network.client(name, address=("198.51.100.7", port)))
+    for name in names:
+        network.server.key_found(name, key, network.now)
+    network.run()
+    assert network.outcomes[HandshakeOutcome.COMPLETED] == len(names)
 
 
 def test_a_session_is_served_during_a_flood(make_network) -> None:
