@@ -161,7 +161,7 @@ def _for_operators(parts: HttpParts, authorise: AuthoriseAdministrator) -> list[
             database=database,
             clock=clock,
             authorise_administrator=authorise,
-            ways_remembered=parts.settings.upgrades.ways_remembered,
+            settings=parts.settings.upgrades,
         ),
         *applications_management_api.endpoints(
             database=database,

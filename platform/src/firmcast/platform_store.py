@@ -21,7 +21,7 @@ from firmcast.devices.model import DeviceCommand, RegistrationMoved
 from firmcast.events.log import NEW_EVENTS
 from firmcast.ids import DeviceId, EventId, GatewayId, RegistrationId, SubscriptionId
 from firmcast.nodes.keeper import Keeper
-from firmcast.profiles.use_cases import CLIENTS_FORGOTTEN
+from firmcast.profiles.use_cases import AWAKE_WINDOWS_CHANGED, CLIENTS_FORGOTTEN
 from firmcast.push import arrivals, doubts
 from firmcast.push.replay.model import Told
 from firmcast.push.replay.use_cases import DELIVERIES_WITHDRAWN, REPLAYS_CHANGED
@@ -94,6 +94,7 @@ SHARED: Final = [
     ),
     SharedChannel(channel=GATEWAYS_LEFT, item=Text),
     SharedChannel(channel=CLIENTS_FORGOTTEN, item=Text),
+    SharedChannel(channel=AWAKE_WINDOWS_CHANGED, item=Text),
     SharedChannel(channel=DEVICE_COMMANDS, item=Text, heard_as=DEVICES_COMMANDED, told=_device_ids),
 ]
 """What nodes tell each other."""

@@ -262,8 +262,8 @@ class UpgradeSettings(_Part):
     )
     awake_window: Duration = Field(
         default=timedelta(seconds=93),
-        description="how long a device in queue mode listens after it was heard: MAX_TRANSMIT_WAIT of RFC 7252 4.8,"
-        " while many clients listen for some 20 s",
+        description="how long a device in queue mode listens after it was heard, unless that is set for it or its"
+        " model: MAX_TRANSMIT_WAIT of RFC 7252 4.8, while many clients listen for some 20 s",
     )
     sleeping_limit: Duration = Field(
         default=timedelta(days=7),

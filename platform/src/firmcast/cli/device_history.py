@@ -1,4 +1,4 @@
-"""`firmcast device timeline`, `check` and `forget`: why a device is where it is, and how its client behaves."""
+"""`firmcast device timeline`, `check`, `forget` and `awake-window`: where a device is and why, and how it behaves."""
 
 import time
 from datetime import datetime
@@ -17,7 +17,7 @@ from firmcast.cli.connection import (
     connect,
     quoted,
 )
-from firmcast.cli.failures import say_error, told_plainly
+from firmcast.cli.failures import CommandError, say_error, told_plainly
 from firmcast.cli.output import print_json, print_rows
 
 Called = Annotated[str, typer.Argument(help="Device id or endpoint name.")]
@@ -102,7 +102,37 @@ def forget(
     """Forget how a device's client behaves; it is learnt anew, and ways that it did not take are tried again."""
     with told_plainly(), connect(url, authority, admin_token, data).management() as client:
         client.call("DELETE", f"/v1/devices/{quoted(device)}/check")
-    typer.echo(f"forgotten: how the client of {device} behaves")
+
+
+def awake_window(
+    device: Annotated[str, typer.Argument(help="Device id or endpoint name; without it those of models.")] = "",
+    manufacturer: Annotated[str, typer.Option(help="Of the devices, as they say it themselves (/3/0/0).")] = "",
+    model: Annotated[str, typer.Option(help="The same of their model (/3/0/1).")] = "",
+    seconds: Annotated[int | None, typer.Option(help="Have them listen for so long after they were heard.")] = None,
+    usual: Annotated[bool, typer.Option("--usual", help="Have them listen for as long as the settings say.")] = False,
+    url: Url = "",
+    authority: Authority = None,
+    admin_token: AdminToken = "",
+    data: DataFolder = DEFAULT_FOLDER,
+    as_json: Json = False,
+) -> None:
+    """Show, or set, how long a device in queue mode listens after it was heard, or all devices of a model do."""
+    said: dict[str, Any] = {"device": device, "manufacturer": manufacturer, "model": model}
+    with told_plainly(), connect(url, authority, admin_token, data).management() as client:
+        if usual and seconds is not None:
+            raise CommandError("a window is set, or is the usual one, not both")
+        if usual or seconds is not None:
+            found = client.call("PUT", "/v1/awake-windows", json_body={**said, "seconds": seconds})
+        else:
+            found = client.call("GET", "/v1/awake-windows", query={"device": device} if device else {})
+    if as_json:
+        print_json(found)
+    elif found["device"] is not None:
+        of_device = found["device"]
+        typer.echo(f"{of_device['endpoint_name']} listens for {of_device['seconds']:g} s ({of_device['set_for']})")
+    else:
+        typer.echo(f"devices in queue mode listen for {found['usual_seconds']:g} s")
+        print_rows(found["models"], ("manufacturer", "model", "seconds"))
 
 
 def _read(client: ManagementClient, device: str, query: dict[str, str], limit: int) -> Any:

@@ -20,7 +20,10 @@ Tell = Callable[[LiveDevice], None]
 
 
 class AwakeWindows:
-    """The windows of all live devices. Each has one entry on a heap, so that an extension costs nothing."""
+    """The windows of all live devices. Each has one entry on a heap, so that an extension costs nothing.
+
+    The time is that of the settings for whoever has none of its own.
+    """
 
     def __init__(
         self, live: LiveDevices, *, window: float, clock: Callable[[], float], on_awake: Tell, on_asleep: Tell
@@ -55,15 +58,33 @@ class AwakeWindows:
         """Open the window of a device that was heard `heard_before` seconds ago, without a word to anybody."""
         if not device.queue_mode:
             return
-        device.awake_until = self._clock() + self._window - heard_before
-        if not device.window_watched and not self._stopped:
-            device.window_watched = True
+        device.heard_at = self._clock() - heard_before
+        device.awake_until = device.heard_at + self.length(device)
+        if device.window_watched_at is None or device.window_watched_at > device.awake_until:
             self._watch(device)
+
+    def length(self, device: LiveDevice) -> float:
+        """Return how many seconds the window of a device is open after it was heard."""
+        return self._window if device.awake_window is None else device.awake_window
+
+    def set_length(self, device: LiveDevice, seconds: float | None) -> None:
+        """Have the window of a device be open for so long after it was heard last; None for as long as any other."""
+        if seconds == device.awake_window:
+            return
+        was_awake = self.is_awake(device)
+        device.awake_window = seconds
+        if not device.queue_mode or device.heard_at is None:
+            return
+        device.awake_until = device.heard_at + self.length(device)
+        if self.is_awake(device):
+            self._watch(device)
+        if was_awake is not self.is_awake(device):
+            (self._on_asleep if was_awake else self._on_awake)(device)
 
     def unanswered(self, device: LiveDevice) -> None:
         """Take a device that did not answer for one whose window was shorter."""
         if device.queue_mode and self.is_awake(device):
-            device.awake_until = self._clock()
+            device.awake_until, device.heard_at = self._clock(), None
             self._on_asleep(device)
 
     def stop(self) -> None:
@@ -73,6 +94,9 @@ class AwakeWindows:
             self._timer.cancel()
 
     def _watch(self, device: LiveDevice) -> None:
+        if self._stopped:
+            return
+        device.window_watched_at = device.awake_until
         heappush(self._heap, (device.awake_until, device.registration_id))
         self._set_timer()
 
@@ -94,12 +118,13 @@ class AwakeWindows:
         while self._heap and self._heap[0][0] <= now:
             watched, registration_id = heappop(self._heap)
             device = self._live.by_registration(registration_id)
-            if device is None:
-                continue
+            if device is None or device.window_watched_at != watched:
+                continue  # it is over, or has another window since
             if device.awake_until > now:
+                device.window_watched_at = device.awake_until
                 heappush(self._heap, (device.awake_until, registration_id))
                 continue
-            device.window_watched = False
+            device.window_watched_at = None
             if device.queue_mode and device.awake_until >= watched:
                 # Otherwise it was found asleep, and that was said, before the end of its window.
                 self._on_asleep(device)

@@ -5,19 +5,20 @@ teaches the same the next time.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
-from firmcast.db.port import Database
+from firmcast.db.port import Database, Transaction
 from firmcast.errors import StoreError
-from firmcast.gateway.live_devices import LiveDevices
+from firmcast.gateway.awake_windows import AwakeWindows
+from firmcast.gateway.live_devices import LiveDevice, LiveDevices
 from firmcast.ids import DeviceId
 from firmcast.profiles import use_cases as profiles
 from firmcast.profiles.driving import USUAL, DriverChoices, choices_of
-from firmcast.profiles.model import KnownClient
+from firmcast.profiles.model import AwakeWindow, KnownClient
 
 _LEARNS_AFTER_SECONDS: Final = 2.0
 """What is noted last has reached the journal by then."""
@@ -31,10 +32,17 @@ class Clients:
     """What is known of the clients of live devices."""
 
     def __init__(
-        self, database: Database, live: LiveDevices, now: Callable[[], datetime], *, remembered: timedelta
+        self,
+        database: Database,
+        live: LiveDevices,
+        windows: AwakeWindows,
+        now: Callable[[], datetime],
+        *,
+        remembered: timedelta,
     ) -> None:
         """Have what came of ways for packages count for a time."""
         self._remembered = remembered
+        self._windows = windows
         self._database = database
         self._live = live
         self._now = now
@@ -48,11 +56,34 @@ class Clients:
         unknown = [device_id for device_id in device_ids if self._is_unknown(device_id)]
         if not unknown:
             return
-        known = await self._database.read(profiles.known, unknown, self._now())
+        known, windows = await self._database.read(self._read, unknown)
         for device_id, client in known.items():
             device = self._live.of(device_id)
             if device is not None:
                 device.choices = self._choices_of(client)
+                self._set_window(device, windows)
+
+    async def _read(
+        self, tx: Transaction, device_ids: Sequence[DeviceId]
+    ) -> tuple[Mapping[DeviceId, KnownClient], Mapping[DeviceId, AwakeWindow]]:
+        sleepy = [device_id for device_id in device_ids if self._sleeps_between(device_id)]
+        windows = await profiles.awake_windows(tx, sleepy) if sleepy else {}
+        return await profiles.known(tx, device_ids, self._now()), windows
+
+    def _sleeps_between(self, device_id: DeviceId) -> bool:
+        device = self._live.of(device_id)
+        return device is not None and device.queue_mode
+
+    def _set_window(self, device: LiveDevice, windows: Mapping[DeviceId, AwakeWindow]) -> None:
+        if device.queue_mode:
+            own = windows.get(device.device_id)
+            self._windows.set_length(device, None if own is None else own.length.total_seconds())
+
+    def windows_changed(self, device_ids: Sequence[DeviceId]) -> None:
+        """Have the windows of these devices looked up anew, or of all."""
+        for device in list(self._live):
+            if device.queue_mode and (profiles.EVERY_DEVICE in device_ids or device.device_id in device_ids):
+                device.choices = USUAL
 
     def forgotten(self, device_ids: Sequence[DeviceId]) -> None:
         """Have the choices of these devices looked up anew: what was known of their clients was forgotten."""
@@ -103,7 +134,8 @@ class Clients:
                 known = await self._database.write(profiles.learn, device_id, self._now())
                 device = self._live.of(device_id)
                 if device is not None:
-                    device.choices = self._choices_of(known)
+                    # What is known of its model may be news, and with it how long it listens.
+                    device.choices = USUAL if device.queue_mode else self._choices_of(known)
                     device.asked_who_it_is = False
         except StoreError as error:
             _log.warning("clients.not_learnt", reason=str(error))

@@ -96,6 +96,14 @@ def _not_noted(_device: LiveDevice, _what: Exchange, _device_upgrade_id: DeviceU
     """Leave it unnoted."""
 
 
+CountUnanswered = Callable[[bool], None]
+"""Counts a request without an answer; is told whether the device had fallen asleep, which is no fault of it."""
+
+
+def _not_counted(_is_asleep: bool) -> None:
+    """Leave it uncounted."""
+
+
 class DeviceLink:
     """The way to one device, for as long as its registration lives."""
 
@@ -108,6 +116,7 @@ class DeviceLink:
         note: NoteExchange = _not_noted,
         block_exponent: int = 6,
         parameters: TransmissionParameters = _USUAL_PARAMETERS,
+        count: CountUnanswered = _not_counted,
     ) -> None:
         self.device = device
         self.command: DeviceCommand | None = None
@@ -115,6 +124,7 @@ class DeviceLink:
         self._answers: list[ResourceValues] = []
         self._udp = udp
         self._note = note
+        self._count = count
         self._windows = windows
         self._block_exponent = block_exponent
         self._short_patience = parameters.three_transmissions
@@ -317,6 +327,8 @@ class DeviceLink:
         for _ in range(_MOST_ADDRESSES):
             peer = self.device.peer
             if not self._windows.is_awake(self.device):
+                if asked:
+                    self._count(True)
                 raise DeviceAsleepError(asked=asked, has_timed_out=has_timed_out)
             self._under_way = peer, token
             asked = True
@@ -331,6 +343,7 @@ class DeviceLink:
                         self._windows.unanswered(self.device)
                 elif peer == self.device.peer and not (only_reads and self._has_other_session(error.reason)):
                     why = f"no answer from the device: {error.reason.value}"
+                    self._count(False)
                     raise DeviceSilentError(why, has_timed_out=has_timed_out) from error
             except BacklogFullError as error:
                 raise DeviceSilentError(str(error)) from error

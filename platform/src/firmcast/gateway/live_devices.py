@@ -67,6 +67,7 @@ class LiveDevice:
     __slots__ = (
         "asked_who_it_is",
         "awake_until",
+        "awake_window",
         "block_exponent",
         "checks_begun",
         "choices",
@@ -76,6 +77,7 @@ class LiveDevice:
         "epoch",
         "expires_at",
         "expiry_watched_at",
+        "heard_at",
         "key",
         "left_objects_unanswered",
         "noted",
@@ -86,7 +88,7 @@ class LiveDevice:
         "registration_id",
         "reset_way",
         "root",
-        "window_watched",
+        "window_watched_at",
     )
 
     def __init__(self, registration: Registration) -> None:
@@ -106,7 +108,12 @@ class LiveDevice:
         """It listens in its awake window only: see `awake_windows`."""
         self.awake_until = 0.0
         """When that window ends, by the monotonic clock."""
-        self.window_watched = False
+        self.awake_window: float | None = None
+        """How long that window is, in seconds; None for as long as that of any device."""
+        self.heard_at: float | None = None
+        """When the device was heard by that clock; None before that, and since it left a request unanswered."""
+        self.window_watched_at: float | None = None
+        """The time at which somebody looks whether the window has ended; None for nobody."""
         self.commanded = False
         """True once an order was found for it, so that an upgrade may be under way."""
         self.read_format: int | None = None
@@ -160,6 +167,7 @@ class LiveDevices:
         device = LiveDevice(registration)
         if former is not None:
             device.asked_who_it_is = former.asked_who_it_is
+            device.awake_window = former.awake_window
             device.left_objects_unanswered = former.left_objects_unanswered
             device.block_exponent = former.block_exponent
             device.checks_begun = former.checks_begun

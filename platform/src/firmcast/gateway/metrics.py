@@ -56,6 +56,13 @@ class GatewayMetrics:
             "firmcast_gateway_waiting_reports", "Reports and registrations that wait to be written"
         )
         self.sessions = metrics.gauge("firmcast_gateway_sessions", "Devices that orders are being carried out with")
+        unanswered = metrics.counts(
+            "firmcast_gateway_unanswered_requests",
+            "Requests to devices that were given up without an answer, by why: the device, in queue mode, had fallen"
+            " asleep (asleep), or answers nothing (silent)",
+            "reason",
+        )
+        self.asleep, self.silent = unanswered.of("asleep"), unanswered.of("silent")
         self._declare_packages(metrics)
 
     def _declare_packages(self, metrics: Metrics) -> None:
@@ -76,3 +83,7 @@ class GatewayMetrics:
         )
         self.package_handshakes = {end: refusals.of(end.value) for end in HandshakeEnd}
         self.package_no_place = refusals.of("no_place")
+
+    def count_unanswered(self, is_asleep: bool) -> None:
+        """Count a request that a device has left unanswered, whether it had fallen asleep or not."""
+        (self.asleep if is_asleep else self.silent).value += 1

@@ -72,7 +72,7 @@ from firmcast.gateway.transfers import Transfer, Transfers
 from firmcast.ids import DeviceId, DeviceUpgradeId
 from firmcast.lwm2m.firmware_update import Protocol
 from firmcast.metrics import Metrics
-from firmcast.profiles.use_cases import CLIENTS_FORGOTTEN
+from firmcast.profiles.use_cases import AWAKE_WINDOWS_CHANGED, CLIENTS_FORGOTTEN
 from firmcast.settings import GatewaySettings
 from firmcast.upgrades.limits import Limits
 from firmcast.upgrades.use_cases import SLEEPERS_AWAITED
@@ -171,8 +171,8 @@ class Gateway:
         self._package_ports: PackagePorts | None = None
         self._fetch_places = FetchPlaces(settings.fetch_limit, now)
         self._runner = self._make_runner(settings)
-        self._clients = Clients(database, self._live, now, remembered=limits.ways_remembered)
         self._windows = self._open_windows(limits.awake)
+        self._clients = Clients(database, self._live, self._windows, now, remembered=limits.ways_remembered)
         self._sessions = DeviceSessions(
             database=database,
             live=self._live,
@@ -265,6 +265,7 @@ class Gateway:
             note=self._notes.exchange,
             block_exponent=self._block_exponent,
             parameters=self._parameters,
+            count=self._count_unanswered,
         )
 
     def _make_transfers(self, files: PackageFiles, settings: GatewaySettings) -> Transfers:
@@ -286,6 +287,7 @@ class Gateway:
 
     def _connect(self, metrics: GatewayMetrics) -> None:
         """Let figures be read, and hear of blocks and of orders."""
+        self._count_unanswered = metrics.count_unanswered
         counters = self._udp.endpoint.counters
         metrics.datagrams.read = lambda: asdict(counters)
         metrics.live.read = lambda: len(self._live)
@@ -296,6 +298,7 @@ class Gateway:
         self._database.listen(DEVICES_COMMANDED, self._sessions.wake)
         self._database.listen(SLEEPERS_AWAITED, self._sessions.awaited)
         self._database.listen(CLIENTS_FORGOTTEN, self._clients.forgotten)
+        self._database.listen(AWAKE_WINDOWS_CHANGED, self._clients.windows_changed)
 
     @classmethod
     async def start(
@@ -397,6 +400,7 @@ class Gateway:
         self._database.unlisten(DEVICES_COMMANDED, self._sessions.wake)
         self._database.unlisten(SLEEPERS_AWAITED, self._sessions.awaited)
         self._database.unlisten(CLIENTS_FORGOTTEN, self._clients.forgotten)
+        self._database.unlisten(AWAKE_WINDOWS_CHANGED, self._clients.windows_changed)
         await self._fellows.stop()
         if self._package_ports is not None:
             await self._package_ports.stop()

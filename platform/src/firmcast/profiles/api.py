@@ -1,8 +1,11 @@
-"""`/v1/devices/{device}/check`: what a device's client was seen to do, and what it does when it is asked now."""
+"""`/v1/devices/{device}/check`: what a device's client was seen to do, and what it does when it is asked now.
+
+`/v1/awake-windows`: how long devices in queue mode listen, which nobody sees and an operator has to say.
+"""
 
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from starlette.requests import Request
@@ -14,17 +17,25 @@ from firmcast.clock import Clock
 from firmcast.db.port import Database, Transaction
 from firmcast.devices import use_cases as devices
 from firmcast.devices.model import Device
+from firmcast.errors import InvalidValueError
 from firmcast.profiles import use_cases
 from firmcast.profiles.driving import DriverChoices, choices_of
-from firmcast.profiles.model import Check, KnownClient
+from firmcast.profiles.model import AwakeWindow, Check, KnownClient, WindowOf, maker_key
 from firmcast.profiles.report import Line, Mark, report
 from firmcast.rest.answers import no_content, plain_answer
 from firmcast.rest.authentication import AuthoriseAdministrator, Scope
 from firmcast.rest.endpoints import Answer, Endpoint, Interface, Proof
-from firmcast.rest.errors import CONFLICT, NOT_FOUND
-from firmcast.rest.requests import path_identifier
+from firmcast.rest.errors import CONFLICT, INVALID_REQUEST, INVALID_VALUE, NOT_FOUND
+from firmcast.rest.requests import decode_known_body, decode_parameters, path_identifier, read_body
+from firmcast.settings import UpgradeSettings
+from firmcast_sdk.wire.decoding import Hints, Short
 
 _PATH: Final = "/v1/devices/{device}/check"
+_WINDOWS_PATH: Final = "/v1/awake-windows"
+_BODY_LIMIT: Final = 1 << 12
+_MOST_WINDOWS: Final = 1000
+_LONGEST_WINDOW_SECONDS: Final = 24 * 3600
+_USUAL: Final = "usual"
 
 
 class LineAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,11 +66,60 @@ class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
     report: tuple[LineAnswer, ...]
 
 
+class WindowsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Of which device the awake window is wanted, beside those of the models."""
+
+    device: Short = ""
+    """Its id or its endpoint name."""
+
+
+class WindowRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a device in queue mode listens after it was heard, or all of a model do that have none of their own."""
+
+    device: Short = ""
+    """Its id or its endpoint name."""
+    manufacturer: Short = ""
+    """What /3/0/0 of the devices says."""
+    model: Short = ""
+    """What /3/0/1 of them says."""
+    seconds: Annotated[int | None, Hints(least=1, most=_LONGEST_WINDOW_SECONDS)] = None
+    """Null, or left out, for as long as the settings say."""
+
+
+class ModelWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """How long the devices of a model listen."""
+
+    manufacturer: str
+    model: str
+    seconds: int
+
+
+class DeviceWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a device listens."""
+
+    device_id: str
+    endpoint_name: str
+    seconds: float
+    set_for: str
+    """`device`, `model`, or `usual` when it is what the settings say."""
+
+
+class WindowsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The awake windows of devices in queue mode."""
+
+    usual_seconds: float
+    """What the settings say (upgrades.awake_window)."""
+    models: tuple[ModelWindow, ...]
+    """The first 1000, by manufacturer and model."""
+    device: DeviceWindow | None
+    """The one that was asked for."""
+
+
 def endpoints(
-    *, database: Database, clock: Clock, authorise_administrator: AuthoriseAdministrator, ways_remembered: timedelta
+    *, database: Database, clock: Clock, authorise_administrator: AuthoriseAdministrator, settings: UpgradeSettings
 ) -> list[Endpoint]:
-    """Return the calls; what came of ways for packages counts for `ways_remembered`."""
-    calls = _Calls(database, clock, authorise_administrator, ways_remembered)
+    """Return the calls."""
+    calls = _Calls(database, clock, authorise_administrator, settings)
     managed = partial(
         Endpoint,
         path=_PATH,
@@ -102,14 +162,47 @@ def endpoints(
             answers=(Answer(status=204),),
             errors=(NOT_FOUND,),
         ),
+        *_about_windows(calls),
+    ]
+
+
+def _about_windows(calls: "_Calls") -> list[Endpoint]:
+    windows = partial(
+        Endpoint, path=_WINDOWS_PATH, tag="devices", interface=Interface.MANAGEMENT, proof=Proof.ADMINISTRATOR
+    )
+    return [
+        windows(
+            method="GET",
+            handler=calls.show_windows,
+            scope=Scope.UPGRADES_READ,
+            summary="Show how long devices in queue mode listen after they were heard",
+            query=WindowsQuery,
+            answers=(Answer(body=WindowsAnswer),),
+            errors=(NOT_FOUND, INVALID_REQUEST),
+        ),
+        windows(
+            method="PUT",
+            handler=calls.set_window,
+            scope=Scope.UPGRADES_WRITE,
+            summary="Set how long a device in queue mode, or those of a model, listen after they were heard",
+            description=(
+                "Name a device, or what the devices of a model say of themselves. What is set for a device counts"
+                " before what is set for its model, and both before the settings. A model is known of a device from"
+                " its first inspection on."
+            ),
+            body=WindowRequest,
+            answers=(Answer(body=WindowsAnswer),),
+            errors=(NOT_FOUND, INVALID_REQUEST, INVALID_VALUE),
+        ),
     ]
 
 
 class _Calls:
     def __init__(
-        self, database: Database, clock: Clock, authorise: AuthoriseAdministrator, ways_remembered: timedelta
+        self, database: Database, clock: Clock, authorise: AuthoriseAdministrator, settings: UpgradeSettings
     ) -> None:
-        self._ways_remembered = ways_remembered
+        self._ways_remembered = settings.ways_remembered
+        self._usual_window = settings.awake_window
         self._database = database
         self._clock = clock
         self._authorise = authorise
@@ -147,6 +240,46 @@ class _Calls:
         await self._database.write(forget)
         return no_content()
 
+    async def show_windows(self, request: Request) -> Response:
+        await self._authorise(request, Scope.UPGRADES_READ)
+        said = decode_parameters(WindowsQuery, request)
+
+        async def read(tx: Transaction) -> WindowsAnswer:
+            return await self._windows(tx, await devices.find_called(tx, said.device) if said.device else None)
+
+        return plain_answer(await self._database.read(read))
+
+    async def set_window(self, request: Request) -> Response:
+        operator = await self._authorise(request, Scope.UPGRADES_WRITE)
+        said = decode_known_body(WindowRequest, await read_body(request, _BODY_LIMIT))
+        length, now = _length(said), self._clock.now()
+
+        async def change(tx: Transaction) -> WindowsAnswer:
+            device = await devices.find_called(tx, said.device) if said.device else None
+            name = maker_key(said.manufacturer, said.model) if device is None else device.device_id
+            about = WindowOf.MODEL if device is None else WindowOf.DEVICE
+            await use_cases.set_awake_window(tx, about, name, length)
+            told = {"about": about.value, "seconds": _USUAL if length is None else f"{length.total_seconds():g}"}
+            await audit.record(tx, administrator(operator.name), "awake_window.set", name, now, told)
+            return await self._windows(tx, device)
+
+        return plain_answer(await self._database.write(change))
+
+    async def _windows(self, tx: Transaction, device: Device | None) -> WindowsAnswer:
+        models = await use_cases.windows_of_models(tx, _MOST_WINDOWS)
+        of_device = None
+        if device is not None:
+            found = (await use_cases.awake_windows(tx, [device.device_id])).get(device.device_id)
+            of_device = DeviceWindow(
+                device_id=device.device_id,
+                endpoint_name=device.endpoint_name,
+                seconds=(self._usual_window if found is None else found.length).total_seconds(),
+                set_for=_USUAL if found is None else found.about.value,
+            )
+        return WindowsAnswer(
+            usual_seconds=self._usual_window.total_seconds(), models=tuple(map(_of_model, models)), device=of_device
+        )
+
     async def _shown(self, tx: Transaction, device: Device, now: datetime) -> CheckAnswer:
         known = (await use_cases.known(tx, [device.device_id], now))[device.device_id]
         choices = choices_of(known, now, self._ways_remembered)
@@ -164,6 +297,18 @@ def _answer(device: Device, known: KnownClient, check: Check | None, choices: Dr
         failure="" if findings is None else findings.failure,
         report=tuple(_line(line) for line in report(known, findings, choices)),
     )
+
+
+def _length(said: WindowRequest) -> timedelta | None:
+    """Return the window that is asked for; None for the usual one."""
+    if bool(said.device) is bool(said.manufacturer or said.model):
+        raise InvalidValueError("device", "name a device, or the manufacturer and the model of devices")
+    return None if said.seconds is None else timedelta(seconds=said.seconds)
+
+
+def _of_model(window: AwakeWindow) -> ModelWindow:
+    manufacturer, _, model = window.name.partition("|")
+    return ModelWindow(manufacturer=manufacturer, model=model, seconds=int(window.length.total_seconds()))
 
 
 def _line(line: Line) -> LineAnswer:

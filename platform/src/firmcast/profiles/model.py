@@ -6,7 +6,7 @@ What is known of a model is what was seen of any device of it; what is known of 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -45,8 +45,21 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Names the model: manufacturer, model and firmware family; empty while neither of the first two is known."""
         if not self.manufacturer and not self.model:
             return ""
-        parts = (self.manufacturer, self.model, firmware_family(self.version))
-        return "|".join(part.replace("|", "/")[:_LONGEST_KEY_PART] for part in parts)
+        return f"{self.maker_key}|{_key_part(firmware_family(self.version))}"
+
+    @property
+    def maker_key(self) -> str:
+        """Names the model without its firmware; empty while it is not known."""
+        return maker_key(self.manufacturer, self.model)
+
+
+def maker_key(manufacturer: str, model: str) -> str:
+    """Return what names the devices of a model, whatever firmware they run; empty while neither is known."""
+    return "|".join(_key_part(part) for part in (manufacturer, model)) if manufacturer or model else ""
+
+
+def _key_part(part: str) -> str:
+    return part.replace("|", "/")[:_LONGEST_KEY_PART]
 
 
 def firmware_family(version: str) -> str:
@@ -159,6 +172,23 @@ class KnownClient:
 
     device: ClientProfile
     model: Traits = NO_TRAITS
+
+
+class WindowOf(StrEnum):
+    """For whom an awake window was set."""
+
+    DEVICE = "device"
+    MODEL = "model"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwakeWindow:
+    """How long devices listen after they were heard, as an operator says."""
+
+    about: WindowOf
+    name: str
+    """The id of a device, or the `maker_key` of a model."""
+    length: timedelta
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,8 +1,8 @@
 """The tables of clients: what is known of each device's, of each model, and the latest check of a device."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import msgspec
 
@@ -10,7 +10,7 @@ from firmcast.db.columns import from_column, from_optional_column, to_column, to
 from firmcast.db.port import Transaction
 from firmcast.db.statement import differing, portable
 from firmcast.ids import DeviceId
-from firmcast.profiles.model import Check, ClientProfile, Findings, KnownClient, Traits
+from firmcast.profiles.model import AwakeWindow, Check, ClientProfile, Findings, KnownClient, Traits, WindowOf
 
 # What is known of the clients of these devices, and of their models.
 SELECT_KNOWN: Final = differing(
@@ -53,6 +53,25 @@ DELETE_CHECKS: Final = differing(
     sqlite="DELETE FROM device_check WHERE device_id IN (SELECT value FROM json_each(?1))",
     postgres="DELETE FROM device_check WHERE device_id = ANY(?1)",
 )
+
+# How long these devices, or those of these models, listen.
+SELECT_WINDOWS: Final = differing(
+    sqlite="SELECT about, name, seconds FROM awake_window"
+    " WHERE about = ?1 AND name IN (SELECT value FROM json_each(?2))",
+    postgres="SELECT about, name, seconds FROM awake_window WHERE about = ?1 AND name = ANY(?2)",
+)
+SELECT_WINDOWS_ABOUT: Final = portable(
+    "SELECT about, name, seconds FROM awake_window WHERE about = ?1 ORDER BY name LIMIT ?2"
+)
+UPSERT_WINDOW: Final = portable(
+    "INSERT INTO awake_window (about, name, seconds) VALUES (?1, ?2, ?3)"
+    " ON CONFLICT (about, name) DO UPDATE SET seconds = excluded.seconds"
+)
+DELETE_WINDOWS: Final = differing(
+    sqlite="DELETE FROM awake_window WHERE about = ?1 AND name IN (SELECT value FROM json_each(?2))",
+    postgres="DELETE FROM awake_window WHERE about = ?1 AND name = ANY(?2)",
+)
+_SECOND: Final = timedelta(seconds=1)
 
 _profile = msgspec.json.Decoder(ClientProfile)
 _traits = msgspec.json.Decoder(Traits)
@@ -116,6 +135,30 @@ async def check(tx: Transaction, device_id: DeviceId) -> Check | None:
         ended_at=from_optional_column(row[2]),
         findings=_findings.decode(row[3]),
     )
+
+
+async def windows(tx: Transaction, about: WindowOf, names: Sequence[str]) -> list[AwakeWindow]:
+    """Return how long those of these devices, or models, listen for which that was set."""
+    return [_window(row) for row in await tx.fetch(SELECT_WINDOWS, about.value, list(names))]
+
+
+async def windows_about(tx: Transaction, about: WindowOf, limit: int) -> list[AwakeWindow]:
+    """Return the first `limit` of all that were set for devices, or for models."""
+    return [_window(row) for row in await tx.fetch(SELECT_WINDOWS_ABOUT, about.value, limit)]
+
+
+async def keep_window(tx: Transaction, window: AwakeWindow) -> None:
+    """Write how long a device, or those of a model, listen."""
+    await tx.execute(UPSERT_WINDOW, window.about.value, window.name, window.length // _SECOND)
+
+
+async def drop_windows(tx: Transaction, about: WindowOf, names: Sequence[str]) -> None:
+    """Remove what was set for these."""
+    await tx.execute(DELETE_WINDOWS, about.value, list(names))
+
+
+def _window(row: Sequence[Any]) -> AwakeWindow:
+    return AwakeWindow(about=WindowOf(row[0]), name=row[1], length=row[2] * _SECOND)
 
 
 async def forget(tx: Transaction, device_ids: Sequence[DeviceId]) -> None:

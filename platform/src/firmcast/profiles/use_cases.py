@@ -16,10 +16,12 @@ from firmcast.profiles import store
 from firmcast.profiles.learning import found_out, learned
 from firmcast.profiles.model import (
     NO_PROFILE,
+    AwakeWindow,
     Check,
     ClientProfile,
     Findings,
     KnownClient,
+    WindowOf,
     combined,
     is_another_client,
     shown_later,
@@ -32,6 +34,10 @@ _PAGES_READ: Final = 60
 """Of a journal: several upgrades."""
 
 _EVER: Final = timedelta(days=36_500)
+
+EVERY_DEVICE: Final = ""
+AWAKE_WINDOWS_CHANGED: Final = Channel("awake_windows_changed")
+"""Announced with the ids of devices, or EVERY_DEVICE, for which another awake window was set."""
 
 CLIENTS_FORGOTTEN: Final = Channel("clients_forgotten")
 """Announced with the ids of devices of whose clients nothing is known any more."""
@@ -143,3 +149,28 @@ async def latest_check(tx: Transaction, device_id: DeviceId) -> Check | None:
 async def forget_devices(tx: Transaction, device_ids: Sequence[DeviceId]) -> None:
     """Forget what is known of devices; what they taught of their models stays."""
     await store.forget(tx, device_ids)
+    await store.drop_windows(tx, WindowOf.DEVICE, device_ids)
+
+
+async def set_awake_window(tx: Transaction, about: WindowOf, name: str, length: timedelta | None) -> None:
+    """Have a device, or those of a model (`maker_key`), listen for so long after they were heard; None for as usual."""
+    if length is None:
+        await store.drop_windows(tx, about, [name])
+    else:
+        await store.keep_window(tx, AwakeWindow(about=about, name=name, length=length))
+    tx.announce(AWAKE_WINDOWS_CHANGED, [name if about is WindowOf.DEVICE else EVERY_DEVICE])
+
+
+async def awake_windows(tx: Transaction, device_ids: Sequence[DeviceId]) -> Mapping[DeviceId, AwakeWindow]:
+    """Return how long those of these devices listen for which, or for whose model, that was set."""
+    own = {DeviceId(found.name): found for found in await store.windows(tx, WindowOf.DEVICE, device_ids)}
+    others = [device_id for device_id in device_ids if device_id not in own]
+    keys = {device_id: client.device.shown.maker_key for device_id, client in (await store.known(tx, others)).items()}
+    names = sorted({key for key in keys.values() if key})
+    of_models = {found.name: found for found in await store.windows(tx, WindowOf.MODEL, names)} if names else {}
+    return own | {device_id: of_models[key] for device_id, key in keys.items() if key in of_models}
+
+
+async def windows_of_models(tx: Transaction, limit: int) -> Sequence[AwakeWindow]:
+    """Return the first `limit` windows that were set for models."""
+    return await store.windows_about(tx, WindowOf.MODEL, limit)

@@ -356,7 +356,13 @@ async def forget_client(made):
     return await made.manage("DELETE", f"/v1/devices/{device_id}/check")
 
 
+async def set_window(made):
+    device_id = await made.world.register(made.caller)
+    return await made.manage("PUT", "/v1/awake-windows", {"device": device_id, "seconds": 20})
+
+
 CHANGES = {
+    ("PUT", "/v1/awake-windows"): (set_window, "awake_window.set"),
     ("DELETE", "/v1/devices/{device}/check"): (forget_client, "device.forget"),
     ("POST", "/v1/devices/{device}/check"): (check_device, "device.check"),
     ("POST", "/v1/applications"): (create_application, "application.create"),

@@ -131,6 +131,30 @@ async def test_a_device_is_added_with_a_key(shell):
     assert "not both" in told
 
 
+async def test_how_long_sleepy_devices_listen_is_shown_and_set(shell):
+    await shell.run("device", "add", "one")
+    assert await shell.asked("device", "awake-window") == {"usual_seconds": 93.0, "models": [], "device": None}
+    said, _ = await shell.run("device", "awake-window", "one", "--seconds", "5")
+    assert said == "one listens for 5 s (device)\n"
+    of_model = ("--manufacturer", "Acme", "--model", "M|1")
+    said, _ = await shell.run("device", "awake-window", *of_model, "--seconds", "20")
+    assert said.splitlines()[0] == "devices in queue mode listen for 93 s"
+    assert (await shell.asked("device", "awake-window"))["models"] == [
+        {"manufacturer": "Acme", "model": "M/1", "seconds": 20}
+    ]
+    said, _ = await shell.run("device", "awake-window", "one", "--usual")
+    assert said == "one listens for 93 s (usual)\n"
+    assert (await shell.asked("device", "awake-window", *of_model, "--usual"))["models"] == []
+    for words, told in (
+        (("one", *of_model, "--seconds", "5"), "name a device, or"),
+        (("--seconds", "5"), "name a device, or"),
+        (("one", "--seconds", "0"), "seconds"),
+        (("one", "--seconds", "5", "--usual"), "not both"),
+        (("nobody", "--seconds", "5"), "nobody"),
+    ):
+        assert told in (await shell.run("device", "awake-window", *words, status=1))[1]
+
+
 async def test_keys_for_virtual_devices_are_all_there(shell, tmp_path):
     keys = tmp_path / "keys"
     for content, expected in (
@@ -290,8 +314,8 @@ async def test_a_url_beside_a_folder_takes_the_authority_of_the_folder(shell, pl
 
 def test_every_command_that_prints_something_prints_json_too():
     silent = {
-        "serve", "app delete", "admin revoke", "firmware delete", "device modify", "device delete", "group add",
-        "group remove", "group delete", "push unsubscribe",
+        "serve", "app delete", "admin revoke", "firmware delete", "device modify", "device delete", "device forget",
+        "group add", "group remove", "group delete", "push unsubscribe",
     }  # fmt: skip
 
     def without_json(group, path):

@@ -12,6 +12,9 @@ from firmcast.coap.codes import Code, MessageType
 from firmcast.db.statement import portable
 from firmcast.devices import commands
 from firmcast.devices.model import CommandKind
+from firmcast.profiles import store
+from firmcast.profiles import use_cases as profiles
+from firmcast.profiles.model import ClientProfile, Shown, WindowOf, maker_key
 from firmcast.simulator.device import DeviceSpec
 from firmcast.simulator.fleet import Fleet
 from firmcast.simulator.profiles import profile_named
@@ -246,13 +249,47 @@ async def test_nobody_is_told_of_the_sleep_of_a_device_that_nothing_is_wanted_of
 
     world.gateway._intake.add = note
     live = world.gateway._live.of(known.device_id)
-    await world.eventually(lambda: not world.gateway._windows.is_awake(live) and not live.window_watched)
+    await world.eventually(lambda: not world.gateway._windows.is_awake(live) and live.window_watched_at is None)
     assert written == []
     world.task = await world.upgrade(await world.add_package(PACKAGE), known)
     await device.update()
     await device.until_asked(Code.PUT, "/5/0/1")
     await until_asleep(world, known)
     assert FellAsleep in written
+
+
+async def test_a_device_with_a_window_of_its_own_is_given_up_at_its_end(world, known, make_raw) -> None:
+    """By the settings it would listen for 93 s; what it left unanswered counts as sleep, and its order waits on."""
+    await world.database.write(profiles.set_awake_window, WindowOf.DEVICE, known.device_id, timedelta(seconds=1))
+    device = await make_raw()
+    device.answers = False
+    await device.register("Q")
+    world.task = await world.upgrade(await world.add_package(PACKAGE), known)
+    await device.until_asked(Code.GET, "/5/0/3")
+    await until_asleep(world, known)
+    assert await orders(world, known) == [CommandKind.INSPECT]
+    assert (await world.device_upgrade(world.task)).phase is UpgradePhase.INSPECTING
+    assert (world.metrics.asleep.value, world.metrics.silent.value) == (1, 0)
+    device.answers = True
+    await device.update()
+    await device.until_asked(Code.PUT, "/5/0/1")
+
+
+async def test_a_window_that_is_set_for_a_model_is_that_of_its_devices_at_once(sleepy_world, known, device) -> None:
+    world = sleepy_world
+    shown = ClientProfile(shown=Shown(manufacturer="Acme", model="M1", was_asked=True))
+    await world.database.write(store.keep_client, known.device_id, shown, world.clock.now())
+    device.answers = False
+    await device.register("Q")
+    world.task = await world.upgrade(await world.add_package(PACKAGE), known)
+    await until_asleep(world, known)
+    await world.database.write(
+        profiles.set_awake_window, WindowOf.MODEL, maker_key("Acme", "M1"), timedelta(seconds=60)
+    )
+    asked = len(device.asked)
+    await device.update()
+    # It is asked again after an acknowledgement timeout, which is longer than the window of all others.
+    await device.until(lambda: len(device.asked) >= asked + 3)
 
 
 async def test_an_update_tells_whether_a_device_is_in_queue_mode_still(sleepy_world, known, device) -> None:

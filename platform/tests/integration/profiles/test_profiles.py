@@ -17,7 +17,7 @@ from firmcast.lwm2m.firmware_update import TransferWay
 from firmcast.profiles import store
 from firmcast.profiles import use_cases as profiles
 from firmcast.profiles.driving import choices_of
-from firmcast.profiles.model import Findings, Traits
+from firmcast.profiles.model import Findings, Traits, WindowOf, maker_key
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TOLD = {"/3/0/0": "Acme", "/3/0/1": "M1", "/3/0/3": "1.0"}
@@ -198,6 +198,36 @@ async def test_what_is_known_of_a_device_goes_with_it(stage) -> None:
     assert await stage.database.read(profiles.latest_check, device_id) is None
 
 
+async def test_a_window_is_set_for_a_device_before_its_model_and_goes_with_the_device(stage) -> None:
+    one, two, three = [await stage.device(name) for name in ("one", "two", "three")]
+    for device_id in (one, two):
+        await stage.note(device_id, *identity())
+        await stage.learn(device_id)
+    heard = []
+    stage.database.listen(profiles.AWAKE_WINDOWS_CHANGED, heard.extend)
+
+    async def set_window(about, name, seconds) -> None:
+        length = None if seconds is None else timedelta(seconds=seconds)
+        await stage.database.write(profiles.set_awake_window, about, name, length)
+
+    async def lengths():
+        found = await stage.database.read(profiles.awake_windows, [one, two, three])
+        return {device_id: window.length.total_seconds() for device_id, window in found.items()}
+
+    assert await lengths() == {}
+    await set_window(WindowOf.MODEL, maker_key("Acme", "M1"), 20)
+    await set_window(WindowOf.DEVICE, two, 2)
+    await set_window(WindowOf.DEVICE, three, 8)
+    assert await lengths() == {one: 20.0, two: 2.0, three: 8.0}
+    assert heard == [profiles.EVERY_DEVICE, two, three]
+    (of_model,) = await stage.database.read(profiles.windows_of_models, 10)
+    assert (of_model.name, of_model.length) == ("Acme|M1", timedelta(seconds=20))
+    await set_window(WindowOf.DEVICE, two, None)
+    await stage.database.write(profiles.forget_client, one, NOW)
+    await stage.database.write(profiles.forget_devices, [three])
+    assert await lengths() == {two: 20.0}, "of the first nothing is known before it is inspected again"
+
+
 PLANS = {
     "SELECT_KNOWN": ((["d7"],), "device_client"),
     "SELECT_MODEL": (("m7",), "client_model"),
@@ -205,8 +235,11 @@ PLANS = {
     "SELECT_CHECK": (("d7",), "device_check"),
     "DELETE_CLIENTS": ((["d7"],), "device_client"),
     "DELETE_CHECKS": ((["d7"],), "device_check"),
+    "SELECT_WINDOWS": (("device", ["d7"]), "awake_window"),
+    "SELECT_WINDOWS_ABOUT": (("model", 10), "awake_window"),
+    "DELETE_WINDOWS": (("device", ["d7"]), "awake_window"),
 }
-WITHOUT_A_PLAN = {"UPSERT_CLIENT", "UPSERT_MODEL", "UPSERT_CHECK"}
+WITHOUT_A_PLAN = {"UPSERT_CLIENT", "UPSERT_MODEL", "UPSERT_CHECK", "UPSERT_WINDOW"}
 
 
 def test_every_statement_has_a_plan() -> None:
@@ -216,7 +249,7 @@ def test_every_statement_has_a_plan() -> None:
 
 async def test_every_statement_finds_its_rows_by_the_key(database) -> None:
     is_postgres = isinstance(database, PostgresDatabase)
-    tables = ("device_client", "client_model", "device_check")
+    tables = ("device_client", "client_model", "device_check", "awake_window")
 
     async def fill(tx) -> None:
         if not is_postgres:
@@ -225,6 +258,7 @@ async def test_every_statement_finds_its_rows_by_the_key(database) -> None:
             "INSERT INTO device_client SELECT 'd' || n, 'm' || n % 9, '{}', n FROM generate_series(1, 5000) n",
             "INSERT INTO client_model SELECT 'm' || n, '{}', n FROM generate_series(1, 5000) n",
             "INSERT INTO device_check SELECT 'd' || n, n, n, '{}' FROM generate_series(1, 5000) n",
+            "INSERT INTO awake_window SELECT 'device', 'd' || n, n FROM generate_series(1, 5000) n",
             *(f"ANALYZE {table}" for table in tables),
         ):
             await tx.execute(portable(statement))

@@ -117,6 +117,77 @@ async def test_nothing_is_told_of_a_registration_that_is_over(bench):
     assert bench.told == []
 
 
+async def test_a_device_may_have_a_window_of_its_own_of_which_what_is_over_counts(bench):
+    bench.windows.open(bench.device)
+    bench.pass_time(5)
+    bench.windows.set_length(bench.device, 8.0)
+    assert bench.windows.length(bench.device) == 8.0
+    bench.pass_time(3)
+    assert bench.told == ["asleep"]
+    bench.windows.set_length(bench.device, 60.0)
+    assert bench.told == ["asleep", "awake"]
+    bench.pass_time(51)
+    bench.windows.set_length(bench.device, None)
+    bench.pass_time(0)
+    assert bench.told == ["asleep", "awake", "asleep"]
+    bench.pass_time(100)
+    assert bench.told == ["asleep", "awake", "asleep"]
+
+
+async def test_no_window_is_opened_again_for_a_device_that_did_not_answer_in_it(bench):
+    bench.windows.open(bench.device)
+    bench.windows.unanswered(bench.device)
+    bench.windows.set_length(bench.device, 1000.0)
+    assert not bench.windows.is_awake(bench.device)
+    assert bench.told == ["asleep"]
+
+
+LENGTHS = st.sampled_from([None, 1.0, 10.0, 40.0, 200.0])
+STEPS_WITH_LENGTHS = st.lists(
+    st.sampled_from(["open", "heard", "unanswered"]) | st.integers(1, 50) | st.tuples(LENGTHS), max_size=40
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(steps=STEPS_WITH_LENGTHS)
+def test_whatever_its_length_is_set_to_a_window_is_told_in_turns_and_as_it_is(steps):
+    async def play() -> None:
+        bench = Bench()
+        bench.windows.open(bench.device)
+        heard_at: float | None = bench.now
+        length, changes = WINDOW, 0
+        for step in steps:
+            is_open = heard_at is not None and bench.now - heard_at < length
+            match step:
+                case "open":
+                    if not is_open:
+                        bench.told.append("awake")
+                    bench.windows.open(bench.device)
+                    heard_at = bench.now
+                case "heard":
+                    bench.windows.heard(bench.device)
+                    heard_at = bench.now
+                case "unanswered":
+                    bench.windows.unanswered(bench.device)
+                    heard_at = heard_at if not is_open else None
+                case (seconds,):
+                    bench.windows.set_length(bench.device, seconds)
+                    length = WINDOW if seconds is None else seconds
+                    changes += 1
+                case seconds:
+                    bench.pass_time(seconds)
+            awake = heard_at is not None and bench.now - heard_at < length
+            assert bench.windows.is_awake(bench.device) == awake
+            assert len(bench.windows._heap) <= 1 + 2 * changes
+            assert (bench.told[-1:] == ["asleep"]) == (not awake)
+        assert bench.told == (["asleep", "awake"] * len(bench.told))[: len(bench.told)]
+        bench.pass_time(10_000)
+        assert bench.windows._heap == []
+        bench.windows.stop()
+
+    asyncio.run(play())
+
+
 STEPS = st.lists(st.sampled_from(["open", "heard", "unanswered"]) | st.integers(1, 50), max_size=40)
 
 
