@@ -69,7 +69,9 @@ def check(
     data: DataFolder = DEFAULT_FOLDER,
     as_json: Json = False,
 ) -> None:
-    """Check how a registered device's client behaves, and show what follows; nothing of the device is changed.
+    """Check how a registered device's client behaves, and show what follows.
+
+    Nothing of the device is changed, but that it may forget the result of its last update.
 
     The status is 1 when the device does not answer in time.
     """

@@ -1,5 +1,7 @@
 """A check asks a device for everything that clients are known to differ in, and leaves it as it was.
 
+Only the result of its last update may be forgotten, upon an empty Package URI.
+
 It reads, discovers, observes for a moment, and resets a firmware object that is Idle already, unless an upgrade has
 begun; it never gives it a package, and never has anything installed.
 """
@@ -109,7 +111,7 @@ class _Checking:
             self.note(cancel=NO_ANSWER if ended is None else code_text(ended.code))
 
     async def reset(self, may_reset: MayReset) -> None:
-        """Write an empty Package URI, which changes nothing of a device that is Idle."""
+        """Write an empty Package URI, upon which a device that is Idle forgets a result at most (OMA Object 5)."""
         await self._value(FIRMWARE_STATE)
         state = self.found.told.get(str(FIRMWARE_STATE), "")
         why_not = f"it is in state {state}" if state and state != _IDLE else "" if state else "it tells no state"

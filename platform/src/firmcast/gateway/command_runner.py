@@ -144,6 +144,9 @@ class CommandRunner:
                     link.write_otherwise()
                 await self._transfers.check_bytes(transfer)
                 raise
+            except DeviceRefusedError:
+                self._transfers.refused(transfer)
+                raise
             finally:
                 del self._written[device_id]
             self._transfers.finish(transfer)

@@ -29,7 +29,7 @@ class TransferNotes:
         self._looking: asyncio.TimerHandle | None = None
 
     def block_gone(self, transfer: Transfer, completes: bool) -> None:
-        """Take in that a block of a package has gone to its device, and whether it was the last one missing."""
+        """Take in that a block of a package has gone to its device, and whether it was the last one to go."""
         if completes:
             self._note(transfer)
             return

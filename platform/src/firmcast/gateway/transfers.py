@@ -23,7 +23,7 @@ _KNOWN_LIMIT: Final = 100_000
 Report = Callable[[DeviceReport], None]
 
 TellBlock = Callable[["Transfer", bool], None]
-"""Is told of each block, but for those of a transfer that is followed, and whether it was the last one missing."""
+"""Is told of each block, but for those of a transfer that is followed, and whether it was the last one to go."""
 
 
 def _untold(_transfer: "Transfer", _completes: bool) -> None:
@@ -208,6 +208,11 @@ class Transfers:
             self._report_progress(transfer, finished=False)
         if transfer.is_complete and not was_complete and not transfer.by_write:
             self._report_progress(transfer, finished=True)
+
+    def refused(self, transfer: Transfer) -> None:
+        """Note that the device takes no more blocks of what is written to it."""
+        if transfer.blocks and not transfer.is_complete:
+            self._tell_block(transfer, True)
 
     def finish(self, transfer: Transfer) -> None:
         """Note, and report, that the device has taken the last byte."""

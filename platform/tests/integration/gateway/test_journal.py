@@ -167,6 +167,27 @@ async def test_a_transfer_that_stands_still_is_noted(world, known, device, monke
     assert {note.what.began_at for note in notes if isinstance(note.what, Transfer)} == {stalled.began_at}
 
 
+async def test_a_package_that_is_refused_on_its_way_is_noted_before_the_verdict(world, known, make_raw) -> None:
+    raw = await make_raw()
+    raw.values["/5/0/9"] = "1"
+    raw.answers = False
+
+    def asked(request) -> None:
+        if request.block1 is None:
+            raw._answer(request)
+        elif request.block1.number < 3:
+            raw.answer(request, Code.CONTINUE, block1=request.block1)
+        else:
+            raw.answer(request, Code.REQUEST_ENTITY_TOO_LARGE)
+
+    raw.on_asked = asked
+    await raw.register()
+    await world.upgrade(await world.add_package(PACKAGE), known)
+    notes = await until_noted(world, known, lambda what: isinstance(what, Decision) and what.outcome)
+    (way,) = [note.what for note in notes if isinstance(note.what, Transfer)]
+    assert (way.way, way.reached) == ("write", 3 * 1024)
+
+
 async def test_a_device_that_talks_without_end_is_noted_so_many_times_a_minute(
     world, known, device, monkeypatch
 ) -> None:
