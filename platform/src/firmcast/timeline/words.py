@@ -95,7 +95,7 @@ def present_lines(present: Present, now: datetime) -> Iterator[str]:
             yield f"the order {order.kind.value} waits for it" + ("" if registration else ", until it is registered")
         if upgrade.deadline_at is not None:
             yield f"it is looked at again {_due(upgrade.deadline_at, now)}" + (
-                f"; {upgrade.phase.value} ends {_due(upgrade.phase_ends_at, now)}" if upgrade.phase_ends_at else ""
+                f"; {_end_of_phase(upgrade, upgrade.phase_ends_at, now)}" if upgrade.phase_ends_at else ""
             )
     for order in waiting.values():
         yield f"the order {order.kind.value} of an upgrade that has ended waits for it"
@@ -203,6 +203,14 @@ def _dead_letter(letter: DeadLetter) -> str:
         f"push of event {letter.sequence} to {letter.subscription_id} given up after {letter.attempts} attempts:"
         f" {letter.reason.value}, {letter.failure.value}"
     )
+
+
+def _end_of_phase(upgrade: DeviceUpgrade, end: datetime, now: datetime) -> str:
+    if end <= now and upgrade.deadline_at is not None and upgrade.deadline_at > now:
+        return (
+            f"the time for {upgrade.phase.value} is over since {_span(now - end)}, and the verdict waits for that look"
+        )
+    return f"{upgrade.phase.value} ends {_due(end, now)}"
 
 
 def _due(moment: datetime, now: datetime) -> str:

@@ -19,6 +19,7 @@ from firmcast.upgrades.model import (
     StopRequested,
     TaskBegan,
     TransferProgressed,
+    UpgradePhase,
 )
 from firmcast.upgrades.state_machine import Decision
 
@@ -57,8 +58,10 @@ def note_of(before: DeviceUpgrade, decision: Decision, occurred_at: datetime) ->
 def _heard(before: DeviceUpgrade, told: Input | None) -> tuple[str, str]:
     """Return an input as a word, and what came with it."""
     match told:
-        case None:
+        case None if before.phase is UpgradePhase.SCHEDULED:
             return "device_busy", "the device is in another upgrade"
+        case None:
+            return "gateway_dead", "no other gateway is at its address, and the device is waited for"
         case TaskBegan(online=online):
             return "task_began", "the device can be talked to" if online else "the device is awaited"
         case SessionRenewed():

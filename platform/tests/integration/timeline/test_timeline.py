@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import structs
 
 from firmcast.db.columns import to_column
 from firmcast.db.statement import portable
@@ -199,6 +200,12 @@ async def test_where_it_is_now_is_said_in_sentences(story) -> None:
     )
     assert "looked at again in" in said[2]
     assert "transferring ends in" in said[2]
+    over = structs.replace(upgrade, phase_ends_at=story.now, deadline_at=story.now + timedelta(seconds=90))
+    said = list(present_lines(replace(present, upgrades=(over,)), story.now + timedelta(seconds=60)))
+    assert "the time for transferring is over since 1 min" in said[2]
+    late = structs.replace(over, deadline_at=story.now)
+    said = list(present_lines(replace(present, upgrades=(late,)), story.now + timedelta(seconds=60)))
+    assert said[2].count("the engine is late") == 2
     later = await story.database.read(reading.timeline, "meter-7", EVER, story.now + timedelta(days=1))
     assert next(present_lines(later.present, NOW)) == "the device is not registered"
 

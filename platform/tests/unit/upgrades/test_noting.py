@@ -20,7 +20,7 @@ from firmcast.upgrades.model import (
     TransferProgressed,
 )
 from firmcast.upgrades.noting import describe_resources, note_of
-from firmcast.upgrades.state_machine import advance, refuse
+from firmcast.upgrades.state_machine import advance, put_off, refuse
 
 
 def noted(driver, told) -> Decision:
@@ -112,6 +112,15 @@ def test_a_device_that_is_in_another_upgrade(driver) -> None:
     what = note_of(driver.upgrade, decision, driver.now).note.what
     assert isinstance(what, Decision)
     assert (what.heard, what.outcome, what.description) == ("device_busy", "failed", "Task Conflict")
+
+
+def test_a_device_whose_gateway_is_dead(driver) -> None:
+    driver.transferring()
+    at = driver.upgrade.deadline_at
+    what = note_of(driver.upgrade, put_off(driver.upgrade, at, driver.limits), at).note.what
+    assert isinstance(what, Decision)
+    assert (what.heard, what.before, what.after) == ("gateway_dead", "transferring", "transferring")
+    assert what.deadline_at == at + driver.limits.probe
 
 
 def test_a_state_that_the_object_does_not_name_is_told_as_such() -> None:
