@@ -71,7 +71,8 @@ class Pusher:
         if self._keeper is not None:
             self._spawn(self._keeper.retire())
         await self._dispatcher.stop(drain_seconds)
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:  # one that retires begins others
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def renew(self) -> None:
         """Begin anew from what the store says, unless it has been stopped."""
