@@ -60,7 +60,7 @@ from firmcast.push.use_cases import fan_out
 from firmcast.rest import health
 from firmcast.rest.application import http_application
 from firmcast.rest.certificates import load_or_make_certificate
-from firmcast.rest.metrics import CountedApplication
+from firmcast.rest.metrics import CountedApplication, handshakes_of
 from firmcast.rest.metrics import endpoints as metrics_endpoints
 from firmcast.rest.server import HttpsServer
 from firmcast.retention import RetentionSweeper
@@ -453,6 +453,7 @@ class Platform:
                 certificate=certificate,
                 key=key,
                 ask_client_certificate=rest.ask_client_certificate,
+                handshakes=handshakes_of(rest, self.metrics.http),
             )
         except (ssl.SSLError, FileNotFoundError) as error:
             message = f"the certificate or its key cannot be used: {error}"

@@ -64,6 +64,12 @@ class RestSettings(_Part):
     port: int = Field(default=8743, ge=0, le=65535, description="0 for any free one")
     certificate_file: Path | None = Field(default=None, description="PEM chain; without it one is made at the start")
     key_file: Path | None = Field(default=None, description="PEM key of the certificate")
+    handshakes: int = Field(
+        default=1024, ge=4, description="TLS handshakes at one time, half of them of one host; the oldest gives way"
+    )
+    handshake_patience: PositiveDuration = Field(
+        default=timedelta(seconds=30), description="a TLS handshake that has not ended for so long is given up"
+    )
     ask_client_certificate: bool = Field(
         default=True, description="ask clients for a certificate: none is needed, and any will do"
     )

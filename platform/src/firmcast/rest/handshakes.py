@@ -6,6 +6,7 @@ one alone crowds out none but its own. The protocol of HTTP begins after the han
 """
 
 import asyncio
+import resource
 import ssl
 from collections.abc import Callable
 from enum import Enum
@@ -13,6 +14,18 @@ from typing import Any, Final
 
 _SHARE_OF_HOST: Final = 4
 """A quarter of the places: some are left for others, whoever fills his, and a NAT has many devices behind it."""
+
+
+def open_files() -> int | None:
+    """Return how many files and sockets this process may have open; None for no limit."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if files == resource.RLIM_INFINITY else files
+
+
+def places(wanted: int, *, share: int) -> int:
+    """Return how many handshakes there may be at a port: so many that they have one of `share` parts of the files."""
+    files = open_files()
+    return wanted if files is None else min(wanted, max(4, files // share))
 
 
 class HandshakeEnd(Enum):
@@ -29,10 +42,20 @@ class HandshakeEnd(Enum):
 class Handshakes:
     """The handshakes under way at one port."""
 
-    def __init__(self, *, limit: int, deadline: float, count: Callable[[HandshakeEnd], None]) -> None:
-        """Let there be `limit` at one time, for `deadline` seconds each; `count` hears of what came to nothing."""
+    def __init__(
+        self,
+        *,
+        limit: int,
+        deadline: float,
+        count: Callable[[HandshakeEnd], None],
+        share_of_host: int = _SHARE_OF_HOST,
+    ) -> None:
+        """Let there be `limit` at one time, for `deadline` seconds each; `count` hears of what came to nothing.
+
+        A host has one of `share_of_host` parts of the places.
+        """
         self.limit = limit
-        self.limit_of_host = max(1, limit // _SHARE_OF_HOST)
+        self.limit_of_host = max(1, limit // share_of_host)
         self.deadline = deadline
         self._count = count
         self._of_host: dict[str, dict[Gate, None]] = {}

@@ -11,10 +11,14 @@ from firmcast.metrics import CONTENT_TYPE, Metrics
 from firmcast.rest.authentication import AuthoriseAdministrator
 from firmcast.rest.authentication import Scope as Allowed
 from firmcast.rest.endpoints import Answer, Endpoint, Interface, Proof
+from firmcast.rest.handshakes import HandshakeEnd, Handshakes, places
+from firmcast.settings import RestSettings
 from firmcast_sdk.wire.feed import FEED_PATH, STREAM_PATH
 
 _NOT_FOUND: Final = "none"
 _MOST_ROUTES: Final = 2000
+_SHARE_OF_HOST: Final = 2
+"""Half of the handshakes: an application is one host, which may open all its connections at once."""
 _WAITING: Final = frozenset({FEED_PATH, STREAM_PATH, "/v1/applications/{application_id}/events"})
 """What takes as long as nothing happens says nothing of how quick the platform is."""
 
@@ -38,6 +42,27 @@ class HttpMetrics:
             "From a request's head until the end of its answer, but of those that wait for events",
         )
         self.under_way = metrics.gauge("firmcast_http_requests_under_way", "Requests that are being answered")
+        handshakes = metrics.counts(
+            "firmcast_http_handshakes",
+            "TLS handshakes at the HTTPS port that came to nothing, by why: they had not ended in time (stalled), were"
+            " given up for newer ones (crowded_out) or were none (failed)",
+            "reason",
+        )
+        self._handshakes = {end: handshakes.of(end.value) for end in HandshakeEnd}
+
+    def handshake_ended(self, end: HandshakeEnd) -> None:
+        """Count a handshake that came to nothing."""
+        self._handshakes[end].value += 1
+
+
+def handshakes_of(settings: RestSettings, metrics: HttpMetrics) -> Handshakes:
+    """Return the bounds of the handshakes at the HTTPS port; a quarter of the files is for them, at the most."""
+    return Handshakes(
+        limit=places(settings.handshakes, share=4),
+        deadline=settings.handshake_patience.total_seconds(),
+        count=metrics.handshake_ended,
+        share_of_host=_SHARE_OF_HOST,
+    )
 
 
 class CountedApplication:

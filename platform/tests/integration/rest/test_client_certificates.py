@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID
 from firmcast.rest.application import http_application
 from firmcast.rest.certificates import make_certificate
 from firmcast.rest.client_certificates import AskingContext
+from firmcast.rest.handshakes import Handshakes
 from firmcast.rest.server import HttpsServer
 
 NOW = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
@@ -64,8 +65,10 @@ def files(tmp_path):
     return make_certificate(tmp_path / "tls", ["127.0.0.1"], dt.datetime.now(dt.UTC))
 
 
-@pytest.fixture
-def server(loop_thread, routes, files):
+@pytest.fixture(params=[False, True], ids=["", "bounded"])
+def server(request, loop_thread, routes, files):
+    """Return a server, whose handshakes are bounded or left to the event loop."""
+    handshakes = Handshakes(limit=64, deadline=20.0, count=lambda _: None) if request.param else None
     server = loop_thread.run(
         HttpsServer.start(
             http_application(routes),
@@ -74,6 +77,7 @@ def server(loop_thread, routes, files):
             certificate=files.certificate,
             key=files.key,
             ask_client_certificate=True,
+            handshakes=handshakes,
         )
     )
     yield server

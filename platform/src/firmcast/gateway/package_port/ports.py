@@ -1,6 +1,5 @@
 """Which package ports there are: by HTTP, by HTTPS, both, or none unless the settings name one."""
 
-import resource
 import ssl
 from pathlib import Path
 from typing import Final
@@ -14,7 +13,7 @@ from firmcast.gateway.package_port.application import PackageApplication
 from firmcast.gateway.package_port.connections import SEND_BUFFER, Places
 from firmcast.gateway.transfers import Transfers
 from firmcast.lwm2m.firmware_update import Protocol
-from firmcast.rest.handshakes import HandshakeEnd, Handshakes
+from firmcast.rest.handshakes import HandshakeEnd, Handshakes, open_files, places
 from firmcast.rest.server import HttpsServer
 from firmcast.settings import GatewaySettings
 
@@ -28,15 +27,9 @@ def _wants_ports(settings: GatewaySettings) -> bool:
     return settings.package_port is not None or settings.package_secure_port is not None
 
 
-def _files() -> int | None:
-    """Return how many files and sockets this process may have open; None for no limit."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return None if files == resource.RLIM_INFINITY else files
-
-
 def _connections(wanted: int) -> int:
     """Return how many connections there may be: so many that files and sockets are left for the store and all else."""
-    files = _files()
+    files = open_files()
     if files is None or wanted <= files // 2:
         return wanted
     _log.warning("packages.fewer_connections", wanted=wanted, connections=files // 2, advice="raise `ulimit -n`")
@@ -49,8 +42,7 @@ def _handshakes(settings: GatewaySettings, metrics: GatewayMetrics) -> Handshake
     def count(end: HandshakeEnd) -> None:
         metrics.package_handshakes[end].value += 1
 
-    files = _files()
-    limit = settings.package_handshakes if files is None else min(settings.package_handshakes, max(4, files // 4))
+    limit = places(settings.package_handshakes, share=4)
     return Handshakes(limit=limit, deadline=settings.package_handshake_patience.total_seconds(), count=count)
 
 
