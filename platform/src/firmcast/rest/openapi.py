@@ -111,7 +111,12 @@ def generic_errors(call: Endpoint) -> tuple[ErrorCode, ...]:
     """Return what every call like this one can be refused with, whatever it does."""
     if call.interface is Interface.MANAGEMENT:
         proof = [errors.UNAUTHORIZED, *([errors.NOT_ALLOWED] if call.scope else [])]
-        every = [errors.INVALID_REQUEST, errors.MANAGEMENT_INTERNAL_ERROR, errors.MANAGEMENT_STORE_FULL]
+        every = [
+            errors.INVALID_REQUEST,
+            errors.MANAGEMENT_INTERNAL_ERROR,
+            errors.MANAGEMENT_STORE_FULL,
+            errors.MANAGEMENT_STORE_UNREACHABLE,
+        ]
         too_large, unknown = errors.MANAGEMENT_BODY_TOO_LARGE, errors.NOT_FOUND
     else:
         proof = [wire.APP_KEY_MISSING, wire.BAD_TOKEN, wire.THROTTLED, wire.APPLICATION_FROZEN]
