@@ -32,7 +32,7 @@ _BLOCKS = _BODY_SIZE // 1024
 _ANSWER_TIMEOUT = 2.0
 _START_TIMEOUT = 20.0
 _WARM_UP = 0.3
-_TURNS = 10
+_TURNS = 50
 _LIBCOAP = "coap-server-notls"
 _UNIT = "requests/CPU-s"
 
