@@ -18,7 +18,7 @@ import structlog
 
 from firmcast.application_deletion import ApplicationDeletion
 from firmcast.clock import Clock, SystemClock
-from firmcast.db.installation import noted_key_check
+from firmcast.db.installation import require_key
 from firmcast.db.port import Database
 from firmcast.db.postgres import PostgresDatabase
 from firmcast.db.room import Room
@@ -44,7 +44,7 @@ from firmcast.nodes.keeper import Keeper
 from firmcast.nodes.model import HOUSEKEEPING, REPLAYS, UPGRADES
 from firmcast.nodes.use_cases import gateways
 from firmcast.platform_metrics import PlatformMetrics
-from firmcast.platform_store import open_store
+from firmcast.platform_store import open_store, sealing_key_file
 from firmcast.private_files import read_or_create
 from firmcast.push.backlog_watch import BacklogWatch, Explains
 from firmcast.push.configuration import destination_rules, most_waiting, proxy_of, sender_limits
@@ -71,8 +71,6 @@ from firmcast.upgrades.limits import Limits, limits_of
 
 _log = structlog.get_logger()
 
-_KEY_FILE = "sealing-key"
-_KEY_CHECK = "key check"
 _ADMIN_TOKEN_FILE = "admin-token"  # noqa: S105 -- a file's name
 _SENDABLE = re.compile(r"[!-~]{1,4096}")
 _DRAIN_SECONDS = 10.0
@@ -188,6 +186,7 @@ class Platform:
         files = await asyncio.to_thread(self._files, database)
         if self.keeper is not None:
             self.metrics.node.show(self.keeper)
+            self._watch(self.keeper.refused)
             await self.keeper.start()
             self._parts.push_async_callback(self.keeper.stop)
         log = EventLog(encode=encode_event, projections=[fan_out])
@@ -248,14 +247,15 @@ class Platform:
         self._parts.push_async_callback(part.stop)
 
     async def _sealer(self, database: Database) -> Sealer:
-        path = self.settings.sealing_key_file or self.settings.data / _KEY_FILE
+        path = sealing_key_file(self.settings)
         sealer = Sealer(await asyncio.to_thread(load_or_create_key, path))
-        noted = await database.write(noted_key_check, sealer.seal(b"", _KEY_CHECK))
         try:
-            sealer.open(noted, _KEY_CHECK)
-        except StartError:
-            message = f"the secrets in the store were sealed with another key than the one in {path}"
+            await database.write(require_key, sealer)
+        except StartError as error:
+            message = f"{error} than the one in {path}"
             raise StartError(message) from None
+        if self.keeper is not None:
+            self.keeper.demand = partial(require_key, sealer=sealer)
         return sealer
 
     async def _start_push(self, database: Database, sealer: Sealer) -> None:

@@ -4,8 +4,10 @@ import os
 import socket
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
+from firmcast.applications.sealed import SEALED_APPLICATIONS
 from firmcast.applications.use_cases import APPLICATIONS_CHANGED
 from firmcast.clock import Clock
 from firmcast.db.columns import from_column, to_column
@@ -16,7 +18,7 @@ from firmcast.db.sqlite import STORE_FILE, SqliteDatabase
 from firmcast.devices.activations import ACTIVATIONS_AWAITED
 from firmcast.devices.commands import DEVICE_COMMANDS, DEVICES_COMMANDED
 from firmcast.devices.holding import GATEWAYS_LEFT, REGISTRATIONS_MOVED
-from firmcast.devices.keys import DEVICE_KEYS_CHANGED
+from firmcast.devices.keys import DEVICE_KEYS_CHANGED, SEALED_DEVICES
 from firmcast.devices.model import DeviceCommand, RegistrationMoved
 from firmcast.events.log import NEW_EVENTS
 from firmcast.ids import DeviceId, EventId, GatewayId, RegistrationId, SubscriptionId
@@ -98,6 +100,14 @@ SHARED: Final = [
     SharedChannel(channel=DEVICE_COMMANDS, item=Text, heard_as=DEVICES_COMMANDED, told=_device_ids),
 ]
 """What nodes tell each other."""
+
+SEALED: Final = [SEALED_APPLICATIONS, SEALED_DEVICES]
+"""All that is sealed in the store: a new key seals each of these anew."""
+
+
+def sealing_key_file(settings: Settings) -> Path:
+    """Return the file of the key that secrets in the store are sealed with."""
+    return settings.sealing_key_file or settings.data / "sealing-key"
 
 
 async def open_store(

@@ -1,5 +1,6 @@
 """A file that holds a secret is whole or not there, even after a crash, and only its owner reads it."""
 
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -13,6 +14,18 @@ def read_or_create(path: Path, content: bytes) -> bytes:
     if not path.exists():
         _create(path, content)
     return path.read_bytes()
+
+
+def rename_durably(file: Path, name: Path) -> None:
+    """Give a file, which is durable, another name in its folder, or leave it as it is; the name is durable too then.
+
+    Raises:
+        FileExistsError: another file has that name.
+    """
+    if name.exists() and not name.samefile(file):
+        raise FileExistsError(errno.EEXIST, "there is such a file already", str(name))
+    file.rename(name)
+    _sync_folder(name.parent)
 
 
 def _create(path: Path, content: bytes) -> None:
@@ -31,7 +44,11 @@ def _create(path: Path, content: bytes) -> None:
             unnamed.replace(path)  # this file system knows no links
     finally:
         unnamed.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

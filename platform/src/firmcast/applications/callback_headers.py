@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from firmcast.applications.sealed import CALLBACK_HEADERS
 from firmcast.errors import InvalidValueError
 from firmcast.sealing import Sealer
 
@@ -17,7 +18,6 @@ MOST_HEADERS: Final = 8
 NAME_LIMIT: Final = 64
 VALUE_LIMIT: Final = 2048
 
-_PURPOSE = "application callback headers"
 _NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _NOT_OURS_TO_SET = frozenset(
@@ -66,7 +66,7 @@ def checked(headers: Mapping[str, str]) -> dict[str, str]:
 
 def sealed(headers: Mapping[str, str], sealer: Sealer) -> bytes:
     """Return what `checked` returned as it is kept."""
-    return sealer.seal(msgspec.json.encode(headers), _PURPOSE)
+    return sealer.seal(msgspec.json.encode(headers), CALLBACK_HEADERS)
 
 
 def opened(kept: bytes, sealer: Sealer) -> dict[str, str]:
@@ -75,4 +75,4 @@ def opened(kept: bytes, sealer: Sealer) -> dict[str, str]:
     Raises:
         StartError: the key file is not the one that sealed it.
     """
-    return msgspec.json.decode(sealer.open(kept, _PURPOSE), type=dict[str, str]) if kept else {}
+    return msgspec.json.decode(sealer.open(kept, CALLBACK_HEADERS), type=dict[str, str]) if kept else {}

@@ -10,17 +10,16 @@ from collections.abc import Iterator
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from firmcast.applications.model import SigningKey
+from firmcast.applications.sealed import SIGNING_KEY
 from firmcast.applications.store import SigningRow
 from firmcast.sealing import Sealer
-
-_PURPOSE = "application signing key"
 
 
 def new_pair(sealer: Sealer) -> tuple[bytes, str]:
     """Return a new private key, sealed, and the spelling of its public key."""
     private = Ed25519PrivateKey.generate()
     public = base64.b64encode(private.public_key().public_bytes_raw()).decode()
-    return sealer.seal(private.private_bytes_raw(), _PURPOSE), f"whpk_{public}"
+    return sealer.seal(private.private_bytes_raw(), SIGNING_KEY), f"whpk_{public}"
 
 
 def opened(row: SigningRow, sealer: Sealer) -> Iterator[SigningKey]:
@@ -30,6 +29,6 @@ def opened(row: SigningRow, sealer: Sealer) -> Iterator[SigningKey]:
         StartError: the key file is not the one that sealed them.
     """
     if row.key_sealed:
-        yield SigningKey(seed=sealer.open(row.key_sealed, _PURPOSE), ends_at=None)
+        yield SigningKey(seed=sealer.open(row.key_sealed, SIGNING_KEY), ends_at=None)
     if row.former_key_sealed and row.former_key_ends_at is not None:
-        yield SigningKey(seed=sealer.open(row.former_key_sealed, _PURPOSE), ends_at=row.former_key_ends_at)
+        yield SigningKey(seed=sealer.open(row.former_key_sealed, SIGNING_KEY), ends_at=row.former_key_ends_at)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from firmcast.applications.model import Application, SecretHash, TokenKind
 from firmcast.db.columns import from_column, from_optional_column, to_column, to_optional_column
@@ -98,6 +99,19 @@ _SIGNING_COLUMNS = (
 _SIGNING = differing(
     sqlite=f"{_SIGNING_COLUMNS} WHERE application_id IN (SELECT value FROM json_each(?1))",
     postgres=f"{_SIGNING_COLUMNS} WHERE application_id = ANY(?1)",
+)
+
+# Everything that is sealed, for a new key: a page of all applications.
+SEALED_AFTER: Final = portable(
+    "SELECT application_id, signing_secret_sealed, former_signing_secret_sealed, signing_key_sealed,"
+    " former_signing_key_sealed, client_key_sealed, callback_headers_sealed FROM application"
+    " WHERE application_id > ?1 ORDER BY application_id LIMIT ?2"
+)
+
+# The same, sealed with the new key.
+SET_SEALED: Final = portable(
+    "UPDATE application SET signing_secret_sealed = ?2, former_signing_secret_sealed = ?3, signing_key_sealed = ?4,"
+    " former_signing_key_sealed = ?5, client_key_sealed = ?6, callback_headers_sealed = ?7 WHERE application_id = ?1"
 )
 
 # A token handed out.

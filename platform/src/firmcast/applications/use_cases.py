@@ -17,6 +17,7 @@ from firmcast.applications.model import (
     SigningIdentity,
     SigningSecret,
 )
+from firmcast.applications.sealed import CLIENT_KEY, SIGNING_SECRET
 from firmcast.db.port import Channel, Transaction
 from firmcast.errors import ConflictError, InvalidValueError, NotFoundError
 from firmcast.ids import ApplicationId, new_hex, new_secret
@@ -26,8 +27,6 @@ APPLICATIONS_CHANGED = Channel("applications")
 """Announced with the ids of applications whose signing identity may have changed."""
 
 _NAME_LIMIT = 256
-_SIGNING_PURPOSE = "application signing secret"
-_CLIENT_KEY_PURPOSE = "application client key"
 
 
 async def create(tx: Transaction, name: str, sealer: Sealer, now: datetime, *, callback_ca: str = "") -> Credentials:
@@ -49,7 +48,7 @@ async def create(tx: Transaction, name: str, sealer: Sealer, now: datetime, *, c
         tx,
         application,
         secret_hash=hash_of(credentials.secret),
-        signing_secret_sealed=sealer.seal(credentials.signing_secret.encode(), _SIGNING_PURPOSE),
+        signing_secret_sealed=sealer.seal(credentials.signing_secret.encode(), SIGNING_SECRET),
     )
     tx.announce(APPLICATIONS_CHANGED, [application.application_id])
     return credentials
@@ -147,7 +146,7 @@ async def rotate_signing_secret(
     """
     secret = _new_signing_secret()
     ends_at = now + overlap if overlap > timedelta(0) else None
-    sealed = sealer.seal(secret.encode(), _SIGNING_PURPOSE)
+    sealed = sealer.seal(secret.encode(), SIGNING_SECRET)
     if not await store.rotate_signing_secret(tx, application_id, sealed, ends_at):
         raise NotFoundError("application", application_id)
     tx.announce(APPLICATIONS_CHANGED, [application_id])
@@ -209,7 +208,7 @@ async def set_client_certificate(
     """
     chain, clear_key = certificates.client_identity(certificate, key, now)
     await find(tx, application_id)
-    await store.set_client_certificate(tx, application_id, chain, sealer.seal(clear_key.encode(), _CLIENT_KEY_PURPOSE))
+    await store.set_client_certificate(tx, application_id, chain, sealer.seal(clear_key.encode(), CLIENT_KEY))
     tx.announce(APPLICATIONS_CHANGED, [application_id])
     return await find(tx, application_id)
 
@@ -286,9 +285,9 @@ async def signing_secrets(
 
 
 def _identity(row: store.SigningRow, sealer: Sealer) -> SigningIdentity:
-    present = SigningSecret(secret=sealer.open(row.sealed, _SIGNING_PURPOSE).decode(), ends_at=None)
+    present = SigningSecret(secret=sealer.open(row.sealed, SIGNING_SECRET).decode(), ends_at=None)
     former = (
-        (SigningSecret(secret=sealer.open(row.former_sealed, _SIGNING_PURPOSE).decode(), ends_at=row.former_ends_at),)
+        (SigningSecret(secret=sealer.open(row.former_sealed, SIGNING_SECRET).decode(), ends_at=row.former_ends_at),)
         if row.former_sealed and row.former_ends_at is not None
         else ()
     )
@@ -297,7 +296,7 @@ def _identity(row: store.SigningRow, sealer: Sealer) -> SigningIdentity:
         keys=tuple(signing_keys.opened(row, sealer)),
         callback_ca=row.callback_ca,
         client_certificate=row.client_certificate,
-        client_key=sealer.open(row.client_key_sealed, _CLIENT_KEY_PURPOSE).decode() if row.client_key_sealed else "",
+        client_key=sealer.open(row.client_key_sealed, CLIENT_KEY).decode() if row.client_key_sealed else "",
         headers=callback_headers.opened(row.headers_sealed, sealer),
     )
 

@@ -1,4 +1,4 @@
-"""`firmcast db`: bring the store to this release, find out whether it is sound, and move it to PostgreSQL."""
+"""`firmcast db`: bring the store to this release, check it, move it to PostgreSQL, and give it another sealing key."""
 
 import asyncio
 from pathlib import Path
@@ -10,7 +10,7 @@ from firmcast.cli.connection import Json
 from firmcast.cli.failures import CommandError, told_plainly
 from firmcast.cli.output import print_json
 
-app = typer.Typer(no_args_is_help=True, help="The store: migrate it, check it, copy it to PostgreSQL.")
+app = typer.Typer(no_args_is_help=True, help="The store: migrate it, check it, copy it to PostgreSQL, seal it anew.")
 
 Config = Annotated[
     Path | None,
@@ -101,3 +101,34 @@ def copy(
         return
     typer.echo(f"copied and compared {told['rows']} rows and {told['packages']} packages")
     typer.echo(f"Secrets stay sealed: give every node the key in {folder / 'sealing-key'}, or none of them opens.")
+
+
+@app.command(name="reseal")
+def reseal_with_new_key(
+    new_key_file: Annotated[
+        Path, typer.Option("--new-key-file", help="Where the new key is made; there must be no such file.")
+    ],
+    config: Config = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Seal every secret in the store of the settings with a new key, all of them or none.
+
+    The platform must be stopped, all nodes of it. When the command was interrupted, give it again as it was: until it
+    has ended well the present key is needed, and the new one may be.
+    """
+    from firmcast.cli.resealing import reseal_store
+    from firmcast.cli.serving import settings_of
+
+    with told_plainly():
+        told = asyncio.run(reseal_store(settings_of(config, data, None, None), new_key_file))
+    if as_json:
+        print_json(told)
+        return
+    if told["sealed"] is None:
+        typer.echo("the store is sealed with this key already; nothing had to be done")
+    else:
+        for table, count in told["sealed"].items():
+            typer.echo(f"sealed {count} secrets of table {table} anew")
+    typer.echo(f"The key is in {told['key_file']} now: give it to every node before you start one.")
+    typer.echo(f"The former one, {told['former_key_file']}, opens nothing but older backups: destroy it with them.")

@@ -32,7 +32,7 @@ async def migrate_store(settings: Settings, *, dry_run: bool) -> dict[str, Any]:
     now = SystemClock().now()
     if settings.database_url is None:
         path = settings.data / STORE_FILE
-        before = _sqlite_level(path)
+        before = sqlite_level_of(path)
         if not dry_run:
             await (await SqliteDatabase.open(path, now)).close()
     else:
@@ -51,7 +51,12 @@ async def migrate_store(settings: Settings, *, dry_run: bool) -> dict[str, Any]:
     }
 
 
-def _sqlite_level(path: Path) -> SchemaLevel:
+def sqlite_level_of(path: Path) -> SchemaLevel:
+    """Return how far an embedded store has been brought; one that is not there has everything before it.
+
+    Raises:
+        FirmcastError: it cannot be opened, or is of a later release.
+    """
     if not path.exists():
         return level_of({}, migrations_of("sqlite"))
     try:

@@ -3,6 +3,8 @@
 from typing import Final
 
 from firmcast.db.port import Channel
+from firmcast.db.sealed import SealedTable
+from firmcast.devices.store import devices
 from firmcast.sealing import Sealer
 
 DEVICE_KEYS_CHANGED: Final = Channel("device_keys_changed")
@@ -10,6 +12,13 @@ DEVICE_KEYS_CHANGED: Final = Channel("device_keys_changed")
 
 _PURPOSE: Final = "device pre-shared key"
 """What is sealed are the hexadecimal digits, as the application gave or got them."""
+
+SEALED_DEVICES: Final = SealedTable(
+    name="device",
+    purposes={"pre_shared_key": _PURPOSE},
+    page=devices.SEALED_AFTER,
+    write=devices.SET_SEALED,
+)
 
 
 def seal_key(sealer: Sealer, digits: str) -> bytes:

@@ -2,7 +2,7 @@
 
 What it says is good until a moment of this machine's steady clock, counted from the beginning of the last renewal that
 came through, so always before the database lets others think that the node has gone. A node that was given up begins
-another life under a new name and has nothing of the old one.
+another life under a new name and has nothing of the old one; if what is demanded of nodes has changed since, it ends.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import structlog
 
 from firmcast.clock import Clock
 from firmcast.db.port import Transaction
-from firmcast.errors import StoreError
+from firmcast.errors import StartError, StoreError
 from firmcast.ids import GatewayId, new_node_id
 from firmcast.nodes import use_cases
 from firmcast.nodes.model import Epoch, Lease, Node, Share
@@ -83,6 +83,10 @@ class Keeper:
         self._expiry: asyncio.TimerHandle | None = None
         self._changing = asyncio.Lock()
         """Held while shares come or go, so that what was seen of them before is not believed after."""
+        self.demand: Callable[[Transaction], Coroutine[Any, Any, None]] | None = None
+        """What must hold for a life to begin, asked in the same transaction; it raises StartError."""
+        self.refused = asyncio.Event()
+        """Set when a further life was refused: the process must end."""
         self.node_id = new_node_id()
         self.nodes_alive = 0
         """How many nodes there were at the last look, this one included."""
@@ -97,6 +101,7 @@ class Keeper:
         """Begin to live.
 
         Raises:
+            StartError: what is demanded does not hold.
             StoreError: the database does not take it.
         """
         await self._begin()
@@ -170,6 +175,10 @@ class Keeper:
                 await self._keep()
             except StoreError as error:
                 _log.warning("node.not_renewed", reason=str(error))
+            except StartError as error:
+                _log.error("node.refused", reason=str(error))
+                self.refused.set()
+                return
             except Exception as error:  # whatever it is, who does not try again is given up and never comes back
                 _log.error("node.not_renewed", error=repr(error), exc_info=error)
 
@@ -177,9 +186,15 @@ class Keeper:
         self.node_id = new_node_id()
         node = Node(node_id=self.node_id, name=self._name, roles=self._roles, gateway_id=self._gateway_id)
         began = self._clock.monotonic()
-        await self._database.write_urgently(use_cases.begin, node, self._life)
+        await self._database.write_urgently(self._begin_life, node)
         self._is_good_from(began)
         await self._look()
+
+    async def _begin_life(self, tx: Transaction, node: Node) -> None:
+        await use_cases.begin(tx, node, self._life)
+        if self.demand is not None:
+            # After it: whoever keeps nodes from beginning has committed by then what they have to fulfil.
+            await self.demand(tx)
 
     async def _keep(self) -> None:
         if not self.is_alive:

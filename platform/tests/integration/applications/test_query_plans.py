@@ -18,6 +18,8 @@ HOT = {
     "applications._BY_TOKEN": (b"t7", "a7", "access", 0),
     "applications._FIND": ("a7",),
     "applications._SECRET_HASHES": ("a7",),
+    "applications.SEALED_AFTER": ("a7", 10),
+    "applications.SET_SEALED": ("a7", b"", None, None, None, b"", None),
     "applications._SIGNING": (["a7", "a8"],),
     "applications._SHORTEN_TOKENS": ("a7", "access", 5),
     "applications._SHORTEN_ALL_TOKENS": ("a7", 5),

@@ -38,6 +38,8 @@ PLANS: dict[str, tuple[tuple[object, ...], str, str]] = {
     "devices._MODIFY": (("d7", "", "", "", "", "", "", "{}", 1), KEY, PKEY),
     "devices._SET_CREDENTIALS": (("d7", "", "", 1, 1), KEY, PKEY),
     "devices._SET_PRE_SHARED_KEY": (("d7", b"", 1), KEY, PKEY),
+    "devices.SEALED_AFTER": (("d7", 9), KEY, PKEY),
+    "devices.SET_SEALED": (("d7", b""), KEY, PKEY),
     "devices._ACTIVATE": ((SOME, 1), KEY, PKEY),
     "devices.EXPIRE_ACTIVATIONS": ((5, 9), "device_by_activation_end", "device_by_activation_end"),
     "devices.NEXT_ACTIVATION_END": ((), "device_by_activation_end", "device_by_activation_end"),

@@ -92,6 +92,15 @@ _PRE_SHARED_KEYS = differing(
     " WHERE endpoint_name = ANY(?1) AND length(pre_shared_key) > 0",
 )
 
+# The keys of all that have one, for another sealing key: a page of all devices.
+SEALED_AFTER: Final = portable(
+    "SELECT device_id, pre_shared_key FROM device WHERE device_id > ?1 AND length(pre_shared_key) > 0"
+    " ORDER BY device_id LIMIT ?2"
+)
+
+# The same key, sealed anew: so the device has not changed.
+SET_SEALED: Final = portable("UPDATE device SET pre_shared_key = ?2 WHERE device_id = ?1")
+
 # The first registration activates; later ones leave the time of the first.
 _ACTIVATE = differing(
     sqlite="UPDATE device SET activated_at = ?2, changed_at = ?2, activation_ends_at = NULL"
