@@ -11,6 +11,7 @@ number of a device is no event, and stays.
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import structlog
@@ -81,9 +82,9 @@ class RetentionSweeper:
             StoreError: the store could not do it; what was removed is removed.
         """
         now, keep = self._clock.now(), self._settings
-        await self._simple("attempt", push.forget_attempts, now - keep.attempts)
+        await self._simple("attempt", partial(push.forget_attempts, now=now), now - keep.attempts)
         await self._dead_letters(now - keep.dead_letters)
-        await self._events(now - keep.events)
+        await self._events(now - keep.events, now)
         await self._simple("journal", journal.forget, now - keep.journal)
         await self._simple("replay", replays.forget, now - keep.replays)
         await self._simple("audit", audit.forget, now - keep.audit)
@@ -128,11 +129,11 @@ class RetentionSweeper:
             self._note("dead_letter", removed)
             await self._rest(began)
 
-    async def _events(self, before: datetime) -> None:
+    async def _events(self, before: datetime, now: datetime) -> None:
         after: EventId | None = events.BEFORE_ALL
         while after is not None:
             began = self._clock.monotonic()
-            removed, after = await self._database.write(forget_events, before, after, EVENTS_AT_ONCE)
+            removed, after = await self._database.write(forget_events, before, after, EVENTS_AT_ONCE, now)
             self._note("event", removed)
             await self._rest(began)
 
@@ -147,17 +148,20 @@ class RetentionSweeper:
         await asyncio.sleep(min(max(rest, _SHORTEST_REST_SECONDS), _LONGEST_REST_SECONDS))
 
 
-async def forget_events(tx: Transaction, before: datetime, after: EventId, limit: int) -> tuple[int, EventId | None]:
+async def forget_events(
+    tx: Transaction, before: datetime, after: EventId, limit: int, now: datetime
+) -> tuple[int, EventId | None]:
     """Look at the next `limit` events after a position, and remove those from before a time that nobody needs.
 
     Returns:
         How many were removed, and the position to go on after; None when all that follow are newer, as far as the log
-        is in the order of time.
+        is in the order of time: what is from after `now`, by a clock that was wrong, says nothing of that.
     """
     found = await events.ages(tx, after, limit)
     old = [item for item in found if item.occurred_at < before]
     if not old:
-        return 0, None
+        is_misdated = any(item.occurred_at > now for item in found)
+        return 0, found[-1].event_id if is_misdated and len(found) == limit else None
     event_ids = [item.event_id for item in old]
     needed = await push.needed_events(tx, event_ids)
     running = await upgrades.not_ended(tx, sorted({item.device_upgrade_id for item in old if item.device_upgrade_id}))

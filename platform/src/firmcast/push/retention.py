@@ -12,10 +12,11 @@ from firmcast.db.statement import differing, portable
 from firmcast.ids import EventId, SubscriptionId
 from firmcast.push.model import Position
 
-# The oldest attempts, as far as they are too old: the next part of the table and no more is looked at.
+# The oldest attempts, as far as they are too old: the next part of the table and no more is looked at, beside what a
+# clock that was wrong has put into the future.
 DELETE_ATTEMPTS: Final = portable(
-    "DELETE FROM attempt WHERE attempt_id IN (SELECT attempt_id FROM attempt ORDER BY attempt_id LIMIT ?2)"
-    " AND attempted_at < ?1"
+    "DELETE FROM attempt WHERE attempt_id IN"
+    " (SELECT attempt_id FROM attempt WHERE attempted_at <= ?3 ORDER BY attempt_id LIMIT ?2) AND attempted_at < ?1"
 )
 
 # The next dead letters, and when they died.
@@ -45,9 +46,12 @@ SELECT_NEEDED: Final = differing(
 )
 
 
-async def forget_attempts(tx: Transaction, before: datetime, limit: int) -> int:
-    """Remove those of the oldest `limit` attempts that are from before a time, and return how many those were."""
-    return await tx.execute(DELETE_ATTEMPTS, to_column(before), limit)
+async def forget_attempts(tx: Transaction, before: datetime, limit: int, *, now: datetime) -> int:
+    """Remove those of the oldest `limit` attempts that are from before a time, and return how many those were.
+
+    What is from after `now` is passed by.
+    """
+    return await tx.execute(DELETE_ATTEMPTS, to_column(before), limit, to_column(now))
 
 
 async def forget_dead_letters(

@@ -123,6 +123,23 @@ async def test_old_events_go_and_needed_ones_stay(database, event_log) -> None:
     assert await database.read(events.forgotten_through) == old[2]
 
 
+async def test_what_a_clock_that_was_wrong_has_put_into_the_future_keeps_nothing_behind_it(
+    database, event_log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "EVENTS_AT_ONCE", 2)
+    monkeypatch.setattr(retention, "SMALL_ROWS", 2)
+    ahead = [await happen(database, event_log, "d", -400 * DAY) for _ in range(4)]
+    old = [await happen(database, event_log, "d", 20 * DAY) for _ in range(3)]
+    young = await happen(database, event_log, "d", DAY)
+    for event_id in ahead:
+        await attempt(database, event_id, -400 * DAY)
+    for event_id in (*old, young):
+        await attempt(database, event_id, DAY if event_id == young else 20 * DAY)
+    await sweeper(database).sweep()
+    assert await positions(database) == [*ahead, young]
+    assert await count(database, "attempt") == len(ahead) + 1
+
+
 async def test_the_numbers_of_a_device_go_on(database, event_log) -> None:
     for _ in range(3):
         await happen(database, event_log, "d", 20 * DAY)

@@ -236,7 +236,7 @@ HOT: dict[str, tuple[Statement, tuple[object, ...], str, str]] = {
     "events.SELECT_LATEST_OF_DEVICE": (events.SELECT_LATEST_OF_DEVICE, ("d1", 9), "event_by_device", "event_by_device"),
     "retention.DELETE_ATTEMPTS": (
         retention.DELETE_ATTEMPTS,
-        (5, 100),
+        (5, 100, 1 << 60),
         "SCAN attempt",  # from its beginning, as far as the limit
         "attempt_pkey",
     ),
