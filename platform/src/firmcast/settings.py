@@ -65,7 +65,7 @@ class RestSettings(_Part):
     certificate_file: Path | None = Field(default=None, description="PEM chain; without it one is made at the start")
     key_file: Path | None = Field(default=None, description="PEM key of the certificate")
     handshakes: int = Field(
-        default=1024, ge=4, description="TLS handshakes at one time, half of them of one host; the oldest gives way"
+        default=1024, ge=4, description="TLS handshakes at one time; the oldest of the host that has most gives way"
     )
     handshake_patience: PositiveDuration = Field(
         default=timedelta(seconds=30), description="a TLS handshake that has not ended for so long is given up"
@@ -175,8 +175,8 @@ class GatewaySettings(_Part):
     package_handshakes: int = Field(
         default=256,
         ge=4,
-        description="TLS handshakes under way at package_secure_port at one time, a quarter of them of one host; beyond"
-        " that the oldest is given up",
+        description="TLS handshakes under way at package_secure_port at one time; beyond that the oldest of the host"
+        " that has most of them is given up",
     )
     package_handshake_patience: PositiveDuration = Field(
         default=timedelta(seconds=30), description="a TLS handshake that has not ended for so long is given up"

@@ -1,8 +1,9 @@
-"""TLS handshakes at a port have a deadline and so many places; who needs one more takes that of the oldest.
+"""TLS handshakes at a port have a deadline and so many places; for one more the oldest of the busiest host gives way.
 
 A connection that says nothing costs as much as one that shakes hands, most of it the buffers of TLS. Left to the event
-loop it would have a minute, and there might be as many as there are files. A host has a share of the places, so that
-one alone crowds out none but its own. The protocol of HTTP begins after the handshake.
+loop it would have a minute, and there might be as many as there are files. Behind the address of a NAT there may be
+thousands of devices, so a host has all the places that nobody else wants; when there are none the host that has most
+gives way, so that one alone crowds out none but its own. The protocol of HTTP begins after the handshake.
 """
 
 import asyncio
@@ -10,10 +11,7 @@ import resource
 import ssl
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Final
-
-_SHARE_OF_HOST: Final = 4
-"""A quarter of the places: some are left for others, whoever fills his, and a NAT has many devices behind it."""
+from typing import Any
 
 
 def open_files() -> int | None:
@@ -48,14 +46,9 @@ class Handshakes:
         limit: int,
         deadline: float,
         count: Callable[[HandshakeEnd], None],
-        share_of_host: int = _SHARE_OF_HOST,
     ) -> None:
-        """Let there be `limit` at one time, for `deadline` seconds each; `count` hears of what came to nothing.
-
-        A host has one of `share_of_host` parts of the places.
-        """
+        """Let there be `limit` at one time, for `deadline` seconds each; `count` hears of what came to nothing."""
         self.limit = limit
-        self.limit_of_host = max(1, limit // share_of_host)
         self.deadline = deadline
         self._count = count
         self._of_host: dict[str, dict[Gate, None]] = {}
@@ -71,15 +64,14 @@ class Handshakes:
         return lambda **named: Gate(self, context, lambda: inner(**named))
 
     def begin(self, gate: "Gate") -> None:
-        """Give a connection a place, that of the oldest of its host or of all where there is none."""
+        """Give a connection a place, where there is none that of the oldest of the host that has most."""
         if self._closed:
             gate.give_up()
             return
-        of_host = self._of_host.setdefault(gate.host, {})
-        if len(of_host) >= self.limit_of_host:
-            self.end(next(iter(of_host)), HandshakeEnd.CROWDED_OUT)
-        elif len(self._under_way) >= self.limit:
-            self.end(next(iter(self._under_way)), HandshakeEnd.CROWDED_OUT)
+        if len(self._under_way) >= self.limit:
+            own = self._of_host.get(gate.host, {})
+            most = max(self._of_host.values(), key=len)
+            self.end(next(iter(own if len(own) == len(most) else most)), HandshakeEnd.CROWDED_OUT)
         self._of_host.setdefault(gate.host, {})[gate] = None
         self._under_way[gate] = None
 

@@ -17,8 +17,6 @@ from firmcast_sdk.wire.feed import FEED_PATH, STREAM_PATH
 
 _NOT_FOUND: Final = "none"
 _MOST_ROUTES: Final = 2000
-_SHARE_OF_HOST: Final = 2
-"""Half of the handshakes: an application is one host, which may open all its connections at once."""
 _WAITING: Final = frozenset({FEED_PATH, STREAM_PATH, "/v1/applications/{application_id}/events"})
 """What takes as long as nothing happens says nothing of how quick the platform is."""
 
@@ -61,7 +59,6 @@ def handshakes_of(settings: RestSettings, metrics: HttpMetrics) -> Handshakes:
         limit=places(settings.handshakes, share=4),
         deadline=settings.handshake_patience.total_seconds(),
         count=metrics.handshake_ended,
-        share_of_host=_SHARE_OF_HOST,
     )
 
 

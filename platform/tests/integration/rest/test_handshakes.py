@@ -147,21 +147,45 @@ def test_who_says_nothing_or_too_little_is_given_up_at_the_deadline(run) -> None
     run(scene, limit=8, deadline=0.3)
 
 
-def test_a_host_crowds_out_its_own_oldest_and_nobody_elses(run) -> None:
+def test_a_host_has_all_the_room_that_nobody_else_wants(run) -> None:
     async def scene(port: Port) -> None:
-        other = await port.silent("127.0.0.2")
-        silent = [await port.silent() for _ in range(5)]
-        assert all([await is_ended(reader) for reader in silent[:3]])
-        assert port.ends == {HandshakeEnd.CROWDED_OUT: 3}
-        assert len(port.handshakes) == 3
+        for _ in range(7):
+            await port.silent()
         assert (await port.ask()).startswith(b"HTTP/1.1 200")
-        assert port.ends == {HandshakeEnd.CROWDED_OUT: 4}
-        assert not other.at_eof()
+        assert (len(port.handshakes), port.ends) == (7, {})
 
     run(scene, limit=8, deadline=LONG)
 
 
-def test_where_all_places_are_taken_the_oldest_of_all_is_given_up(run) -> None:
+def test_a_host_crowds_out_its_own_oldest_and_nobody_elses(run) -> None:
+    async def scene(port: Port) -> None:
+        other = await port.silent("127.0.0.2")
+        silent = [await port.silent() for _ in range(6)]
+        assert all([await is_ended(reader) for reader in silent[:3]])
+        assert port.ends == {HandshakeEnd.CROWDED_OUT: 3}
+        assert len(port.handshakes) == 4
+        assert (await port.ask()).startswith(b"HTTP/1.1 200")
+        assert port.ends == {HandshakeEnd.CROWDED_OUT: 4}
+        assert not other.at_eof()
+
+    run(scene, limit=4, deadline=LONG)
+
+
+def test_where_all_places_are_taken_the_host_with_most_gives_way_to_another(run) -> None:
+    async def scene(port: Port) -> None:
+        first = await port.silent("127.0.0.2")
+        silent = [await port.silent("127.0.0.3") for _ in range(3)]
+        assert (await port.ask()).startswith(b"HTTP/1.1 200")
+        assert await is_ended(silent[0])
+        late = [await port.silent(f"127.0.0.{number}") for number in (4, 5)]
+        assert await is_ended(silent[1])
+        assert port.ends == {HandshakeEnd.CROWDED_OUT: 2}
+        assert not any(reader.at_eof() for reader in (first, silent[2], *late))
+
+    run(scene, limit=4, deadline=LONG)
+
+
+def test_where_nobody_has_more_than_others_the_oldest_of_all_is_given_up(run) -> None:
     async def scene(port: Port) -> None:
         silent = [await port.silent(f"127.0.0.{number}") for number in range(2, 10)]
         assert await is_ended(silent[0])
