@@ -49,8 +49,7 @@ async def test_it_registers(world, library, how) -> None:
 @pytest.mark.parametrize(("block", "lost"), [("16", "3"), ("1024", "2,6")])
 @pytest.mark.parametrize("library", ["notls", *SECURE])
 async def test_it_fetches_a_package(world, make_raw, tmp_path, library, block, lost) -> None:
-    known = await world.add_device()
-    await world.add_device("device-2", key=KEY)
+    known = await world.add_device(key=KEY)
     device = await make_raw()
     await device.register()
     await world.upgrade(await world.add_package(PACKAGE), known)
@@ -58,6 +57,6 @@ async def test_it_fetches_a_package(world, make_raw, tmp_path, library, block, l
     token = uri.rpartition("/")[2]
     fetched = tmp_path / "fetched"
     said = await libcoap(
-        library, "device-2", "-b", block, "-l", lost, "-o", str(fetched), f"{at(world, library)}/fw/{token}"
+        library, "device-1", "-b", block, "-l", lost, "-o", str(fetched), f"{at(world, library)}/fw/{token}"
     )
     assert fetched.read_bytes() == PACKAGE, said.decode()

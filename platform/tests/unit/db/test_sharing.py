@@ -74,6 +74,8 @@ TO_OTHERS = {
     "registrations_moved": (MOVED, MOVED),
     "gateways_left": ("a/1", "a/1"),
     "device_commands": (COMMAND, "device"),
+    "clients_forgotten": ("device", "device"),
+    "awake_windows_changed": ("device", "device"),
 }
 """Of each channel an item that is announced, and what another node hears of it."""
 
