@@ -47,7 +47,7 @@ from firmcast.push.envelope import attempt_headers, encode_event
 from firmcast.push.signing import Signer, parse_secret
 
 _RUNS = 3
-_EVENTS_PER_SECOND = 4_000
+_EVENTS_PER_SECOND = 16_000
 _SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 _UNIT = "deliveries/s"
 _OURS = ("sqlite", "postgres", "storeless")
