@@ -13,7 +13,7 @@ from tests.faults.processes import Application, Engine, Receiver
 from tests.faults.test_receivers import percentile
 
 STATES = "firmware.state_changed"
-EVENTS_EACH = 20
+EVENTS_EACH = 40
 INTAKE_SECONDS = 0.25
 """Five times what is wanted of a machine that has nothing else to do."""
 
