@@ -229,6 +229,7 @@ async def test_a_gateway_that_is_killed_goes_on_with_everybody(world, count) -> 
             await world.kill()
             await world.start()
         await world.until_counted(lambda counts: counts["succeeded"] + counts["failed"] >= count, patience)
+        await fleet.registered()  # the end of an upgrade is known here before its device has the answer to that
         statistics = fleet.statistics()
     assert (world.counts["succeeded"], world.counts["failed"]) == (count, 0)
     # Each has registered twice, for its boots; what the gateway lost of its session it has found again by itself.
