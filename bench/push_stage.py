@@ -32,7 +32,6 @@ from firmcast.ids import ApplicationId, DeviceId, DeviceUpgradeId, TaskId
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 from firmcast.nodes.keeper import Keeper
 from firmcast.platform_store import SHARED
-from firmcast.push import undelivered_store
 from firmcast.push.configuration import destination_rules, sender_limits
 from firmcast.push.dispatcher import Dispatcher
 from firmcast.push.envelope import encode_event
@@ -40,6 +39,7 @@ from firmcast.push.http_sender import HttpSender
 from firmcast.push.metrics import PushMetrics
 from firmcast.push.ownership import Ownership
 from firmcast.push.pusher import Pusher
+from firmcast.push.store import undelivered as undelivered_store
 from firmcast.push.use_cases import fan_out
 from firmcast.rest.certificates import make_certificate
 from firmcast.sealing import Sealer

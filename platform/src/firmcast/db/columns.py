@@ -1,6 +1,9 @@
 """How values that SQL does not know are stored: a time is a whole number of microseconds since 1970, UTC."""
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+
+import msgspec
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -28,3 +31,8 @@ def to_optional_column(moment: datetime | None) -> int | None:
 def from_optional_column(stored: int | None) -> datetime | None:
     """Return the aware UTC time of a stored one, None for none."""
     return None if stored is None else from_column(stored)
+
+
+def rows_as_json(rows: Iterable[Sequence[object]]) -> str:
+    """Return rows as one text, `[[column, …], …]`: a statement takes a whole batch as one value."""
+    return msgspec.json.encode(list(rows)).decode()

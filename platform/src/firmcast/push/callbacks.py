@@ -7,11 +7,11 @@ from firmcast.applications import use_cases as applications
 from firmcast.applications.model import SigningIdentity
 from firmcast.db.port import Transaction
 from firmcast.ids import ApplicationId, SubscriptionId
-from firmcast.push import standing_store
 from firmcast.push.callback_groups import Place
 from firmcast.push.envelope import EVERY_PUSHS_HEADERS
 from firmcast.push.signing import Signer, SigningKey, parse_secret
 from firmcast.push.standing import USUAL, DeliveryPolicy, Standing, SubscriptionState
+from firmcast.push.store import standings as standing_store
 from firmcast.push.trust import Trust
 from firmcast.sealing import Sealer
 from firmcast.subscriptions import use_cases as subscriptions

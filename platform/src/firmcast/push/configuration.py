@@ -4,13 +4,13 @@ from datetime import timedelta
 from ipaddress import IPv6Network, ip_network
 
 from firmcast.errors import StartError
-from firmcast.push.breaker import BreakerPolicy
-from firmcast.push.concurrency import ConcurrencyPolicy
 from firmcast.push.destination import DestinationRules
 from firmcast.push.http_sender import SenderLimits
-from firmcast.push.lane_limits import LaneLimits
-from firmcast.push.proxy import Proxy, parse_proxy
 from firmcast.push.retry import RetryPolicy, WhenGivenUp
+from firmcast.push.scheduling.breaker import BreakerPolicy
+from firmcast.push.scheduling.concurrency import ConcurrencyPolicy
+from firmcast.push.scheduling.lane_limits import LaneLimits
+from firmcast.push.sending.proxy import Proxy, parse_proxy
 from firmcast.settings import PushSettings
 
 _PROBE_SECONDS = (1, 2, 5, 10)

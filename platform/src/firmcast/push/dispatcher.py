@@ -30,7 +30,6 @@ from firmcast.push import use_cases
 from firmcast.push.answer import Answer
 from firmcast.push.arrivals import DOUBTED, ELSEWHERE, Arrivals
 from firmcast.push.attempt_log import log_failure
-from firmcast.push.census import Census, has_reason_to_rest, take_census
 from firmcast.push.configuration import breaker_policy, concurrency_policy, lane_limits, retry_policy
 from firmcast.push.doubts import DOUBTED_ELSEWHERE
 from firmcast.push.envelope import attempt_fields
@@ -44,8 +43,9 @@ from firmcast.push.replay.model import Told
 from firmcast.push.replay.use_cases import DELIVERIES_WITHDRAWN
 from firmcast.push.retry import DELIVERED, Delivered, FailureReason, RetryAt, Verdict, decide, failure_reason
 from firmcast.push.roster import Roster
+from firmcast.push.scheduling.census import Census, has_reason_to_rest, take_census
+from firmcast.push.scheduling.spill import LoadRequest
 from firmcast.push.settlement_writer import SettlementWriter
-from firmcast.push.spill import LoadRequest
 from firmcast.push.standing import rules_for
 from firmcast.push.steady_time import SteadyTime
 from firmcast.sealing import Sealer

@@ -1,6 +1,6 @@
 """What became of the events of one device in a stretch of time: the attempts at them, and those that were given up.
 
-The events of the device are found in the log, as for the other lists: see `listing_store.py`. What is of them is few
+The events of the device are found in the log, as for the other lists: see `store/listing.py`. What is of them is few
 enough to be sorted.
 """
 
@@ -12,8 +12,8 @@ from firmcast.db.port import Transaction
 from firmcast.db.statement import differing
 from firmcast.events import use_cases as events
 from firmcast.ids import DeviceId, DeviceUpgradeId, EventId
-from firmcast.push.listing_store import EVENTS_OF_DEVICE, attempt_of, dead_letter_of
 from firmcast.push.model import Attempt, DeadLetter
+from firmcast.push.store.listing import EVENTS_OF_DEVICE, attempt_of, dead_letter_of
 
 # Attempts at the events ?1 in a stretch of time [?2, ?3).
 SELECT_NEWEST_ATTEMPTS: Final = differing(

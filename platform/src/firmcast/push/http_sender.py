@@ -16,12 +16,12 @@ from typing import Any
 import pycurl
 
 from firmcast.push.answer import Answer, FailureKind
-from firmcast.push.attempt_slot import AttemptSlot, SlotSettings
-from firmcast.push.busy_receivers import BusyReceivers
 from firmcast.push.destination import DestinationRules
-from firmcast.push.outgoing import OnDone, OutgoingRequest
-from firmcast.push.proxy import Proxy
-from firmcast.push.socket_watch import watch_sockets
+from firmcast.push.sending.attempt_slot import AttemptSlot, SlotSettings
+from firmcast.push.sending.busy_receivers import BusyReceivers
+from firmcast.push.sending.outgoing import OnDone, OutgoingRequest
+from firmcast.push.sending.proxy import Proxy
+from firmcast.push.sending.socket_watch import watch_sockets
 from firmcast.push.trust import Trust
 
 __all__ = ["HttpSender", "OnDone", "OutgoingRequest", "SenderLimits"]

@@ -20,16 +20,16 @@ from typing import Generic, assert_never
 import msgspec
 
 from firmcast.ids import ApplicationId, DeviceId, EventId
-from firmcast.push.breaker import Breaker, BreakerPolicy, BreakerState
-from firmcast.push.concurrency import Concurrency, ConcurrencyPolicy, casts_doubt
-from firmcast.push.group_lanes import GroupLanes, Offered
-from firmcast.push.lane import DeliveryT, Lane, LaneState
-from firmcast.push.lane_limits import LaneLimits
 from firmcast.push.model import GroupId, Trouble
 from firmcast.push.retry import Blocked, Dead, Delivered, FailureReason, RetryAt, Verdict
-from firmcast.push.spill import LoadRequest
-from firmcast.push.timers import Timers
-from firmcast.push.turns import Turns
+from firmcast.push.scheduling.breaker import Breaker, BreakerPolicy, BreakerState
+from firmcast.push.scheduling.concurrency import Concurrency, ConcurrencyPolicy, casts_doubt
+from firmcast.push.scheduling.group_lanes import GroupLanes, Offered
+from firmcast.push.scheduling.lane import DeliveryT, Lane, LaneState
+from firmcast.push.scheduling.lane_limits import LaneLimits
+from firmcast.push.scheduling.spill import LoadRequest
+from firmcast.push.scheduling.timers import Timers
+from firmcast.push.scheduling.turns import Turns
 
 
 class Sendable(msgspec.Struct, Generic[DeliveryT], frozen=True, kw_only=True, gc=False):

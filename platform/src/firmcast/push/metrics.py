@@ -5,8 +5,8 @@ from types import MappingProxyType
 from typing import Final
 
 from firmcast.metrics import Metrics
-from firmcast.push.breaker import BreakerState
 from firmcast.push.retry import Blocked, Dead, DeadReason, Delivered, FailureReason, RetryAt, Verdict
+from firmcast.push.scheduling.breaker import BreakerState
 
 _NO_REASON: Final = ""
 

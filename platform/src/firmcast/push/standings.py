@@ -11,8 +11,9 @@ from firmcast.db.page import Page
 from firmcast.db.port import Transaction
 from firmcast.errors import NotFoundError
 from firmcast.ids import ApplicationId, SubscriptionId
-from firmcast.push import standing_store, store
 from firmcast.push.standing import USUAL, DeliveryPolicy, Standing, SubscriptionState
+from firmcast.push.store import lanes as lane_store
+from firmcast.push.store import standings as standing_store
 from firmcast.subscriptions import use_cases as subscriptions
 from firmcast.subscriptions.model import Subscription
 
@@ -82,7 +83,7 @@ async def resume(tx: Transaction, subscription_id: SubscriptionId) -> Served:
     before = await find(tx, subscription_id)
     if before.state is not SubscriptionState.ACTIVE:
         await standing_store.resume(tx, subscription_id)
-        await store.forget_troubles(tx, subscription_id)
+        await lane_store.forget_troubles(tx, subscription_id)
         tx.announce(subscriptions.SUBSCRIPTIONS_CHANGED, [subscription_id])
     return before
 
@@ -94,7 +95,7 @@ async def disable(tx: Transaction, generations: Mapping[SubscriptionId, int], no
     """
     await standing_store.disable(tx, generations, now)
     for subscription_id in sorted(generations):
-        await store.forget_troubles(tx, subscription_id)
+        await lane_store.forget_troubles(tx, subscription_id)
     tx.announce(subscriptions.SUBSCRIPTIONS_CHANGED, sorted(generations))
 
 

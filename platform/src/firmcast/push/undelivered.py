@@ -1,6 +1,6 @@
 """An application that takes nothing for long must not fill the disk of all: its new upgrade tasks are refused.
 
-How many deliveries wait is counted as they come and go (`delivery_store.py`), for all nodes together. What devices
+How many deliveries wait is counted as they come and go (`store/deliveries.py`), for all nodes together. What devices
 report cannot be refused, and nothing that was accepted is dropped: so it is new work that has to wait, and a warning
 comes before.
 """
@@ -18,7 +18,7 @@ from firmcast.db.metrics import StoreMetrics
 from firmcast.db.port import Database, Transaction
 from firmcast.errors import StoreError, UndeliveredLimitError
 from firmcast.ids import ApplicationId, SubscriptionId
-from firmcast.push import undelivered_store
+from firmcast.push.store import undelivered as undelivered_store
 from firmcast.subscriptions import use_cases as subscriptions
 
 _WARNING_SHARE: Final = 0.8

@@ -16,8 +16,6 @@ from firmcast.events import use_cases as events
 from firmcast.events.log import Written
 from firmcast.events.model import StoredEvent, stored_form, type_of
 from firmcast.ids import DeviceId, EventId, Partition, SubscriptionId
-from firmcast.push import delivery_store, listing_store, standing_store, store, undelivered_store
-from firmcast.push.delivery_store import LIVE
 from firmcast.push.model import (
     RESENT,
     Attempt,
@@ -35,6 +33,15 @@ from firmcast.push.model import (
     Trouble,
 )
 from firmcast.push.retry import Blocked, Dead, Delivered, FailureReason, RetryAt
+from firmcast.push.store import attempts as attempt_store
+from firmcast.push.store import backlog as backlog_store
+from firmcast.push.store import dead_letters as dead_letter_store
+from firmcast.push.store import deliveries as delivery_store
+from firmcast.push.store import lanes as lane_store
+from firmcast.push.store import listing as listing_store
+from firmcast.push.store import standings as standing_store
+from firmcast.push.store import undelivered as undelivered_store
+from firmcast.push.store.deliveries import LIVE
 from firmcast.subscriptions import use_cases as subscriptions
 
 NEW_DELIVERIES: Final = Channel("new_deliveries")
@@ -112,15 +119,15 @@ async def record_settlements(
             case _:
                 assert_never(verdict)
     ended = delivered + [item for item, _, _ in dead]
-    await store.insert_delivered_attempts(tx, delivered)
-    await store.delete_dead_letters(tx, [item for item in delivered if item.delivery.replay > 0])
-    await store.insert_attempts(tx, failed)
-    await store.insert_dead_letters(tx, dead + blocked)
+    await attempt_store.insert_delivered(tx, delivered)
+    await dead_letter_store.delete(tx, [item for item in delivered if item.delivery.replay > 0])
+    await attempt_store.insert(tx, failed)
+    await dead_letter_store.insert(tx, dead + blocked)
     keys = [(it.delivery.event_id, it.delivery.subscription_id, it.delivery.edition) for it in ended]
     all_were_there = await delivery_store.delete_deliveries(tx, keys)
-    await store.delete_lanes(tx, [item for item in ended if item.retried])
+    await lane_store.delete(tx, [item for item in ended if item.retried])
     # Last, since the next event of a lane may have failed already; one of an ended delivery finds nothing to wait for.
-    await store.upsert_lanes(tx, waiting)
+    await lane_store.upsert(tx, waiting)
     made_since: list[Delivery] = []
     if not all_were_there:
         made_since = await _made_since(tx, [(event_id, subscription_id) for event_id, subscription_id, _ in keys])
@@ -152,13 +159,13 @@ def trouble_of(item: Settlement, verdict: RetryAt | Blocked) -> Trouble:
 
 async def subscriptions_with_deliveries(tx: Transaction) -> list[SubscriptionId]:
     """Return the subscriptions that have deliveries to be made, or a standing; deleted ones included."""
-    with_deliveries = await store.subscriptions_with_deliveries(tx)
+    with_deliveries = await backlog_store.subscriptions_with_deliveries(tx)
     return sorted({*with_deliveries, *await standing_store.everybody(tx)})
 
 
 async def oldest_undelivered(tx: Transaction) -> list[OldestUndelivered]:
     """Return, for each subscription that waits for any, the oldest event that it waits for."""
-    found = await store.oldest(tx)
+    found = await backlog_store.oldest(tx)
     times = await events.times(tx, [event_id for _, event_id, _, _ in found])
     return [
         OldestUndelivered(
@@ -175,12 +182,12 @@ async def oldest_undelivered(tx: Transaction) -> list[OldestUndelivered]:
 
 async def hasten(tx: Transaction, now: datetime, due_at: datetime) -> None:
     """Let no lane wait longer than `due_at`, unless the receiver asked for it."""
-    await store.hasten_lanes(tx, now, due_at, except_reason=FailureReason.THROTTLED.value)
+    await lane_store.hasten(tx, now, due_at, except_reason=FailureReason.THROTTLED.value)
 
 
 async def held(tx: Transaction, now: datetime) -> dict[SubscriptionId, datetime]:
     """Return the subscriptions whose receiver asked to be left alone, and until when."""
-    return await store.held(tx, FailureReason.THROTTLED.value, now)
+    return await lane_store.held(tx, FailureReason.THROTTLED.value, now)
 
 
 async def tell_hold(tx: Transaction, subscription_id: SubscriptionId, until: datetime) -> None:
@@ -204,7 +211,7 @@ async def load(
     """
     # Each subscription's part comes in order from its index, and a group has few: merging them here sorts nothing.
     parts = [
-        await store.backlog(tx, subscription_id, after, limit, partitions)
+        await backlog_store.backlog(tx, subscription_id, after, limit, partitions)
         for subscription_id in sorted(subscription_ids)
     ]
     rows = list(islice(heapq.merge(*parts, key=lambda row: row[:2]), limit))
@@ -219,7 +226,7 @@ async def deliveries_of(
     Raises:
         StoreError: as `load` does.
     """
-    rows = await store.deliveries_of(tx, event_ids, partitions)
+    rows = await backlog_store.of(tx, event_ids, partitions)
     return await _with_bodies(tx, [(*row, None) for row in rows])
 
 
@@ -243,8 +250,8 @@ async def discard_subscription(tx: Transaction, subscription_id: SubscriptionId)
     deliveries = await delivery_store.purge(tx, subscription_id, limit)
     if deliveries == limit:
         return Discarded(deliveries=deliveries, dead_letters=0, more=True)
-    await store.purge_lanes(tx, subscription_id)
-    dead_letters = await store.purge_dead_letters(tx, subscription_id, limit)
+    await lane_store.purge(tx, subscription_id)
+    dead_letters = await dead_letter_store.purge(tx, subscription_id, limit)
     if dead_letters < limit:
         await standing_store.forget(tx, subscription_id)
         await undelivered_store.forget(tx, subscription_id)
@@ -259,12 +266,12 @@ async def resend(tx: Transaction, event_id: EventId, subscription_id: Subscripti
     Raises:
         NotFoundError: the event was never sent to the subscription, or one of them is no more.
     """
-    if await store.is_pending(tx, event_id, subscription_id):
+    if await backlog_store.is_pending(tx, event_id, subscription_id):
         if await _unblock(tx, event_id, subscription_id):
-            await store.take_dead_letter(tx, event_id, subscription_id)
+            await dead_letter_store.take(tx, event_id, subscription_id)
         return
-    letter = await store.take_dead_letter(tx, event_id, subscription_id)
-    if letter is None and await store.attempted_device(tx, event_id, subscription_id) is None:
+    letter = await dead_letter_store.take(tx, event_id, subscription_id)
+    if letter is None and await attempt_store.attempted_device(tx, event_id, subscription_id) is None:
         raise NotFoundError("delivery", f"{event_id} to {subscription_id}")
     await _again(tx, subscription_id, [event_id])
 
@@ -284,10 +291,10 @@ async def resend_dead_letters(
     Raises:
         NotFoundError: there is no such subscription.
     """
-    event_ids = await store.dead_letters_after(tx, subscription_id, device_id, after or EventId(0), RESENT_AT_ONCE)
+    event_ids = await dead_letter_store.after(tx, subscription_id, device_id, after or EventId(0), RESENT_AT_ONCE)
     given_up = []
     for event_id in event_ids:
-        await store.take_dead_letter(tx, event_id, subscription_id)
+        await dead_letter_store.take(tx, event_id, subscription_id)
         if not await _unblock(tx, event_id, subscription_id):  # what its lane stood for is live, and goes on as such
             given_up.append(event_id)
     await _again(tx, subscription_id, given_up)
@@ -300,7 +307,7 @@ async def discard(tx: Transaction, event_id: EventId, subscription_id: Subscript
     Raises:
         NotFoundError: it is no dead letter.
     """
-    if await store.take_dead_letter(tx, event_id, subscription_id) is None:
+    if await dead_letter_store.take(tx, event_id, subscription_id) is None:
         raise NotFoundError("dead letter", f"{event_id} to {subscription_id}")
     if await _unblock(tx, event_id, subscription_id):
         await delivery_store.discard(tx, event_id, subscription_id)
@@ -322,7 +329,7 @@ async def discard_dead_letters(
         NotFoundError: there is no such subscription.
     """
     await _require(tx, subscription_id)
-    event_ids = await store.dead_letters_after(tx, subscription_id, device_id, after or EventId(0), RESENT_AT_ONCE)
+    event_ids = await dead_letter_store.after(tx, subscription_id, device_id, after or EventId(0), RESENT_AT_ONCE)
     for event_id in event_ids:
         await discard(tx, event_id, subscription_id)
     return event_ids
@@ -371,7 +378,7 @@ async def _require(tx: Transaction, subscription_id: SubscriptionId) -> None:
 
 async def _unblock(tx: Transaction, event_id: EventId, subscription_id: SubscriptionId) -> bool:
     """Let the lane go on that stands for a delivery; return whether one does."""
-    device_id = await store.unblock(tx, event_id, subscription_id)
+    device_id = await lane_store.unblock(tx, event_id, subscription_id)
     if device_id is not None:
         tx.announce(LANES_UNBLOCKED, [(subscription_id, device_id)])
     return device_id is not None

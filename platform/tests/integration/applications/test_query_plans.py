@@ -7,7 +7,7 @@ import pytest
 
 from firmcast.applications import store as applications
 from firmcast.db.statement import Statement, differing, portable
-from firmcast.push import standing_store as standings
+from firmcast.push.store import standings
 from firmcast.subscriptions import store as subscriptions
 
 NAMED = {"applications": applications, "standings": standings, "subscriptions": subscriptions}

@@ -19,9 +19,9 @@ from firmcast.events.model import EventType, FirmwareUpgradeEnded, Outcome
 from firmcast.ids import SubscriptionId
 from firmcast.push import use_cases as push
 from firmcast.push.callbacks import callbacks_of
-from firmcast.push.concurrency import ConcurrencyPolicy
 from firmcast.push.model import DeliveryFilter
 from firmcast.push.retry import DeadReason, FailureReason
+from firmcast.push.scheduling.concurrency import ConcurrencyPolicy
 from firmcast.subscriptions import use_cases as subscriptions
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"

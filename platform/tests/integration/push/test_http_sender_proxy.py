@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from firmcast.push.answer import FailureKind
 from firmcast.push.destination import DestinationRules
 from firmcast.push.http_sender import HttpSender, OutgoingRequest, SenderLimits
-from firmcast.push.proxy import Proxy, parse_proxy
 from firmcast.push.retry import FailureReason
+from firmcast.push.sending.proxy import Proxy, parse_proxy
 from firmcast.push.trust import Trust
 
 LOOPBACK = DestinationRules(allowed_networks=(ip_network("127.0.0.0/8"),))

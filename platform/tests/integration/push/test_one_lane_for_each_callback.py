@@ -13,9 +13,9 @@ from firmcast.db.page import Page
 from firmcast.events.model import EventType, FirmwareUpgradeEnded, Outcome
 from firmcast.push import use_cases as push
 from firmcast.push.callbacks import callbacks_of
-from firmcast.push.concurrency import ConcurrencyPolicy
 from firmcast.push.model import DeliveryFilter
 from firmcast.push.retry import FailureReason
+from firmcast.push.scheduling.concurrency import ConcurrencyPolicy
 from firmcast.subscriptions import use_cases as subscriptions
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"

@@ -11,12 +11,9 @@ import pytest
 from firmcast.db.statement import Statement, differing, portable
 from firmcast.devices.store import commands
 from firmcast.events import store as events
-from firmcast.push import delivery_store as deliveries
 from firmcast.push import history, retention
-from firmcast.push import listing_store as listing
-from firmcast.push import store as push
-from firmcast.push import undelivered_store as undelivered
 from firmcast.push.replay import store as replay
+from firmcast.push.store import attempts, backlog, dead_letters, deliveries, lanes, listing, undelivered
 from firmcast.subscriptions import store as subscriptions
 
 EVENTS, SUBSCRIPTIONS, DEVICES = 30_000, 30, 3_000
@@ -100,64 +97,74 @@ HOT: dict[str, tuple[Statement, tuple[object, ...], str, str]] = {
         "PRIMARY KEY",
         "undelivered_pkey",
     ),
-    "push.SELECT_DELIVERY": (
-        push.SELECT_DELIVERY,
+    "backlog.SELECT_DELIVERY": (
+        backlog.SELECT_DELIVERY,
         (1, "s1"),
         "PRIMARY KEY",
         "delivery_pkey or delivery_by_subscription",
     ),
-    "push.SELECT_SUBSCRIPTIONS": (
-        push.SELECT_SUBSCRIPTIONS,
+    "backlog.SELECT_SUBSCRIPTIONS": (
+        backlog.SELECT_SUBSCRIPTIONS,
         (),
         "delivery_by_subscription",
         "delivery_by_subscription",
     ),
-    "push.SELECT_OLDEST": (push.SELECT_OLDEST, (), "delivery_by_subscription", "delivery_by_subscription"),
-    "push.SELECT_BACKLOG": (
-        push.SELECT_BACKLOG,
+    "backlog.SELECT_OLDEST": (backlog.SELECT_OLDEST, (), "delivery_by_subscription", "delivery_by_subscription"),
+    "backlog.SELECT_BACKLOG": (
+        backlog.SELECT_BACKLOG,
         ("s1", 5, 100),
         "delivery_by_subscription",
         "delivery_by_subscription",
     ),
-    "push.SELECT_BACKLOG_OF_PARTITIONS": (
-        push.SELECT_BACKLOG_OF_PARTITIONS,
+    "backlog.SELECT_BACKLOG_OF_PARTITIONS": (
+        backlog.SELECT_BACKLOG_OF_PARTITIONS,
         ("s1", 5, 10, list(range(32))),
         "delivery_by_subscription",
         "delivery_by_subscription",
     ),
-    "push.SELECT_DELIVERIES_OF": (push.SELECT_DELIVERIES_OF, (ONE, [1, 2, 3]), "PRIMARY KEY", "delivery_pkey"),
-    "push.UPSERT_LANE": (
-        push.UPSERT_LANE,
+    "backlog.SELECT_DELIVERIES_OF": (backlog.SELECT_DELIVERIES_OF, (ONE, [1, 2, 3]), "PRIMARY KEY", "delivery_pkey"),
+    "lanes.UPSERT_LANE": (
+        lanes.UPSERT_LANE,
         (1, "s1", 1, 1, 1, "r", 0, 0),
         "PRIMARY KEY",
         "delivery_pkey or delivery_by_subscription",
     ),
-    "push.DELETE_LANE": (push.DELETE_LANE, ("s1", "d1"), "PRIMARY KEY", "lane_pkey"),
-    "push.SELECT_ATTEMPTED": (push.SELECT_ATTEMPTED, (1, "s1"), "attempt_by_event", "attempt_by_event"),
-    "push.INSERT_DEAD_LETTER": (
-        push.INSERT_DEAD_LETTER,
+    "lanes.DELETE_LANE": (lanes.DELETE_LANE, ("s1", "d1"), "PRIMARY KEY", "lane_pkey"),
+    "attempts.SELECT_ATTEMPTED": (attempts.SELECT_ATTEMPTED, (1, "s1"), "attempt_by_event", "attempt_by_event"),
+    "dead_letters.INSERT_DEAD_LETTER": (
+        dead_letters.INSERT_DEAD_LETTER,
         (1, "s1", 1, "r", "f", 1, 0),
         "PRIMARY KEY",
         "delivery_pkey or delivery_by_subscription",
     ),
-    "push.DELETE_DEAD_LETTER": (
-        push.DELETE_DEAD_LETTER,
+    "dead_letters.DELETE_DEAD_LETTER": (
+        dead_letters.DELETE_DEAD_LETTER,
         (1, "s1"),
         "PRIMARY KEY",
         "dead_letter_pkey or dead_letter_by_subscription",
     ),
-    "push.DELETE_DEAD_LETTERS": (push.DELETE_DEAD_LETTERS, (PAIRS,), "PRIMARY KEY", "dead_letter_pkey"),
-    "push.SELECT_DEAD_AFTER": (push.SELECT_DEAD_AFTER, ("s1", 5, 100), "dead_letter_by_", "dead_letter_by_"),
-    "push.SELECT_DEAD_OF_LANE": (
-        push.SELECT_DEAD_OF_LANE,
+    "dead_letters.DELETE_DEAD_LETTERS": (dead_letters.DELETE_DEAD_LETTERS, (PAIRS,), "PRIMARY KEY", "dead_letter_pkey"),
+    "dead_letters.SELECT_DEAD_AFTER": (
+        dead_letters.SELECT_DEAD_AFTER,
+        ("s1", 5, 100),
+        "dead_letter_by_",
+        "dead_letter_by_",
+    ),
+    "dead_letters.SELECT_DEAD_OF_LANE": (
+        dead_letters.SELECT_DEAD_OF_LANE,
         ("s1", 5, 100, "d1"),
         "dead_letter_by_lane",
         "dead_letter_by_lane",
     ),
-    "push.PURGE_DEAD_LETTERS": (push.PURGE_DEAD_LETTERS, ("s1", 50), "dead_letter_by_", "dead_letter_by_"),
-    "push.UNBLOCK_LANE": (push.UNBLOCK_LANE, (1, "s1"), "PRIMARY KEY", "lane_pkey"),
-    "push.FORGET_TROUBLES": (push.FORGET_TROUBLES, ("s1",), "PRIMARY KEY", "lane_pkey"),
-    "push.PURGE_LANES": (push.PURGE_LANES, ("s1",), "PRIMARY KEY", "lane_pkey"),
+    "dead_letters.PURGE_DEAD_LETTERS": (
+        dead_letters.PURGE_DEAD_LETTERS,
+        ("s1", 50),
+        "dead_letter_by_",
+        "dead_letter_by_",
+    ),
+    "lanes.UNBLOCK_LANE": (lanes.UNBLOCK_LANE, (1, "s1"), "PRIMARY KEY", "lane_pkey"),
+    "lanes.FORGET_TROUBLES": (lanes.FORGET_TROUBLES, ("s1",), "PRIMARY KEY", "lane_pkey"),
+    "lanes.PURGE_LANES": (lanes.PURGE_LANES, ("s1",), "PRIMARY KEY", "lane_pkey"),
     "listing.SELECT_PENDING": (listing.SELECT_PENDING, (5, "s1", 100, 0), "PRIMARY KEY", "delivery_pkey"),
     "listing.SELECT_PENDING_OF_SUBSCRIPTION": (
         listing.SELECT_PENDING_OF_SUBSCRIPTION,
@@ -362,7 +369,7 @@ SORTED = {
     "events.SELECT_STORED",
     "retention.DELETE_ATTEMPTS",
     "retention.SELECT_NEEDED",
-    "push.SELECT_DELIVERIES_OF",
+    "backlog.SELECT_DELIVERIES_OF",
     "replay.SELECT_OPEN",
     "undelivered.SELECT_SUMS_OF",
     "events.SELECT_APPLICATIONS",
@@ -384,10 +391,10 @@ NOT_HOT = {
     "undelivered.FOLD": "a table of a few rows for each subscription",
     "undelivered.FORGET": "by the primary key",
     "undelivered.SELECT_DIFFERENCES": "once an hour, over everything, to find what is wrong",
-    "push.INSERT_ATTEMPT": "writes only",
-    "push.INSERT_DELIVERED_ATTEMPTS": "writes only",
-    "push.SELECT_HELD": "at a start and when partitions come, over the lanes in trouble",
-    "push.HASTEN_LANES": "once at a start, over the lanes in trouble",
+    "attempts.INSERT_ATTEMPT": "writes only",
+    "attempts.INSERT_DELIVERED_ATTEMPTS": "writes only",
+    "lanes.SELECT_HELD": "at a start and when partitions come, over the lanes in trouble",
+    "lanes.HASTEN_LANES": "once at a start, over the lanes in trouble",
     "events.TAKE_NUMBERS": "writes by the primary key, and reads no table but the one row of the sequence",
     "events.TAKE_SEQUENCES": "writes by the primary key",
     "events.TAKE_POSITIONS": "reads no table but the one row of the sequence",
@@ -469,7 +476,10 @@ async def test_a_statement_without_an_index_is_noticed(filled) -> None:
 @pytest.mark.parametrize(
     ("prefix", "module"),
     [
-        ("push", push),
+        ("backlog", backlog),
+        ("lanes", lanes),
+        ("attempts", attempts),
+        ("dead_letters", dead_letters),
         ("deliveries", deliveries),
         ("undelivered", undelivered),
         ("listing", listing),

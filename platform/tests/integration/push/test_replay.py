@@ -20,13 +20,13 @@ from firmcast.lwm2m.firmware_update import FirmwareUpdateState
 from firmcast.metrics import Count
 from firmcast.push import standings
 from firmcast.push import use_cases as push
-from firmcast.push.concurrency import ConcurrencyPolicy
 from firmcast.push.envelope import encode_event
 from firmcast.push.model import DeliveryFilter
 from firmcast.push.replay import runner as runner_module
 from firmcast.push.replay import use_cases as replays
 from firmcast.push.replay.model import ReplayOrder, ReplayState
 from firmcast.push.replay.runner import ReplayRunner
+from firmcast.push.scheduling.concurrency import ConcurrencyPolicy
 from firmcast.subscriptions import use_cases as subscriptions
 
 REPLAYED_AT_ONCE = ConcurrencyPolicy().start // 4

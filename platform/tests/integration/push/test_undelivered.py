@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from firmcast.clock import SystemClock
 from firmcast.db.statement import portable
 from firmcast.ids import EventId, SubscriptionId
-from firmcast.push import undelivered_store
 from firmcast.push import use_cases as push
 from firmcast.push.answer import Answer
 from firmcast.push.model import Settlement
 from firmcast.push.replay import use_cases as replays
 from firmcast.push.replay.model import ReplayOrder
 from firmcast.push.retry import DELIVERED, Blocked, Dead, DeadReason, FailureReason
+from firmcast.push.store import undelivered as undelivered_store
 from firmcast.push.undelivered import UndeliveredKeeper, UndeliveredWarnings, of_application, undelivered
 from firmcast.subscriptions import use_cases as subscriptions
 

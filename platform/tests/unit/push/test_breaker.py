@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 from firmcast.ids import DeviceId
-from firmcast.push.breaker import Breaker, BreakerPolicy, BreakerState
 from firmcast.push.retry import FailureReason
+from firmcast.push.scheduling.breaker import Breaker, BreakerPolicy, BreakerState
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 POLICY = BreakerPolicy(failures=3, failing_lanes=6, recovery=4)

@@ -13,14 +13,14 @@ from random import Random
 import pytest
 
 from firmcast.ids import ApplicationId, DeviceId, EventId, SubscriptionId
-from firmcast.push.breaker import BreakerPolicy
 from firmcast.push.callback_groups import CallbackGroups, Place
-from firmcast.push.concurrency import ConcurrencyPolicy
-from firmcast.push.lane_limits import LaneLimits
 from firmcast.push.lanes import Lanes, Sendable
 from firmcast.push.model import Trouble
 from firmcast.push.retry import Delivered, FailureReason, RetryAt
-from firmcast.push.spill import LoadRequest
+from firmcast.push.scheduling.breaker import BreakerPolicy
+from firmcast.push.scheduling.concurrency import ConcurrencyPolicy
+from firmcast.push.scheduling.lane_limits import LaneLimits
+from firmcast.push.scheduling.spill import LoadRequest
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 STATES, RESULTS, OTHERS = SubscriptionId("states"), SubscriptionId("results"), SubscriptionId("others")

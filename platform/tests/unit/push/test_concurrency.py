@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmcast.push.concurrency import Concurrency, ConcurrencyPolicy
 from firmcast.push.retry import FailureReason
+from firmcast.push.scheduling.concurrency import Concurrency, ConcurrencyPolicy
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

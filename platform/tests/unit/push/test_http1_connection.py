@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmcast.push.answer import Answer, FailureKind
-from firmcast.push.busy_receiver import Http1Receiver
-from firmcast.push.busy_receivers import BusyReceivers
 from firmcast.push.destination import DestinationRules
-from firmcast.push.http1_connection import Http1Connection, KnownAnswer
-from firmcast.push.posted import Posted
+from firmcast.push.sending.busy_receiver import Http1Receiver
+from firmcast.push.sending.busy_receivers import BusyReceivers
+from firmcast.push.sending.http1_connection import Http1Connection, KnownAnswer
+from firmcast.push.sending.posted import Posted
 from firmcast.push.trust import Trust
 
 Ending = tuple[int | None, FailureKind | None, bytes, str | None] | None

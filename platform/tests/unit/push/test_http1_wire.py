@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmcast.push.header_lines import WireError, check_values
-from firmcast.push.http1_wire import post_head
+from firmcast.push.sending.header_lines import WireError, check_values
+from firmcast.push.sending.http1_wire import post_head
 
 
 class Request:

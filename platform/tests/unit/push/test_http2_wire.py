@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmcast.push.http2_wire import (
+from firmcast.push.sending.http2_wire import (
     CONTENT_LENGTH,
     DATA,
     HEADERS,

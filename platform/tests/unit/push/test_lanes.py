@@ -8,13 +8,13 @@ from types import MappingProxyType
 import pytest
 
 from firmcast.ids import ApplicationId, DeviceId, EventId
-from firmcast.push.breaker import BreakerPolicy, BreakerState
-from firmcast.push.concurrency import ConcurrencyPolicy
-from firmcast.push.lane_limits import LaneLimits
 from firmcast.push.lanes import Lanes, Sendable
 from firmcast.push.model import GroupId, Trouble
 from firmcast.push.retry import Blocked, Dead, DeadReason, Delivered, FailureReason, RetryAt
-from firmcast.push.spill import LoadRequest
+from firmcast.push.scheduling.breaker import BreakerPolicy, BreakerState
+from firmcast.push.scheduling.concurrency import ConcurrencyPolicy
+from firmcast.push.scheduling.lane_limits import LaneLimits
+from firmcast.push.scheduling.spill import LoadRequest
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

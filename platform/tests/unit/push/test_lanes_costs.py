@@ -8,12 +8,12 @@ from itertools import count
 from types import FrameType
 
 from firmcast.ids import ApplicationId, DeviceId, EventId
-from firmcast.push.breaker import BreakerPolicy, BreakerState
-from firmcast.push.concurrency import ConcurrencyPolicy
-from firmcast.push.lane_limits import LaneLimits
 from firmcast.push.lanes import Lanes
 from firmcast.push.model import GroupId, Trouble
 from firmcast.push.retry import Delivered, FailureReason, RetryAt
+from firmcast.push.scheduling.breaker import BreakerPolicy, BreakerState
+from firmcast.push.scheduling.concurrency import ConcurrencyPolicy
+from firmcast.push.scheduling.lane_limits import LaneLimits
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 LIVE = [GroupId(number) for number in range(1, 11)]

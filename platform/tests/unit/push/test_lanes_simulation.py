@@ -18,13 +18,13 @@ from random import Random
 import pytest
 
 from firmcast.ids import ApplicationId, DeviceId, EventId
-from firmcast.push.breaker import BreakerPolicy
-from firmcast.push.concurrency import ConcurrencyPolicy
-from firmcast.push.lane_limits import LaneLimits
 from firmcast.push.lanes import Lanes, Sendable
 from firmcast.push.model import RESENT, GroupId, Trouble
 from firmcast.push.retry import Blocked, Dead, DeadReason, Delivered, FailureReason, RetryAt, Verdict
-from firmcast.push.spill import LoadRequest
+from firmcast.push.scheduling.breaker import BreakerPolicy
+from firmcast.push.scheduling.concurrency import ConcurrencyPolicy
+from firmcast.push.scheduling.lane_limits import LaneLimits
+from firmcast.push.scheduling.spill import LoadRequest
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 GROUPS = [GroupId(number) for number in (1, 2, 3)]

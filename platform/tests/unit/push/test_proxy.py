@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from firmcast.errors import StartError
 from firmcast.push.configuration import proxy_of
-from firmcast.push.proxy import parse_proxy
+from firmcast.push.sending.proxy import parse_proxy
 from firmcast.settings import PushSettings
 
 

@@ -7,13 +7,13 @@ import pytest
 
 from firmcast.ids import ApplicationId, DeviceId, EventId, SubscriptionId
 from firmcast.push.backlog_watch import Stalls
-from firmcast.push.breaker import BreakerPolicy
-from firmcast.push.census import has_reason_to_rest, take_census
-from firmcast.push.concurrency import ConcurrencyPolicy
-from firmcast.push.lane_limits import LaneLimits
 from firmcast.push.lanes import Lanes
 from firmcast.push.model import GroupId, OldestUndelivered, Trouble
 from firmcast.push.retry import Blocked, DeadReason, Delivered, FailureReason, RetryAt
+from firmcast.push.scheduling.breaker import BreakerPolicy
+from firmcast.push.scheduling.census import has_reason_to_rest, take_census
+from firmcast.push.scheduling.concurrency import ConcurrencyPolicy
+from firmcast.push.scheduling.lane_limits import LaneLimits
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 LIMIT = timedelta(minutes=5)

@@ -11,8 +11,8 @@ from firmcast.db.page import Page
 from firmcast.db.port import Row, Transaction
 from firmcast.db.statement import portable
 from firmcast.ids import ApplicationId, DeviceId, ReplayId, SubscriptionId
-from firmcast.push import delivery_store
 from firmcast.push.replay.model import OpenReplay, Replay, ReplayOrder, ReplayState, Told
+from firmcast.push.store import deliveries as delivery_store
 
 _COUNTED_AMONG: Final = 5
 """So many times what is counted at the most is looked at: the rest may be of lanes that stand still."""

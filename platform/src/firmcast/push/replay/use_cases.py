@@ -17,11 +17,12 @@ from firmcast.errors import ConflictError, NotFoundError
 from firmcast.events import use_cases as events
 from firmcast.events.model import EventHeading, EventType
 from firmcast.ids import ApplicationId, EventId, ReplayId, SubscriptionId
-from firmcast.push import delivery_store, standing_store
 from firmcast.push.replay import store
 from firmcast.push.replay.model import OpenReplay, Replay, ReplayOrder, ReplayState, Step, Told, choose, taking_turns
 from firmcast.push.replay.pace import allowance, pay
 from firmcast.push.standing import SubscriptionState
+from firmcast.push.store import deliveries as delivery_store
+from firmcast.push.store import standings as standing_store
 from firmcast.push.use_cases import DELIVERIES_AGAIN, delivery_of
 from firmcast.subscriptions import use_cases as subscriptions
 from firmcast.subscriptions.model import Subscription

@@ -8,9 +8,9 @@ from ipaddress import ip_network
 import pytest
 
 from firmcast.push.answer import Answer
-from firmcast.push.busy_receivers import BusyReceivers
 from firmcast.push.destination import DestinationRules
 from firmcast.push.http_sender import HttpSender, OutgoingRequest, SenderLimits
+from firmcast.push.sending.busy_receivers import BusyReceivers
 from firmcast.push.trust import Trust
 
 LOOPBACK = DestinationRules(allowed_networks=(ip_network("127.0.0.0/8"),))

@@ -10,7 +10,7 @@ from h2.errors import ErrorCodes
 from firmcast.push.answer import FailureKind
 from firmcast.push.destination import DestinationRules
 from firmcast.push.http_sender import HttpSender, OutgoingRequest, SenderLimits
-from firmcast.push.proxy import Proxy
+from firmcast.push.sending.proxy import Proxy
 from firmcast.push.trust import Trust
 
 LOOPBACK = DestinationRules(allowed_networks=(ip_network("127.0.0.0/8"),))

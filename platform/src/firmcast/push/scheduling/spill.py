@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Generic
 
 from firmcast.ids import EventId
-from firmcast.push.lane import DeliveryT
 from firmcast.push.model import GroupId
+from firmcast.push.scheduling.lane import DeliveryT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

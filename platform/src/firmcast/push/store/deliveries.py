@@ -12,8 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-import msgspec
-
+from firmcast.db.columns import rows_as_json
 from firmcast.db.port import Row, Transaction
 from firmcast.db.statement import differing, portable
 from firmcast.ids import DeviceId, EventId, ReplayId, SubscriptionId, new_number, partition_of
@@ -116,7 +115,7 @@ Key = tuple[EventId, SubscriptionId]
 
 async def insert_deliveries(tx: Transaction, keys: Sequence[tuple[EventId, SubscriptionId, DeviceId, int]]) -> None:
     """Store that these events (id, subscription, device, sequence) are to be delivered."""
-    await tx.execute(INSERT_DELIVERIES, _json((*key, partition_of(key[2])) for key in keys))
+    await tx.execute(INSERT_DELIVERIES, rows_as_json((*key, partition_of(key[2])) for key in keys))
     await count(tx, Counter(key[1] for key in keys), counted=True)
 
 
@@ -142,8 +141,8 @@ async def insert_again(tx: Transaction, told: Iterable[DeliveryKey], *, replay: 
     if not rows:
         return {}
     if replay == RESENT:
-        await tx.execute(TAKE_OVER, _json(editions), RESENT)
-    made = sorted(_key(row) for row in await tx.fetch(INSERT_AGAIN, _json(rows)))
+        await tx.execute(TAKE_OVER, rows_as_json(editions), RESENT)
+    made = sorted(_key(row) for row in await tx.fetch(INSERT_AGAIN, rows_as_json(rows)))
     await count(tx, Counter(subscription_id for _, subscription_id in made))
     return {key: editions[key] for key in made}
 
@@ -153,7 +152,7 @@ async def delete_deliveries(tx: Transaction, keys: Sequence[tuple[EventId, Subsc
     if not keys:
         return True
     counts = Counter(key[1] for key in keys)
-    if await tx.execute(DELETE_DELIVERIES, _json(keys)) == len(keys):
+    if await tx.execute(DELETE_DELIVERIES, rows_as_json(keys)) == len(keys):
         await count(tx, counts, sign=-1, counted=True)
         return True
     await tx.execute(RECOUNT, sorted(counts))
@@ -162,7 +161,7 @@ async def delete_deliveries(tx: Transaction, keys: Sequence[tuple[EventId, Subsc
 
 async def present(tx: Transaction, keys: Sequence[Key]) -> list[tuple[EventId, SubscriptionId, int, int]]:
     """Return (event, subscription, replay, edition) of those of these deliveries that are still to be made."""
-    rows = await tx.fetch(SELECT_PRESENT, _json(keys))
+    rows = await tx.fetch(SELECT_PRESENT, rows_as_json(keys))
     return sorted((EventId(row[0]), SubscriptionId(row[1]), row[2], row[3]) for row in rows)
 
 
@@ -191,12 +190,8 @@ async def count(
     """Note how many more each subscription has to be told; `counted` where PostgreSQL has done so already."""
     rows = sorted((key, sign * change) for key, change in changes.items() if change)
     if rows:
-        await tx.execute(COUNT_UNLESS_COUNTED if counted else COUNT, _json(rows))
+        await tx.execute(COUNT_UNLESS_COUNTED if counted else COUNT, rows_as_json(rows))
 
 
 def _key(row: Row) -> Key:
     return EventId(row[0]), SubscriptionId(row[1])
-
-
-def _json(rows: Iterable[Sequence[object]]) -> str:
-    return msgspec.json.encode(list(rows)).decode()

@@ -4,7 +4,7 @@ Each list is read in one of three ways, and each finds its rows by an index howe
 is of a subscription, and what is of some events. A device has no index here, since one would cost four times what the
 rest of a logged attempt does: its events are found in the log, and what is of them here.
 
-What is of a subscription is spelt as a range, for the reason told in `store.py`. A page begins behind a position, so
+What is of a subscription is spelt as a range, for the reason told in `backlog.py`. A page begins behind a position, so
 that a far one costs no more than the first. How many rows there are is counted up to a bound.
 """
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import hpack
 
-from firmcast.push.header_lines import WireError, check_name, plain_fields
+from firmcast.push.sending.header_lines import WireError, check_name, plain_fields
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 5, 6, 7, 8, 9
 END_STREAM, ACKNOWLEDGEMENT, END_HEADERS, PADDED, PRIORITY = 1, 1, 4, 8, 32

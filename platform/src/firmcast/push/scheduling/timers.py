@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Generic
 
-from firmcast.push.breaker import BreakerState
-from firmcast.push.lane import DeliveryT, Lane
+from firmcast.push.scheduling.breaker import BreakerState
+from firmcast.push.scheduling.lane import DeliveryT, Lane
 
 if TYPE_CHECKING:
-    from firmcast.push.group_lanes import GroupLanes
+    from firmcast.push.scheduling.group_lanes import GroupLanes
 
 
 _COMPACTED_FROM = 1_024

@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from typing import Final, cast
 
 from firmcast.push.answer import FailureKind
-from firmcast.push.header_lines import WireError
-from firmcast.push.http2_wire import (
+from firmcast.push.sending.header_lines import WireError
+from firmcast.push.sending.http2_wire import (
     ACKNOWLEDGEMENT,
     CANCEL,
     CONTINUATION,
@@ -39,7 +39,7 @@ from firmcast.push.http2_wire import (
     read_settings,
     window_update,
 )
-from firmcast.push.posted import Posted
+from firmcast.push.sending.posted import Posted
 
 _MOST_POSTED: Final = 1000
 """On one connection, however many the receiver allows."""

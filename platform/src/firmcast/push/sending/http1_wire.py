@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from firmcast.push.header_lines import check_name, plain_fields
+from firmcast.push.sending.header_lines import check_name, plain_fields
 
 
 def post_head(authority: str, path: str, lines: Sequence[str], names: Sequence[str]) -> str:

@@ -15,13 +15,13 @@ from enum import Enum
 from typing import Generic
 
 from firmcast.ids import ApplicationId, DeviceId, EventId
-from firmcast.push.absent import AbsentLanes
-from firmcast.push.breaker import Breaker, BreakerState
-from firmcast.push.concurrency import Concurrency
-from firmcast.push.lane import DeliveryT, Lane, LaneState, is_replay
 from firmcast.push.model import GroupId, Trouble
-from firmcast.push.spill import LoadRequest, Spill
-from firmcast.push.timers import Timers
+from firmcast.push.scheduling.absent import AbsentLanes
+from firmcast.push.scheduling.breaker import Breaker, BreakerState
+from firmcast.push.scheduling.concurrency import Concurrency
+from firmcast.push.scheduling.lane import DeliveryT, Lane, LaneState, is_replay
+from firmcast.push.scheduling.spill import LoadRequest, Spill
+from firmcast.push.scheduling.timers import Timers
 
 _REPLAYS_PORTION = 4
 """Of a group's attempts in flight one in so many may be a replay, so that live events find a place at once."""

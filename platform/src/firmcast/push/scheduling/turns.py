@@ -11,8 +11,8 @@ from collections import OrderedDict, deque
 from typing import Generic
 
 from firmcast.ids import ApplicationId
-from firmcast.push.group_lanes import GroupLanes
-from firmcast.push.lane import DeliveryT
+from firmcast.push.scheduling.group_lanes import GroupLanes
+from firmcast.push.scheduling.lane import DeliveryT
 
 
 class _Application(Generic[DeliveryT]):

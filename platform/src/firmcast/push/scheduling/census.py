@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from firmcast.ids import DeviceId
-from firmcast.push.breaker import BreakerState
-from firmcast.push.group_lanes import GroupLanes
-from firmcast.push.lane import LaneState
+from firmcast.push.scheduling.breaker import BreakerState
+from firmcast.push.scheduling.group_lanes import GroupLanes
+from firmcast.push.scheduling.lane import LaneState
 
 _BLOCKED = "blocked"
 

@@ -17,8 +17,8 @@ import pycurl
 from firmcast.errors import InvalidValueError
 from firmcast.push.answer import SNIPPET_BYTES, Answer, FailureKind
 from firmcast.push.destination import DestinationRules, parse_callback_url
-from firmcast.push.posted import ANSWER_BYTES
-from firmcast.push.proxy import Proxy
+from firmcast.push.sending.posted import ANSWER_BYTES
+from firmcast.push.sending.proxy import Proxy
 from firmcast.push.trust import Trust
 
 _HTTP2_STREAM = 92

@@ -12,7 +12,7 @@ from typing import Final, cast
 import httptools
 
 from firmcast.push.answer import FailureKind
-from firmcast.push.posted import Posted
+from firmcast.push.sending.posted import Posted
 
 _LARGEST_ANSWER: Final = 128 * 1024
 """Head, body and all that goes with them; of the body alone far less is taken."""

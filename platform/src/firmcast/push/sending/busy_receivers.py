@@ -18,13 +18,13 @@ from urllib.parse import urlsplit
 import structlog
 
 from firmcast.push.answer import FailureKind
-from firmcast.push.attempt_slot import system_authorities
-from firmcast.push.busy_receiver import BusyReceiver, Http1Receiver, Http2Receiver, OwnConnection
 from firmcast.push.destination import DestinationRules, spelt_address
-from firmcast.push.header_lines import WireError
-from firmcast.push.http1_connection import Http1Connection
-from firmcast.push.outgoing import OnDone, OutgoingRequest
-from firmcast.push.posted import Posted
+from firmcast.push.sending.attempt_slot import system_authorities
+from firmcast.push.sending.busy_receiver import BusyReceiver, Http1Receiver, Http2Receiver, OwnConnection
+from firmcast.push.sending.header_lines import WireError
+from firmcast.push.sending.http1_connection import Http1Connection
+from firmcast.push.sending.outgoing import OnDone, OutgoingRequest
+from firmcast.push.sending.posted import Posted
 from firmcast.push.trust import Trust
 
 _log = structlog.get_logger()

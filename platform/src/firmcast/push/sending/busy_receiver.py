@@ -6,12 +6,19 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
-from firmcast.push.header_lines import WireError, check_values
-from firmcast.push.http1_connection import Http1Connection, KnownAnswer
-from firmcast.push.http1_wire import post_head
-from firmcast.push.http2_connection import Http2Connection
-from firmcast.push.http2_wire import CONTENT_LENGTH, LARGEST_FRAME, fields_block, lines_block, name_block, post_block
-from firmcast.push.outgoing import OutgoingRequest
+from firmcast.push.sending.header_lines import WireError, check_values
+from firmcast.push.sending.http1_connection import Http1Connection, KnownAnswer
+from firmcast.push.sending.http1_wire import post_head
+from firmcast.push.sending.http2_connection import Http2Connection
+from firmcast.push.sending.http2_wire import (
+    CONTENT_LENGTH,
+    LARGEST_FRAME,
+    fields_block,
+    lines_block,
+    name_block,
+    post_block,
+)
+from firmcast.push.sending.outgoing import OutgoingRequest
 from firmcast.push.trust import Trust
 
 _MOST_OPENED_AT_ONCE: Final = 32

@@ -6,7 +6,7 @@ from typing import Final
 from firmcast.db.port import Transaction
 from firmcast.db.statement import differing, portable
 from firmcast.ids import SubscriptionId
-from firmcast.push import delivery_store
+from firmcast.push.store import deliveries
 
 # How much these subscriptions have still to be told.
 SELECT_SUMS_OF: Final = differing(
@@ -78,4 +78,4 @@ async def differences(tx: Transaction) -> dict[SubscriptionId, int]:
 
 async def correct(tx: Transaction, by: Mapping[SubscriptionId, int]) -> None:
     """Count so many more for these subscriptions, though nothing was written."""
-    await delivery_store.count(tx, by)
+    await deliveries.count(tx, by)

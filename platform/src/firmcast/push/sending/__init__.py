@@ -1,0 +1,1 @@
+"""How a post reaches its callback: libcurl for every callback, connections of our own for those that answer many."""
