@@ -85,8 +85,8 @@ def listen(
 ) -> None:
     """Receive pushes and print them, until it is interrupted; or pass them on to a receiver on this machine.
 
-    With --forward-to the platform need not reach this machine. Each event is pushed as the platform would, a device's
-    in their order, until it is accepted.
+    With --forward-to the platform need not reach this machine. Each event is pushed as the platform would push it,
+    those of a device in their order, until it is accepted.
     """
     # A server and the SDK's receiver: no other command should wait for them to load.
     import uvloop

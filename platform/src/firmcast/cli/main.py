@@ -1,5 +1,6 @@
 """The `firmcast` command is a tree of small commands; each module beside this one holds those of one noun."""
 
+import inspect
 from typing import Annotated
 
 import typer
@@ -55,6 +56,19 @@ app.add_typer(groups.app, name="group")
 app.add_typer(upgrades.app, name="upgrade")
 app.add_typer(push.app, name="push")
 app.add_typer(database.app, name="db")
+
+
+def _let_help_flow(tree: typer.Typer) -> None:
+    """Join the lines of each paragraph of help: where they break is the terminal's to say, not the source's."""
+    for command in tree.registered_commands:
+        paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
+        command.help = "\n\n".join(" ".join(paragraph.splitlines()) for paragraph in paragraphs)
+    for group in tree.registered_groups:
+        if group.typer_instance is not None:
+            _let_help_flow(group.typer_instance)
+
+
+_let_help_flow(app)
 
 
 def _print_version(asked: bool) -> None:

@@ -54,7 +54,9 @@ async def receive_and_print(
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, enough.set)
-    said.print(f"listening at {server.url}{_CALLBACK_PATH}")
+    callback = f"{server.url}{_CALLBACK_PATH}"
+    said.print(f"listening at {callback}")
+    said.print(f"[dim]have pushes sent here: firmcast push subscribe {callback}[/]")
     if certificate:
         said.print(f"[dim]its authority: {certificate.authority}  (firmcast app callback-ca)[/]")
     await enough.wait()
