@@ -173,7 +173,8 @@ async def test_records_of_no_session_are_told_by_their_address(server: SecureSer
     server.dtls._stray = strays.append
     udp, peer, layer = await open_client(ack_timeout=0.05)
     await udp.request(peer, Code.GET)
-    server.dtls._end(server.dtls._of_peer[server.peers[0]], server.udp.now())  # as if another process had it
+    sessions = server.dtls._sessions
+    sessions._end(sessions.of_peer[server.peers[0]], server.udp.now())  # as if another process had it
     with pytest.raises(RequestFailedError):
         await udp.request(peer, Code.GET)
     assert set(strays) == {udp.address}
@@ -191,7 +192,7 @@ async def test_a_lost_last_flight_is_sent_again(server: SecureServer, open_clien
         else:
             transmit(datagram, address)
 
-    server.dtls._transmit = lose_first
+    server.dtls._handshaking._transmit = lose_first
     udp, peer, _ = await open_client(ack_timeout=10.0)
     assert (await udp.request(peer, Code.GET)).payload == b"device-1"
     assert len(lost) == 1

@@ -219,7 +219,7 @@ async def test_a_new_key_ends_the_handshakes_of_the_old_one(world, caller: Call)
         )
     )
     await between.held_back.wait()
-    await world.eventually(lambda: world.gateway._secure_port._server._handshakes.of_identity(b"device-1"))
+    await world.eventually(lambda: world.gateway._secure_port._server._handshaking.under_way.of_identity(b"device-1"))
     await replace_key(world, known)
     assert world.outcome(HandshakeOutcome.REVOKED) == 1
     between.let_go()

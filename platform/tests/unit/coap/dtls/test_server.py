@@ -94,7 +94,7 @@ def test_nothing_longer_is_sent_than_the_client_takes(network) -> None:
     """It would end the session (RFC 6066 section 4: record_overflow)."""
     network.speak(network.client())
     peer = secure_peer(HERE, "device-1")
-    network.server._sessions[HERE].longest_message = 512
+    network.server._sessions.of_address[HERE].longest_message = 512
     assert not network.server.send(bytes(513), peer, network.now)
     assert network.server.send(bytes(512), peer, network.now)
 
@@ -194,7 +194,7 @@ def test_a_client_that_has_seen_our_number_elsewhere_takes_the_last_flight_when_
     change, _ = split_records(network.to_clients.pop()[0])
     hello_done = b"\x16" + change[1:11] + b"\x00\x0c" + b"\x0e\x00\x00\x00\x00\x02" + bytes(6)
     network.clients[HERE].receive(hello_done, SERVER, network.now)
-    network.clients[HERE].receive(network.server._sessions[HERE]._last_flight(), SERVER, network.now)
+    network.clients[HERE].receive(network.server._sessions.of_address[HERE]._last_flight(), SERVER, network.now)
     network.run()
     assert network.at_server == [(b"hello", secure_peer(HERE, "device-1"))]
 
@@ -359,16 +359,17 @@ def test_a_client_that_leaves_ends_its_session(network) -> None:
 
 def test_nothing_is_left_of_an_ended_session(network) -> None:
     network.speak(network.client())
-    session = network.server._sessions[HERE]
+    session = network.server._sessions.of_address[HERE]
     network.server.end_identity("device-1", network.now)
-    assert network.server._sessions == network.server._of_peer == network.server._of_identity == {}
+    sessions = network.server._sessions
+    assert sessions.of_address == sessions.of_peer == sessions._of_identity == {}
     assert [each for each in gc.get_referrers(session) if not isinstance(each, FrameType)] == []
 
 
 def test_nothing_is_left_of_a_handshake_that_became_a_session(network) -> None:
     network.answers_look_ups = False
     network.speak(network.client())
-    connection = weakref.ref(network.server._handshakes.get(HERE).connection)
+    connection = weakref.ref(network.server._handshaking.under_way.get(HERE).connection)
     network.server.key_found("device-1", network.keys["device-1"], network.now)
     network.run()
     assert network.server.session_count == 1
@@ -378,7 +379,7 @@ def test_nothing_is_left_of_a_handshake_that_became_a_session(network) -> None:
 def test_nothing_is_left_of_a_handshake_that_was_given_up(make_network) -> None:
     network = make_network(half_open_limit=1)
     network.speak(network.client(key=WRONG_KEY))
-    connection = weakref.ref(network.server._handshakes.get(HERE).connection)
+    connection = weakref.ref(network.server._handshaking.under_way.get(HERE).connection)
     network.speak(network.client(key=WRONG_KEY, address=ELSEWHERE))
     assert network.outcomes[HandshakeOutcome.CROWDED_OUT] == 1
     assert connection() is None
@@ -504,7 +505,7 @@ def test_openssl_is_shown_no_part_of_a_message_that_claims_to_be_long(network, h
         part = bytes.fromhex("0b 0186a0 0005 00ffff 000001 78")
         header = b"\x16\xfe\xfd\x00\x00" + (100 + number).to_bytes(6, "big") + len(part).to_bytes(2, "big")
         network.server.receive(hidden + header + part, HERE, network.now)
-    assert network.server._handshakes.get(HERE).taken == 0
+    assert network.server._handshaking.under_way.get(HERE).taken == 0
     network.server.receive(b"".join(last_flight), HERE, network.now)
     network.run()
     assert network.server.session_count == 1

@@ -52,7 +52,7 @@ def test_a_record_that_comes_twice_in_a_turn_counts_once(network, clients) -> No
 def test_what_was_said_before_the_end_of_a_session_is_told_before_it(network, clients) -> None:
     told: list[object] = []
     network.server._deliver = lambda message, peer, _: told.append((message, peer))
-    network.server._ended = lambda peer, _: told.append(peer)
+    network.server._sessions._ended = lambda peer, _: told.append(peer)
     send(network, clients[0], b"last words")
     send(network, clients[1], b"hello")
     clients[0].end_session(clients[0].peer(SERVER), network.now)
