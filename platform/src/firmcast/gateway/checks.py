@@ -6,8 +6,10 @@ is read of them brings down, and they would come up and be brought down without 
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Final
 
+from firmcast.db.patience import patiently
 from firmcast.db.port import Database, Transaction
 from firmcast.gateway.batches import CheckEnded
 from firmcast.gateway.checking import check
@@ -32,11 +34,12 @@ class Checks:
         self._now = now
 
     async def carry_out(self, link: DeviceLink) -> None:
-        """Check a device. Raises DeviceAsleepError, and StoreError while its upgrades cannot be looked up."""
+        """Check a device. Raises DeviceAsleepError, and StoreError when its upgrades cannot be looked up any more."""
         device_id = link.device.device_id
 
         async def may_reset() -> str:
-            return "an upgrade of it is open" if await self._database.read(_is_in_upgrade, device_id) else ""
+            is_in_upgrade = await patiently(partial(self._database.read, _is_in_upgrade, device_id))
+            return "an upgrade of it is open" if is_in_upgrade else ""
 
         device = link.device
         findings = Findings(failure=CUT_OFF)

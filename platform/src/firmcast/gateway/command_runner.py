@@ -1,11 +1,13 @@
 """An order becomes an exchange with its device, and whatever comes of it becomes one input of the state machine."""
 
 import asyncio
+from functools import partial
 from typing import Final, assert_never
 
 import structlog
 
 from firmcast.coap.events import Peer
+from firmcast.db.patience import patiently
 from firmcast.devices.model import CommandKind, DeviceCommand
 from firmcast.errors import StoreError
 from firmcast.firmware.package_files import PackageUnreadableError
@@ -56,8 +58,8 @@ class CommandRunner:
     ) -> CommandAnswered | CommandFailed | None:
         """Carry out `command`; `may_be_repeat` tells that an earlier try may have reached the device.
 
-        Returns None where the order goes on waiting, since the device sleeps. Raises StoreError when the package cannot
-        be looked up.
+        Returns None where the order goes on waiting, since the device sleeps. A store that is away is waited for.
+        Raises StoreError when it is broken or closed.
         """
         command_id = command.command_id
         failure, description, resources = CommandFailure.REJECTED, "", ResourcesReported()
@@ -117,7 +119,7 @@ class CommandRunner:
 
     async def _transfer_by_uri(self, link: DeviceLink, token: str, *, may_be_repeat: bool) -> ResourcesReported:
         # Looked up before the device can ask, and so that it is not sent after bytes that are not there.
-        transfer = await self._transfers.look_up(token)
+        transfer = await patiently(partial(self._transfers.look_up, token))
         if transfer is None:
             raise _ImpossibleError(_NO_TRANSFER)
         if not may_be_repeat:
@@ -142,7 +144,7 @@ class CommandRunner:
             except DeviceSilentError as error:
                 if error.has_timed_out and not transfer.reached:
                     link.write_otherwise()
-                await self._transfers.check_bytes(transfer)
+                await patiently(partial(self._transfers.check_bytes, transfer))
                 raise
             except DeviceRefusedError:
                 self._transfers.refused(transfer)
@@ -153,7 +155,7 @@ class CommandRunner:
             return told
 
     async def _find(self, token: str) -> Transfer:
-        transfer = await self._transfers.find(token)
+        transfer = await patiently(partial(self._transfers.find, token))
         if transfer is None:
             raise _ImpossibleError(_NO_TRANSFER)
         return transfer

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import structlog
 
 from firmcast.clock import Clock
 from firmcast.coap.udp import UdpEndpoint
+from firmcast.db.patience import patiently
 from firmcast.db.port import Database
 from firmcast.devices import holding
 from firmcast.devices.holding import GATEWAYS_LEFT, REGISTRATIONS_MOVED
@@ -55,6 +57,7 @@ class Fellows:
         self._member = member
         self._sessions = sessions
         self._reconciling: asyncio.Task[None] | None = None
+        self._is_behind = False
         self.strangers = Strangers(
             database=database, member=member, live=live, intake=intake, registration=registration, now=now
         )
@@ -98,19 +101,29 @@ class Fellows:
 
     def missed(self) -> None:
         """Find out anew what is held here, and what waits for it: announcements of other nodes are gone unread."""
+        self._is_behind = True
         if self._reconciling is None or self._reconciling.done():
             self._reconciling = asyncio.create_task(self._reconcile(), name="gateway-reconcile")
 
     async def _reconcile(self) -> None:
+        while self._is_behind:
+            self._is_behind = False
+            try:
+                before, held = self._moves.standing(), await self._held()
+            except StoreError as error:
+                _log.error("gateway.not_reconciled", exc_info=error)
+                return
+            self._moves.keep_only(held, before)
+            self._sessions.wake(held)
+            self._sessions.awaited(held)
+
+    async def _held(self) -> set[DeviceId]:
+        """Return what this gateway holds, however long the store is away. Raises StoreError when it is closed."""
         held: set[DeviceId] = set()
         after: DeviceId | None = None
-        try:
-            while page := await self._database.read(holding.held, self._member.gateway_id, after, _PAGE):
-                held.update(page)
-                after = page[-1]
-        except StoreError as error:
-            _log.error("gateway.not_reconciled", exc_info=error)
-            return
-        self._moves.keep_only(held)
-        self._sessions.wake(held)
-        self._sessions.awaited(held)
+        while page := await patiently(
+            partial(self._database.read, holding.held, self._member.gateway_id, after, _PAGE)
+        ):
+            held.update(page)
+            after = page[-1]
+        return held

@@ -4,14 +4,17 @@ The device no longer reaches this gateway by that session, or has another one al
 anew with whoever hears it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from firmcast.coap.udp import UdpEndpoint
 from firmcast.devices.model import NOBODY, RegistrationMoved
 from firmcast.gateway.live_devices import LiveDevice, LiveDevices
 from firmcast.gateway.metrics import GatewayMetrics
 from firmcast.gateway.registration import RegistrationInterface
-from firmcast.ids import DeviceId, GatewayId
+from firmcast.ids import DeviceId, GatewayId, RegistrationId
+
+Standing = tuple[RegistrationId, int]
+"""A registration of a device, and the epoch of this gateway's hold of it."""
 
 
 class Moves:
@@ -44,13 +47,24 @@ class Moves:
             elif moved.epoch > device.epoch:
                 self._gone(device)
 
-    def keep_only(self, held: Collection[DeviceId]) -> None:
-        """Forget all other devices: this gateway has missed who took them."""
+    def standing(self) -> dict[DeviceId, Standing]:
+        """Return what is held here, as far as is known."""
+        return {device.device_id: _standing(device) for device in self._live}
+
+    def keep_only(self, held: Collection[DeviceId], before: Mapping[DeviceId, Standing]) -> None:
+        """Forget all other devices: this gateway has missed who took them.
+
+        Those that came since it was found out what is held are not among it, and stay: `before` was the standing then.
+        """
         for device in list(self._live):
-            if device.device_id not in held:
+            if device.device_id not in held and before.get(device.device_id) == _standing(device):
                 self._gone(device)
 
     def _gone(self, device: LiveDevice) -> None:
         self._metrics.moved_out.value += 1
         self._registration.forget(device)
         self._udp.end_session(device.peer)
+
+
+def _standing(device: LiveDevice) -> Standing:
+    return device.registration_id, device.epoch

@@ -1,8 +1,8 @@
 """What devices tell is written in the order in which it came; one write is under way and the next takes all the rest.
 
-Nothing that a device told is dropped. A full store is tried again, with the same reports in the same order, until it
-has room; who waits for an answer (a registration) is refused instead, since the device asks again by itself. What is
-only noted waits a moment for company, and is dropped by a full store.
+Nothing that a device told is dropped. A store that is full, or away, is tried again, with the same reports in the same
+order, until it takes them; who waits for an answer (a registration) is refused instead, since the device asks again by
+itself. What is only noted waits a moment for company, and is dropped by such a store.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from firmcast.errors import StoreError, StoreFullError
+from firmcast.errors import StoreBusyError, StoreError, StoreFullError, StoreUnreachableError
 from firmcast.gateway.batches import Answer, CheckEnded, Item
 from firmcast.journal.model import DeviceNote
 from firmcast.upgrades.model import DeviceReport
@@ -22,6 +22,8 @@ BATCH_LIMIT: Final = 1000
 _NOTE_DELAY_SECONDS: Final = 1.0
 _KEPT: Final = (DeviceReport, CheckEnded)
 """What nobody tells again."""
+_PASSING: Final = (StoreFullError, StoreBusyError, StoreUnreachableError)
+"""What the store says that may take the same a little later."""
 _log = structlog.get_logger()
 
 WriteBatch = Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]
@@ -45,7 +47,7 @@ class ReportIntake:
         longest_delay: float = 5.0,
         note_delay: float = _NOTE_DELAY_SECONDS,
     ) -> None:
-        """Try a full store again after `retry_delay` seconds, then after twice as many, up to `longest_delay`.
+        """Try a store that takes nothing again after `retry_delay` seconds, then after twice that, to `longest_delay`.
 
         What is noted waits `note_delay` seconds at the most for something that is to be written anyway.
         """
@@ -71,15 +73,15 @@ class ReportIntake:
     def submit(self, item: Item) -> asyncio.Future[Answer]:
         """Have an item written; the future has its answer when it is durable.
 
-        Of a registration it raises StoreFullError while there is no room; of any item StoreError when the store is
-        broken or closed.
+        Of a registration it raises StoreFullError while there is no room, or StoreUnreachableError while the store is
+        away; of any item StoreError when it is broken or closed.
         """
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._put(_Entry(item, answer))
         return answer
 
     def note(self, item: DeviceNote) -> None:
-        """Have a note written with whatever is written next, or soon; it is let go while the store is full."""
+        """Have a note written with whatever is written next, or soon; it is let go while the store takes nothing."""
         if self._ended is not None:
             return
         self._waiting.append(_Entry(item, None))
@@ -131,8 +133,8 @@ class ReportIntake:
         except asyncio.CancelledError:
             self._waiting.extendleft(reversed(batch))
             raise
-        except StoreFullError as error:
-            await self._wait_for_room(batch, error)
+        except _PASSING as error:
+            await self._wait_for_store(batch, error)
         except StoreError as error:
             self._waiting.extendleft(reversed(batch))
             self._end(error)
@@ -145,14 +147,15 @@ class ReportIntake:
             for entry, answer in zip(batch, answers, strict=True):
                 _settle(entry, answer)
 
-    async def _wait_for_room(self, batch: Sequence[_Entry], error: StoreFullError) -> None:
+    async def _wait_for_store(self, batch: Sequence[_Entry], error: StoreError) -> None:
         for entry in batch:
             if not isinstance(entry.item, _KEPT):
                 _settle(entry, error)
         self._waiting.extendleft(entry for entry in reversed(batch) if isinstance(entry.item, _KEPT))
         delay = min(self._longest_delay, self._retry_delay * 2.0 ** min(self._failures, 16))
         self._failures += 1
-        _log.error("reports.store_full", waiting=len(self._waiting), retry_seconds=delay)
+        event = "reports.store_full" if isinstance(error, StoreFullError) else "reports.store_away"
+        _log.error(event, waiting=len(self._waiting), retry_seconds=delay, reason=str(error))
         await asyncio.sleep(delay)
 
     def _isolate(self, batch: Sequence[_Entry], error: Exception) -> None:

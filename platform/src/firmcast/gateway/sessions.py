@@ -10,10 +10,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import structlog
 
+from firmcast.db.patience import patiently
 from firmcast.db.port import Database
 from firmcast.devices import commands as waiting_commands
 from firmcast.devices.model import CommandKind, DeviceCommand
@@ -160,10 +162,9 @@ class DeviceSessions:
                 device_ids = list(self._woken)[:READ_AT_ONCE]
                 for device_id in device_ids:
                     del self._woken[device_id]
-                found: dict[DeviceId, list[DeviceCommand]] = defaultdict(list)
-                for command in await self._database.read(waiting_commands.to_carry_out, device_ids, self._gateway_id):
-                    found[command.device_id].append(command)
-                await self._clients.look_up(list(found))
+                # However long the store is away: a device whose orders were not read would wait for its next sign of
+                # life, and one that has just been asked something would go on waiting for this.
+                found = await patiently(partial(self._orders_of, device_ids))
                 for device_id in device_ids:
                     self._take_orders(device_id, found.get(device_id, []))
         except StoreError as error:
@@ -171,6 +172,13 @@ class DeviceSessions:
             self._woken.clear()
         finally:
             self._reading = None
+
+    async def _orders_of(self, device_ids: Sequence[DeviceId]) -> dict[DeviceId, list[DeviceCommand]]:
+        found: dict[DeviceId, list[DeviceCommand]] = defaultdict(list)
+        for command in await self._database.read(waiting_commands.to_carry_out, device_ids, self._gateway_id):
+            found[command.device_id].append(command)
+        await self._clients.look_up(list(found))
+        return found
 
     def _take_orders(self, device_id: DeviceId, commands: list[DeviceCommand]) -> None:
         session = self._sessions.get(device_id)

@@ -9,6 +9,7 @@ from firmcast.coap.block import Block
 from firmcast.coap.codes import Code, MessageType
 from firmcast.coap.message import Message, encode
 from firmcast.devices import registrations
+from firmcast.errors import StoreUnreachableError
 from firmcast.upgrades.model import UpgradePhase
 
 PACKAGE = bytes(range(256)) * 40
@@ -232,4 +233,33 @@ async def test_what_is_said_twice_late_or_in_disorder_is_told_once_and_in_order(
     device.send(two)
     assert await device.update() == Code.CHANGED
     assert await world.told(known) == ["*1", "2", "3", "0", "succeeded"]
+    assert (await world.device_upgrade(task)).phase is UpgradePhase.CLOSED
+
+
+async def test_orders_that_could_not_be_read_are_read_when_the_store_is_back(
+    world, known, make_raw, monkeypatch
+) -> None:
+    """A connection to the database that was cut must not leave a device without a word until it says something."""
+    device = await make_raw()
+    await device.register()
+    read, refused = world.database.read, []
+
+    async def away(use_case, /, *args, **kwargs):
+        if len(refused) < 3:
+            refused.append(use_case)
+            raise StoreUnreachableError("away")
+        return await read(use_case, *args, **kwargs)
+
+    task = await world.upgrade(await world.add_package(PACKAGE), known)
+    monkeypatch.setattr(world.database, "read", away)
+    await device.until_asked(Code.PUT, "/5/0/1")
+    assert len(refused) == 3
+    # In the midst of a session, too.
+    refused.clear()
+    await fetch(device, 0)
+    for number in range(1, 10):
+        await fetch(device, number)
+    await tell(device, "1", "2")
+    await install(device)
+    assert await ended(world, known) == SUCCESS
     assert (await world.device_upgrade(task)).phase is UpgradePhase.CLOSED

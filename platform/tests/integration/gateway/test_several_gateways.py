@@ -884,6 +884,33 @@ async def test_what_was_missed_is_found_out_anew(one, two, make_device) -> None:
     assert await holder(one, known) == two.member.gateway_id
 
 
+async def test_a_device_that_comes_while_it_is_found_out_who_was_missed_stays(one, make_device, monkeypatch) -> None:
+    """It was not there yet when the store was read, and is not to be forgotten for that."""
+    await one.world.add_device()
+    device = await make_device("device-1", one.world.server)
+    was_read, go_on = asyncio.Event(), asyncio.Event()
+    read = one.database.read
+
+    async def slowly(use_case, /, *args, **kwargs):
+        found = await read(use_case, *args, **kwargs)
+        if use_case is holding.held:
+            was_read.set()
+            await go_on.wait()
+        return found
+
+    monkeypatch.setattr(one.database, "read", slowly)
+    fellows = one.world.gateway._fellows
+    one.world.gateway.missed()
+    await was_read.wait()
+    await device.register()
+    was_read.clear()
+    one.world.gateway.missed()  # what it may be about was not seen
+    go_on.set()
+    await was_read.wait()
+    await fellows._reconciling
+    assert one.held == 1
+
+
 # Ports.
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmcast.devices.model import NewRegistration
-from firmcast.errors import StoreBrokenError, StoreError, StoreFullError
+from firmcast.errors import StoreBrokenError, StoreBusyError, StoreError, StoreFullError, StoreUnreachableError
 from firmcast.gateway.batches import Answer, Item, Registering
 from firmcast.gateway.reports import BATCH_LIMIT, ReportIntake
 from firmcast.ids import DeviceId
@@ -17,6 +17,7 @@ from firmcast.journal.model import DeviceNote, Exchange, ExchangeKind, Note
 from firmcast.upgrades.model import DeviceReport, ResourcesReported
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+PASSING = (StoreFullError, StoreBusyError, StoreUnreachableError)
 
 
 def report(number: int) -> DeviceReport:
@@ -111,31 +112,33 @@ async def test_a_batch_has_an_end() -> None:
     assert [len(batch) for batch in store.batches] == [BATCH_LIMIT, 1]
 
 
-async def test_a_full_store_keeps_reports_and_refuses_registrations() -> None:
-    store = Store(StoreFullError("full"), StoreFullError("full"))
+@pytest.mark.parametrize("kind", PASSING)
+async def test_a_store_that_takes_nothing_keeps_reports_and_refuses_registrations(kind: type[StoreError]) -> None:
+    store = Store(kind("not now"), kind("not now"))
     intake = intake_of(store)
     intake.add(report(1))
     waiting = intake.submit(registering("device-1"))
     recorded = asyncio.ensure_future(intake.record(report(2)))
-    with pytest.raises(StoreFullError):
+    with pytest.raises(kind):
         await waiting
     intake.add(report(3))
     await recorded
+    await intake.submit(registering("device-1"))
     assert await intake.drain(5)
-    assert store.numbers == [1, 2, 3]
+    assert store.numbers == [1, 2, 3, -1]
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     count=st.integers(1, 40),
     poison=st.sets(st.integers(0, 39), max_size=4),
-    full=st.lists(st.booleans(), max_size=12),
+    full=st.lists(st.sampled_from([None, *PASSING]), max_size=12),
 )
 def test_only_what_cannot_be_written_is_given_up_and_the_order_stays(
-    count: int, poison: set[int], full: list[bool]
+    count: int, poison: set[int], full: list[type[StoreError] | None]
 ) -> None:
     async def scenario() -> None:
-        store = Store(*(StoreFullError("full") if is_full else None for is_full in full))
+        store = Store(*(None if kind is None else kind("not now") for kind in full))
         store.poison = poison
         intake = intake_of(store)
         for number in range(count):
