@@ -253,8 +253,11 @@ class VirtualDevice:
         finally:
             for task in (registration, power):
                 task.cancel()
-            await asyncio.gather(registration, power, return_exceptions=True)
-            self._power_off(session)
+            try:
+                await asyncio.gather(registration, power, return_exceptions=True)
+            finally:
+                # Whoever ends the device while it reboots interrupts this wait.
+                self._power_off(session)
 
     async def _boot(self) -> Session:
         failures = 0

@@ -46,7 +46,7 @@ class Transport:
         """Open a socket on a free port of `host`; with a `key`, secure sessions under `identity`.
 
         Without a `network` it is a perfect one. With a `habit` it is deaf while the device sleeps, and `on_missed` is
-        called for what it misses. Raises OSError.
+        called for what it misses. Raises OSError, and ValueError for an identity that no session can carry.
         """
         endpoint = (
             Endpoint(random=random, parameters=parameters)
@@ -67,7 +67,11 @@ class Transport:
             self._client = DtlsClient(identity=identity, key=secret, deliver=deliver, transmit=transmit, ended=over)
             return self._client
 
-        await self.udp.listen_securely(host, 0, make, receive_buffer=_RECEIVE_BUFFER, make_socket=self._make_socket)
+        try:
+            await self.udp.listen_securely(host, 0, make, receive_buffer=_RECEIVE_BUFFER, make_socket=self._make_socket)
+        except BaseException:
+            self.udp.close()
+            raise
         return self
 
     def _make_socket(

@@ -1,6 +1,7 @@
 """A virtual device and an independent server over real UDP: each scenario tells exactly what is notified, in order."""
 
 import asyncio
+import gc
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from aiocoap.numbers.codes import Code
 
+from firmcast.clock import SystemClock
 from firmcast.lwm2m.content import decode_content
 from firmcast.lwm2m.firmware_update import FirmwareUpdateState, UpdateResult
 from firmcast.lwm2m.paths import DELIVERY_METHOD, FIRMWARE_INSTANCE, FIRMWARE_STATE, PROTOCOL_SUPPORT, Path
@@ -17,6 +19,7 @@ from firmcast.lwm2m.registration import parse_register
 from firmcast.lwm2m.values import integer_at, integers_at
 from firmcast.simulator.device import VirtualDevice
 from firmcast.simulator.timing import QUICK
+from firmcast.simulator.transport import Transport
 
 PACKAGE = Random(5).randbytes(5_000)
 """What `start_device` takes for intact."""
@@ -154,6 +157,32 @@ async def test_a_reboot_asked_for_by_the_server(server: Any, start_device: Start
     assert await server.execute(before, "/3/0/4") is Code.CHANGED
     after = await server.registration(2)
     assert after.port != before.port
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_device_that_is_ended_while_it_reboots_leaves_no_socket(start_device: StartDevice, turns: int) -> None:
+    device = await start_device()
+    await device.until(lambda status: status.registered)
+    device.reboot()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await device.close(deregister=False)
+    assert device.address is None
+    assert not device.status.registered
+
+
+async def test_a_name_that_no_session_can_carry_leaves_no_socket() -> None:
+    with pytest.raises(ValueError, match="an identity has one byte at least"):
+        await Transport.open(
+            "127.0.0.1",
+            identity="",
+            key=bytes(16),
+            on_event=lambda _event: None,
+            clock=SystemClock().monotonic,
+            parameters=QUICK.transmission,
+            random=Random(1),
+        )
+    gc.collect()  # A socket that is left fails the test here, since warnings are errors.
 
 
 async def test_an_address_that_leads_nowhere(server: Any, start_device: StartDevice) -> None:
