@@ -255,6 +255,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     """The device is known to have begun to install."""
     repeated_executions: int = 0
     """How often it was told again after it had registered anew with the package still waiting."""
+    refused_executions: int = 0
+    """How often it refused the order to install while it showed the package."""
     deferred_since: datetime | None = None
     """When the device first put the installation off."""
     deferred_until: datetime | None = None

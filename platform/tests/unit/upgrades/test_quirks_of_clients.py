@@ -4,6 +4,8 @@ Numbers 13 and 14 are in `unit/gateway/test_quirks_of_downloads.py`, 15 and 21 i
 11, 17, 18, 19 and 22 in `integration/gateway/test_quirks_on_the_wire.py`.
 """
 
+from datetime import timedelta
+
 import pytest
 
 from firmcast.devices.model import CommandKind
@@ -244,3 +246,29 @@ def test_quirk_23_an_update_that_is_lost_between_two_orders_repeats_nothing(driv
     driver.executing().fail(CommandFailure.UNREACHABLE).register()
     driver.answer(state=3, result=0, firmware_version=OLD)
     assert driver.orders.count(EXECUTE) == 1
+
+
+def test_a_refusal_to_install_is_believed_the_third_time(driver):
+    """LiteOS refuses until its word that it has the package is acknowledged; others mean it."""
+    driver.executing()
+    refused = {"description": "4.00 bad request to the execution of /5/0/2", "state": 2, "result": 0}
+    for repetition in (1, 2):
+        driver.fail(**refused)
+        assert driver.upgrade.evidence.refused_executions == repetition
+        began = driver.now
+        driver.pass_deadline()
+        assert driver.now - began <= timedelta(seconds=15)
+        driver.answer(state=2, result=0)
+        assert driver.order is EXECUTE
+    driver.fail(**refused)
+    assert "4.00 bad request to the execution of /5/0/2" in driver.upgrade.description
+    assert driver.upgrade.phase is UpgradePhase.CLOSED
+    assert driver.orders.count(EXECUTE) == 3
+
+
+def test_a_refusal_to_install_that_passes_is_no_end(driver):
+    driver.executing().fail(description="4.00 bad request", state=2, result=0).pass_deadline()
+    driver.answer(state=2, result=0).answer().notify(state=3).register()
+    driver.answer(state=0, result=1, firmware_version="2.0")
+    assert driver.upgrade.outcome is Outcome.SUCCEEDED
+    assert driver.steps == [1, 2, 3, 0]

@@ -96,7 +96,7 @@ def test_an_address_that_is_taken_and_then_found_useless_gives_way_too(served, r
     assert served.steps == [1, 0]
 
 
-@pytest.mark.parametrize("result", [0, 3, 4])
+@pytest.mark.parametrize("result", [0, 3, 4, 8])
 def test_a_transfer_that_is_lost_as_often_as_it_may_be_is_made_in_another_way(served, result: int) -> None:
     idle(served.begin())
     for _ in range(5):
@@ -108,6 +108,33 @@ def test_a_transfer_that_is_lost_as_often_as_it_may_be_is_made_in_another_way(se
     assert present(served) is TransferWay.HTTP
     assert served.upgrade.evidence.lost_transfers == 0
     assert "5 times" in served.upgrade.evidence.refused_ways[0].answer
+
+
+def test_update_failed_is_about_the_package_once_it_was_sent_whole(served) -> None:
+    """Zephyr tells it of every download that finds no way, and LiteOS of every one that breaks off."""
+    idle(served.begin(), protocols=(0,), delivery_method=0)
+    for _ in range(2):
+        assert served.order is BY_URI
+        served.answer().notify(state=1, result=0)
+        served.tell(TransferProgressed(finished=False)).notify(state=0, result=8)
+        idle(served, result=8, protocols=(0,), delivery_method=0)
+    served.answer().notify(state=1, result=0)
+    served.tell(TransferProgressed(finished=False)).tell(TransferProgressed(finished=True))
+    served.notify(state=0, result=8)
+    assert served.upgrade.phase is UpgradePhase.CLOSED
+    assert served.upgrade.description == wording.describe_failure(8)
+
+
+def test_update_failed_of_every_download_ends_with_those_words(served) -> None:
+    idle(served.begin(), protocols=(0,), delivery_method=0)
+    times = 0
+    while served.order is BY_URI:
+        times += 1
+        served.answer().notify(state=1, result=0).notify(state=0, result=8)
+        if served.order is INSPECT:
+            idle(served, result=8, protocols=(0,), delivery_method=0)
+    assert times == LOST_TRANSFERS_LIMIT
+    assert served.upgrade.description == wording.describe_failure(8)
 
 
 @pytest.mark.parametrize("result", [2, 5, 6])

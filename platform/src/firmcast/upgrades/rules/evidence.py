@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from firmcast.devices.model import CommandKind
 from firmcast.events.model import Outcome
 from firmcast.lwm2m.firmware_update import (
     FirmwareUpdateState,
@@ -170,7 +171,10 @@ def tells_lost_transfer(evidence: Evidence, result: int | None) -> bool:
 def may_be_sent_again(upgrade: DeviceUpgrade, result: int) -> bool:
     """Tell whether a package that was lost for the reason `result` is sent again without anybody asking for it."""
     evidence = upgrade.evidence
-    match parse_result(result):
+    known = parse_result(result)
+    if known is UpdateResult.UPDATE_FAILED and _was_cut_off(evidence):
+        known = UpdateResult.CONNECTION_LOST
+    match known:
         case UpdateResult.CONNECTION_LOST | UpdateResult.OUT_OF_MEMORY:
             is_lost_too_often = is_its_doing(evidence) and evidence.lost_transfers + 1 >= LOST_TRANSFERS_LIMIT
             return evidence.another_way or not is_lost_too_often
@@ -181,6 +185,14 @@ def may_be_sent_again(upgrade: DeviceUpgrade, result: int) -> bool:
             return evidence.another_way
         case _:
             return False
+
+
+def _was_cut_off(evidence: Evidence) -> bool:
+    """Tell whether a device that fetches the package cannot have all of it, so that "update failed" is not about it.
+
+    Zephyr and LiteOS tell that of a download that found no way, or broke off.
+    """
+    return evidence.transfer_kind is CommandKind.TRANSFER_BY_URI and evidence.downloaded_at is None
 
 
 def leaves_it(upgrade: DeviceUpgrade, at: datetime) -> bool:

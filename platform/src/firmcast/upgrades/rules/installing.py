@@ -41,6 +41,15 @@ from firmcast.upgrades.rules.turn import Turn
 _REPETITIONS_LIMIT: Final = 1
 """So often a device that came back with its package is told again to install it; more would be an endless loop."""
 
+_REFUSALS_LIMIT: Final = 2
+"""So often an order is repeated that a device refuses while it shows the package.
+
+LiteOS refuses it until its own word that it has the package is acknowledged, and the acknowledgement may be lost.
+"""
+
+_AFTER_REFUSAL: Final = timedelta(seconds=15)
+"""So long a refusal may pass by itself: by then a notification has been sent four times."""
+
 
 def renew(turn: Turn, renewed: SessionRenewed) -> None:
     """Look at a device that came back, or that we lost sight of: it may run the new firmware."""
@@ -128,10 +137,13 @@ def failed(turn: Turn, failed: CommandFailed) -> None:
 def _refused(turn: Turn, failed: CommandFailed, reading: Reading | None) -> None:
     if reading is None:
         turn.ask()
-    elif reading.state is DOWNLOADED and not is_deferred(reading):
-        turn.conclude(refusal("to install the package", failed.description, reading.result), reading.state)
-    else:
+    elif reading.state is not DOWNLOADED or is_deferred(reading):
         turn.hold(turn.limits.probe)
+    elif turn.upgrade.evidence.refused_executions < _REFUSALS_LIMIT:
+        turn.note(refused_executions=turn.upgrade.evidence.refused_executions + 1)
+        turn.hold(min(turn.limits.probe, _AFTER_REFUSAL))
+    else:
+        turn.conclude(refusal("to install the package", failed.description, reading.result), reading.state)
 
 
 def _is_worth_asking(upgrade: DeviceUpgrade, told: ResourcesReported) -> bool:
