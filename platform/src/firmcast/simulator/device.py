@@ -432,7 +432,8 @@ class VirtualDevice:
 
 def _with_key(profile: DeviceProfile) -> DeviceProfile:
     """Return a profile that speaks CoAPs, and says so, where it would speak CoAP."""
-    return replace(profile, speaks=_secured(profile.speaks), protocols=_secured(profile.protocols))
+    listed = profile.protocols if profile.lists_as_in_clear else _secured(profile.protocols)
+    return replace(profile, speaks=_secured(profile.speaks), protocols=listed)
 
 
 def _secured(protocols: tuple[Protocol, ...]) -> tuple[Protocol, ...]:

@@ -214,7 +214,8 @@ def wrong_with(profile: DeviceProfile, uri: str) -> UpdateResult | None:
     if not separator or not rest or len(uri) > LONGEST_PACKAGE_URI or not uri.isascii():
         return UpdateResult.INVALID_URI
     protocol = _SCHEMES.get(scheme.lower())
-    if protocol not in profile.speaks or protocol not in (profile.protocols or profile.speaks):
+    listed = profile.speaks if profile.lists_as_in_clear else profile.protocols or profile.speaks
+    if protocol not in profile.speaks or protocol not in listed:
         return UpdateResult.UNSUPPORTED_PROTOCOL
     return None
 

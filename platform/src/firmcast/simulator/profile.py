@@ -30,6 +30,8 @@ class DeviceProfile:
     """What /5/0/8 lists; empty leaves the resource out."""
     speaks: tuple[Protocol, ...] = (Protocol.COAP,)
     """How packages are fetched in truth; a device with a key speaks CoAPs in the place of CoAP."""
+    lists_as_in_clear: bool = False
+    """With a key too /5/0/8 lists CoAP, where CoAPs is meant; else CoAPs."""
     version: str = "1.0.0"
     """The running firmware (/3/0/3) at the start."""
     installs_version: str = "2.0.0"

@@ -99,6 +99,11 @@ NAMED_PROFILES: dict[str, NamedProfile] = {
         like="pull",
     ),
     # What it says of itself, and what is so.
+    "lists-coap": _named(
+        "Fetches packages only, and lists CoAP where it has a secure session and fetches through that",
+        replace(_PULL, lists_as_in_clear=True),
+        like="pull",
+    ),
     "lists-http": _named("Lists HTTP, and refuses its addresses: 4.00, result 9", DeviceProfile(protocols=_WITH_HTTP)),
     "lists-http-late": _named(
         "Lists HTTP, accepts its addresses with 2.04 and ends the download with result 9",

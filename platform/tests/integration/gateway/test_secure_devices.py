@@ -328,7 +328,9 @@ async def test_a_gateway_that_could_serve_nobody_does_not_start(world) -> None:
 # Whole upgrades.
 
 
-@pytest.mark.parametrize("profile", ["plain", "pull", "push", "anjay", "anjay-push", "zephyr", "small-blocks"])
+@pytest.mark.parametrize(
+    "profile", ["plain", "pull", "push", "anjay", "anjay-push", "zephyr", "small-blocks", "lists-coap"]
+)
 async def test_a_device_is_upgraded_through_its_session(world, profile: str) -> None:
     known = await world.add_device(key=KEY)
     package = await world.add_package(PACKAGE, "2.0.0")

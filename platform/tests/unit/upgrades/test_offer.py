@@ -72,6 +72,29 @@ def test_http_is_offered_where_it_is_served_and_never_in_clear_to_a_device_with_
     assert choose_transfer(told, 1000, WITH_HTTP) == expected
 
 
+@pytest.mark.parametrize(
+    ("protocols", "method", "expected"),
+    [
+        ((0,), 0, (by_uri(COAPS),)),
+        ((0,), None, (by_uri(COAPS), BY_WRITE)),
+        ((0,), 1, (BY_WRITE,)),
+        ((0,), 2, (BY_WRITE, by_uri(COAPS))),
+        ((0, 2), 2, (BY_WRITE, by_uri(COAPS))),
+        ((2,), 2, (BY_WRITE,)),
+        ((0, 1), 2, (by_uri(COAPS), BY_WRITE)),
+        ((0, 3), 2, (by_uri(HTTPS), BY_WRITE)),
+    ],
+)
+def test_a_device_with_a_session_that_lists_coap_alone_may_mean_that_session(
+    protocols: tuple[int, ...], method: int | None, expected: tuple[Offer, ...]
+) -> None:
+    """Zephyr's sample lists 0 however it is reached; LiteOS has its delivery method in the place of the protocols."""
+    told = ResourcesReported(protocols=protocols, delivery_method=method, is_secure=True)
+    assert choose_transfers(told, 1000, WITH_HTTP) == expected
+    not_served = replace(WITH_HTTP, protocols=(HTTPS, HTTP, COAP))
+    assert by_uri(COAPS) not in choose_transfers(told, 1000, not_served)
+
+
 def test_the_order_is_the_operators() -> None:
     told = ResourcesReported(protocols=(0, 2, 3), delivery_method=0)
     coap_first = UpgradeSettings(protocols=("coap", "coaps", "http"))
@@ -99,23 +122,24 @@ def test_behind_a_proxy_its_scheme_alone_is_offered() -> None:
         ((0, 2), 0, True, by_uri(HTTP)),
         ((0, 2, 3), 0, True, by_uri(HTTPS)),
         ((1, 2), 0, True, by_uri(COAPS)),
-        (None, 0, True, by_uri(COAPS)),
+        ((), 0, True, by_uri(COAPS)),
         ((2,), 2, True, BY_WRITE),
         ((2,), None, True, BY_WRITE),
         ((2,), 1, True, BY_WRITE),
-        ((0,), 0, True, None),
+        ((0,), 0, True, by_uri(COAPS)),
         ((2,), 0, False, by_uri(HTTP)),
     ],
 )
 def test_http_in_clear_is_for_devices_with_a_session_that_list_nothing_secure(
-    protocols: tuple[int, ...] | None, method: int | None, is_secure: bool, expected: Offer | None
+    protocols: tuple[int, ...], method: int | None, is_secure: bool, expected: Offer | None
 ) -> None:
     limits = replace(WITH_HTTP, http_in_clear=True)
     told = ResourcesReported(protocols=protocols, delivery_method=method, is_secure=is_secure)
     assert choose_transfer(told, 1000, limits) == expected
     if expected == by_uri(HTTP) and is_secure:
-        assert choose_transfer(told, 1000, WITH_HTTP) is None
-        assert choose_transfer(told, 1000, replace(limits, protocols=(HTTPS, COAPS))) is None, "it is not served"
+        otherwise = by_uri(COAPS) if 0 in protocols else None
+        assert choose_transfer(told, 1000, WITH_HTTP) == otherwise
+        assert choose_transfer(told, 1000, replace(limits, protocols=(HTTPS, COAPS))) == otherwise, "it is not served"
 
 
 def test_a_device_that_lists_https_gets_nothing_in_clear_where_https_is_not_served() -> None:
@@ -178,6 +202,7 @@ def assert_is_taken(
     else:
         assert method != 1
         assert offer.protocol in served
-        assert offer.protocol in (protocols or (COAPS if is_secure else COAP,))
+        listed = protocols or (COAPS if is_secure else COAP,)
+        assert offer.protocol in listed or (offer.protocol is COAPS and COAP in listed)
         assert not (is_secure and offer.protocol is COAP)
         assert not (not is_secure and offer.protocol is COAPS)

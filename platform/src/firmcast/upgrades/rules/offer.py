@@ -46,12 +46,15 @@ def choose_transfers(told: ResourcesReported, size: int, limits: Limits) -> tupl
     if size < limits.http_from:
         fitting.sort(key=lambda protocol: protocol in _BY_HTTP)
     method = parse_delivery_method(told.delivery_method)
-    fetched = [Offer(CommandKind.TRANSFER_BY_URI, protocol) for protocol in fitting]
+    is_guess = not fitting and _may_mean_its_session(told, limits)
+    fetched = [Offer(CommandKind.TRANSFER_BY_URI, protocol) for protocol in ([Protocol.COAPS] if is_guess else fitting)]
     written = [Offer(CommandKind.TRANSFER_BY_WRITE)]
     if method is not None and method is not DeliveryMethod.BOTH:
         offers = written if method is DeliveryMethod.PUSH else fetched
     else:
-        offers = [*written, *fetched] if limits.prefer_write else [*fetched, *written]
+        # What it says that it takes comes before what it may mean.
+        written_first = limits.prefer_write or (is_guess and method is not None)
+        offers = [*written, *fetched] if written_first else [*fetched, *written]
     return tuple(sorted(offers, key=lambda offer: offer.way in told.avoided_ways))
 
 
@@ -73,6 +76,14 @@ def offered_to(told: ResourcesReported, limits: Limits) -> tuple[Protocol, ...]:
     offered = tuple(protocol for protocol in limits.protocols if protocol in fitting)
     is_allowed = limits.http_in_clear and Protocol.HTTP in limits.protocols
     return (Protocol.HTTP,) if is_allowed and _needs_http_in_clear(told) else offered
+
+
+def _may_mean_its_session(told: ResourcesReported, limits: Limits) -> bool:
+    """Tell whether a device with a secure session, which lists CoAP and nothing secure, may fetch through that session.
+
+    Zephyr's sample lists so, however it is reached, and LiteOS tells 0 there, where it means its delivery method.
+    """
+    return bool(told.is_secure) and Protocol.COAPS in limits.protocols and Protocol.COAP in protocols_of(told)
 
 
 def _needs_http_in_clear(told: ResourcesReported) -> bool:
