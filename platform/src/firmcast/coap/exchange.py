@@ -313,7 +313,7 @@ class Exchange(Transmission):
                 return self._restart_upload(smaller)
         if not self.sent and end == self.total and self._upload_wording is None:
             return FailureReason.BLOCK_FAILED if code == Code.CONTINUE else None
-        if code == Code.REQUEST_ENTITY_INCOMPLETE and self._restarts_left > 0:
+        if code == Code.REQUEST_ENTITY_INCOMPLETE and self._restarts_left > 0 and not self._may_be_whole:
             self._restarts_left -= 1
             return self._restart_upload(self._blocks_for_whom_they_are_missing())
         goes_on = code == Code.CONTINUE or (is_success(code) and end < self.total)
@@ -359,6 +359,15 @@ class Exchange(Transmission):
         is_first_cut_short = self.sent == 1 << (self.szx + 4)
         was_before, self._is_first_cut_short = self._is_first_cut_short, is_first_cut_short
         return self.szx - 1 if is_first_cut_short and was_before and self.szx else self.szx
+
+    @property
+    def _may_be_whole(self) -> bool:
+        """Whether the peer may have all of a payload that it says it lacks a part of: that is for the caller to ask.
+
+        Some answer so to a last block that comes again, and Zephyr where it has found the whole to be wrong. Not so the
+        second of two blocks, which is missing where the first one was cut short.
+        """
+        return self.is_slow and self.sent > 1 << (self.szx + 4)
 
     def _restart_upload(self, szx: int) -> Step | FailureReason:
         self.szx = szx

@@ -4,6 +4,7 @@ Every order may be given twice, since a crash can come between the device's answ
 Object 5, and the ways of real clients.
 """
 
+from collections.abc import Container
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -23,6 +24,7 @@ from firmcast.gateway.device_link import (
     is_passing,
 )
 from firmcast.gateway.reading import (
+    has_address,
     observe_firmware,
     read_delivery_method,
     read_firmware_object,
@@ -38,6 +40,8 @@ from firmcast.upgrades.model import ResourcesReported
 
 _UNDER_WAY = (FirmwareUpdateState.DOWNLOADING, FirmwareUpdateState.DOWNLOADED)
 _BESIDE_TEXT = (ContentFormat.SENML_CBOR, ContentFormat.TLV)
+_WITHOUT_BLOCKS = (Code.REQUEST_ENTITY_INCOMPLETE, Code.NOT_FOUND)
+"""RFC 7959, section 2.9.2, and Zephyr's answer to a block of a transfer that it does not know, as after a restart."""
 
 
 async def inspect(link: DeviceLink) -> ResourcesReported:
@@ -98,7 +102,7 @@ async def transfer_by_write(link: DeviceLink, body: StaticBody, pace: BlockPace 
         # Whatever state it shows then is about a piece of the package.
         raise DeviceRefusedError(str(error), NOTHING) from error
     if not is_success(code):
-        await _refused(link, code, f"the write of {PACKAGE}")
+        await _refused(link, code, f"the write of {PACKAGE}", without_blocks=_WITHOUT_BLOCKS)
     return NOTHING
 
 
@@ -134,12 +138,17 @@ async def reset(link: DeviceLink) -> ResourcesReported:
     answers: list[str] = []
     device = link.device
     ways = device.choices.reset_ways(told.state)
+    # Asked first, since the mildest way may be to take the address away.
+    may_fetch = told.state == FirmwareUpdateState.DOWNLOADING and await has_address(link)
     for way in ways if device.reset_way is None else dict.fromkeys((device.reset_way, *ways)):
-        if way is ResetWay.FORGET_PACKAGE and await _would_take_for_package(link, told):
+        if way is ResetWay.FORGET_PACKAGE and may_fetch and await _would_take_for_package(link, told):
             answers.append("a NUL byte would be taken for a piece of the package")
             continue
         answers.append(await _take_back(link, way))
-        told = await read_state_and_result(link)
+        former, told = told, await read_state_and_result(link)
+        if way is ResetWay.FORGET_PACKAGE and _took_for_the_rest(former, told):
+            answers.append(await _take_back(link, way))
+            told = await read_state_and_result(link)
         if told.state == FirmwareUpdateState.IDLE:
             link.device.reset_way = way
             return told
@@ -166,8 +175,17 @@ async def _would_take_for_package(link: DeviceLink, told: ResourcesReported) -> 
     return parse_delivery_method((await read_delivery_method(link)).delivery_method) is not DeliveryMethod.PUSH
 
 
-async def _refused(link: DeviceLink, code: int, what: str) -> None:
-    """Say what the device thinks of an order that it did not take; some set a result and show no change of state."""
+def _took_for_the_rest(former: ResourcesReported, told: ResourcesReported) -> bool:
+    """Tell whether a device took a NUL byte for the end of what it was written: another one brings it back."""
+    was_downloading = former.state == FirmwareUpdateState.DOWNLOADING
+    return was_downloading and told.state == FirmwareUpdateState.DOWNLOADED
+
+
+async def _refused(link: DeviceLink, code: int, what: str, *, without_blocks: Container[int] = ()) -> None:
+    """Say what the device thinks of an order that it did not take; some set a result and show no change of state.
+
+    By the codes of `without_blocks` it says that it lacks what was sent before.
+    """
     description = describe(code, what)
     if is_passing(code):
         raise DeviceSilentError(description)
@@ -175,5 +193,4 @@ async def _refused(link: DeviceLink, code: int, what: str) -> None:
         resources = await read_state_and_result(link)
     except DeviceSilentError:
         resources = NOTHING
-    # RFC 7959, section 2.9.2.
-    raise DeviceRefusedError(description, resources, has_lost_blocks=code == Code.REQUEST_ENTITY_INCOMPLETE)
+    raise DeviceRefusedError(description, resources, has_lost_blocks=code in without_blocks)

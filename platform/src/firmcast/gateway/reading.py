@@ -8,7 +8,7 @@ Some do not answer at all when they are asked for a format that they do not know
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from firmcast.coap.codes import ContentFormat, is_success
+from firmcast.coap.codes import Code, ContentFormat, is_success
 from firmcast.gateway.device_link import (
     TEXT,
     DeviceAsleepError,
@@ -66,6 +66,17 @@ async def read_identity(link: DeviceLink) -> None:
 async def read_delivery_method(link: DeviceLink) -> ResourcesReported:
     """Return what /5/0/9 tells, nothing where the device does not have it. Raises DeviceSilentError."""
     return await _in_some_format(link.read, DELIVERY_METHOD, _TEXT_FORMATS)
+
+
+async def has_address(link: DeviceLink) -> bool:
+    """Tell whether the device has the address of a package, or may have one that it does not tell.
+
+    Raises DeviceSilentError.
+    """
+    read = await _read(link.read, PACKAGE_URI, _TEXT_FORMATS)
+    if read.values is None:
+        return read.code != Code.NOT_FOUND
+    return bool(resources_of(read.values).package_uri)
 
 
 async def observe_firmware(link: DeviceLink) -> None:

@@ -66,6 +66,7 @@ class Unwilling:
 
     async def on_uri(self, uri: str) -> Code:
         state = self.device.values["/5/0/3"]
+        self.device.values["/5/0/1"] = uri
         if not uri and state == 2:
             await self.device._go_idle()
         elif uri and state == 0:

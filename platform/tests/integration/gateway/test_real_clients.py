@@ -203,6 +203,64 @@ class Zephyr(Client):
         return Code.CHANGED, {"block1": answered}
 
 
+class ZephyrSwitchedOff(Zephyr):
+    """Its power fails once, in the middle of a package: the next block finds a client that knows of none before."""
+
+    def __init__(self, device, *lost: tuple[Code, str]) -> None:
+        super().__init__(device, *lost)
+        self._fails_at: int | None = 1
+
+    def block_written(self, request):
+        if request.block1.number == self._fails_at:
+            self._fails_at = self._expected = None
+            self.device.values["/5/0/3"] = "0"
+        return super().block_written(request)
+
+
+class ZephyrThatFindsItWrong(Zephyr):
+    """What its application finds wrong with a package is told by result 5, and by 4.08 to the last block."""
+
+    def block_written(self, request):
+        if not request.block1.number:
+            self.change("/5/0/5", 0)
+        answer = super().block_written(request)
+        if request.block1.more:
+            return answer
+        self.change("/5/0/3", 0)
+        self.change("/5/0/5", 5)
+        return Code.REQUEST_ENTITY_INCOMPLETE, {}
+
+    async def written(self) -> None:
+        pass
+
+
+class ZephyrLeftInTheMiddle(Zephyr):
+    """It fetches and is written to; what was written and went no further leaves it in state 1 until it restarts.
+
+    An empty address it answers with success and ignores there, and a NUL byte is the end of the package to it; of a
+    package that it has whole a NUL byte is the end as well.
+    """
+
+    def __init__(self, device, *lost: tuple[Code, str]) -> None:
+        super().__init__(device, *lost)
+        device.values["/5/0/3"] = "1"
+        del device.values["/5/0/1"]
+        self.nuls: list[int] = []
+
+    def read(self, request) -> None:
+        if request.uri_path == ("5", "0", "1") and not self.device.values.get("/5/0/1"):
+            self.device.answer(request, Code.NOT_FOUND)
+        else:
+            super().read(request)
+
+    def block_written(self, request):
+        if request.block1 is None:
+            self.nuls.append(self.state)
+            self.device.values["/5/0/3"] = {1: "2", 2: "0"}[self.state]
+            return Code.CHANGED, {}
+        return super().block_written(request)
+
+
 class SlowToStore(Zephyr):
     """It is busy with one block for longer than a message waits for its answer, and stores it as often as it comes."""
 
@@ -397,6 +455,23 @@ async def test_a_client_that_erases_or_checks_its_flash_before_it_answers_gets_n
         device.close()
         await world.stop()
     assert client.handed_over == 1
+
+
+async def test_zephyr_is_written_a_package_anew_where_it_answers_a_block_as_unknown(upgraded) -> None:
+    client, told = await upgraded(ZephyrSwitchedOff, PUSH)
+    assert (told, client.package) == (["1", "0", *SUCCESS], PACKAGE)
+    assert [block.number for block in client.blocks] == [0, 0, 1, 2]
+
+
+async def test_zephyr_is_written_a_package_that_it_found_wrong_once_more_and_no_oftener(upgraded) -> None:
+    client, told = await upgraded(ZephyrThatFindsItWrong, PUSH)
+    assert told == ["1", "0", "1", "0", "failed"]
+    assert [block.number for block in client.blocks] == [0, 1, 2] * 2
+
+
+async def test_zephyr_that_was_left_in_the_middle_is_brought_back(upgraded) -> None:
+    client, told = await upgraded(ZephyrLeftInTheMiddle, "2")
+    assert (told, client.package, client.nuls) == (SUCCESS, PACKAGE, [1, 2])
 
 
 async def test_zephyr_is_asked_without_a_block_size(database, make_member, raw_device) -> None:

@@ -16,10 +16,10 @@ PACKAGE = bytes(range(256)) * 16
 """Four blocks of 1024 bytes."""
 
 
-def begin(peer: Any, szx: int = 6) -> Message:
+def begin(peer: Any, szx: int = 6, payload: bytes = PACKAGE, *, slow: bool = False) -> Message:
     """Begin to write the package, and return the first block."""
     wording = options(uri_path=("5", "0", "0"))
-    peer.endpoint.request(peer.peer, Code.PUT, options=wording, payload=PACKAGE, szx=szx, now=peer.now)
+    peer.endpoint.request(peer.peer, Code.PUT, options=wording, payload=payload, szx=szx, now=peer.now, slow=slow)
     (sent,) = peer.taken()
     return sent
 
@@ -123,3 +123,20 @@ def test_quirk_21_a_client_that_asks_for_the_impossible_ends_the_transfer(lone: 
     peer.give(answer(sent, Code.CONTINUE, block1=Block(7, more=True, szx=6)))
     (end,) = [event for event in peer.told() if isinstance(event, RequestFailed)]
     assert end.reason is FailureReason.BLOCK_FAILED
+
+
+@pytest.mark.parametrize(("length", "begins_again"), [(3000, False), (2000, True)], ids=["third block", "second block"])
+def test_zephyr_says_that_blocks_are_missing_of_a_package_that_it_found_wrong(
+    lone: MakeLone, length: int, begins_again: bool
+) -> None:
+    """Where it is the last one that says so the caller asks; the second one may follow a first that was cut short."""
+    peer = lone()
+    sent = begin(peer, payload=bytes(length), slow=True)
+    while sent.block1 is not None and sent.block1.more:
+        (sent,) = peer.give(answer(sent, Code.CONTINUE, block1=sent.block1))
+    following = peer.give(answer(sent, Code.REQUEST_ENTITY_INCOMPLETE))
+    ends = [event for event in peer.told() if isinstance(event, ResponseReceived)]
+    if begins_again:
+        assert (following[0].block1, ends) == (Block(0, more=True, szx=6), [])
+    else:
+        assert ([end.code for end in ends], following) == ([Code.REQUEST_ENTITY_INCOMPLETE], [])
