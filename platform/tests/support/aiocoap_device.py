@@ -216,9 +216,9 @@ class ScriptedDevice:
         async with asyncio.timeout(20):
             return await self._context.request(message, handle_blockwise=False).response
 
-    async def register(self, lifetime: int = 300) -> Code:
+    async def register(self, lifetime: int = 300, links: bytes = OBJECT_LINKS) -> Code:
         query = f"?ep={self.endpoint_name}&lt={lifetime}&lwm2m=1.1&b=U"
-        response = await self.request(Code.POST, f"/rd{query}", OBJECT_LINKS, content_format=40)
+        response = await self.request(Code.POST, f"/rd{query}", links, content_format=40)
         if response.code is Code.CREATED:
             self.locations.append(response.opt.location_path)
         return response.code

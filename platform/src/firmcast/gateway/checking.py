@@ -22,6 +22,7 @@ from firmcast.lwm2m.paths import (
     FIRMWARE_INSTANCE,
     FIRMWARE_RESULT,
     FIRMWARE_STATE,
+    FIRMWARE_UPDATE,
     FIRMWARE_VERSION,
     MANUFACTURER,
     MODEL_NUMBER,
@@ -37,6 +38,7 @@ _FORMATS: Final = {
     "LwM2M-CBOR": int(ContentFormat.LWM2M_CBOR),
     "LwM2M-JSON": int(ContentFormat.LWM2M_JSON),
 }
+_FIRMWARE_OBJECT: Final = f"/{FIRMWARE_UPDATE}/"
 _IDLE: Final = str(int(FirmwareUpdateState.IDLE))
 
 MayReset = Callable[[], Awaitable[str]]
@@ -49,6 +51,8 @@ async def check(link: DeviceLink, may_reset: MayReset) -> Findings:
     try:
         await findings.identity()
         await findings.formats()
+        if findings.found.is_absent:
+            return findings.found
         await findings.discovery()
         await findings.observation()
         await findings.reset(may_reset)
@@ -62,7 +66,7 @@ async def check(link: DeviceLink, may_reset: MayReset) -> Findings:
 class _Checking:
     def __init__(self, link: DeviceLink) -> None:
         self._link = link
-        self.found = Findings()
+        self.found = Findings(is_listed=not link.device.lists_no_firmware_object)
 
     def note(self, **said: object) -> None:
         self.found = msgspec.structs.replace(self.found, **said)
@@ -95,8 +99,9 @@ class _Checking:
                     self.note(read_format=number)
         self.note(formats=answers)
         if str(FIRMWARE_STATE) not in self.found.told:
-            for path in (FIRMWARE_STATE, FIRMWARE_RESULT, DELIVERY_METHOD):
-                await self._value(path)
+            codes = {await self._value(path) for path in (FIRMWARE_STATE, FIRMWARE_RESULT, DELIVERY_METHOD)}
+            tells_nothing = not any(told.startswith(_FIRMWARE_OBJECT) for told in self.found.told)
+            self.note(is_absent=tells_nothing and codes == {Code.NOT_FOUND})
 
     async def discovery(self) -> None:
         response = await self._link.discover(FIRMWARE_INSTANCE)
@@ -126,11 +131,12 @@ class _Checking:
         after = f"{told.get(str(FIRMWARE_STATE), '?')} {told.get(str(FIRMWARE_RESULT), '?')}"
         self.note(reset=code_text(code), after_reset=after)
 
-    async def _value(self, path: Path) -> None:
+    async def _value(self, path: Path) -> int:
         read = await self._link.read(path, TEXT)
         if read.values is None and read.code in (Code.NOT_ACCEPTABLE, Code.BAD_OPTION):
             read = await self._link.read(path, None)
         self._tell(values_told(read.values or {}))
+        return read.code
 
     def _tell(self, told: dict[str, str]) -> None:
         self.note(told={**self.found.told, **told})

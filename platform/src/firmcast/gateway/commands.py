@@ -20,6 +20,7 @@ from firmcast.gateway.device_link import (
     DeviceRefusedError,
     DeviceSilentError,
     DeviceTakesNoBlocksError,
+    NoFirmwareObjectError,
     describe,
     is_passing,
 )
@@ -47,8 +48,11 @@ _WITHOUT_BLOCKS = (Code.REQUEST_ENTITY_INCOMPLETE, Code.NOT_FOUND)
 async def inspect(link: DeviceLink) -> ResourcesReported:
     """Observe state and result, then read everything; state and result are read last, so that they are the newest.
 
-    Raises DeviceSilentError, DeviceRefusedError.
+    Of a device that has no firmware object no state is told: its registration may say so, or what it answers. Raises
+    DeviceSilentError, DeviceRefusedError.
     """
+    if link.device.lists_no_firmware_object and not link.device.choices.has_firmware_object:
+        return await read_version(link)
     await observe_firmware(link)
     version = await read_version(link)
     if link.device.choices.asks_who_it_is and not link.device.asked_who_it_is:
@@ -56,6 +60,8 @@ async def inspect(link: DeviceLink) -> ResourcesReported:
         link.device.asked_who_it_is = True
     try:
         told = merged(version, await read_firmware_object(link))
+    except NoFirmwareObjectError:
+        return version
     except DeviceRefusedError as error:
         raise DeviceRefusedError(error.description, merged(version, error.resources)) from error
     told = replace(told, avoided_ways=link.device.choices.avoided_ways)

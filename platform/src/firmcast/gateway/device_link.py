@@ -80,6 +80,10 @@ class DeviceRefusedError(Exception):
         self.resources = resources
 
 
+class NoFirmwareObjectError(DeviceRefusedError):
+    """The device answered that it has no state of firmware updates, and told nothing else of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """What came of a read: the answer's code, and the values if it had any that can be understood."""

@@ -16,7 +16,7 @@ from firmcast.gateway.addresses import peer_of
 from firmcast.ids import REGISTRATION_ID_BITS, DeviceId, RegistrationId, spelt_registration_id
 from firmcast.lwm2m.firmware_update import ResetWay
 from firmcast.lwm2m.paths import FIRMWARE_RESULT, FIRMWARE_STATE, FIRMWARE_VERSION, Path
-from firmcast.lwm2m.registration import root_segments
+from firmcast.lwm2m.registration import lists_no_firmware_object, root_segments
 from firmcast.profiles.driving import USUAL
 
 OBSERVED: Final = (FIRMWARE_STATE, FIRMWARE_RESULT, FIRMWARE_VERSION)
@@ -80,6 +80,7 @@ class LiveDevice:
         "heard_at",
         "key",
         "left_objects_unanswered",
+        "lists_no_firmware_object",
         "noted",
         "noted_minute",
         "peer",
@@ -102,7 +103,9 @@ class LiveDevice:
         self.expires_at: datetime = registration.expires_at
         self.expiry_watched_at: datetime | None = None
         """The earliest time at which somebody looks whether the registration has ended."""
-        self.root = root_segments(registration.objects.encode())
+        objects = registration.objects.encode()
+        self.lists_no_firmware_object = lists_no_firmware_object(objects)
+        self.root = root_segments(objects)
         """The segments of the path that its objects lie under; none for most."""
         self.queue_mode = registration.queue_mode
         """It listens in its awake window only: see `awake_windows`."""
@@ -189,7 +192,9 @@ class LiveDevices:
             self.add(registration)
             return self._by_registration[registration.registration_id], None
         device.expires_at = registration.expires_at
-        device.root = root_segments(registration.objects.encode())
+        objects = registration.objects.encode()
+        device.lists_no_firmware_object = lists_no_firmware_object(objects)
+        device.root = root_segments(objects)
         device.queue_mode = registration.queue_mode
         device.epoch = registration.epoch
         return device, self.move(device, peer_of(registration.host, registration.port, registration.identity))

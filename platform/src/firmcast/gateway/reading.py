@@ -15,6 +15,7 @@ from firmcast.gateway.device_link import (
     DeviceLink,
     DeviceRefusedError,
     DeviceSilentError,
+    NoFirmwareObjectError,
     Read,
     asks_for_other_format,
     describe,
@@ -104,6 +105,7 @@ async def read_firmware_object(link: DeviceLink) -> ResourcesReported:
     Raises:
         DeviceSilentError: the device did not answer.
         DeviceRefusedError: it does not tell its state in any way.
+        NoFirmwareObjectError: it has none.
     """
 
     async def read() -> ResourcesReported:
@@ -198,6 +200,8 @@ async def _read_singly(link: DeviceLink) -> ResourcesReported:
     told = merged(told, await _in_some_format(link.read, FIRMWARE_RESULT, _TEXT_FORMATS))
     if told.state is None:
         what = f"the read of {FIRMWARE_STATE}"
+        if told == NOTHING and read.code == Code.NOT_FOUND:
+            raise NoFirmwareObjectError(describe(read.code, what), told)
         raise DeviceRefusedError(
             f"a senseless answer to {what}" if is_success(read.code) else describe(read.code, what), told
         )

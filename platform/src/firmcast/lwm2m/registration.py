@@ -11,7 +11,7 @@ from typing import Final
 
 from firmcast.lwm2m.errors import LinkFormatError, PathFormatError, RegistrationFormatError
 from firmcast.lwm2m.link_format import Link, format_links, parse_links
-from firmcast.lwm2m.paths import Path
+from firmcast.lwm2m.paths import DEVICE, FIRMWARE_UPDATE, Path
 
 DEFAULT_LIFETIME: Final = 86400
 """Seconds that a registration lives when the client names no lifetime."""
@@ -23,6 +23,8 @@ LONGEST_ENDPOINT_NAME: Final = 255
 MOST_LINKS: Final = 1000
 
 _ROOT_TYPE = "oma.lwm2m"
+_FIRMWARE_LINK_ENDS = (b"/5/", b"/5>")
+"""Of nearly every registration one: the others are read whole."""
 _VERSION = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){0,2}")
 _LONGEST_ROOT = 255
 _LONGEST_REMEMBERED = 1024
@@ -171,6 +173,20 @@ def root_segments(payload: bytes) -> tuple[str, ...]:
     except RegistrationFormatError:
         return ()
     return tuple(root.strip("/").split("/")) if root and len(root.encode()) <= _LONGEST_ROOT else ()
+
+
+def lists_no_firmware_object(payload: bytes) -> bool:
+    """Tell whether a client's links, as far as they seem complete, have no Object 5 among them.
+
+    Every client has Object 3; where that is missing too the links are a part, as some clients send them.
+    """
+    if any(end in payload for end in _FIRMWARE_LINK_ENDS):
+        return False
+    try:
+        links = parse_object_links(payload)
+    except RegistrationFormatError:
+        return False
+    return links.has_object(DEVICE) and not links.has_object(FIRMWARE_UPDATE)
 
 
 def format_register_query(request: RegisterRequest) -> tuple[str, ...]:

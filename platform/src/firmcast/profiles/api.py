@@ -64,6 +64,7 @@ class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
     failure: str
     """Why it came to nothing, or to its end early; empty for no failure."""
     report: tuple[LineAnswer, ...]
+    """`firmware object` is among them where the device has none (LwM2M Object 5), or does not list it."""
 
 
 class WindowsQuery(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,6 +27,8 @@ class DriverChoices:
     """The ways for packages that it did not take, or of which it let the address lie; they are tried last."""
     holds_until: datetime | None = None
     """When a way is avoided no more, since that was long ago; None where none is avoided."""
+    has_firmware_object: bool = False
+    """It, or another of its model, has told something of Object 5, whatever its registration lists."""
     asks_who_it_is: bool = False
     """Manufacturer and model are read at the next inspection."""
 
@@ -55,7 +57,8 @@ def choices_of(known: KnownClient, now: datetime, remembered: timedelta) -> Driv
     What a way brought with another client of the device counts no more, whoever taught it.
     """
     avoided = _avoided(known, now - remembered)
-    traits = combined(combined(expected_of(known.device.shown), known.model), known.device.traits)
+    seen = combined(known.model, known.device.traits)
+    traits = combined(expected_of(known.device.shown), seen)
     return DriverChoices(
         read_format=traits.read_format,
         resets_by=traits.resets_by,
@@ -63,6 +66,7 @@ def choices_of(known: KnownClient, now: datetime, remembered: timedelta) -> Driv
         cancels=traits.cancels,
         avoided_ways=tuple(way for way in TransferWay if way.value in avoided),
         holds_until=min((seen.at for seen in avoided.values()), default=now) + remembered if avoided else None,
+        has_firmware_object=seen.read_format is not None or seen.delivery_method is not None,
         asks_who_it_is=not known.device.shown.was_asked,
     )
 

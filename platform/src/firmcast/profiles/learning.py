@@ -58,13 +58,13 @@ def learned(notes: Sequence[Note], known: ClientProfile = NO_PROFILE) -> ClientP
 
 def found_out(findings: Findings) -> ClientProfile:
     """Return what a check teaches."""
-    answered = bool(findings.formats) and not findings.failure
+    answered = bool(findings.formats) and not findings.failure and not findings.is_absent
     told = findings.told
     shown = Shown(
         manufacturer=told.get("/3/0/0", ""),
         model=told.get("/3/0/1", ""),
         version=told.get(_VERSION, ""),
-        was_asked=answered,
+        was_asked=bool(findings.formats) and not findings.failure,
     )
     method = told.get("/5/0/9", "")
     traits = Traits(

@@ -203,6 +203,10 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The first that brought its state."""
     told: dict[str, str] = {}
     """What was read of it, by path."""
+    is_listed: bool = True
+    """False where its registration lists its objects, and not Object 5."""
+    is_absent: bool = False
+    """It answers each read of Object 5 with 4.04."""
     discover: str = ""
     resources: tuple[int, ...] = ()
     """Of /5/0, as discovered."""

@@ -96,8 +96,9 @@ def _shown(shown: Shown, findings: Findings | None) -> Iterator[Line]:
 
 
 def _checked(findings: Findings, traits: Traits) -> Iterator[Line]:
+    yield from _firmware_object(findings)
     answers = ", ".join(f"{name} {answer}" for name, answer in findings.formats.items())
-    if answers:
+    if answers and not findings.is_absent:
         some = findings.read_format is not None
         yield Line(
             about="read of /5/0",
@@ -144,6 +145,25 @@ def _checked(findings: Findings, traits: Traits) -> Iterator[Line]:
     yield from _reset_in_idle(findings)
     if findings.failure:
         yield Line(about="the check", did=findings.failure, will="check again", mark=Mark.UNKNOWN)
+
+
+def _firmware_object(findings: Findings) -> Iterator[Line]:
+    if findings.is_absent:
+        listed = "" if findings.is_listed else ", and is not among the objects of its registration"
+        yield Line(
+            about="firmware object",
+            did=f"has none: each read of it is answered with 4.04{listed}",
+            will="its upgrades fail when they begin",
+            mark=Mark.DIFFERS,
+        )
+    elif not findings.is_listed:
+        told = any(path.startswith("/5/") for path in findings.told)
+        yield Line(
+            about="firmware object",
+            did="is not among the objects of its registration" + (", and is there" if told else ""),
+            will="is upgraded all the same" if told else "its upgrades fail when they begin",
+            mark=Mark.DIFFERS,
+        )
 
 
 def _reset_in_idle(findings: Findings) -> Iterator[Line]:

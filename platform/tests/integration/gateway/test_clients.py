@@ -9,12 +9,13 @@ import pytest
 from firmcast.gateway import clients
 from firmcast.gateway.checks import CUT_OFF
 from firmcast.profiles import use_cases as profiles
-from firmcast.profiles.driving import choices_of
+from firmcast.profiles.driving import DriverChoices, choices_of
 from firmcast.profiles.report import Mark, report
 from firmcast.simulator.device import DeviceSpec
 from firmcast.simulator.fleet import Fleet
 from firmcast.simulator.profiles import profile_named
 from firmcast.simulator.timing import QUICK
+from firmcast.upgrades.rules import wording
 
 PACKAGE = bytes(range(256)) * 64
 
@@ -91,6 +92,23 @@ async def test_a_client_that_a_check_brings_down_is_not_checked_without_end(worl
     findings = await checked(world, known)
     await asyncio.gather(*starting)
     assert (findings.failure, starts) == (CUT_OFF, 4)
+
+
+async def test_a_device_without_a_firmware_object_says_so_by_its_links_and_by_its_answers(world, make_device) -> None:
+    known = await world.add_device()
+    device = await make_device("device-1", world.server)
+    device.values = {"/3/0/3": "1.0"}
+    await device.register(links=b"</1/0>,</3/0>")
+    findings = await checked(world, known)
+    assert (findings.is_listed, findings.is_absent, findings.failure) == (False, True, "")
+    client = await client_of(world, known)
+    (line,) = [each for each in report(client, findings, DriverChoices()) if each.about == "firmware object"]
+    assert (line.mark, line.will) == (Mark.DIFFERS, "its upgrades fail when they begin")
+    device.seen.clear()
+    task = await world.upgrade(await world.add_package(PACKAGE), known)
+    await world.until_told(known, "failed")
+    assert (await world.device_upgrade(task)).description == wording.NO_FIRMWARE_OBJECT
+    assert {path for _, path in device.seen} <= {"/3/0/0", "/3/0/1", "/3/0/3"}
 
 
 async def test_nothing_is_reset_while_an_upgrade_is_open(world, make_device) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,8 +22,10 @@ from firmcast.gateway.device_link import DeviceLink, DeviceRefusedError, DeviceS
 from firmcast.gateway.live_devices import LiveDevice, LiveDevices
 from firmcast.ids import DeviceId, RegistrationId
 from firmcast.lwm2m.paths import FIRMWARE_STATE
+from firmcast.profiles.driving import DriverChoices
 from firmcast.upgrades.model import ResourcesReported
 
+OUTCOMES = Path(__file__).resolve().parents[4] / "docs/explanation/outcomes.md"
 TLV = 11542
 SENML_CBOR = 112
 PACKAGE = bytes(range(256)) * 18
@@ -45,7 +49,7 @@ def link_to(udp: SimpleNamespace) -> Callable[..., DeviceLink]:
         LiveDevices(), window=60.0, clock=udp.endpoint.now, on_awake=lambda _: None, on_asleep=lambda _: None
     )
 
-    def link(device: Any, port: int | None = None) -> DeviceLink:
+    def link(device: Any, port: int | None = None, objects: str = "") -> DeviceLink:
         registration = Registration(
             registration_id=RegistrationId("0123456789abcdef" * 2),
             device_id=DeviceId("d1"),
@@ -56,7 +60,7 @@ def link_to(udp: SimpleNamespace) -> Callable[..., DeviceLink]:
             binding="U",
             queue_mode=False,
             lwm2m_version="1.1",
-            objects="",
+            objects=objects,
             registered_at=START,
             updated_at=START,
             expires_at=START + timedelta(seconds=60),
@@ -110,13 +114,46 @@ async def test_a_device_that_cannot_be_observed_and_has_no_version_is_inspected_
     assert (told.state, told.result, told.firmware_version) == (0, 0, None)
 
 
-async def test_a_device_without_a_firmware_object_refuses_the_inspection(make_device, link_to) -> None:
+LINKS = {"complete, without it": "</1/0>,</3/0>", "complete": "</1/0>,</3/0>,</5/0>", "a part": "</1/0>", "none": ""}
+READS = {"4.04, and nothing else told": Code.NOT_FOUND, "another error": Code.METHOD_NOT_ALLOWED}
+
+
+def rows_of_absence() -> list[list[str]]:
+    """Return the cells of the page's table of what makes a state absent, without its head."""
+    section = OUTCOMES.read_text().split("The state is *absent*")[1].split("\n\n")[1]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in section.strip().splitlines()[2:]]
+
+
+@pytest.mark.parametrize(("listed", "is_known", "read"), list(product(LINKS, (True, False), READS)))
+async def test_a_state_is_absent_as_the_page_says(make_device, link_to, listed, is_known, read) -> None:
+    row = next(
+        row
+        for row in rows_of_absence()
+        if row[0] in ("any", listed)
+        and row[1] in ("any", "yes" if is_known else "no")
+        and row[2] in ("any", "not asked", "another error" if read == "another error" else read)
+    )
     device = await make_device()
     device.values = {"/3/0/3": "1.0"}
-    with pytest.raises(DeviceRefusedError) as refused:
+    device.refuse = {("GET", f"/5/0{end}"): READS[read] for end in ("", "/1", "/3", "/5", "/8", "/9")}
+    link = link_to(device, objects=LINKS[listed])
+    link.device.choices = DriverChoices(has_firmware_object=is_known)
+    if row[3] == "absent":
+        assert await commands.inspect(link) == ResourcesReported(firmware_version="1.0")
+        assert (("GET", "/5/0/3") in device.seen) is (row[2] != "not asked")
+    else:
+        with pytest.raises(DeviceRefusedError) as refused:
+            await commands.inspect(link)
+        assert "failed: refused" in row[3]
+        assert refused.value.description == "4.05 method not allowed to the read of /5/0/3"
+        assert refused.value.resources == ResourcesReported(firmware_version="1.0")
+
+
+async def test_a_device_that_has_the_half_of_the_object_is_not_taken_for_one_without(make_device, link_to) -> None:
+    device = await make_device()
+    device.refuse = {("GET", path): Code.NOT_FOUND for path in ("/5/0", "/5/0/3")}
+    with pytest.raises(DeviceRefusedError):
         await commands.inspect(link_to(device))
-    assert refused.value.description == "4.04 not found to the read of /5/0/3"
-    assert refused.value.resources == ResourcesReported(firmware_version="1.0")
 
 
 async def test_a_device_that_is_busy_is_taken_for_silent(make_device, link_to) -> None:

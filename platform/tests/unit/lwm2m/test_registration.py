@@ -13,6 +13,7 @@ from firmcast.lwm2m.registration import (
     format_object_links,
     format_register_query,
     format_update_query,
+    lists_no_firmware_object,
     parse_object_links,
     parse_register,
     parse_update,
@@ -184,3 +185,22 @@ def test_what_is_no_register_is_refused(query: list[str]) -> None:
 def test_what_is_no_list_of_objects_is_refused(payload: bytes) -> None:
     with pytest.raises(RegistrationFormatError):
         parse_register(["ep=a"], payload)
+
+
+@pytest.mark.parametrize(
+    ("payload", "lists_none"),
+    [
+        (b"</1/0>,</3/0>", True),
+        (b'</>;rt="oma.lwm2m";ct=110,</1>;ver=1.1,</1/0>,</3>,</3/0>,</3303/5>', False),
+        (b'</lwm2m>;rt="oma.lwm2m",</lwm2m/1/0>,</lwm2m/3/0>', True),
+        (b'</lwm2m>;rt="oma.lwm2m",</lwm2m/3/0>,</lwm2m/5>', False),
+        (b"</3>,</5>", False),
+        (b"</3/0>,</5/0>", False),
+        (b"</55/0>,</3/0>", True),
+        (b"</3303/0>", False),
+        (b"", False),
+        (b"<", False),
+    ],
+)
+def test_links_without_a_firmware_object_are_told_from_a_part_of_all_links(payload: bytes, lists_none: bool) -> None:
+    assert lists_no_firmware_object(payload) is lists_none

@@ -338,6 +338,24 @@ def test_a_check_teaches_and_is_reported() -> None:
     assert lines["after the reboot"].mark is Mark.UNKNOWN
 
 
+def test_of_a_device_without_the_object_a_check_teaches_nothing_about_it() -> None:
+    findings = Findings(formats={"TLV": "4.04", "SenML-CBOR": "4.04"}, told={"/3/0/0": "Acme"}, is_absent=True)
+    profile = found_out(findings)
+    assert (profile.traits, profile.shown.manufacturer) == (Traits(), "Acme")
+    lines = {line.about: line for line in report(KnownClient(device=profile), findings, DriverChoices())}
+    assert "read of /5/0" not in lines
+    assert lines["firmware object"].did == "has none: each read of it is answered with 4.04"
+
+
+def test_an_object_that_is_there_and_not_listed_is_reported() -> None:
+    findings = Findings(formats={"TLV": "2.05"}, read_format=11542, told={"/5/0/3": "0"}, is_listed=False)
+    known = KnownClient(device=found_out(findings))
+    choices = choices_of(known, START, MONTH)
+    lines = {line.about: line for line in report(known, findings, choices)}
+    assert lines["firmware object"].will == "is upgraded all the same"
+    assert choices.has_firmware_object
+
+
 def test_a_device_that_falls_silent_is_reported_as_far_as_it_went() -> None:
     findings = Findings(formats={"TLV": "4.05"}, failure="no answer from the device: timeout")
     lines = report(KnownClient(device=found_out(findings)), findings, DriverChoices())

@@ -23,7 +23,7 @@ SAME_VERSION: Final = "The current version is the same as the target version"
 TASK_CONFLICT: Final = "Task Conflict"
 NO_FIRMWARE_OBJECT: Final = (
     "The task failed to start, unable to find protocol service based on device information:"
-    " the device told no firmware update state"
+    " the device has no firmware object (LwM2M Object 5)"
 )
 NOT_ONLINE: Final = "Device Abnormal is not online"
 """It was there, and answers no more; who never came is told of by the time-out of waiting."""
