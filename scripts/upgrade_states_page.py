@@ -42,7 +42,8 @@ stateDiagram-v2
   target version after it registered anew. A device that comes back idle with neither is probed until its time is over,
   and has then failed. What follows from everything that a device can tell is a [table of its own](outcomes.md).
 - **A loss is not an end.** A package that was lost on its way is sent again, within the time for it: up to five times
-  after a lost connection, for want of memory or without a reason, once after a failed integrity check.
+  after a lost connection, for want of memory or without a reason, once after a failed integrity check. One that
+  was lost after it had come, since its device held it in RAM, is sent again twice, each time with the time for it.
 - **A deferral is not an end.** A device that puts the installation off is told again after a pause, until its time for
   that or the window of the task is over.
 - **Who sleeps is not judged.** How the time of a device in queue mode is counted is told in

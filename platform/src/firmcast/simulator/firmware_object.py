@@ -155,8 +155,14 @@ def _reset(profile: DeviceProfile, before: FirmwareObject) -> Step:
 
 def _emptied(before: FirmwareObject, result: UpdateResult) -> Step:
     actions = (StopTransfer(),) if before.transfer is not None else ()
-    after = FirmwareObject(version=before.version, result=result, unanswered_resets=before.unanswered_resets)
-    return _changed(before, after, *actions)
+    return _changed(before, replace(_empty(before), result=result), *actions)
+
+
+def _empty(before: FirmwareObject) -> FirmwareObject:
+    """Return a device in state 0 that remembers nothing of a package, and what it ran."""
+    return FirmwareObject(
+        version=before.version, unanswered_resets=before.unanswered_resets, cuts_at_update=before.cuts_at_update
+    )
 
 
 def _nul_written(profile: DeviceProfile, before: FirmwareObject) -> Step:
@@ -250,6 +256,9 @@ def _complete(profile: DeviceProfile, before: FirmwareObject, intact: bool) -> S
 def _executed(profile: DeviceProfile, before: FirmwareObject) -> Step:
     if before.state is not DOWNLOADED:
         return _refused(before)
+    if before.cuts_at_update < profile.power_cuts_at_update:
+        after = replace(before, cuts_at_update=before.cuts_at_update + 1)
+        return Step(after=after, answer=Answer.NONE, actions=(Reboot(after=0.0),))
     if before.deferred >= profile.defers:
         return _installing(profile, before)
     if profile.defers_from is UPDATING:
@@ -298,18 +307,18 @@ def _install_ended(profile: DeviceProfile, before: FirmwareObject) -> Step:
 def _installed(profile: DeviceProfile, before: FirmwareObject) -> FirmwareObject:
     if profile.failed_install_returns_to is not None:
         return replace(before, state=profile.failed_install_returns_to, result=UpdateResult.UPDATE_FAILED)
-    return FirmwareObject(
+    return replace(
+        _empty(before),
         version=profile.installs_version,
         result=UpdateResult.SUCCESS,
         package_uri=before.package_uri if profile.keeps_package_uri else "",
-        unanswered_resets=before.unanswered_resets,
     )
 
 
 def _rebooted(profile: DeviceProfile, before: FirmwareObject) -> Step:
     after = _after_reboot(profile, before)
     if profile.forgets_state_on_reboot:
-        return Step(after=FirmwareObject(version=after.version, unanswered_resets=after.unanswered_resets))
+        return Step(after=_empty(after))
     if after.transfer is Transfer.BY_URI:
         return Step(after=after, actions=(StartDownload(uri=after.package_uri),))
     return Step(after=after, actions=_waiting(profile, after))
@@ -322,6 +331,8 @@ def _after_reboot(profile: DeviceProfile, before: FirmwareObject) -> FirmwareObj
         if profile.hang_in_updating:
             return replace(before, state=IDLE, result=UpdateResult.UPDATE_FAILED)
         return _installed(profile, before)
+    if before.state is DOWNLOADED and profile.loses_package_with_power:
+        return _empty(before)
     if before.transfer is None or (before.transfer is Transfer.BY_URI and profile.keeps_download_over_reboot):
         return before
     return replace(before, state=IDLE, result=UpdateResult.CONNECTION_LOST, transfer=None)

@@ -30,6 +30,8 @@ class FirmwareObject:
     """How often the update of this package was put off."""
     unanswered_resets: int = 0
     """How many requests to go back to state 0 it has left unanswered."""
+    cuts_at_update: int = 0
+    """How often its power was cut when Update was ordered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,6 +78,10 @@ class DeviceProfile:
     """A download that a power cut interrupted is taken up again after it, in state 1; else it is lost (result 4)."""
     power_cuts: int = 0
     """The power is cut at a random block of each of the first so many transfers."""
+    power_cuts_at_update: int = 0
+    """The power is cut so many times when Update is ordered, before it has begun and without an answer."""
+    loses_package_with_power: bool = False
+    """A package that came whole is held in RAM: after a restart it is gone, and state and result are 0."""
     expected_digest: str | None = None
     """SHA-256 of the only package that passes the integrity check, in hexadecimal; None lets any pass that was
     stored as it was received."""
@@ -199,8 +203,12 @@ class DeviceProfile:
                 self.boot_time, self.report_gap, self.answer_delay, self.defers_for or 0
             )
             >= 0,
-            "power_cuts, defers and unanswered_resets are not negative, and there is an instance of Object 5": min(
-                self.power_cuts, self.defers, self.unanswered_resets, self.firmware_instances - 1
+            "power cuts, defers and unanswered_resets are not negative, and there is an instance of Object 5": min(
+                self.power_cuts,
+                self.power_cuts_at_update,
+                self.defers,
+                self.unanswered_resets,
+                self.firmware_instances - 1,
             )
             >= 0,
             "a package is rejected with a failure of its transfer": rejected is None

@@ -197,6 +197,10 @@ NAMED_PROFILES: dict[str, NamedProfile] = {
         "Loses its power at a random block of its first download, and goes on with it afterwards",
         replace(_PULL, power_cuts=1, keeps_download_over_reboot=True),
     ),
+    "package-in-ram": _named(
+        "Holds its package in RAM, and loses its power, and the package with it, when Update is first ordered",
+        DeviceProfile(power_cuts_at_update=1, loses_package_with_power=True),
+    ),
     "late-judge": _named(
         "Accepts any address with 2.04 and fails the download afterwards",
         replace(_PULL, judges_uri_at_once=False, missing_package_is=UpdateResult.CONNECTION_LOST),

@@ -124,7 +124,8 @@ class Session:
         server = await resolve(*settings.server)
         parameters = replace(settings.timing.transmission, block_szx=settings.profile.block_szx)
         profile = settings.profile
-        if not (profile.serves_while_written and profile.answers_update) or profile.unanswered_resets:
+        answers_all = profile.serves_while_written and profile.answers_update and not profile.power_cuts_at_update
+        if not answers_all or profile.unanswered_resets:
             # A device that is busy, about to vanish, or hears nothing of it, acknowledges nothing meanwhile.
             parameters = replace(parameters, ack_delay=parameters.exchange_lifetime)
         session: Session | None = None

@@ -239,6 +239,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     """The last byte reached the device."""
     lost_transfers: int = 0
     """How often the device lost a transfer that had begun, and neither its power nor we were the reason."""
+    lost_packages: int = 0
+    """How often the device, told to install, turned out to have lost the package before it began."""
     spoilt: bool = False
     """The package was sent again since it had failed its integrity check."""
     interrupted: bool = False
@@ -251,6 +253,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     """When the device was first seen, before anything was sent to it, to install what is not of this upgrade."""
     executed_at: datetime | None = None
     """When the device was first told to install what it now has; later by what it has slept since."""
+    refused_to_install: bool = False
+    """It answered the order to install with an error, and was Idle: it has no package, or has installed it already."""
     execute_confirmed: bool = False
     """The device is known to have begun to install."""
     repeated_executions: int = 0

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from firmcast.gateway import fetch_places
+from firmcast.lwm2m.firmware_update import DeliveryMethod
 from firmcast.simulator.device import DeviceSpec
 from firmcast.simulator.fleet import Fleet
 from firmcast.simulator.network import NetworkConditions
@@ -54,13 +55,23 @@ def without_marks(told: list[str]) -> list[str]:
     ],
 )
 async def test_every_kind_of_device_is_upgraded_to_its_end(world, profile, expected) -> None:
+    assert await told_of(world, spec("device-1", profile)) == expected
+
+
+@pytest.mark.parametrize("delivery", [DeliveryMethod.PULL, DeliveryMethod.PUSH])
+async def test_a_package_that_goes_with_the_power_is_sent_again(world, delivery) -> None:
+    device = spec("device-1", "package-in-ram", delivery=delivery)
+    assert await told_of(world, device) == ["1", "2", "0", *SUCCESS]
+
+
+async def told_of(world, device: DeviceSpec) -> list[str]:
+    """Upgrade a device, and return what applications are told of it."""
     known = await world.add_device()
     package = await world.add_package(PACKAGE, "2.0.0")
-    async with Fleet(server=world.server, devices=[spec("device-1", profile)], timing=QUICK, seed=1) as fleet:
+    async with Fleet(server=world.server, devices=[device], timing=QUICK, seed=1) as fleet:
         await fleet.registered()
         await world.upgrade(package, known)
-        told = await world.until_told(known, "succeeded", "failed", any_of=True)
-    assert without_marks(told) == expected
+        return without_marks(await world.until_told(known, "succeeded", "failed", any_of=True))
 
 
 @pytest.mark.parametrize("key", [b"", bytes(range(16))], ids=["clear", "secure"])

@@ -130,7 +130,7 @@ def test_every_action_has_its_reason(name: str, happened: list[Input]) -> None:
                 StartDownload: step.after.transfer is Transfer.BY_URI
                 and (device.transfer is not Transfer.BY_URI or what == Rebooted()),
                 StopTransfer: device.transfer is not None and step.after.transfer is not device.transfer,
-                Reboot: device.state is DOWNLOADED and step.after.state is UPDATING,
+                Reboot: device.state is DOWNLOADED and (step.after.state is UPDATING or step.answer is Answer.NONE),
                 EndInstall: device.state is DOWNLOADED and step.after.state is UPDATING,
                 EndDeferral: step.after.result is UpdateResult.DEFERRED and step.after.state is DOWNLOADED,
                 RegisterAnew: step.after.state is profile.registers_anew_in,
@@ -398,6 +398,16 @@ def test_a_download_that_goes_on_after_a_power_cut() -> None:
     )
     assert steps[1] == Step(after=steps[0].after, actions=(StartDownload(uri=ADDRESS),))
     assert steps[-1].after.state is DOWNLOADED
+
+
+def test_a_package_in_ram_is_gone_with_the_power() -> None:
+    ordered = (UriWritten(uri=ADDRESS), DownloadFinished(intact=True), UpdateExecuted())
+    steps = walk(profile_named("package-in-ram"), *ordered, Rebooted(), *ordered, Rebooted())
+    cut, gone = steps[2:4]
+    assert (cut.answer, cut.actions, cut.reports) == (Answer.NONE, (Reboot(after=0.0),), ())
+    assert (gone.after.state, gone.after.result, gone.after.package_uri) == (IDLE, UpdateResult.INITIAL, "")
+    assert steps[-2].after.state is UPDATING
+    assert steps[-1].after.result is UpdateResult.SUCCESS
 
 
 def test_what_was_long_ago_stays_until_something_new_begins() -> None:

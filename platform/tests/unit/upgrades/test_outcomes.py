@@ -24,6 +24,7 @@ from firmcast.upgrades.model import (
     UpgradePhase,
 )
 from firmcast.upgrades.rules import wording
+from firmcast.upgrades.rules.lost_packages import LOST_PACKAGES_LIMIT
 from firmcast.upgrades.state_machine import Decision, advance
 
 PAGE = Path(__file__).resolve().parents[4] / "docs/explanation/outcomes.md"
@@ -73,7 +74,9 @@ def row_for(rows: list[list[str]], *values: object) -> int:
 # --- what the rules do ----------------------------------------------------------------------------------------------
 
 
-def upgrade_in(driver, case: Case, *, is_over: bool, another_way: bool = False) -> DeviceUpgrade:
+def upgrade_in(
+    driver, case: Case, *, is_over: bool, another_way: bool = False, lost_packages: int = LOST_PACKAGES_LIMIT
+) -> DeviceUpgrade:
     """Return an upgrade that has come so far as the case says, a probe of which is about to be answered."""
     is_sent = case.where in ("fetching", "written")
     news = YES_NO[case.news]
@@ -85,6 +88,8 @@ def upgrade_in(driver, case: Case, *, is_over: bool, another_way: bool = False) 
         "installing": (UpgradePhase.EXECUTING, FirmwareUpdateState.UPDATING),
         "back": (UpgradePhase.VERIFYING, FirmwareUpdateState.UPDATING),
     }[case.where]
+    if case.where == "told" and YES_NO[case.registered]:
+        phase = UpgradePhase.VERIFYING
     evidence = Evidence(
         baseline_result=case.result,
         result_changed=news,
@@ -96,6 +101,7 @@ def upgrade_in(driver, case: Case, *, is_over: bool, another_way: bool = False) 
         execute_confirmed=case.where in ("installing", "back"),
         registered_anew=YES_NO[case.registered],
         another_way=another_way,
+        lost_packages=lost_packages,
     )
     ends_at = driver.now + timedelta(seconds=-1 if is_over else 600)
     return structs.replace(
@@ -150,34 +156,41 @@ def word_for(decision: Decision, result: int) -> str:
     return f"failed: {words[upgrade.description]}"
 
 
-def decide(driver, case: Case, *, is_over: bool, another_way: bool = False) -> Decision:
+def decide(driver, case: Case, *, is_over: bool, **known) -> Decision:
     answer = CommandAnswered(command_id=NUMBER, resources=told_by(case))
-    upgrade = upgrade_in(driver, case, is_over=is_over, another_way=another_way)
-    return advance(upgrade, answer, driver.now, driver.limits)
+    return advance(upgrade_in(driver, case, is_over=is_over, **known), answer, driver.now, driver.limits)
 
 
-def assert_decided_as_written(driver, rows: list[list[str]], *, another_way: bool) -> set[int]:
+def assert_decided_as_written(driver, rows: list[list[str]], **known) -> set[int]:
     """Hold the rules to rows of the first table, and return which of them were about something."""
     used = set()
     for case in CASES:
         at = row_for(rows, case.where, case.state, case.result, case.news, case.registered, case.version)
         used.add(at)
         for is_over, expected in zip((False, True), rows[at][-2:], strict=True):
-            found = word_for(decide(driver, case, is_over=is_over, another_way=another_way), case.result)
+            found = word_for(decide(driver, case, is_over=is_over, **known), case.result)
             assert found == expected, f"{case}, time is over: {is_over}, row {at}: {rows[at]}"
     return used
 
 
 def test_every_combination_is_decided_as_the_page_says(driver):
     rows = rows_of("Once the package was offered")
-    used = assert_decided_as_written(driver, rows, another_way=False)
+    used = assert_decided_as_written(driver, rows)
     assert used == set(range(len(rows))), "every row is about something"
+
+
+def test_every_combination_with_a_package_that_may_be_sent_again_is_decided_as_the_page_says(driver):
+    first = rows_of("While a lost package may be sent again")
+    for lost in range(LOST_PACKAGES_LIMIT):
+        rows = [*first, *rows_of("Once the package was offered")]
+        used = assert_decided_as_written(driver, rows, lost_packages=lost)
+        assert used >= set(range(len(first)))
 
 
 def test_every_combination_is_decided_as_the_page_says_where_a_new_version_is_required(driver):
     driver.limits = replace(driver.limits, new_version_required=True)
     first = rows_of("Where a new version is required")
-    used = assert_decided_as_written(driver, [*first, *rows_of("Once the package was offered")], another_way=False)
+    used = assert_decided_as_written(driver, [*first, *rows_of("Once the package was offered")])
     assert used >= set(range(len(first)))
 
 
@@ -239,10 +252,11 @@ def test_an_address_that_is_let_lie_is_decided_as_the_page_says(driver):
 
 
 def test_what_is_told_unasked_is_judged_as_what_is_read(driver):
-    for case in CASES:
-        upgrade = structs.replace(upgrade_in(driver, case, is_over=False), command_id=None, command_kind=None)
+    for case, lost in product(CASES, (0, LOST_PACKAGES_LIMIT)):
+        upgrade = upgrade_in(driver, case, is_over=False, lost_packages=lost)
+        upgrade = structs.replace(upgrade, command_id=None, command_kind=None)
         notified = advance(upgrade, told_by(case), driver.now, driver.limits).upgrade
-        read = decide(driver, case, is_over=False).upgrade
+        read = decide(driver, case, is_over=False, lost_packages=lost).upgrade
         assert (notified.outcome, notified.description) == (read.outcome, read.description), case
 
 

@@ -24,7 +24,8 @@ from firmcast.upgrades.model import (
     UpgradePhase,
 )
 from firmcast.upgrades.rules.ladder import EDGES, IDLE
-from firmcast.upgrades.rules.turn import LEFT_ALONE_LIMIT
+from firmcast.upgrades.rules.lost_packages import LOST_PACKAGES_LIMIT
+from firmcast.upgrades.rules.turn import LEFT_ALONE_LIMIT, TRANSFERS
 
 RESULTS = st.none() | st.sampled_from([0, 1, 2, 4, 5, 7, 8, 9, 10, 11, 42])
 STATES = st.none() | st.sampled_from([0, 1, 2, 3, 7])
@@ -163,6 +164,7 @@ def test_nothing_that_is_told_again_and_again_puts_the_end_off_for_ever(make_dri
     limits = driver.limits
     ends_at = driver.now + limits.waiting + limits.inspecting + limits.transferring + limits.deferral
     ends_at += 4 * (limits.executing + limits.verifying + limits.probe) + 3 * limits.sleeping
+    ends_at += LOST_PACKAGES_LIMIT * (limits.transferring + 4 * limits.executing + limits.sleeping)
     ends_at += LEFT_ALONE_LIMIT * limits.transferring  # the longest of the phases
     for step in cycle(steps):
         if driver.upgrade.phase is UpgradePhase.CLOSED:
@@ -254,6 +256,24 @@ def test_saying_everything_twice_tells_nothing_twice(make_driver, steps):
             play(driver, step)
             repeated = [each.fact for each in driver.facts[facts:]]
             assert not any(isinstance(fact, FirmwareStateChanged) for fact in repeated)
+
+
+@settings(max_examples=200)
+@given(steps=STEPS, method=st.sampled_from([0, 1]), stops=st.booleans())
+def test_no_package_is_sent_again_unseen_or_without_end(make_driver, steps, method, stops):
+    driver = make_driver().transferring(delivery_method=method).answer().notify(state=1, result=0).notify(state=2)
+    assert driver.order is CommandKind.EXECUTE
+    if stops:
+        driver.tell(StopRequested())
+    for step in steps:
+        seen = len(driver.orders)
+        play(driver, step)
+        assert driver.upgrade.evidence.lost_packages <= LOST_PACKAGES_LIMIT
+        sent = [order for order in driver.orders[seen:] if order in TRANSFERS]
+        assert not sent or driver.orders[seen - 1] is CommandKind.INSPECT, (
+            "only the answer to an inspection has a package sent"
+        )
+    assert not (stops and driver.upgrade.evidence.lost_packages)
 
 
 def test_a_deadline_that_was_put_off_means_nothing(driver):

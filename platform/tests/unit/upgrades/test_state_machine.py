@@ -16,6 +16,7 @@ from firmcast.upgrades.model import (
     UpgradePhase,
 )
 from firmcast.upgrades.rules import wording
+from firmcast.upgrades.rules.lost_packages import LOST_PACKAGES_LIMIT
 from firmcast.upgrades.state_machine import TABLE, refuse, try_again
 
 EXECUTE, INSPECT, PROBE, RESET = CommandKind.EXECUTE, CommandKind.INSPECT, CommandKind.PROBE, CommandKind.RESET
@@ -401,8 +402,11 @@ def test_who_restarts_after_a_deferral_with_its_package_is_told_again(driver):
     assert driver.ends == []
 
 
-def test_who_drops_a_package_that_it_had_put_off_is_judged_by_the_evidence(driver):
-    puts_off(driver).register().answer(state=0, result=0, firmware_version=OLD)
+def test_who_drops_a_package_that_it_had_put_off_too_often_is_judged_by_the_evidence(driver):
+    puts_off(driver)
+    evidence = structs.replace(driver.upgrade.evidence, lost_packages=LOST_PACKAGES_LIMIT)
+    driver.upgrade = structs.replace(driver.upgrade, evidence=evidence)
+    driver.register().answer(state=0, result=0, firmware_version=OLD)
     began = driver.now
     while not driver.ends:
         driver.pass_deadline()

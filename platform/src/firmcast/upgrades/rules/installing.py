@@ -1,7 +1,8 @@
 """Once told to install: an order without an answer may have been obeyed, and only readings tell how it ended.
 
 A device that puts the installation off (result 11) keeps its package and is told again after a pause, as long as its
-time and the window of the task last; it may also begin by itself.
+time and the window of the task last; it may also begin by itself. One that has lost its package is sent it again: see
+`lost_packages`.
 """
 
 from datetime import datetime, timedelta
@@ -35,6 +36,7 @@ from firmcast.upgrades.rules.evidence import (
 )
 from firmcast.upgrades.rules.ladder import DOWNLOADED, DOWNLOADING, IDLE, UPDATING
 from firmcast.upgrades.rules.looking import judge
+from firmcast.upgrades.rules.lost_packages import begin_anew, is_lost
 from firmcast.upgrades.rules.offer import is_ours
 from firmcast.upgrades.rules.turn import Turn
 
@@ -112,6 +114,9 @@ def answered(turn: Turn, answer: CommandAnswered) -> None:
         return
     turn.weigh(answer.resources)
     reading = reading_of(answer.resources)
+    if reading is not None and is_lost(turn, reading):
+        begin_anew(turn, reading)
+        return
     if reading is not None:
         _settle(turn, reading)
     if not turn.is_closed:
@@ -137,6 +142,11 @@ def failed(turn: Turn, failed: CommandFailed) -> None:
 def _refused(turn: Turn, failed: CommandFailed, reading: Reading | None) -> None:
     if reading is None:
         turn.ask()
+    elif reading.state is IDLE:
+        # It has lost the package, or what it refuses is the repeat of an order that it obeyed: its version tells.
+        turn.note(refused_to_install=True)
+        turn.order(CommandKind.INSPECT)
+        turn.hold()
     elif reading.state is not DOWNLOADED or is_deferred(reading):
         turn.hold(turn.limits.probe)
     elif turn.upgrade.evidence.refused_executions < _REFUSALS_LIMIT:
@@ -159,6 +169,10 @@ def _is_worth_asking(upgrade: DeviceUpgrade, told: ResourcesReported) -> bool:
 
 def _settle(turn: Turn, reading: Reading) -> None:
     """Close if the reading decides, or follow the device to where it is."""
+    if is_lost(turn, reading):
+        # As far as it told: its version may say otherwise.
+        turn.ask()
+        return
     verdict = judge_install(turn.upgrade, reading, new_version_required=turn.limits.new_version_required)
     if verdict is not None:
         has_tried = reading.result == UpdateResult.UPDATE_FAILED and tells_failure(
@@ -266,6 +280,7 @@ def _execute_again(turn: Turn) -> None:
     if turn.window_is_over:
         turn.close(WINDOW_TOO_SHORT, clean_up=True)
         return
+    turn.note(refused_to_install=False)
     evidence = turn.upgrade.evidence
     if evidence.deferred_until is not None:
         _take_up(turn, UpgradePhase.EXECUTING)

@@ -128,7 +128,9 @@ def start_transfer(turn: Turn, told: ResourcesReported) -> None:
         another_way=len(left) > 1,
         asks_by=known.asks_by if goes_on else None,
         lost_transfers=known.lost_transfers,
+        lost_packages=known.lost_packages,
         spoilt=known.spoilt,
+        deferred_since=known.deferred_since,
         slept=known.slept,
         turn_came=known.turn_came,
     )
