@@ -181,7 +181,7 @@ class Platform:
         self._ask: Ask | None = None
         self._inherited: CommandId | None = None
         self._transfers = Transfers(self, self, report=self._report, heard=lambda _: None, now=self._now)
-        self._downloads = Downloads(self._transfers, lambda _peer: LARGEST_SZX)
+        self._downloads = Downloads(self._transfers, lambda _peer: LARGEST_SZX, device_of=lambda _: None)
         addresses = PackageAddresses(public_host="platform", bound_host="", port=5683, secure_port=5684)
         addresses.add(Protocol.HTTP, 8080)
         addresses.add(Protocol.HTTPS, 8443)

@@ -278,6 +278,16 @@ class Endpoint:
         if state is not None:
             state.prove()
 
+    def vouch_for_bodies(self, peer: Peer) -> None:
+        """Send a peer whatever it asks for, since somebody on its host was shown to ask for such things.
+
+        Until then, or until it acknowledges a response, a body that is `amplification` times longer than what asked
+        for it is held back, as `held_back` says.
+        """
+        state = self._states.get(peer)
+        if state is not None:
+            state.want_bodies()
+
     def forget(self, peer: Peer, now: float) -> None:
         """Drop everything of a peer; its requests fail as CANCELLED and its observations end as FORGOTTEN."""
         state = self._states.get(peer)

@@ -60,6 +60,7 @@ class MessageLayer:
         if state is None:
             state = self.peers.add(peer, self.random.randrange(0x10000), now, always=True)
             assert state is not None
+            state.takes_bodies = not self._may_be_false(peer)
         return state
 
     def state_of_caller(self, peer: Peer, now: float) -> PeerState | None:
@@ -69,14 +70,24 @@ class MessageLayer:
             state = self.peers.add(peer, self.random.randrange(0x10000), now, always=False)
             if state is None:
                 self.counters.refused += 1
-            elif self.parameters.amplification and not is_secure(peer):
+            elif self._may_be_false(peer):
                 state.allowance = 0
+                state.takes_bodies = False
         return state
+
+    def _may_be_false(self, peer: Peer) -> bool:
+        return self.parameters.amplification > 0 and not is_secure(peer)
 
     def send_acknowledgement(self, message_id: int, peer: Peer) -> bytes:
         """Send an empty acknowledgement and return its datagram."""
         datagram = ACK_HEAD + message_id.to_bytes(2, "big")
         self.outgoing.append((datagram, peer))
+        return datagram
+
+    def acknowledge_to(self, state: PeerState, message_id: int) -> bytes:
+        """Send a caller an empty acknowledgement and return its datagram."""
+        datagram = ACK_HEAD + message_id.to_bytes(2, "big")
+        self.answer(state, datagram)
         return datagram
 
     def send_reset(self, message_id: int, peer: Peer) -> bytes:
@@ -179,14 +190,19 @@ class MessageLayer:
             self.drop(transmission)
             transmission.ended(Outcome.ACKNOWLEDGED, now)
         elif transmission is None:
-            self.note_stray(peer)
+            self._take_for_stray(state, peer)
+
+    def _take_for_stray(self, state: PeerState | None, peer: Peer) -> None:
+        if state is not None:
+            state.strays += 1
+        self.note_stray(peer)
 
     def reset(self, message_id: int, peer: Peer, now: float) -> bool:
         """Note a reset; return whether a message waited that it rejects."""
         state = self.peers.touch(peer, now)
         transmission = None if state is None else state.transmissions.get(message_id)
         if state is None or transmission is None:
-            self.note_stray(peer)
+            self._take_for_stray(state, peer)
             return False
         state.prove()
         self.drop(transmission)

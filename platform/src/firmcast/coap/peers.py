@@ -32,8 +32,12 @@ class PeerState:
         "observations",
         "observers",
         "pending",
+        "rejects_bodies",
         "replies",
         "seen",
+        "sign",
+        "strays",
+        "takes_bodies",
         "transmissions",
     )
 
@@ -43,6 +47,14 @@ class PeerState:
         self.seen = now
         self.allowance: int | None = None
         """Bytes that may yet be sent to an address that was not shown to be real; None once it was, or we chose it."""
+        self.takes_bodies = True
+        """Whether it was shown that who is there wants what is asked for in its name, so that a body may be sent."""
+        self.rejects_bodies = False
+        """It was sent one that it did not ask for."""
+        self.sign: Transmission | None = None
+        """Asked last whether anybody is there, while a body is held back."""
+        self.strays = 0
+        """Acknowledgements and resets of nothing that was sent there."""
         self.replies = ReplyRing()
         self.transmissions: dict[int, Transmission] = {}
         self.memo: Memo | None = None
@@ -67,6 +79,17 @@ class PeerState:
     def prove(self) -> None:
         """Take note that whoever sends from this address hears what is sent there."""
         self.allowance = None
+
+    def want_bodies(self) -> None:
+        """Take note that whoever is there asks for what it is sent."""
+        self.allowance = None
+        self.takes_bodies = True
+
+    @property
+    def awaits_sign(self) -> bool:
+        """Whether a body is held back until there is a sign of who is there."""
+        sign = self.sign
+        return sign is not None and self.transmissions.get(sign.message_id) is sign
 
     @property
     def is_idle(self) -> bool:

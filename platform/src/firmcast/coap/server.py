@@ -4,8 +4,9 @@ from firmcast.coap.block import SMALLEST_BLOCK, Block, BlockError
 from firmcast.coap.codes import ACK, BLOCK1, BLOCK2, CON, NON, Code, OptionNumber
 from firmcast.coap.deduplication import Reply
 from firmcast.coap.events import EndReason, ObservationId, Peer, RequestReceived
+from firmcast.coap.held_back import Answer, HeldBackAnswers, SeparateResponse
 from firmcast.coap.held_responses import HeldResponses
-from firmcast.coap.message import Message, blocks_and_observe, encode, encode_fields
+from firmcast.coap.message import Message, blocks_and_observe, encode_fields
 from firmcast.coap.message_layer import MessageLayer
 from firmcast.coap.observers import Observers
 from firmcast.coap.options import Options, first_value, sort_options, unsupported_critical_option
@@ -13,7 +14,6 @@ from firmcast.coap.peers import PeerState
 from firmcast.coap.reception import PendingRequest, request_key
 from firmcast.coap.static_bodies import BlockServed, StaticHandler
 from firmcast.coap.static_routes import StaticRoutes
-from firmcast.coap.transmission import Transmission
 from firmcast.coap.uploads import BlockAnswer, UploadRoute, Uploads
 
 _PROXY_OPTIONS = (OptionNumber.PROXY_URI, OptionNumber.PROXY_SCHEME)
@@ -23,25 +23,13 @@ _REPEATABLE_METHODS = (GET, int(Code.FETCH))
 _ERRORS = int(Code.BAD_REQUEST)
 
 
-class _SeparateResponse(Transmission):
-    """A confirmable response of its own; nobody waits for its end."""
-
-    __slots__ = ("_layer",)
-
-    def __init__(self, peer: Peer, layer: MessageLayer) -> None:
-        super().__init__(peer)
-        self._layer = layer
-
-    def fire(self, now: float) -> None:
-        self._layer.timed_out(self, now)
-
-
 class ServerRole:
     """Requests of peers, from their first byte to their answer."""
 
     def __init__(self, layer: MessageLayer) -> None:
         self._layer = layer
         self._held = HeldResponses(layer)
+        self._held_back = HeldBackAnswers(layer, self._held)
         self._observers = Observers(layer, self._held)
         self._uploads = Uploads(layer)
         self._static: StaticRoutes | None = None
@@ -113,6 +101,9 @@ class ServerRole:
     def _serve_later(self, state: PeerState, message: Message, reply: Reply, block: Block, now: float) -> bool:
         found = self._held.later_block(state, request_key(message), block, now)
         if found is not None:
+            if not state.takes_bodies and self._held_back.exceeds(message, *found[1:]):
+                self._layer.counters.withheld += 1
+                found = int(Code.SERVICE_UNAVAILABLE), (), b""
             self._answer(state, message, reply, *found)
             return True
         if message.code in _REPEATABLE_METHODS:
@@ -182,7 +173,8 @@ class ServerRole:
         if pending.observation is not None:
             options = self._observers.options_of_answer(pending.observation, code, options)
         code = int(code)
-        if code >= _ERRORS and payload and self._is_too_much(state, message, options, payload):
+        is_bounded = state.allowance is not None
+        if is_bounded and payload and code >= _ERRORS and self._held_back.exceeds(message, options, payload):
             self._layer.counters.withheld += 1
             payload = b""
         if len(payload) > SMALLEST_BLOCK or first_value(message.options, BLOCK2) is not None:
@@ -191,6 +183,10 @@ class ServerRole:
             )
         if pending.block1 is not None:
             options = sort_options([*options, (BLOCK1, pending.block1)])
+        if not state.takes_bodies and code < _ERRORS and self._held_back.exceeds(message, options, payload):
+            answer = Answer(message, pending.reply, code, options, payload)
+            self._held_back.hold(state, answer, acknowledged=pending.acknowledged, now=now)
+            return True
         if not pending.acknowledged:
             self._answer(state, message, pending.reply, code, options, payload)
             return True
@@ -199,18 +195,11 @@ class ServerRole:
             datagram = encode_fields(NON, code, message_id, message.token, options, payload)
             self._layer.answer(state, datagram)
             return True
-        separate = _SeparateResponse(state.address, self._layer)
+        separate = SeparateResponse(state.address, self._layer)
         separate.message_id = message_id
         datagram = encode_fields(CON, code, message_id, message.token, options, payload)
         self._layer.transmit(separate, state, datagram, now)
         return True
-
-    def _is_too_much(self, state: PeerState, request: Message, options: Options, payload: bytes) -> bool:
-        """Tell whether the answer would be so much longer than what was asked that somebody could be hit by it."""
-        limit = self._layer.parameters.amplification
-        if state.allowance is None:
-            return False
-        return len(encode_fields(ACK, 0, 0, request.token, options, payload)) > limit * len(encode(request))
 
     def acknowledge(self, request: RequestReceived, now: float) -> None:
         """Send the empty acknowledgement of a request."""
@@ -281,7 +270,9 @@ class ServerRole:
             return
         pending.acknowledged = True
         message_id = pending.message.message_id
-        pending.reply.datagram = self._layer.send_acknowledgement(message_id, pending.peer)
+        state = self._layer.peers.states.get(pending.peer)
+        if state is not None:
+            pending.reply.datagram = self._layer.acknowledge_to(state, message_id)
         self._layer.timers.set(pending, now + self._layer.parameters.exchange_lifetime)
 
     def _pending_of(self, request: RequestReceived) -> tuple[PeerState, PendingRequest] | None:

@@ -31,7 +31,10 @@ class StaticRoutes:
         self._on_block_served = on_block_served
 
     def answer(self, message: Message, peer: Peer, now: float) -> bool:
-        """Answer a GET of a static body; return whether it was one. Malformed requests are left to the general path."""
+        """Answer a GET of a static body; return whether it was one.
+
+        Malformed requests are left to the general path, and so are those of who may be sent no body yet.
+        """
         body = self._handler(message, peer)
         if body is None or unsupported_critical_option(message.options) is not None:
             return False
@@ -40,9 +43,11 @@ class StaticRoutes:
         except BlockError:
             return False
         state = self._layer.state_of_caller(peer, now)
-        if state is not None:
+        if state is None:
+            return True
+        if state.takes_bodies:
             self._answer(state, message, body, asked)
-        return True
+        return state.takes_bodies
 
     def _answer(self, state: PeerState, message: Message, body: StaticBody, asked: Block | None) -> None:
         if message.accept is not None and message.accept != body.content_format:
@@ -63,7 +68,6 @@ class StaticRoutes:
         except OSError:
             self._send(state, message, Code.INTERNAL_SERVER_ERROR)
             return
-        state.prove()  # it knows a path that only the application can have told it
         self._send(state, message, Code.CONTENT, tail=tail[0])
         if message.type is MessageType.CON and not message.payload:
             self._remember(state, message, body, tail)

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Mapping
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from types import MappingProxyType
 from typing import Final
 
@@ -12,6 +12,12 @@ from firmcast.lwm2m.firmware_update import Protocol
 
 PACKAGE_PATH: Final = "fw"
 """The first segment of the path under which packages are fetched."""
+
+_INTERFACE_BITS: Final = 64
+"""Of an IPv6 address; a host draws new ones as it likes (RFC 8981)."""
+_MAPPED_BITS: Final = 32
+_MAPPED: Final = 0xFFFF
+"""What stands before an address of IPv4 that is spelt as one of IPv6."""
 
 SCHEMES: Final[Mapping[Protocol, str]] = MappingProxyType(
     {Protocol.COAP: "coap", Protocol.COAPS: "coaps", Protocol.HTTP: "http", Protocol.HTTPS: "https"}
@@ -38,6 +44,14 @@ def stored_address(peer: Peer) -> tuple[str, int]:
     if len(peer) > 2 and peer[3]:
         return f"{host.partition('%')[0]}%{peer[3]}", port
     return host, port
+
+
+def is_same_host(one: Peer, other: Peer) -> bool:
+    """Tell whether two socket addresses are of one host, or with IPv6 of one network, as of a host's many addresses."""
+    if one[0] == other[0] or ":" not in one[0] or ":" not in other[0]:
+        return bool(one[0] == other[0])
+    first, second = (int(IPv6Address(address[0].partition("%")[0])) for address in (one, other))
+    return first >> _INTERFACE_BITS == second >> _INTERFACE_BITS and first >> _MAPPED_BITS != _MAPPED
 
 
 def uri_host(host: str) -> str:

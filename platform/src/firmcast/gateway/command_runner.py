@@ -122,6 +122,7 @@ class CommandRunner:
         transfer = await patiently(partial(self._transfers.look_up, token))
         if transfer is None:
             raise _ImpossibleError(_NO_TRANSFER)
+        transfer.offered_to = link.device.answered_from
         if not may_be_repeat:
             await self._fetch_places.take(transfer)
             self._transfers.begin_anew(transfer)

@@ -307,9 +307,10 @@ class DeviceLink:
         self, method: Code, wording: Options, payload: bytes | StaticBody = b"", pace: BlockPace | None = None
     ) -> ResponseReceived:
         token = secrets.token_bytes(8)
+        first = self.device.peer
 
         async def ask(peer: Peer) -> ResponseReceived:
-            return await self._udp.request(
+            response = await self._udp.request(
                 peer,
                 method,
                 options=wording,
@@ -321,6 +322,10 @@ class DeviceLink:
                 # A package is stored, which may begin with the erasure of what was there, and end with a check.
                 slow=isinstance(payload, StaticBody),
             )
+            if is_success(response.code) and peer == first:
+                # Elsewhere it may be known from before.
+                self.device.answered_from = peer
+            return response
 
         return await self._repeated(ask, token, only_reads=method is Code.GET)
 

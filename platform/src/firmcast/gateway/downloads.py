@@ -21,8 +21,10 @@ from firmcast.coap.static_bodies import StaticBody, StaticRequest
 from firmcast.coap.udp import UdpEndpoint
 from firmcast.errors import StoreError
 from firmcast.firmware.package_files import PackageUnreadableError
-from firmcast.gateway.addresses import PACKAGE_PATH
+from firmcast.gateway.addresses import PACKAGE_PATH, is_same_host
+from firmcast.gateway.live_devices import LiveDevice
 from firmcast.gateway.transfers import Transfer, Transfers
+from firmcast.ids import DeviceId
 
 _LOOK_UPS_AT_ONCE: Final = 64
 _LOOK_UPS_WAITING: Final = 4096
@@ -34,10 +36,16 @@ class Downloads:
     """The downloads of all devices."""
 
     def __init__(
-        self, transfers: Transfers, largest_szx: Callable[[Peer], int], *, block_exponent: int = LARGEST_SZX
+        self,
+        transfers: Transfers,
+        largest_szx: Callable[[Peer], int],
+        *,
+        device_of: Callable[[DeviceId], LiveDevice | None],
+        block_exponent: int = LARGEST_SZX,
     ) -> None:
-        """Bind the parts; `largest_szx` tells for a peer which blocks it takes at the most."""
+        """Bind the parts; `largest_szx` tells for a peer which blocks it takes at the most, `device_of` who is live."""
         self._transfers = transfers
+        self._device_of = device_of
         self._largest_szx = largest_szx
         self._block_exponent = block_exponent
         self._turns = asyncio.Semaphore(_LOOK_UPS_AT_ONCE)
@@ -106,7 +114,8 @@ class Downloads:
 
     def _serve_at_its_pace(self, request: RequestReceived, transfer: Transfer, udp: UdpEndpoint) -> None:
         """Answer when the bytes may leave: the engine acknowledges meanwhile, so that the device does not ask again."""
-        udp.endpoint.vouch(request.peer)
+        if self._is_where_its_device_is(request.peer, transfer):
+            udp.endpoint.vouch_for_bodies(request.peer)
         pace = transfer.pace
         wait = 0.0 if pace is None else pace.reserve(self._block_size(request))
         if pace is None or wait <= 0:
@@ -124,6 +133,16 @@ class Downloads:
         pace.waiting += 1
         timer = asyncio.get_running_loop().call_later(wait, serve)
         self._paced.add(timer)
+
+    def _is_where_its_device_is(self, peer: Peer, transfer: Transfer) -> bool:
+        """Tell whether whoever knows a token is on the host on which its device was asked something, and did it.
+
+        A device fetches from another port than it registered from, and goes on when its registration has run out.
+        Anybody else has to show himself to the engine: the device may name whose address it likes.
+        """
+        device = self._device_of(transfer.target.device_id)
+        known = (transfer.offered_to, None if device is None else device.answered_from)
+        return any(address is not None and is_same_host(address, peer) for address in known)
 
     def _block_size(self, request: RequestReceived) -> int:
         try:

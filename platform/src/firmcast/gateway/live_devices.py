@@ -65,6 +65,7 @@ class LiveDevice:
     """One device with a registration. What may change with an update changes here, so that who holds it sees it."""
 
     __slots__ = (
+        "answered_from",
         "asked_who_it_is",
         "awake_until",
         "awake_window",
@@ -100,6 +101,8 @@ class LiveDevice:
         """Of this gateway's hold of the registration."""
         self.key = _key(registration.registration_id)
         self.peer: Peer = peer_of(registration.host, registration.port, registration.identity)
+        self.answered_from: Peer | None = None
+        """Where it was when it last did what it was asked to under a random token: nobody else can have said so."""
         self.expires_at: datetime = registration.expires_at
         self.expiry_watched_at: datetime | None = None
         """The earliest time at which somebody looks whether the registration has ended."""
@@ -169,6 +172,7 @@ class LiveDevices:
         former = self.remove(registration.device_id)
         device = LiveDevice(registration)
         if former is not None:
+            device.answered_from = former.answered_from
             device.asked_who_it_is = former.asked_who_it_is
             device.awake_window = former.awake_window
             device.left_objects_unanswered = former.left_objects_unanswered

@@ -189,7 +189,9 @@ class Gateway:
         self._registration = self._open_interface(metrics, require_room)
         self._fellows = self._meet(metrics, log, limits)
         self._evidence = self._open_evidence()
-        self._downloads = Downloads(self._transfers, udp.largest_szx, block_exponent=settings.block_exponent)
+        self._downloads = Downloads(
+            self._transfers, udp.largest_szx, device_of=self._live.of, block_exponent=settings.block_exponent
+        )
         self._connect(metrics)
 
     def _make_runner(self, settings: GatewaySettings) -> CommandRunner:

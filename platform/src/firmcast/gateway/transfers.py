@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+from firmcast.coap.events import Peer
 from firmcast.coap.static_bodies import StaticBody
 from firmcast.db.port import Database
 from firmcast.errors import NotFoundError
@@ -44,6 +45,7 @@ class Transfer:
         "is_over",
         "last_at",
         "noted_at",
+        "offered_to",
         "pace",
         "reached",
         "restarts",
@@ -71,6 +73,8 @@ class Transfer:
         self.first_block = 0
         """Bytes of the first of them that was fetched."""
         self.restarts = 0
+        self.offered_to: Peer | None = None
+        """Where its device had done what it was asked to, when its address was written to it."""
         self.noted_at: datetime | None = None
         """When the journal was last told how far it has come; None since the order."""
 

@@ -4,22 +4,26 @@ import asyncio
 import itertools
 import socket
 
+import aiocoap
 import pytest
 
 from firmcast.coap.block import Block
 from firmcast.coap.codes import Code, MessageType
 from firmcast.coap.message import Message, encode
 from firmcast.coap.options import options
+from firmcast.coap.udp import UdpEndpoint
 
 LINKS = b"</5>"
+PACKAGE = bytes(range(256)) * 32
+ANOTHER_HOST = "127.0.0.2"
 
 
 class Victim:
     """An address that somebody speaks in the name of, and that never says a word."""
 
-    def __init__(self, server: tuple[str, int]) -> None:
+    def __init__(self, server: tuple[str, int], host: str) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.bind((host, 0))
         self._socket.setblocking(False)
         self._server = server
         self.received: list[bytes] = []
@@ -58,8 +62,8 @@ async def world(database, make_world):
 async def make_victim(world):
     made: list[Victim] = []
 
-    def make() -> Victim:
-        made.append(Victim(world.server))
+    def make(host: str = "127.0.0.1") -> Victim:
+        made.append(Victim(world.server, host))
         return made[-1]
 
     yield make
@@ -131,3 +135,60 @@ async def test_a_device_that_does_not_answer_may_not_be_there(world, make_victim
     victim.rest()
     assert victim.received
     assert sum(map(len, victim.received)) <= 3 * len(registration)
+
+
+@pytest.fixture
+async def offered(world, make_raw):
+    """A package that a device was offered: the device, and the token of its address."""
+    known = await world.add_device()
+    device = await make_raw()
+    await device.register()
+    await world.upgrade(await world.add_package(PACKAGE), known)
+    uri = (await device.until_asked(Code.PUT, "/5/0/1")).payload.decode()
+    await world.eventually(lambda: world.gateway._live.of(known.device_id).answered_from is not None)
+    return device, uri.rpartition("/")[2]
+
+
+async def test_a_device_does_not_have_its_package_sent_to_somebody_else(world, make_victim, offered) -> None:
+    _, token = offered
+    victim = make_victim(ANOTHER_HOST)
+    said = 0
+    for number in range(8):
+        wording = options(uri_path=("fw", token), block2=Block(number, more=False, szx=6))
+        datagram = encode(Message(MessageType.CON, Code.GET, number, b"tokn", wording))
+        said += len(datagram)
+        victim.is_named(datagram)
+    await world.eventually(lambda: world.metrics.datagrams.read()["given_up"])
+    victim.rest()
+    assert 0 < sum(map(len, victim.received)) <= 3 * said
+
+
+async def test_a_client_on_another_host_shows_that_it_is_there_and_has_its_package_in_large_blocks(
+    world, offered
+) -> None:
+    _, token = offered
+    client = await UdpEndpoint.open(ANOTHER_HOST, 0)
+    response = await client.request(world.server, Code.GET, options=options(uri_path=("fw", token)))
+    assert response.payload == PACKAGE
+    assert client.endpoint.counters.received == len(PACKAGE) // 1024 + 2, "a sign is asked of it before the first block"
+    client.close()
+
+
+async def test_a_client_of_another_library_on_another_host_has_its_package(world, offered) -> None:
+    _, token = offered
+    client = await aiocoap.Context.create_server_context(
+        None, bind=(ANOTHER_HOST, 0), transports=["simplesocketserver"]
+    )
+    uri = f"coap://{world.server[0]}:{world.server[1]}/fw/{token}"
+    response = await client.request(aiocoap.Message(code=aiocoap.GET, uri=uri)).response
+    assert response.payload == PACKAGE
+    await client.shutdown()
+
+
+async def test_a_device_fetches_from_another_port_than_it_registered_from_at_once(world, offered) -> None:
+    _, token = offered
+    client = await UdpEndpoint.open("127.0.0.1", 0)
+    response = await client.request(world.server, Code.GET, options=options(uri_path=("fw", token)))
+    assert response.payload == PACKAGE
+    assert client.endpoint.counters.received == len(PACKAGE) // 1024
+    client.close()

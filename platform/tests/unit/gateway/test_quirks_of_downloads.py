@@ -39,7 +39,7 @@ def served():
         size=len(PACKAGE),
     )
     transfer = transfers._keep(TOKEN, Transfer(target, StaticBody(PACKAGE, etag=b"etag")))
-    downloads = Downloads(transfers, lambda _: 6)
+    downloads = Downloads(transfers, lambda _: 6, device_of=lambda _: None)
 
     def fetch(number: int) -> None:
         downloads.block_served(PEER, ("fw", TOKEN), number * 1024, 1024, len(PACKAGE))
@@ -81,14 +81,11 @@ def test_quirk_11_a_client_that_nothing_stops_is_served_no_longer_without_the_st
 
 @pytest.mark.parametrize("asked", [None, Block(0, more=False, szx=6)])
 def test_a_client_that_takes_short_fragments_is_sent_blocks_that_fit(served, asked) -> None:
-    downloads = Downloads(served.transfers, lambda _: 4)
+    downloads = Downloads(served.transfers, lambda _: 4, device_of=lambda _: None)
     message = Message(MessageType.CON, Code.GET, 1, b"t", options(uri_path=("fw", TOKEN), block2=asked))
     assert downloads.route(message, PEER) is None, "what is kept of its blocks is of any size"
     answered = []
-    udp = SimpleNamespace(
-        respond=lambda _request, code, **told: answered.append((code, told)),
-        endpoint=SimpleNamespace(vouch=lambda _peer: None),
-    )
+    udp = SimpleNamespace(respond=lambda _request, code, **told: answered.append((code, told)))
     downloads.answer(SimpleNamespace(message=message, peer=PEER), udp)
     ((code, told),) = answered
     assert code == Code.CONTENT
