@@ -14,7 +14,13 @@ from firmcast.firmware.package_files import PackageUnreadableError
 from firmcast.gateway import commands
 from firmcast.gateway.addresses import PackageAddresses
 from firmcast.gateway.checks import Checks
-from firmcast.gateway.device_link import DeviceAsleepError, DeviceLink, DeviceRefusedError, DeviceSilentError
+from firmcast.gateway.device_link import (
+    DeviceAsleepError,
+    DeviceBusyError,
+    DeviceLink,
+    DeviceRefusedError,
+    DeviceSilentError,
+)
 from firmcast.gateway.fetch_places import FetchPlaces
 from firmcast.gateway.transfers import Transfer, Transfers
 from firmcast.ids import DeviceId
@@ -63,6 +69,7 @@ class CommandRunner:
         """
         command_id = command.command_id
         failure, description, resources = CommandFailure.REJECTED, "", ResourcesReported()
+        is_busy = False
         try:
             told = await self._carry_out(link, command, may_be_repeat=may_be_repeat)
             return CommandAnswered(command_id=command_id, resources=told)
@@ -72,6 +79,7 @@ class CommandRunner:
             failure, description = CommandFailure.UNREACHABLE, str(error)
         except DeviceSilentError as error:
             failure, description = CommandFailure.UNREACHABLE, str(error)
+            is_busy = isinstance(error, DeviceBusyError)
             # What it told before it fell silent may be all that it ever tells.
             resources = link.told() if command.kind in _LOOKS else resources
         except DeviceRefusedError as error:
@@ -87,7 +95,9 @@ class CommandRunner:
             # A fault of ours with one device must not stop the others.
             _log.error("command.fault", kind=command.kind.value, device_id=command.device_id, exc_info=error)
             description = f"a fault of the platform: {type(error).__name__}"
-        return CommandFailed(command_id=command_id, failure=failure, description=description, resources=resources)
+        return CommandFailed(
+            command_id=command_id, failure=failure, description=description, resources=resources, is_busy=is_busy
+        )
 
     def acknowledged(self, device_id: DeviceId, sent: int) -> None:
         """Note that a device has acknowledged `sent` bytes of the package that is being written to it."""

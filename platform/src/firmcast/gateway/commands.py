@@ -16,6 +16,7 @@ from firmcast.coap.static_bodies import StaticBody
 from firmcast.gateway.device_link import (
     OPAQUE,
     TEXT,
+    DeviceBusyError,
     DeviceLink,
     DeviceRefusedError,
     DeviceSilentError,
@@ -194,7 +195,7 @@ async def _refused(link: DeviceLink, code: int, what: str, *, without_blocks: Co
     """
     description = describe(code, what)
     if is_passing(code):
-        raise DeviceSilentError(description)
+        raise DeviceBusyError(description)
     try:
         resources = await read_state_and_result(link)
     except DeviceSilentError:

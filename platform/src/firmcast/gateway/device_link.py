@@ -53,6 +53,10 @@ class DeviceSilentError(Exception):
         self.has_timed_out = has_timed_out
 
 
+class DeviceBusyError(DeviceSilentError):
+    """The device is there, and answered that it cannot answer now."""
+
+
 class DeviceAsleepError(DeviceSilentError):
     """The device, in queue mode, does not listen; `asked` tells whether a request was sent that it may have heard."""
 

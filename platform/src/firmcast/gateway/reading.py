@@ -12,6 +12,7 @@ from firmcast.coap.codes import Code, ContentFormat, is_success
 from firmcast.gateway.device_link import (
     TEXT,
     DeviceAsleepError,
+    DeviceBusyError,
     DeviceLink,
     DeviceRefusedError,
     DeviceSilentError,
@@ -184,7 +185,7 @@ async def _try_whole(link: DeviceLink, content_format: int, *, is_trial: bool) -
         return None
     link.device.left_objects_unanswered = False
     if is_passing(read.code):
-        raise DeviceSilentError(describe(read.code, f"the read of {FIRMWARE_INSTANCE}"))
+        raise DeviceBusyError(describe(read.code, f"the read of {FIRMWARE_INSTANCE}"))
     return read
 
 
@@ -225,7 +226,7 @@ async def _read(ask: Ask, path: Path, formats: tuple[int | None, ...]) -> Read:
 async def _checked(asked: Awaitable[Read], path: Path) -> Read:
     read = await asked
     if is_passing(read.code):
-        raise DeviceSilentError(describe(read.code, f"the read of {path}"))
+        raise DeviceBusyError(describe(read.code, f"the read of {path}"))
     return read
 
 

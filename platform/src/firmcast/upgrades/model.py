@@ -441,6 +441,8 @@ class CommandFailed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """For a person, such as the CoAP code of the answer."""
     resources: ResourcesReported = ResourcesReported()
     """What was read after the failure, if anything."""
+    is_busy: bool = False
+    """True of an unreachable device that is there: it answered that it cannot answer now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ TABLE: Final[Mapping[UpgradePhase, Mapping[type[Input], Rule]]] = MappingProxyTy
             TransferProgressed: _IGNORED,
             CommandAnswered: _IGNORED,
             CommandFailed: _IGNORED,
-            DeadlinePassed: _to(starting.give_up_waiting, CLOSED),
+            DeadlinePassed: _to(starting.give_up_waiting, INSPECTING, CLOSED),
             StopRequested: _to(starting.stop_before_transfer, CLOSED),
         },
         INSPECTING: {

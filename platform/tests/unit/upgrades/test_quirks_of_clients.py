@@ -10,7 +10,7 @@ import pytest
 
 from firmcast.devices.model import CommandKind
 from firmcast.events.model import Outcome
-from firmcast.upgrades.model import CommandFailure, SeenAlive, TransferProgressed, UpgradePhase
+from firmcast.upgrades.model import CommandFailed, CommandFailure, SeenAlive, TransferProgressed, UpgradePhase
 from firmcast.upgrades.rules import wording
 
 EXECUTE, INSPECT, PROBE, RESET = CommandKind.EXECUTE, CommandKind.INSPECT, CommandKind.PROBE, CommandKind.RESET
@@ -272,3 +272,33 @@ def test_a_refusal_to_install_that_passes_is_no_end(driver):
     driver.answer(state=0, result=1, firmware_version="2.0")
     assert driver.upgrade.outcome is Outcome.SUCCEEDED
     assert driver.steps == [1, 2, 3, 0]
+
+
+def test_a_device_that_is_busy_when_it_is_first_looked_at_is_asked_again_soon(driver):
+    driver.begin()
+    for _ in range(3):
+        told = CommandFailed(
+            command_id=driver.upgrade.command_id,
+            failure=CommandFailure.UNREACHABLE,
+            description="5.03 service unavailable",
+            is_busy=True,
+        )
+        driver.tell(told)
+        assert driver.upgrade.phase is UpgradePhase.WAITING
+        assert driver.upgrade.deadline_at == driver.now + driver.limits.probe
+        driver.pass_deadline()
+        assert (driver.upgrade.phase, driver.order) == (UpgradePhase.INSPECTING, INSPECT)
+    driver.answer(state=0, result=0, firmware_version=OLD)
+    assert driver.order is BY_URI
+
+
+@pytest.mark.parametrize("forgets", [True, False])
+def test_an_address_of_before_is_taken_back_before_a_package_is_written(driver, forgets):
+    old = {"package_uri": "coap://host/fw/of-another-time", "delivery_method": 1, "firmware_version": OLD}
+    driver.begin().answer(state=0, result=4, **old)
+    assert driver.order is RESET
+    driver.answer()
+    assert driver.order is INSPECT
+    driver.answer(state=0, result=0, **(old | {"package_uri": ""} if forgets else old))
+    assert driver.order is BY_WRITE
+    assert driver.orders.count(RESET) == 1

@@ -103,6 +103,10 @@ def is_ours(upgrade: DeviceUpgrade, told: ResourcesReported) -> bool:
     return upgrade.evidence.transfer_kind is not None
 
 
+def _tells_other_address(upgrade: DeviceUpgrade, told: ResourcesReported) -> bool:
+    return bool(told.package_uri) and upgrade.transfer_token not in (told.package_uri or "")
+
+
 def start_transfer(turn: Turn, told: ResourcesReported) -> None:
     """Give an Idle device the package in the first way that is left, and keep what it told as the baseline for later.
 
@@ -119,6 +123,13 @@ def start_transfer(turn: Turn, told: ResourcesReported) -> None:
         turn.conclude(failure(_why_none_is_left(turn, told)), parse_state(told.state))
         return
     offer = left[0]
+    if offer.protocol is None and _tells_other_address(turn.upgrade, told) and not known.reset_ordered:
+        # Anjay tells the last address that it was given for as long as nobody takes that back, and would tell it of
+        # the written package too.
+        turn.note(reset_ordered=True)
+        turn.order(CommandKind.RESET)
+        turn.hold()
+        return
     goes_on = (known.transfer_kind, known.transfer_protocol) == (offer.kind, offer.protocol) and not has_begun(known)
     evidence = Evidence(
         baseline_result=told.result or 0,

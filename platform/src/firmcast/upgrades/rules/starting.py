@@ -63,9 +63,11 @@ def came_online(turn: Turn, _sign: SessionRenewed | SeenAlive | ResourcesReporte
 
 
 def give_up_waiting(turn: Turn, _passed: DeadlinePassed) -> None:
-    """Close: the device did not come, and a probe would have nobody to reach."""
+    """Close: the device did not come, and a probe would have nobody to reach. Ask one again that was busy."""
     if turn.window_is_over:
         turn.close(_WINDOW_OVER, clean_up=False)
+    elif not turn.time_is_up:
+        _inspect(turn)
     elif turn.upgrade.started_at is not None:
         turn.close(_timed_out(wording.NOT_ONLINE), clean_up=False)
     else:
@@ -99,11 +101,13 @@ def answered(turn: Turn, answer: CommandAnswered) -> None:
 
 
 def failed(turn: Turn, failed: CommandFailed) -> None:
-    """Wait for an unreachable device; close when it does not let itself be read."""
+    """Wait for an unreachable device, for a busy one not long; close when it does not let itself be read."""
     kind = turn.upgrade.command_kind
     turn.finish_order()
     if failed.failure is CommandFailure.UNREACHABLE:
         _wait(turn)
+        if failed.is_busy and turn.upgrade.phase is UpgradePhase.WAITING:
+            turn.arm(turn.limits.probe)
     elif kind is CommandKind.RESET:
         turn.order(CommandKind.INSPECT)
     else:
