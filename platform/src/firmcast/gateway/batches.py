@@ -42,6 +42,13 @@ class Updating(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """True when it came from another address than before."""
 
 
+class Keeping(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A device takes a package, so that its registration lives on as by an update; it has said nothing itself."""
+
+    told: RegistrationUpdate
+    occurred_at: datetime
+
+
 class Leaving(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A device ends its registration; `identity` is that of the secure session in which somebody says so."""
 
@@ -66,10 +73,11 @@ class CheckEnded:
     occurred_at: datetime
 
 
-Item = Registering | Updating | Leaving | Showing | DeviceReport | DeviceNote | CheckEnded
+Item = Registering | Updating | Keeping | Leaving | Showing | DeviceReport | DeviceNote | CheckEnded
 
 Answer = Registration | DeviceId | None
-"""To a register, an update or a showing the registration, to a de-register the device, to a report and for nobody None.
+"""To a register, an update, a keeping or a showing the registration, to a de-register the device, to a report and for
+nobody None.
 """
 
 
@@ -123,7 +131,7 @@ async def _write(
     registered = await registrations.register(tx, coming, now, log=log, gateway=gateway)
     leaving = {(item.registration_id, item.identity) for item in items if isinstance(item, Leaving)}
     removed = await registrations.leave(tx, leaving, now, log=log)
-    updates = [item.told for item in items if isinstance(item, Updating)]
+    updates = [item.told for item in items if isinstance(item, Updating | Keeping)]
     refreshed = await registrations.refresh(tx, updates, now, gateway=gateway)
     showing = [item.registration_id for item in items if isinstance(item, Showing)]
     shown = await holding.take_over(tx, showing, now, gateway=gateway)
@@ -163,6 +171,8 @@ class _Written:
                 return self._with_sign_of_life(registration, item.occurred_at, newly_registered=True)
             case Updating(told=update):
                 return self._with_sign_of_life(self.refreshed.get(update.registration_id), item.occurred_at)
+            case Keeping(told=update):
+                return self.refreshed.get(update.registration_id), None
             case Showing(registration_id=registration_id):
                 return self._with_sign_of_life(self.shown.get(registration_id), item.occurred_at)
             case Leaving(registration_id=registration_id, identity=identity):

@@ -5,7 +5,7 @@ better to offer.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from firmcast.coap.block import LARGEST_SZX
@@ -79,8 +79,10 @@ class LiveDevice:
         "expires_at",
         "expiry_watched_at",
         "heard_at",
+        "kept_at",
         "key",
         "left_objects_unanswered",
+        "lifetime",
         "lists_no_firmware_object",
         "noted",
         "noted_minute",
@@ -104,6 +106,9 @@ class LiveDevice:
         self.answered_from: Peer | None = None
         """Where it was when it last did what it was asked to under a random token: nobody else can have said so."""
         self.expires_at: datetime = registration.expires_at
+        self.lifetime = timedelta(seconds=registration.lifetime_seconds)
+        self.kept_at: datetime | None = None
+        """When its registration was last kept alive for it, which takes a package and may do nothing else meanwhile."""
         self.expiry_watched_at: datetime | None = None
         """The earliest time at which somebody looks whether the registration has ended."""
         objects = registration.objects.encode()
@@ -196,6 +201,7 @@ class LiveDevices:
             self.add(registration)
             return self._by_registration[registration.registration_id], None
         device.expires_at = registration.expires_at
+        device.lifetime = timedelta(seconds=registration.lifetime_seconds)
         objects = registration.objects.encode()
         device.lists_no_firmware_object = lists_no_firmware_object(objects)
         device.root = root_segments(objects)

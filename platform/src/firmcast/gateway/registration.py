@@ -6,7 +6,7 @@ not wait for the store.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -20,7 +20,7 @@ from firmcast.devices.model import NewRegistration, Registration, RegistrationUp
 from firmcast.errors import StoreError
 from firmcast.gateway.addresses import stored_address
 from firmcast.gateway.awake_windows import AwakeWindows
-from firmcast.gateway.batches import Answer, Leaving, Registering, Updating
+from firmcast.gateway.batches import Answer, Keeping, Leaving, Registering, Updating
 from firmcast.gateway.expiry import Expiry
 from firmcast.gateway.journal_notes import JournalNotes
 from firmcast.gateway.live_devices import OBSERVED, LiveDevice, LiveDevices
@@ -35,6 +35,8 @@ from firmcast.lwm2m.registration import parse_register, parse_update
 
 PATH: Final = "rd"
 _COME_AGAIN_SECONDS: Final = 60
+_KEPT_BEFORE: Final = timedelta(minutes=1)
+_KEPT_AGAIN: Final = timedelta(seconds=1)
 _MOST_WAITING: Final = 50_000
 """Of reports and requests at one time; the store takes them in some seconds."""
 _NOT_KNOWN: Final = "the endpoint name is not known here, or its device speaks through secure sessions only"
@@ -102,6 +104,32 @@ class RegistrationInterface:
         device = self._hold(registration)
         self._sessions.wake((device.device_id,))
         return device
+
+    def keep(self, device: LiveDevice) -> None:
+        """Have the registration of a device that takes a package live on, when it is about to end.
+
+        Some clients do nothing else while they are written to, so that no update comes of them: their blocks tell that
+        they are there.
+        """
+        now = self._now()
+        if device.expires_at - now > min(device.lifetime / 2, _KEPT_BEFORE):
+            return
+        if device.kept_at is not None and now - device.kept_at < _KEPT_AGAIN:
+            return
+        if len(self._intake) >= _MOST_WAITING:
+            return
+        device.kept_at = now
+        host, port = stored_address(device.peer)
+        update = RegistrationUpdate(
+            registration_id=device.registration_id, host=host, port=port, identity=identity_of(device.peer)
+        )
+
+        def committed(answer: asyncio.Future[Answer]) -> None:
+            registration = None if answer.cancelled() or answer.exception() else answer.result()
+            if isinstance(registration, Registration) and self._live.of(device.device_id) is device:
+                self._hold(registration)
+
+        self._intake.submit(Keeping(told=update, occurred_at=now)).add_done_callback(committed)
 
     def forget(self, device: LiveDevice) -> None:
         """Know nothing more of a device: its registration is over, or another gateway's."""

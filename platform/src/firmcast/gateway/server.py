@@ -444,6 +444,7 @@ class Gateway:
                 device = self._live.by_peer(peer)
                 if device is not None:
                     self._runner.acknowledged(device.device_id, sent)
+                    self._registration.keep(device)
             case StrayReceived(peer=peer):
                 if self._live.by_peer(peer) is None and identity_of(peer) is None:
                     self._fellows.strangers.stray(peer, secure=False)
