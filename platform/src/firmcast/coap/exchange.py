@@ -100,7 +100,9 @@ class Exchange(Transmission):
         "_in_flight",
         "_is_first_cut_short",
         "_owner",
+        "_past",
         "_payload",
+        "_refused",
         "_restarts_left",
         "_start",
         "_upload_wording",
@@ -173,6 +175,7 @@ class Exchange(Transmission):
         self._whole = whole
         self._restarts_left = restarts
         self._is_first_cut_short = False
+        self._refused = self._past = -1
         self.sent = 0
         self._in_flight = 0
         self.expected = b""
@@ -316,6 +319,8 @@ class Exchange(Transmission):
         if code == Code.REQUEST_ENTITY_INCOMPLETE and self._restarts_left > 0 and not self._may_be_whole:
             self._restarts_left -= 1
             return self._restart_upload(self._blocks_for_whom_they_are_missing())
+        if code == Code.SERVICE_UNAVAILABLE and end < self.total:
+            return self._go_past_refusal(end)
         goes_on = code == Code.CONTINUE or (is_success(code) and end < self.total)
         if not goes_on:
             return None
@@ -369,9 +374,25 @@ class Exchange(Transmission):
         """
         return self.is_slow and self.sent > 1 << (self.szx + 4)
 
+    def _go_past_refusal(self, end: int) -> Step | None:
+        """Go on from a block that the server refuses as if it were busy; None where it is busy indeed.
+
+        Anjay has no other answer to a block, or any request, out of turn while it waits for a certain block: it took
+        this one, and its answer was lost. Whether it is so, the next block tells, which no other server takes.
+        """
+        if not self.attempts and self._refused != self.sent:
+            # It was sent once only: the server may be busy, or the network have doubled the block.
+            self._refused = self.sent
+        elif not self.attempts and self._past == self.sent:
+            return None
+        else:
+            self.sent = self._past = end
+        return Step.CONTINUE
+
     def _restart_upload(self, szx: int) -> Step | FailureReason:
         self.szx = szx
         self.sent = 0
+        self._refused = self._past = -1
         return self._checked_size()
 
     def _checked_size(self) -> Step | FailureReason:

@@ -4,13 +4,13 @@ What they do was read in their sources; `docs/explanation/real-clients.md` says 
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 
 import cbor2
 import msgspec
 import pytest
+from acting_client import ADDRESS, BYTES, PACKAGE, PULL, PUSH, SUCCESS, UPDATE, Anjay, Client
 
 from firmcast.coap.block import Block
 from firmcast.coap.codes import Code, MessageType
@@ -21,149 +21,6 @@ from firmcast.lwm2m.paths import PACKAGE_URI
 from firmcast.lwm2m.values import as_text
 from firmcast.settings import GatewaySettings, UpgradeSettings
 from firmcast.upgrades.limits import limits_of
-
-PACKAGE = bytes(range(256)) * 10
-"""Two whole blocks of 1024 bytes and half of a third."""
-SUCCESS = ["1", "2", "3", "0", "succeeded"]
-PULL, PUSH = "0", "1"
-ADDRESS, BYTES, UPDATE = (Code.PUT, "/5/0/1"), (Code.PUT, "/5/0/0"), (Code.POST, "/5/0/2")
-
-
-class Client:
-    """A client that acts on a request each time that it comes, as one without a cache of its answers does.
-
-    The answer to the first of `lost` is lost on its way, the last block of a package in place of all of it.
-    """
-
-    def __init__(self, device, *lost: tuple[Code, str]) -> None:
-        self.device = device
-        self.lost = list(lost)
-        self._repeated = {operation: asyncio.Event() for operation in lost}
-        self.package = b""
-        self.largest = 1024
-        self.blocks: list[Block] = []
-        self.times: Counter[tuple[Code, str]] = Counter()
-        """How often each order came."""
-        self._tasks: set[asyncio.Task[None]] = set()
-        device.answers = False
-        device.on_asked = self.asked
-
-    @property
-    def state(self) -> int:
-        return int(self.device.values["/5/0/3"])
-
-    def asked(self, request) -> None:
-        operation = request.code, "/" + "/".join(request.uri_path)
-        if request.code == Code.GET:
-            self.read(request)
-            return
-        self.times[operation] += 1
-        if operation in self._repeated and operation not in self.lost:
-            self._repeated[operation].set()
-        acts = {ADDRESS: self.address_written, BYTES: self.block_written, UPDATE: self.told_to_install}
-        acted = acts[operation](request) if operation in acts else (Code.NOT_FOUND, {})
-        if acted is None:
-            return
-        code, wording = acted
-        is_whole = operation != BYTES or not (request.block1 or Block(0, more=False, szx=6)).more
-        if operation in self.lost and is_whole:
-            self.lost.remove(operation)
-        else:
-            self.device.answer(request, code, **wording)
-
-    def read(self, request) -> None:
-        self.device._answer(request)
-
-    def address_written(self, request):
-        uri = request.payload.decode()
-        if uri and self.state:
-            return self.second_address()
-        self.device.values["/5/0/1"] = uri
-        if uri:
-            self.device.values["/5/0/3"] = "1"
-            self.spawn(self.fetch(uri))
-        return Code.CHANGED, {}
-
-    def second_address(self):
-        return Code.BAD_REQUEST, {}
-
-    def block_written(self, request):
-        raise NotImplementedError  # each client has a way of its own
-
-    def told_to_install(self, _request):
-        if self.state != 2:
-            return Code.METHOD_NOT_ALLOWED, {}
-        self.device.values["/5/0/3"] = "3"
-        self.spawn(self.reboot())
-        return Code.CHANGED, {}
-
-    async def reboot(self) -> None:
-        await self.repeated(UPDATE)
-        self.change("/5/0/3", 3)
-        await self.device.open()
-        self.device.values.update({"/3/0/3": "2.0", "/5/0/1": "", "/5/0/3": "0", "/5/0/5": self.result_after_reboot})
-        await self.device.register()
-
-    async def repeated(self, operation: tuple[Code, str]) -> None:
-        """Wait, where the answer to an order is lost, until the order comes again: nothing else tells of it before."""
-        if operation in self._repeated:
-            await self._repeated[operation].wait()
-
-    async def written(self) -> None:
-        await self.repeated(BYTES)
-        self.change("/5/0/3", 2)
-
-    result_after_reboot = "1"
-
-    async def fetch(self, uri: str) -> None:
-        await self.repeated(ADDRESS)
-        self.change("/5/0/3", 1)
-        self.package = b""
-        path = uri.partition("//")[2].partition("/")[2]
-        more = True
-        while more:
-            block = Block(len(self.package) // 256, more=False, szx=4)
-            answer = await self.device.ask(Code.GET, path, block2=block, size2=0)
-            assert (answer.block2.number, answer.block2.szx) == (block.number, 4)
-            assert answer.etag
-            self.package += answer.payload
-            more = answer.block2.more
-        self.change("/5/0/3", 2)
-
-    def change(self, path: str, value: int) -> None:
-        """Change a resource and notify it, confirmably."""
-        self.device.values[path] = str(value)
-        if path in self.device.tokens:
-            self.device.send(self.notification(path, str(value)))
-
-    def notification(self, path: str, value: str):
-        return self.device.notification(path, value, sequence=next(self._sequence))
-
-    _sequence = iter(range(2, 1000))
-
-    def spawn(self, work) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-class Anjay(Client):
-    """What it can be written, and told, is a question of its state alone."""
-
-    def block_written(self, request):
-        block = request.block1
-        if block.number and block.offset != len(self.package):
-            return Code.REQUEST_ENTITY_INCOMPLETE, {}
-        if not block.number and self.state:
-            return Code.BAD_REQUEST, {}
-        self.package = (self.package if block.number else b"") + request.payload
-        self.blocks.append(block)
-        if block.more:
-            return Code.CONTINUE, {"block1": block}
-        self.device.values["/5/0/3"] = "2"
-        self.spawn(self.written())
-        self.package += b"."  # nothing is under way any more
-        return Code.CHANGED, {"block1": block}
 
 
 class Zephyr(Client):

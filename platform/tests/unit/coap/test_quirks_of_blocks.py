@@ -140,3 +140,66 @@ def test_zephyr_says_that_blocks_are_missing_of_a_package_that_it_found_wrong(
         assert (following[0].block1, ends) == (Block(0, more=True, szx=6), [])
     else:
         assert ([end.code for end in ends], following) == ([Code.REQUEST_ENTITY_INCOMPLETE], [])
+
+
+def refuse(to: Message) -> Message:
+    return answer(to, Code.SERVICE_UNAVAILABLE)
+
+
+def test_a_client_that_is_busy_for_a_block_that_came_again_has_it(lone: MakeLone) -> None:
+    peer = lone()
+    sent = begin(peer)
+    package = b""
+    while sent.block1 is not None and sent.block1.more:
+        package += sent.payload
+        again = peer.wait(3.5)
+        assert again[0] == sent, "its answer is lost"
+        (sent,) = peer.give(refuse(sent))
+        assert sent.block1 is not None
+        assert sent.block1.offset == len(package), "it waits for the next one"
+    peer.give(answer(sent, Code.CHANGED, block1=sent.block1))
+    (end,) = [event for event in peer.told() if isinstance(event, ResponseReceived)]
+    assert (end.code, package + sent.payload) == (Code.CHANGED, PACKAGE)
+
+
+def test_a_client_that_is_busy_for_a_block_is_sent_it_again_before_the_next_one(lone: MakeLone) -> None:
+    peer = lone()
+    (second,) = peer.give(answer(first := begin(peer), Code.CONTINUE, block1=first.block1))
+    (again,) = peer.give(refuse(second))
+    assert (again.block1, again.payload) == (second.block1, second.payload)
+    (third,) = peer.give(refuse(again))
+    assert third.block1 == Block(2, more=True, szx=6)
+    (last,) = peer.give(answer(third, Code.CONTINUE, block1=third.block1))
+    assert last.block1 == Block(3, more=False, szx=6)
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_a_client_that_is_busy_for_the_next_block_too_is_busy(lone: MakeLone, taken: int) -> None:
+    peer = lone()
+    sent = begin(peer)
+    for _ in range(taken):
+        (sent,) = peer.give(answer(sent, Code.CONTINUE, block1=sent.block1))
+    (again,) = peer.give(refuse(sent))
+    (following,) = peer.give(refuse(again))
+    (again,) = peer.give(refuse(following))
+    assert peer.give(refuse(again)) == []
+    (end,) = [event for event in peer.told() if isinstance(event, ResponseReceived)]
+    assert end.code == Code.SERVICE_UNAVAILABLE
+
+
+def test_a_client_that_is_busy_for_a_moment_gets_the_block_that_it_was_too_busy_for(lone: MakeLone) -> None:
+    peer = lone()
+    (again,) = peer.give(refuse(begin(peer)))
+    assert again.block1 == Block(0, more=True, szx=6)
+    (second,) = peer.give(answer(again, Code.CONTINUE, block1=again.block1))
+    assert second.block1 == Block(1, more=True, szx=6)
+
+
+def test_a_client_that_is_busy_for_the_last_block_is_busy(lone: MakeLone) -> None:
+    peer = lone()
+    sent = begin(peer)
+    while sent.block1 is not None and sent.block1.more:
+        (sent,) = peer.give(answer(sent, Code.CONTINUE, block1=sent.block1))
+    assert peer.give(refuse(sent)) == []
+    (end,) = [event for event in peer.told() if isinstance(event, ResponseReceived)]
+    assert end.code == Code.SERVICE_UNAVAILABLE
