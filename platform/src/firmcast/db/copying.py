@@ -18,7 +18,7 @@ import asyncpg
 import msgspec
 
 from firmcast.db import postgres_transaction, sqlite_transaction
-from firmcast.db.inspection import lasting_connection
+from firmcast.db.inspection import lasting_connection, lasting_transaction
 from firmcast.db.migrate import migrations_of
 from firmcast.db.port import Row, Transaction
 from firmcast.db.postgres_migrate import migrate
@@ -173,14 +173,15 @@ class Target:
         try:
             await _require_empty(connection)
             await connection.execute(f"CREATE TABLE IF NOT EXISTS {COPY_MARK} (begun_at BIGINT)")
-            async with connection.transaction():
+            async with lasting_transaction(connection):
                 await connection.execute(f"LOCK TABLE {COPY_MARK} IN ACCESS EXCLUSIVE MODE NOWAIT")
                 # Whoever else was quicker has finished: then there is a store now.
                 await _require_empty(connection)
                 await connection.execute(f"DROP TABLE {COPY_MARK}")
                 await migrate(connection, migrations_of("postgres"), now)
                 yield cls(connection)
-            await connection.execute("ANALYZE")
+            async with lasting_transaction(connection):
+                await connection.execute("ANALYZE")
         except asyncpg.LockNotAvailableError:
             message = "another copy into this database is under way"
             raise CopyError(message) from None

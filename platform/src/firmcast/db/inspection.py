@@ -2,10 +2,10 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Concatenate, Final, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, Concatenate, Final, Literal, ParamSpec, Protocol, Self, TypeVar
 
 import asyncpg
 
@@ -13,6 +13,8 @@ from firmcast.db import postgres_transaction, sqlite_transaction
 from firmcast.db.expected_schema import postgres_differences, sqlite_differences
 from firmcast.db.migrate import migrations_of
 from firmcast.db.port import Reader, Transaction
+from firmcast.db.postgres_connect import Connector
+from firmcast.db.postgres_errors import CANNOT_CONNECT
 from firmcast.db.postgres_transaction import Connection
 from firmcast.db.schema_level import SchemaLevel, postgres_level, sqlite_level
 from firmcast.db.sqlite_connection import reading_connection
@@ -21,7 +23,6 @@ from firmcast.errors import StartError, StoreError
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
-_CONNECT_SECONDS: Final = 5.0
 _DAMAGES_SHOWN: Final = 10
 
 
@@ -148,7 +149,7 @@ class PostgresInspection:
         **kwargs: Parameters.kwargs,
     ) -> Result:
         try:
-            async with self._connection.transaction(isolation="repeatable_read", readonly=True):
+            async with lasting_transaction(self._connection, isolation="repeatable_read", readonly=True):
                 result, _announced = await postgres_transaction.run_use_case(
                     self._connection, lambda tx: use_case(tx, *args, **kwargs)
                 )
@@ -167,9 +168,18 @@ async def lasting_connection(url: str) -> Connection:
         StartError: it cannot be reached.
     """
     try:
-        connection = await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
-        await connection.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        return await Connector(url, statement_seconds=None)()
+    except (*CANNOT_CONNECT, ValueError) as error:
         message = f"the database cannot be used: {str(error) or type(error).__name__}"
         raise StartError(message) from error
-    return connection
+
+
+@asynccontextmanager
+async def lasting_transaction(
+    connection: Connection, *, isolation: Literal["repeatable_read"] | None = None, readonly: bool = False
+) -> AsyncIterator[None]:
+    """Open a transaction in which work may take hours, whatever the database has as its rule."""
+    async with connection.transaction(isolation=isolation, readonly=readonly):
+        # Of the transaction alone: behind a pooler a session is the next one's.
+        await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
+        yield

@@ -11,17 +11,17 @@ from functools import partial
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import asyncpg
-from asyncpg.connect_utils import SessionAttribute
 
 from firmcast.db.announcements import Announcements
 from firmcast.db.metrics import StoreMetrics
 from firmcast.db.migrate import migrations_of
 from firmcast.db.port import Channel, Listener, Transaction
-from firmcast.db.postgres_errors import CANNOT_CONNECT, is_out_of_reach
+from firmcast.db.postgres_connect import Connector, Way
+from firmcast.db.postgres_errors import CANNOT_CONNECT, ConnectionLostError, is_out_of_reach
 from firmcast.db.postgres_mail import PostgresMail
 from firmcast.db.postgres_migrate import migrate
 from firmcast.db.postgres_size import SizeWatch
-from firmcast.db.postgres_transaction import Connection, run_use_case
+from firmcast.db.postgres_transaction import Connection, PostgresTransaction, run_use_case
 from firmcast.db.postgres_writer import Isolation, PostgresWriter, Sharing
 from firmcast.db.schema_level import postgres_level, require_current
 from firmcast.db.sharing import SharedChannel, SharedChannels
@@ -33,11 +33,9 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 _READERS: Final = 4
-_CONNECT_SECONDS: Final = 5.0
 _STATEMENT_SECONDS: Final = 30.0
 _PATIENCE_SECONDS: Final = 30.0
 _URGENT_PATIENCE_SECONDS: Final = 5.0
-_STATEMENT_CACHE: Final = 1000
 
 
 class PostgresDatabase:
@@ -45,15 +43,12 @@ class PostgresDatabase:
 
     def __init__(
         self,
-        url: str,
+        connect: Connector,
         readers: "asyncpg.Pool[asyncpg.Record]",
         node_id: NodeId,
         channels: SharedChannels,
         metrics: StoreMetrics | None = None,
     ) -> None:
-        def connect() -> Coroutine[Any, Any, Connection]:
-            return _connect(url)
-
         self.node_id = node_id
         self._readers = readers
         self._listeners = Announcements()
@@ -68,7 +63,16 @@ class PostgresDatabase:
         def note_unreadable() -> None:
             unreadable.value += 1
 
-        mail = partial(PostgresMail, connect, channels, node_id, tell, self.missed.set, note_unreadable)
+        mail = partial(
+            PostgresMail,
+            connect,
+            channels,
+            node_id,
+            tell,
+            self.missed.set,
+            note_unreadable,
+            can_listen=lambda: connect.way is Way.STRAIGHT,
+        )
         self._mail = mail() if channels else None
         sharing = Sharing(node_id=node_id, channels=channels, on_shared=self._mail.call_soon) if self._mail else None
         writer = partial(PostgresWriter, connect, tell, metrics=metrics, on_broken=self.broken.set)
@@ -104,7 +108,8 @@ class PostgresDatabase:
                 release, and is not to be migrated here.
         """
         try:
-            connection = await _connect(url)
+            connect = Connector(url, statement_seconds=_STATEMENT_SECONDS)
+            connection = await connect()
             try:
                 if migrates:
                     await migrate(connection, migrations_of("postgres"), now)
@@ -112,17 +117,8 @@ class PostgresDatabase:
                     require_current(await postgres_level(connection, migrations_of("postgres")))
             finally:
                 await connection.close()
-            readers = await asyncpg.create_pool(
-                url,
-                min_size=1,
-                max_size=_READERS,
-                timeout=_CONNECT_SECONDS,
-                command_timeout=_STATEMENT_SECONDS,
-                statement_cache_size=_STATEMENT_CACHE,
-                target_session_attrs=_server_wanted(url),
-                reset=_leave_as_it_is,
-            )
-            self = cls(url, readers, node_id or new_node_id(), SharedChannels(shared), metrics)
+            readers = await asyncpg.create_pool(min_size=1, max_size=_READERS, connect=connect, reset=_leave_as_it_is)
+            self = cls(connect, readers, node_id or new_node_id(), SharedChannels(shared), metrics)
             if self._mail is not None:
                 await self._mail.start()
         except (*CANNOT_CONNECT, ValueError) as error:
@@ -182,16 +178,12 @@ class PostgresDatabase:
             message = "the store is closed"
             raise StoreError(message)
         try:
-            async with (
-                self._readers.acquire() as connection,
-                connection.transaction(isolation="repeatable_read", readonly=True),
-            ):
-                result, _announced = await run_use_case(connection, lambda tx: use_case(tx, *args, **kwargs))
+            async with self._readers.acquire() as connection:
+                return await _read_on(connection, lambda tx: use_case(tx, *args, **kwargs))
         except Exception as error:
             if is_out_of_reach(error):
                 raise StoreUnreachableError(str(error) or type(error).__name__) from error
             raise
-        return result
 
     def listen(self, channel: Channel, listener: Listener) -> None:
         self._listeners.listen(channel, listener)
@@ -215,17 +207,19 @@ async def _leave_as_it_is(_connection: Connection) -> None:
     """Reset nothing: a read leaves nothing in its session, and a reset is a turn with the server as any other."""
 
 
-async def _connect(url: str) -> Connection:
-    return await asyncpg.connect(
-        url,
-        timeout=_CONNECT_SECONDS,
-        command_timeout=_STATEMENT_SECONDS,
-        statement_cache_size=_STATEMENT_CACHE,
-        target_session_attrs=_server_wanted(url),
-    )
-
-
-def _server_wanted(url: str) -> SessionAttribute | None:
-    """Return which of the servers that an address names is wanted, unless it says so itself."""
-    # A standby refuses all writes, and what it lets read may be of a while ago.
-    return None if "target_session_attrs" in url else SessionAttribute.primary
+async def _read_on(
+    connection: Connection, use_case: Callable[[PostgresTransaction], Coroutine[Any, Any, Result]]
+) -> Result:
+    transaction = connection.transaction(isolation="repeatable_read", readonly=True)
+    await transaction.start()
+    try:
+        result, _announced = await run_use_case(connection, use_case)
+    except ConnectionLostError:
+        # Not even asked to roll back: a server that is silent would be waited for once more.
+        connection.terminate()
+        raise
+    except BaseException:
+        await transaction.rollback()
+        raise
+    await transaction.commit()
+    return result

@@ -20,6 +20,9 @@ _ENDED: Final = (
 )
 """The connection is gone, or should be."""
 
+MISTAKEN_STATEMENT: Final = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
+"""A session knows no statement of ours by that name, or already one: a pooler has given us another than before."""
+
 _TROUBLE: Final = (asyncpg.InsufficientResourcesError, asyncpg.PostgresSystemError)
 """The server cannot do it now, whoever asks: connections, memory, files."""
 
@@ -58,6 +61,6 @@ def translated(error: Exception, *, is_closed: bool) -> Exception:
         return StoreFullError("no space is left for the store")
     if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
         return ReadOnlyError(f"what was asked for as a read has tried to write, or the server is a standby: {error}")
-    if isinstance(error, _ENDED) or is_closed:
+    if isinstance(error, (*_ENDED, *MISTAKEN_STATEMENT)) or is_closed:
         return ConnectionLostError(str(error) or type(error).__name__)
     return error

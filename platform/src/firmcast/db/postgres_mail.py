@@ -30,6 +30,7 @@ _log = structlog.get_logger()
 _WAKE: Final = "firmcast"
 _CALL_PAUSE: Final = 0.02
 _POLL_SECONDS: Final = 1.0
+_DEAF_POLL_SECONDS: Final = 0.2
 _LONGEST_PAUSE: Final = 1.0
 _KEPT_MICROSECONDS: Final = 300_000_000
 _PRUNE_SECONDS: Final = 60.0
@@ -76,11 +77,13 @@ class PostgresMail:
         tell: Callable[[Announcements], None],
         missed: Callable[[], None],
         unreadable: Callable[[], None] = lambda: None,
+        can_listen: Callable[[], bool] = lambda: True,
     ) -> None:
         """Tell what others announced with `tell`.
 
         `missed` is called when some of it was gone before it was read, or made no sense and nobody else sees to that;
-        `unreadable` for each that made none.
+        `unreadable` for each that made none. `can_listen` says of the latest connection whether calls come through it:
+        where they do not, news are looked for more often.
         """
         self._connect = connect
         self._channels = channels
@@ -88,6 +91,7 @@ class PostgresMail:
         self._tell = tell
         self._missed = missed
         self._unreadable = unreadable
+        self._can_listen = can_listen
         self._is_behind = False  # something made no sense since the last beginning, and nobody saw to it
         self._began_at = float("-inf")
         self._loop = asyncio.get_running_loop()
@@ -172,7 +176,7 @@ class PostgresMail:
         if failures:
             await asyncio.sleep(random.uniform(0.05, min(_LONGEST_PAUSE, 0.05 * 2.0**failures)))  # noqa: S311
             return
-        pause = _POLL_SECONDS * random.uniform(0.75, 1.0)  # noqa: S311 -- no secret
+        pause = (_POLL_SECONDS if self._can_listen() else _DEAF_POLL_SECONDS) * random.uniform(0.75, 1.0)  # noqa: S311 -- no secret
         with suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await self._wake.wait()
@@ -228,8 +232,9 @@ class PostgresMail:
         if self._connection is None or self._connection.is_closed():
             # Kept before it is used: whoever stops this in between hangs up what is there.
             self._connection = connection = await self._connect()
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError):  # behind some poolers nobody can listen
-                await connection.add_listener(_WAKE, self._on_call)
+            if self._can_listen():
+                with suppress(asyncpg.PostgresError, asyncpg.InterfaceError):  # not everything that speaks so can
+                    await connection.add_listener(_WAKE, self._on_call)
         return self._connection
 
     def _on_call(self, _connection: Any, _process: int, _channel: str, payload: object) -> None:

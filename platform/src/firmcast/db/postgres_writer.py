@@ -231,7 +231,11 @@ class PostgresWriter:
             shared, transaction = await self._share(connection, announced)
         except Exception as error:
             known = translated(error, is_closed=connection.is_closed())
-            await self._undo(connection)
+            if isinstance(known, ConnectionLostError):
+                # Not even asked to roll back: a server that is silent would be waited for once more.
+                await self._hang_up()
+            else:
+                await self._undo(connection)
             raise known from error
         metrics = self._metrics
         began = 0.0 if metrics is None else metrics.monotonic()

@@ -7,7 +7,7 @@ from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 import asyncpg
 
 from firmcast.db import postgres_transaction
-from firmcast.db.inspection import lasting_connection
+from firmcast.db.inspection import lasting_connection, lasting_transaction
 from firmcast.db.migrate import migrations_of
 from firmcast.db.port import Transaction
 from firmcast.db.postgres_transaction import Connection
@@ -42,7 +42,7 @@ class StoppedDatabase:
             if (await postgres_level(connection, migrations_of("postgres"))).missing:
                 message = "the store is of an older release: run `firmcast db migrate` on it first"
                 raise StartError(message)
-            async with connection.transaction():
+            async with lasting_transaction(connection):
                 self = cls(connection)
                 # Those that are alive are found without standing in their way; then nobody else may become so.
                 await self.write(_require_nobody)

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+from pooler import socket_of
 
+from firmcast.db import postgres
 from firmcast.db.migrate import Migration
 from firmcast.db.postgres import PostgresDatabase
 from firmcast.db.postgres_migrate import migrate
@@ -63,12 +65,13 @@ async def cut_all(administrator: asyncpg.Connection) -> int:
 
 
 class Relay:
-    """Stands between us and the server, and can keep the answer to a COMMIT from us."""
+    """Stands between us and the server, and can keep the answer to a COMMIT from us, or all answers."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self.hide_next_commit = False
         self.commits_hidden = 0
+        self.is_silent = False
         self._pumps: set[asyncio.Task[None]] = set()
 
     async def start(self) -> str:
@@ -101,21 +104,14 @@ class Relay:
                     # The database has committed: this is its answer, and nobody will see it.
                     self.commits_hidden += 1
                     break
-                client_writer.write(data)
+                if not self.is_silent:
+                    client_writer.write(data)
             client_writer.close()
 
         for pump in (upstream(), downstream()):
             task = asyncio.create_task(pump)
             self._pumps.add(task)
             task.add_done_callback(self._pumps.discard)
-
-
-def socket_of(url: str) -> str:
-    """Return the socket of a server that is reached through one."""
-    query = urlsplit(url).query
-    if not query.startswith("host="):
-        pytest.skip("the PostgreSQL of DATABASE_URL is not reached through a socket")
-    return f"{query.removeprefix('host=')}/.s.PGSQL.5432"
 
 
 async def test_connections_that_are_cut_are_made_again(url: str, administrator: asyncpg.Connection) -> None:
@@ -194,6 +190,38 @@ async def test_a_commit_whose_answer_is_lost_is_asked_for_and_not_repeated(url: 
     assert relay.commits_hidden == 1
     assert await database.write(note, 3) == 3
     assert await database.write(notes) == [1, 2, 3]
+    await database.close()
+    await relay.stop()
+
+
+async def test_a_server_that_falls_silent_is_not_waited_for_twice(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be, by whoever asked it to roll back what it has not answered."""
+    asked: list[str] = []
+    execute = asyncpg.Connection.execute
+
+    async def note_and_execute(connection, query, *args, **kwargs):
+        asked.append(query)
+        return await execute(connection, query, *args, **kwargs)
+
+    await (await PostgresDatabase.open(url, NOW)).close()
+    monkeypatch.setattr(postgres, "_STATEMENT_SECONDS", 0.5)
+    monkeypatch.setattr(postgres, "_PATIENCE_SECONDS", 0.1)
+    relay = Relay(url)
+    database = await PostgresDatabase.open(await relay.start(), NOW, migrates=False)
+    assert await database.write(note, 1) == 1
+    assert await database.read(notes) == [1]
+    monkeypatch.setattr(asyncpg.Connection, "execute", note_and_execute)
+    relay.is_silent = True
+    writing = asyncio.ensure_future(database.write(note, 2))
+    with pytest.raises(StoreUnreachableError):
+        await database.read(notes)
+    with pytest.raises(StoreUnreachableError):
+        await writing
+    assert "ROLLBACK;" not in asked
+    assert "ROLLBACK" not in asked
+    relay.is_silent = False
+    assert await database.write(note, 3) == 3
+    assert await database.read(notes) == [1, 3]
     await database.close()
     await relay.stop()
 
