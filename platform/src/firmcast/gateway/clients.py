@@ -60,7 +60,7 @@ class Clients:
         for device_id, client in known.items():
             device = self._live.of(device_id)
             if device is not None:
-                device.choices = self._choices_of(client)
+                self._drive(device, self._choices_of(client))
                 self._set_window(device, windows)
 
     async def _read(
@@ -91,7 +91,7 @@ class Clients:
             device = self._live.of(device_id)
             if device is not None:
                 device.choices, device.read_format, device.reset_way = USUAL, None, None
-                device.asked_who_it_is = False
+                device.asked_who_it_is = device.left_objects_unanswered = False
 
     def consider(self, device_id: DeviceId) -> None:
         """Learn from what was noted of a device, soon."""
@@ -120,6 +120,12 @@ class Clients:
     def _choices_of(self, client: KnownClient) -> DriverChoices:
         return choices_of(client, self._now(), self._remembered)
 
+    def _drive(self, device: LiveDevice, choices: DriverChoices) -> None:
+        device.choices = choices
+        if choices.leaves_objects_unanswered:
+            # It is known from now on, and for a time.
+            device.left_objects_unanswered = False
+
     def _learn_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_LEARNS_AFTER_SECONDS, self._begin)
 
@@ -135,7 +141,7 @@ class Clients:
                 device = self._live.of(device_id)
                 if device is not None:
                     # What is known of its model may be news, and with it how long it listens.
-                    device.choices = USUAL if device.queue_mode else self._choices_of(known)
+                    self._drive(device, USUAL if device.queue_mode else self._choices_of(known))
                     device.asked_who_it_is = False
         except StoreError as error:
             _log.warning("clients.not_learnt", reason=str(error))

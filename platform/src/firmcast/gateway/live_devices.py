@@ -130,7 +130,7 @@ class LiveDevice:
         self.read_format: int | None = None
         """The content format in which this device was found to answer the read of an object."""
         self.left_objects_unanswered = False
-        """It let the read of an object go by, and answered others: its resources are read one by one."""
+        """It let the read of an object go by, and that was not learnt yet."""
         self.reset_way: ResetWay | None = None
         """What was found to bring this device back to Idle."""
         self.block_exponent = LARGEST_SZX
@@ -144,6 +144,11 @@ class LiveDevice:
         self.noted_minute = 0
         """The minute since 1970 in which the journal last had a line of it, and how many it had in that minute."""
         self.noted = 0
+
+    @property
+    def is_read_singly(self) -> bool:
+        """Whether its resources are read one by one, since it lets the read of an object go by."""
+        return self.left_objects_unanswered or self.choices.leaves_objects_unanswered
 
     def may_speak(self, peer: Peer) -> bool:
         """Tell whether what `peer` says in the name of this device can be the device's word, by its security."""

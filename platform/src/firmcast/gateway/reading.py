@@ -110,7 +110,7 @@ async def read_firmware_object(link: DeviceLink) -> ResourcesReported:
     """
 
     async def read() -> ResourcesReported:
-        if link.device.left_objects_unanswered:
+        if link.device.is_read_singly:
             return await _read_singly(link)
         whole = await _read_whole(link)
         if whole.state is not None:
@@ -193,7 +193,7 @@ async def _read_singly(link: DeviceLink) -> ResourcesReported:
     told = NOTHING
     for path in (PACKAGE_URI, DELIVERY_METHOD):
         told = merged(told, await _in_some_format(link.read, path, _TEXT_FORMATS))
-    several = (None,) if link.device.left_objects_unanswered else _MULTIPLE_FORMATS
+    several = (None,) if link.device.is_read_singly else _MULTIPLE_FORMATS
     told = merged(told, await _in_some_format(link.read, PROTOCOL_SUPPORT, several))
     read = await _read(link.read, FIRMWARE_STATE, _TEXT_FORMATS)
     state = NOTHING if read.values is None else resources_of(read.values)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from firmcast.lwm2m.firmware_update import ResetWay, TransferWay
-from firmcast.profiles.model import KnownClient, SeenWay, Traits, WayVerdict, combined, way_in
+from firmcast.profiles.model import KnownClient, SeenSilence, SeenWay, Traits, WayVerdict, combined, way_in
 from firmcast.profiles.recognition import expected_of
 
 
@@ -26,7 +26,9 @@ class DriverChoices:
     avoided_ways: tuple[TransferWay, ...] = ()
     """The ways for packages that it did not take, or of which it let the address lie; they are tried last."""
     holds_until: datetime | None = None
-    """When a way is avoided no more, since that was long ago; None where none is avoided."""
+    """When a way is avoided no more, or objects are read whole again, since that was long ago; None for neither."""
+    leaves_objects_unanswered: bool = False
+    """It let the read of an object go by, and answered others: its resources are read one by one."""
     has_firmware_object: bool = False
     """It, or another of its model, has told something of Object 5, whatever its registration lists."""
     asks_who_it_is: bool = False
@@ -52,29 +54,37 @@ USUAL: Final = DriverChoices()
 
 
 def choices_of(known: KnownClient, now: datetime, remembered: timedelta) -> DriverChoices:
-    """Return how a device is driven of which so much is known; of ways for packages what was seen so short a time ago.
+    """Return how a device is driven of which so much is known; of ways and of silence what was seen not long ago.
 
-    What a way brought with another client of the device counts no more, whoever taught it.
+    What was seen of them with another client of the device counts no more, whoever taught it.
     """
-    avoided = _avoided(known, now - remembered)
+    since = now - remembered if known.device.ways_since is None else max(now - remembered, known.device.ways_since)
+    avoided = _avoided(known, since)
     seen = combined(known.model, known.device.traits)
     traits = combined(expected_of(known.device.shown), seen)
+    silence = _silence(known, since)
+    held = [*(way.at for way in avoided.values()), *([] if silence is None else [silence.at])]
     return DriverChoices(
         read_format=traits.read_format,
         resets_by=traits.resets_by,
         resets_not_by=traits.resets_not_by,
         cancels=traits.cancels,
         avoided_ways=tuple(way for way in TransferWay if way.value in avoided),
-        holds_until=min((seen.at for seen in avoided.values()), default=now) + remembered if avoided else None,
+        holds_until=min(held) + remembered if held else None,
+        leaves_objects_unanswered=silence is not None,
         has_firmware_object=seen.read_format is not None or seen.delivery_method is not None,
         asks_who_it_is=not known.device.shown.was_asked,
     )
 
 
-def _avoided(known: KnownClient, long_ago: datetime) -> dict[str, SeenWay]:
-    changed_at = known.device.ways_since
-    since = long_ago if changed_at is None else max(long_ago, changed_at)
+def _silence(known: KnownClient, since: datetime) -> SeenSilence | None:
+    """Return the silence that counts; that of its model does not for a device that was seen to answer."""
+    own = known.device.traits
+    silence = known.model.silence if own.silence is None and own.read_format is None else own.silence
+    return silence if silence is not None and silence.is_silent and silence.at > since else None
 
+
+def _avoided(known: KnownClient, since: datetime) -> dict[str, SeenWay]:
     def counting(traits: Traits) -> dict[str, SeenWay]:
         return {way: seen for way, seen in traits.ways.items() if seen.at > since}
 

@@ -18,9 +18,11 @@ from firmcast.lwm2m.firmware_update import (
     parse_result,
 )
 from firmcast.profiles.model import (
+    NO_ANSWER,
     NO_PROFILE,
     ClientProfile,
     Findings,
+    SeenSilence,
     SeenWay,
     Shown,
     Traits,
@@ -32,6 +34,8 @@ from firmcast.profiles.model import (
     without_ways_before,
 )
 
+_OBJECT: Final = "/5/0"
+_ADDRESS: Final = "/5/0/1"
 _STATE: Final = "/5/0/3"
 _RESULT: Final = "/5/0/5"
 _VERSION: Final = "/3/0/3"
@@ -41,6 +45,9 @@ _LARGEST_BLOCK: Final = 1024
 _SCHEMES: Final = frozenset(way.value for way in TransferWay if way is not TransferWay.WRITTEN)
 _REFUSING: Final = ("4.02", "4.04", "4.05", "4.06", "4.15", "5.01")
 """Answers of an Idle device that say that it knows no such thing; others may be about this package or this moment."""
+
+_UNANSWERED: Final = ("no answer", "the device fell asleep")
+"""How the failure of an exchange begins that the device may have heard of; others were given up here."""
 
 _IDLE, _DOWNLOADING, _DOWNLOADED = 0, 1, 2
 
@@ -56,8 +63,8 @@ def learned(notes: Sequence[Note], known: ClientProfile = NO_PROFILE) -> ClientP
     return ClientProfile(shown=lesson.shown, traits=lesson.traits, ways_since=lesson.ways_since)
 
 
-def found_out(findings: Findings) -> ClientProfile:
-    """Return what a check teaches."""
+def found_out(findings: Findings, at: datetime) -> ClientProfile:
+    """Return what a check teaches that ended at a time."""
     answered = bool(findings.formats) and not findings.failure and not findings.is_absent
     told = findings.told
     shown = Shown(
@@ -70,12 +77,20 @@ def found_out(findings: Findings) -> ClientProfile:
     traits = Traits(
         read_format=findings.read_format,
         refuses_objects=findings.read_format is None if answered else None,
+        silence=_silence_found(findings, at),
         observes=findings.observed if findings.observe else None,
         cancels=10 in findings.resources if findings.resources else None,
         resources=findings.resources,
         delivery_method=int(method) if method.isdigit() else None,
     )
     return ClientProfile(shown=shown, traits=traits)
+
+
+def _silence_found(findings: Findings, at: datetime) -> SeenSilence | None:
+    if NO_ANSWER in findings.formats.values():
+        tells = any(path.startswith(f"{_OBJECT}/") for path in findings.told)
+        return SeenSilence(True, at) if tells else None
+    return None if findings.read_format is None else SeenSilence(False, at)
 
 
 class _Lesson:
@@ -90,6 +105,8 @@ class _Lesson:
         self._result: int | None = None
         self._shown_downloading_at: datetime | None = None
         self._state_read: int | None = None
+        self._object_unanswered = False
+        self._was_silent = known.traits.silence is not None and known.traits.silence.is_silent
         self._tried: ResetWay | None = None
         self._tried_in: int | None = None
         # Of a package that it was sent: in which way, and with which result before; or what it answered instead.
@@ -141,10 +158,23 @@ class _Lesson:
         self._values(exchange, at)
 
     def _read(self, exchange: Exchange, *, succeeded: bool) -> None:
-        if exchange.path == "/5/0" and succeeded and exchange.told and exchange.format is not None:
+        if exchange.path == _OBJECT and succeeded and exchange.told and exchange.format is not None:
             self._learn(read_format=exchange.format, refuses_objects=False)
+            self._hear_of_silence(False)
+        elif exchange.path == _OBJECT:
+            self._object_unanswered = exchange.failure.startswith(_UNANSWERED)
+        elif exchange.answer and self._object_unanswered and exchange.path == _ADDRESS:
+            # It is read only of who is read resource by resource.
+            self._hear_of_silence(True)
         if exchange.path == "/3/0/0" and exchange.answer:
             self.shown = msgspec.structs.replace(self.shown, was_asked=True)
+
+    def _hear_of_silence(self, is_silent: bool) -> None:
+        """An answer is news only after silence: most clients always give one."""
+        self._object_unanswered = False
+        if (is_silent or self._was_silent) and (self.ways_since is None or self._at > self.ways_since):
+            self._was_silent = is_silent
+            self._learn(silence=SeenSilence(is_silent, self._at))
 
     def _order(self, exchange: Exchange, at: datetime, *, succeeded: bool) -> None:
         way = _reset_way(exchange)

@@ -101,6 +101,13 @@ class SeenWay(msgspec.Struct, frozen=True, gc=False):
     at: datetime
 
 
+class SeenSilence(msgspec.Struct, frozen=True, gc=False):
+    """Whether the read of an object was last left without any answer, and when."""
+
+    is_silent: bool
+    at: datetime
+
+
 class Traits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a client was seen to behave; None, or nothing, where that was not seen yet."""
 
@@ -108,6 +115,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The content format in which it answers the read of an object."""
     refuses_objects: bool | None = None
     """It answers the read of an object in no format that was asked for: its resources are read one by one."""
+    silence: SeenSilence | None = None
+    """Whether it leaves the read of an object in a format that it does not know unanswered, and answers others."""
     observes: bool | None = None
     """It lets its state be observed."""
     cancels: bool | None = None
@@ -158,7 +167,10 @@ class ClientProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     shown: Shown = Shown()
     traits: Traits = NO_TRAITS
     ways_since: datetime | None = None
-    """What came of the ways before counts no more, of its model neither: it has another client since."""
+    """What came of ways, and of reads that were left unanswered, before counts no more, of its model neither.
+
+    It has another client since.
+    """
     forgotten_at: datetime | None = None
     """What was noted of the device before teaches nothing: somebody had it forgotten."""
 
@@ -254,6 +266,8 @@ def combined(earlier: Traits, later: Traits) -> Traits:
         seen = {*getattr(earlier, field), *getattr(later, field)}
         said[field] = tuple(sorted(seen - {*getattr(later, contrary)}))
     said["ways"] = _last_seen(earlier.ways, later.ways)
+    silences = [traits.silence for traits in (later, earlier) if traits.silence is not None]
+    said["silence"] = max(silences, key=lambda seen: seen.at, default=None)
     return msgspec.structs.replace(earlier, **said)
 
 
@@ -267,10 +281,12 @@ def _last_seen(earlier: Mapping[str, SeenWay], later: Mapping[str, SeenWay]) -> 
 
 
 def without_ways_before(traits: Traits, since: datetime | None) -> Traits:
-    """Return the traits without what was seen of ways by then."""
+    """Return the traits without what was seen of ways, and of silence, by then."""
     if since is None:
         return traits
-    return msgspec.structs.replace(traits, ways={way: seen for way, seen in traits.ways.items() if seen.at > since})
+    silence = traits.silence if traits.silence is not None and traits.silence.at > since else None
+    ways = {way: seen for way, seen in traits.ways.items() if seen.at > since}
+    return msgspec.structs.replace(traits, ways=ways, silence=silence)
 
 
 def shown_later(earlier: Shown, later: Shown) -> Shown:

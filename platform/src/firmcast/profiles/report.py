@@ -64,6 +64,7 @@ def report(known: KnownClient, findings: Findings | None, choices: DriverChoices
         *([] if findings is None else _checked(findings, traits)),
         *_transfers(traits, choices),
         *_resets(choices),
+        *_silence(choices),
         *_habits(traits),
     ]
 
@@ -213,6 +214,16 @@ def _resets(choices: DriverChoices) -> Iterator[Line]:
             did=", ".join(seen) or "not seen yet",
             will="first " + ", then ".join(_WAYS[way] for way in ways),
             mark=(Mark.OK if by_the_book else Mark.DIFFERS) if seen else Mark.UNKNOWN,
+        )
+
+
+def _silence(choices: DriverChoices) -> Iterator[Line]:
+    if choices.leaves_objects_unanswered:
+        yield Line(
+            about="unknown formats",
+            did="leaves the read of an object unanswered, and answers others",
+            will="its resources are read one by one",
+            mark=Mark.DIFFERS,
         )
 
 

@@ -126,7 +126,7 @@ async def end_check(tx: Transaction, device_id: DeviceId, findings: Findings, no
     """Keep what came of a device's check, and learn from it."""
     await store.end_check(tx, device_id, findings, now)
     before = (await known(tx, [device_id], now))[device_id].device
-    found = found_out(findings)
+    found = found_out(findings, now)
     is_another = is_another_client(before.shown, shown_later(before.shown, found.shown))
     await _add(tx, device_id, before, replace(found, ways_since=now if is_another else before.ways_since), now)
 

@@ -26,8 +26,8 @@ class UpgradeSettings(Section):
         default=timedelta(days=30),
         ge=timedelta(0),
         le=timedelta(days=36_500),
-        description="how long a way for packages that a device did not take is tried last; 0 to try each as if it were"
-        " new",
+        description="how long a way for packages that a device did not take is tried last, and a read that it left"
+        " unanswered not made; 0 to try each as if it were new",
     )
     executing_limit: Duration = Field(
         default=timedelta(minutes=30), description="for the device to install it and come back"

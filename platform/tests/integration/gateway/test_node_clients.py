@@ -166,6 +166,26 @@ async def test_a_check_tells_what_is_not_answered(impatient) -> None:
     assert (found.reset, found.after_reset) == ("2.04", "0 0")
 
 
+async def test_what_was_left_unanswered_is_known_after_a_restart_and_until_it_is_forgotten(impatient) -> None:
+    known = await impatient.add_device("node")
+    client = NodeClient("node", impatient.server)
+    await client.boot()
+    await impatient.database.write(profiles.order_check, known.device_id, impatient.clock.now())
+    async with asyncio.timeout(20):
+        while (await impatient.database.read(profiles.latest_check, known.device_id)).ended_at is None:
+            await asyncio.sleep(0.02)
+    await impatient.stop()
+    await impatient.start()
+    client.passed_over.clear()
+    await impatient.upgrade(await impatient.add_package(PACKAGE), known)
+    told = await impatient.until_told(known, "succeeded", "failed", any_of=True)
+    live = impatient.gateway._live.of(known.device_id)
+    assert (told[-1], client.passed_over) == ("succeeded", [])
+    await client.close()
+    await impatient.database.write(profiles.forget_client, known.device_id, impatient.clock.now())
+    assert not live.is_read_singly
+
+
 @pytest.mark.parametrize("delivery_method", [1, 2], ids=["written", "both"])
 async def test_who_takes_a_block_for_the_whole_is_not_written_to_again(impatient, delivery_method) -> None:
     known = await impatient.add_device("node")

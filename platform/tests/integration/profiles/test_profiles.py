@@ -168,6 +168,24 @@ async def test_what_is_forgotten_of_a_device_is_learnt_from_what_follows_alone(s
     assert avoided(await stage.known(fellow), NOW + timedelta(days=31)) == ()
 
 
+async def test_silence_is_known_for_a_while_and_until_it_is_forgotten(stage) -> None:
+    device_id, fellow = await stage.device("one"), await stage.device("two")
+    let_go_by = Exchange(kind=ExchangeKind.READ, path="/5/0", failure="no answer from the device: timeout")
+    answered = Exchange(kind=ExchangeKind.READ, path="/5/0/1", told={"/5/0/1": ""}, answer="2.05")
+    await stage.note(device_id, *identity(), let_go_by, answered)
+    await stage.note(fellow, *identity())
+
+    def is_silent(known, now=NOW + timedelta(minutes=1)) -> bool:
+        return choices_of(known, now, MONTH).leaves_objects_unanswered
+
+    assert is_silent(await stage.learn(device_id))
+    assert is_silent(await stage.learn(fellow)), "it is of the same model"
+    known = await stage.known(device_id)
+    assert (is_silent(known), is_silent(known, NOW + timedelta(days=31))) == (True, False)
+    await stage.database.write(profiles.forget_client, device_id, NOW + timedelta(seconds=30))
+    assert not is_silent(await stage.learn(device_id))
+
+
 async def test_a_device_that_registers_with_other_objects_is_tried_anew(stage) -> None:
     device_id = await stage.device("one")
     await stage.note(device_id, *identity(), *REFUSAL)

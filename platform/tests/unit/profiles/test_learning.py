@@ -12,9 +12,11 @@ from firmcast.lwm2m.firmware_update import ResetWay, TransferWay
 from firmcast.profiles.driving import DriverChoices, choices_of
 from firmcast.profiles.learning import found_out, learned
 from firmcast.profiles.model import (
+    NO_ANSWER,
     ClientProfile,
     Findings,
     KnownClient,
+    SeenSilence,
     SeenWay,
     Shown,
     Traits,
@@ -38,6 +40,10 @@ def read(path: str, *, order: str = "", number: int | None = None, answer: str =
     return Exchange(
         kind=ExchangeKind.READ, path=path, told=values, answer=answer, order=order, format=number, seconds=0.1
     )
+
+
+def unanswered(path: str, failure: str = "no answer from the device: asked three times or more") -> Exchange:
+    return Exchange(kind=ExchangeKind.READ, path=path, failure=failure, seconds=14.0)
 
 
 def notify(**told: str) -> Exchange:
@@ -227,6 +233,24 @@ CASES = [
         seen(takes=["http"]),
     ),
     (
+        "the read of an object that is let go by, while others are answered",
+        [unanswered("/5/0"), read("/5/0/1"), read(STATE, state="0")],
+        Traits(silence=SeenSilence(True, START + timedelta(seconds=1))),
+    ),
+    (
+        "the read of an object that a client goes to sleep over, or is brought down by",
+        [unanswered("/5/0", "the device fell asleep"), REGISTER, read("/5/0/1")],
+        Traits(silence=SeenSilence(True, START + timedelta(seconds=2))),
+    ),
+    ("one that was given up here", [unanswered("/5/0", "given up: the order is not wanted"), read("/5/0/1")], Traits()),
+    ("a probe after a while in which nothing was answered", [unanswered("/5/0"), read(STATE, state="0")], Traits()),
+    ("a device that answers nothing", [unanswered("/5/0"), unanswered("/5/0/1"), read("/3/0/3")], Traits()),
+    (
+        "one that answers now what it let go by",
+        [unanswered("/5/0"), read("/5/0/1"), read("/5/0", state="0", number=112)],
+        Traits(silence=SeenSilence(False, START + timedelta(seconds=2)), read_format=112, refuses_objects=False),
+    ),
+    (
         "what is fetched by HTTP comes in no blocks",
         [Transfer(way="uri", began_at=START, last_at=START, blocks=1, reached=9999, total=9999, block=9999)],
         Traits(),
@@ -319,10 +343,11 @@ def test_a_check_teaches_and_is_reported() -> None:
         reset="2.04",
         after_reset="0 0",
     )
-    profile = found_out(findings)
+    profile = found_out(findings, START)
     assert profile.traits == Traits(
         read_format=112,
         refuses_objects=False,
+        silence=SeenSilence(False, START),
         observes=True,
         cancels=True,
         resources=(0, 1, 2, 3, 5, 10),
@@ -340,7 +365,7 @@ def test_a_check_teaches_and_is_reported() -> None:
 
 def test_of_a_device_without_the_object_a_check_teaches_nothing_about_it() -> None:
     findings = Findings(formats={"TLV": "4.04", "SenML-CBOR": "4.04"}, told={"/3/0/0": "Acme"}, is_absent=True)
-    profile = found_out(findings)
+    profile = found_out(findings, START)
     assert (profile.traits, profile.shown.manufacturer) == (Traits(), "Acme")
     lines = {line.about: line for line in report(KnownClient(device=profile), findings, DriverChoices())}
     assert "read of /5/0" not in lines
@@ -349,7 +374,7 @@ def test_of_a_device_without_the_object_a_check_teaches_nothing_about_it() -> No
 
 def test_an_object_that_is_there_and_not_listed_is_reported() -> None:
     findings = Findings(formats={"TLV": "2.05"}, read_format=11542, told={"/5/0/3": "0"}, is_listed=False)
-    known = KnownClient(device=found_out(findings))
+    known = KnownClient(device=found_out(findings, START))
     choices = choices_of(known, START, MONTH)
     lines = {line.about: line for line in report(known, findings, choices)}
     assert lines["firmware object"].will == "is upgraded all the same"
@@ -358,7 +383,7 @@ def test_an_object_that_is_there_and_not_listed_is_reported() -> None:
 
 def test_a_device_that_falls_silent_is_reported_as_far_as_it_went() -> None:
     findings = Findings(formats={"TLV": "4.05"}, failure="no answer from the device: timeout")
-    lines = report(KnownClient(device=found_out(findings)), findings, DriverChoices())
+    lines = report(KnownClient(device=found_out(findings, START)), findings, DriverChoices())
     assert [line.about for line in lines if line.mark is Mark.DIFFERS] == ["identity", "read of /5/0"]
     assert "the check" in {line.about for line in lines}
 
@@ -412,6 +437,41 @@ def test_what_was_seen_before_the_client_changed_counts_no_more_of_its_model_nei
     assert choices_of(known, START, MONTH).avoided_ways == ()
 
 
+def silent(*, at: datetime = START, is_silent: bool = True, read_format: int | None = None) -> Traits:
+    return Traits(silence=SeenSilence(is_silent, at), read_format=read_format)
+
+
+def test_silence_counts_for_a_while_and_then_objects_are_read_whole_as_if_it_were_new() -> None:
+    known = KnownClient(device=ClientProfile(traits=silent()))
+    before = choices_of(known, START + MONTH - timedelta(seconds=1), MONTH)
+    assert (before.leaves_objects_unanswered, before.holds_until) == (True, START + MONTH)
+    assert "unknown formats" in {line.about for line in report(known, None, before)}
+    after = choices_of(known, START + MONTH, MONTH)
+    assert (after.leaves_objects_unanswered, after.holds_until) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("device", "model", "since", "counts"),
+    [
+        (Traits(), silent(), None, True),
+        (Traits(read_format=112), silent(), None, False),
+        (silent(is_silent=False), silent(), None, False),
+        (silent(read_format=112), Traits(), None, True),
+        (silent(), silent(), START, False),
+        (silent(at=START + timedelta(days=1)), Traits(), START, True),
+    ],
+)
+def test_whose_silence_counts(device, model, since, counts) -> None:
+    known = KnownClient(device=ClientProfile(traits=device, ways_since=since), model=model)
+    assert choices_of(known, START + timedelta(days=2), MONTH).leaves_objects_unanswered is counts
+
+
+def test_a_check_that_gets_no_answer_teaches_silence_where_something_is_answered() -> None:
+    formats = {"TLV": "4.06", "SenML-CBOR": NO_ANSWER}
+    assert found_out(Findings(formats=formats, told={"/5/0/3": "0"}), START).traits.silence == SeenSilence(True, START)
+    assert found_out(Findings(formats=formats, told={"/3/0/0": "Acme"}), START).traits.silence is None
+
+
 VERSION_1, VERSION_1_1, VERSION_2 = (read(VERSION, version=version) for version in ("1.0", "1.1", "2.0"))
 REFUSAL = [offer("http"), read(STATE, state="0"), read(RESULT, result="9")]
 
@@ -447,7 +507,17 @@ def test_a_client_is_another_where_both_tell_what_does_not_change_by_itself(befo
 
 STORY = st.lists(
     st.sampled_from(
-        [VERSION_1, VERSION_1_1, VERSION_2, REGISTER, gives_up("https", was_left=True), *REFUSAL, push("2.04")]
+        [
+            VERSION_1,
+            VERSION_1_1,
+            VERSION_2,
+            unanswered("/5/0"),
+            read("/5/0/1"),
+            REGISTER,
+            gives_up("https", was_left=True),
+            *REFUSAL,
+            push("2.04"),
+        ]
     ),
     max_size=25,
 )
@@ -461,4 +531,7 @@ def test_learning_again_from_some_of_the_notes_brings_nothing_back(story, first,
     part = learned(notes[first:last], known)
     assert all(known.ways_since is None or way.at > known.ways_since for way in known.traits.ways.values())
     assert all(part.ways_since is None or way.at > part.ways_since for way in part.traits.ways.values())
+    for profile in (known, part):
+        silence = profile.traits.silence
+        assert silence is None or profile.ways_since is None or silence.at > profile.ways_since
     assert known.ways_since is None or part.ways_since >= known.ways_since
