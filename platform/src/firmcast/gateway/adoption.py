@@ -20,7 +20,7 @@ from firmcast.errors import StoreError
 from firmcast.events.log import EventLog
 from firmcast.gateway import batches
 from firmcast.gateway.membership import Membership
-from firmcast.ids import GatewayId
+from firmcast.ids import DeviceUpgradeId, GatewayId
 from firmcast.upgrades.limits import Limits
 
 _PAGE: Final = 500
@@ -48,8 +48,12 @@ class Adoption:
         member: Membership,
         adopter: Adopter,
         look_for_ended: Callable[[], None],
+        expect_fetching: Callable[[Sequence[DeviceUpgradeId]], None],
     ) -> None:
-        """Bind the parts; `look_for_ended` is called while there are devices whose end nobody else watches."""
+        """Bind the parts; `look_for_ended` is called while there are devices whose end nobody else watches.
+
+        `expect_fetching` is told the upgrades in which devices were fetching their packages when they were taken up.
+        """
         self._database = database
         self._log = log
         self._limits = limits
@@ -57,6 +61,7 @@ class Adoption:
         self._member = member
         self._adopter = adopter
         self._look_for_ended = look_for_ended
+        self._expect_fetching = expect_fetching
         self._left: set[GatewayId] = set()
         self._seen_dead: set[GatewayId] = set()
         self._wake = asyncio.Event()
@@ -107,7 +112,7 @@ class Adoption:
     async def _adopt(self, former: GatewayId) -> None:
         total, count = 0, _PAGE
         while count == _PAGE:
-            count, live = await self._database.write(
+            adopted = await self._database.write(
                 batches.adopt,
                 former,
                 _PAGE,
@@ -116,8 +121,10 @@ class Adoption:
                 limits=self._limits,
                 now=self._clock.now(),
             )
+            count = adopted.count
             total += count
-            self._adopter.adopted(live)
+            self._expect_fetching(adopted.fetching)
+            self._adopter.adopted(adopted.live)
         _log.info("devices.adopted", devices=total, gateway=former)
 
 

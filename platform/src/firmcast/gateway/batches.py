@@ -65,6 +65,17 @@ class Showing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Adopted:
+    """What came of one batch of devices that a gateway took up."""
+
+    count: int
+    """How many there were, those that are not live any more too."""
+    live: Sequence[Registration]
+    fetching: Sequence[DeviceUpgradeId]
+    """The upgrades in which a device was fetching its package."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckEnded:
     """A check of a device has come to its end."""
 
@@ -110,17 +121,17 @@ async def record_batch(
 
 async def adopt(
     tx: Transaction, former: GatewayId, limit: int, *, member: Membership, log: EventLog, limits: Limits, now: datetime
-) -> tuple[int, list[Registration]]:
+) -> Adopted:
     """Let the gateway `member` hold `limit` devices, at the most, of one that is dead or has left.
 
-    Those under way are looked at anew. Returns how many there were, and the registrations of those that are live.
+    Those under way are looked at anew.
     """
     count, live = await holding.adopt(tx, former, now, limit, gateway=member.gateway_id)
     renewed = SessionRenewed(newly_registered=False, was_unattended=True)
     reports = [_report(registration, renewed, now) for registration in live]
     heard = await upgrades.record_reports(tx, reports, log=log, limits=limits, now=now)
     await journal.write(tx, heard.notes)
-    return count, live
+    return Adopted(count=count, live=live, fetching=heard.fetching)
 
 
 async def _write(

@@ -18,6 +18,7 @@ from firmcast.errors import StoreError
 from firmcast.events.log import EventLog
 from firmcast.gateway.adoption import Adoption
 from firmcast.gateway.expiry import Expiry
+from firmcast.gateway.fetch_places import FetchPlaces
 from firmcast.gateway.live_devices import LiveDevices
 from firmcast.gateway.membership import Membership
 from firmcast.gateway.metrics import GatewayMetrics
@@ -51,6 +52,7 @@ class Fellows:
         log: EventLog,
         limits: Limits,
         clock: Clock,
+        fetch_places: FetchPlaces,
     ) -> None:
         now: Callable[[], datetime] = clock.now
         self._database = database
@@ -72,6 +74,7 @@ class Fellows:
             member=member,
             adopter=registration,
             look_for_ended=expiry.begin,
+            expect_fetching=fetch_places.expect,
         )
 
     async def start(self) -> None:

@@ -252,6 +252,7 @@ class Gateway:
             log=log,
             limits=limits,
             clock=self._clock,
+            fetch_places=self._fetch_places,
         )
 
     async def _write(self, log: EventLog, limits: Limits, items: Sequence[Item]) -> Sequence[Answer]:
@@ -283,6 +284,8 @@ class Gateway:
         )
 
     def _block_gone(self, transfer: Transfer, completes: bool) -> None:
+        if not (transfer.by_write or completes):
+            self._fetch_places.fetches(transfer)
         self._ways.block_gone(transfer, completes)
         self._progress.moved(transfer)
         transfer.is_followed = not completes
@@ -359,11 +362,14 @@ class Gateway:
 
     async def _open(self, package_certificate: tuple[Path, Path] | None) -> None:
         self._package_ports = await self._open_package_ports(certificate=package_certificate)
+        # Who fetched before goes on by itself, and has to be known before others are let in.
+        self._fetch_places.hold()
         try:
             await self._fellows.start()
         except BaseException:
             await self._package_ports.stop()
             raise
+        self._fetch_places.open()
         self._expiry.begin()
         self._progress.start()
 

@@ -326,6 +326,15 @@ class DeviceUpgrade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     description: str
     """Why it ended as it did, for a person."""
 
+    @property
+    def is_fetching(self) -> bool:
+        """True while the device has the address of its package, or has begun to fetch it, and not all of it yet."""
+        evidence = self.evidence
+        is_sent = evidence.transfer_kind is CommandKind.TRANSFER_BY_URI
+        has_begun = evidence.has_asked or evidence.download_began_at is not None
+        has_address = has_begun or self.command_kind is not CommandKind.TRANSFER_BY_URI
+        return self.phase is UpgradePhase.TRANSFERRING and is_sent and has_address and evidence.downloaded_at is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferTarget:

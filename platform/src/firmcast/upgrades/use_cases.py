@@ -74,6 +74,8 @@ class Heard:
 
     under_way: Mapping[DeviceId, DeviceUpgradeId]
     """Which upgrade each of the devices was in, of those that were in one."""
+    fetching: Sequence[DeviceUpgradeId] = ()
+    """In which of them the device was fetching its package, before it was heard."""
     notes: Sequence[DeviceNote]
     """A line about each decision."""
 
@@ -215,7 +217,8 @@ async def record_reports(
     await commands.leave_unanswered(tx, owed)
     await changes.write_unnoted(tx, log=log, now=now)
     under_way = {device_id: upgrade.device_upgrade_id for device_id, upgrade in begun.items()}
-    return Heard(under_way=under_way, notes=changes.notes)
+    fetching = [upgrade.device_upgrade_id for upgrade in begun.values() if upgrade.is_fetching]
+    return Heard(under_way=under_way, fetching=fetching, notes=changes.notes)
 
 
 def _hearing(told: Input, now: datetime, limits: Limits) -> Callable[[DeviceUpgrade], Decision]:

@@ -117,30 +117,56 @@ async def one_at_a_time(world, request, monkeypatch):
     return world, profile
 
 
+class UnderWay:
+    """Which devices have some of their package and not all of it, and how many that were at the most."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.most = 0
+
+    def watch(self, device) -> None:
+        status = device.status
+        if status.received < len(PACKAGE):
+            self.names.add(status.endpoint_name)
+        else:
+            self.names.discard(status.endpoint_name)
+        self.most = max(self.most, len(self.names))
+
+
 async def test_transfers_beyond_the_limit_wait_for_their_turn(one_at_a_time) -> None:
     world, profile = one_at_a_time
     await world.start()
     known = [await world.add_device(f"device-{number}") for number in range(4)]
     package = await world.add_package(PACKAGE, "2.0.0")
-    under_way: set[str] = set()
-    most = 0
-
-    def watch(device) -> None:
-        nonlocal most
-        status = device.status
-        if status.received < len(PACKAGE):
-            under_way.add(status.endpoint_name)
-        else:
-            under_way.discard(status.endpoint_name)
-        most = max(most, len(under_way))
-
+    under_way = UnderWay()
     specs = [spec(f"device-{number}", profile) for number in range(4)]
-    async with Fleet(server=world.server, devices=specs, timing=QUICK, seed=2, on_progress=watch) as fleet:
+    async with Fleet(server=world.server, devices=specs, timing=QUICK, seed=2, on_progress=under_way.watch) as fleet:
         await fleet.registered()
         await world.upgrade(package, *known)
         for device in known:
             assert without_marks(await world.until_told(device, "succeeded")) == SUCCESS
-    assert most == 1
+    assert under_way.most == 1
+
+
+@pytest.mark.parametrize("one_at_a_time", [("pull", "fetch_limit")], indirect=True, ids=["fetched"])
+async def test_who_goes_on_fetching_over_a_start_of_the_gateway_has_its_place(one_at_a_time) -> None:
+    world, profile = one_at_a_time
+    world.settings = world.settings.model_copy(update={"byte_rate": 20_000})
+    await world.start()
+    known = [await world.add_device(f"device-{number}") for number in range(3)]
+    package = await world.add_package(PACKAGE, "2.0.0")
+    under_way = UnderWay()
+    specs = [spec(f"device-{number}", profile) for number in range(3)]
+    async with Fleet(server=world.server, devices=specs, timing=QUICK, seed=2, on_progress=under_way.watch) as fleet:
+        await fleet.registered()
+        await world.upgrade(package, *known)
+        await world.until_anybody_told(known, "1", times=1)
+        assert under_way.names
+        await world.kill()
+        await world.start()
+        for device in known:
+            assert without_marks(await world.until_told(device, "succeeded")) == SUCCESS
+    assert under_way.most == 1
 
 
 async def test_who_waits_for_a_turn_is_not_timed_out(one_at_a_time) -> None:

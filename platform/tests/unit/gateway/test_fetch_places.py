@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from itertools import count
 
 import pytest
 
@@ -10,8 +10,11 @@ from firmcast.coap.static_bodies import StaticBody
 from firmcast.gateway import fetch_places
 from firmcast.gateway.fetch_places import PATIENCE, FetchPlaces
 from firmcast.gateway.transfers import Transfer
+from firmcast.ids import DeviceId, DeviceUpgradeId, PackageId
+from firmcast.upgrades.model import TransferTarget
 
 SIZE = 4096
+NUMBERS = count(1)
 
 
 class Time:
@@ -29,7 +32,16 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
 
 
 def transfer() -> Transfer:
-    return Transfer(cast("Any", None), StaticBody(bytes(SIZE), etag=b"etag"))
+    number = next(NUMBERS)
+    target = TransferTarget(
+        device_upgrade_id=DeviceUpgradeId(f"upgrade-{number}"),
+        device_id=DeviceId(f"device-{number}"),
+        endpoint_name=f"device-{number}",
+        package_id=PackageId("package"),
+        digest="",
+        size=SIZE,
+    )
+    return Transfer(target, StaticBody(bytes(SIZE), etag=b"etag"))
 
 
 async def begun(places: FetchPlaces, transfers: list[Transfer]) -> list[asyncio.Task[None]]:
@@ -95,6 +107,51 @@ async def test_one_that_is_ordered_again_keeps_its_place(time: Time) -> None:
     time.now += PATIENCE - timedelta(seconds=1)
     (again,) = await begun(places, [first])
     assert again.done()
+
+
+async def test_who_fetches_without_having_been_let_in_takes_a_place(time: Time) -> None:
+    places, transfers = FetchPlaces(2, time), [transfer() for _ in range(4)]
+    await begun(places, transfers[:1])
+    for each in transfers[1:3]:
+        places.fetches(each)
+    (task,) = await begun(places, transfers[3:])
+    transfers[0].is_over = True
+    await asyncio.sleep(0.01)
+    assert not task.done(), "two of two fetch still"
+    transfers[1].is_over = True
+    await let_in_next(task)
+
+
+async def test_who_fetched_before_the_start_has_a_place_until_it_goes_on_or_is_given_up(time: Time) -> None:
+    places, transfers = FetchPlaces(3, time), [transfer() for _ in range(5)]
+    places.hold()
+    waiting = await begun(places, transfers[3:])
+    places.expect(each.target.device_upgrade_id for each in transfers[:3])
+    places.open()
+    await asyncio.sleep(0.01)
+    assert not any(let_in(waiting))
+    places.fetches(transfers[0])
+    (ordered_anew,) = await begun(places, transfers[1:2])
+    assert ordered_anew.done(), "it has its place still"
+    time.now += PATIENCE - timedelta(seconds=1)
+    transfers[0].last_at = transfers[1].last_at = time.now
+    await asyncio.sleep(0.01)
+    assert not any(let_in(waiting))
+    time.now += timedelta(seconds=1)
+    await let_in_next(waiting[0])
+    assert not waiting[1].done(), "only one of them was not heard of"
+    waiting[1].cancel()
+    places.stop()
+
+
+async def test_nobody_is_let_in_before_it_is_known_who_fetches(time: Time) -> None:
+    places = FetchPlaces(1, time)
+    places.hold()
+    (task,) = await begun(places, [transfer()])
+    await asyncio.sleep(0.01)
+    assert not task.done()
+    places.open()
+    await let_in_next(task)
 
 
 @pytest.mark.parametrize("at_the_same_moment", [False, True])
