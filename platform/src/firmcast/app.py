@@ -217,6 +217,7 @@ class Platform:
         await self._start_http(self._http(sealer, files, log, limits, feed))
         await watch.start()
         await self._start_metrics()
+        await self._begin(self.metrics.loop_watch)
         # It ends first, and lets go whoever waits for events: the server's end would wait for him.
         self._parts.push_async_callback(watch.stop)
 
