@@ -43,7 +43,7 @@ from firmcast.push.replay.model import Told
 from firmcast.push.replay.use_cases import DELIVERIES_WITHDRAWN
 from firmcast.push.retry import DELIVERED, Delivered, FailureReason, RetryAt, Verdict, decide, failure_reason
 from firmcast.push.roster import Roster
-from firmcast.push.scheduling.census import Census, has_reason_to_rest, take_census
+from firmcast.push.scheduling.census import has_reason_to_rest
 from firmcast.push.scheduling.spill import LoadRequest
 from firmcast.push.settlement_writer import SettlementWriter
 from firmcast.push.standing import rules_for
@@ -56,6 +56,9 @@ _log = structlog.get_logger()
 
 _MOST_UNWRITTEN = 20_000
 """With more outcomes than this not yet durable, nothing more is sent."""
+
+_BEGUN_TOGETHER = 64
+"""Attempts that are begun in one turn of the loop: some milliseconds, for which whoever commits waits."""
 
 _LAST_WRITE_SECONDS = 5.0
 """How long a stop waits at least for the store; what is not written by then is delivered once more."""
@@ -123,7 +126,7 @@ class Dispatcher:
         self.broken = asyncio.Event()
         """Set when the dispatcher cannot go on; the process must end."""
         self._metrics = metrics or PushMetrics(Metrics())
-        self._show(self._metrics)
+        self._metrics.show(self._lanes, in_flight=lambda: self._sending, unwritten=lambda: self._writer.unwritten)
 
     # ------------------------------------------------------------------ life
 
@@ -254,20 +257,6 @@ class Dispatcher:
             return group_id is None  # its time comes when what came before it is over
         return has_reason_to_rest(group, device_id)
 
-    def _show(self, metrics: PushMetrics) -> None:
-        census = Census()
-
-        async def count() -> None:
-            nonlocal census
-            census = take_census(self._lanes.groups.values())
-
-        metrics.metrics.before_telling(count)
-        metrics.lanes.read = lambda: census.lanes
-        metrics.breakers.read = lambda: census.breakers
-        metrics.in_flight.read = lambda: self._sending
-        metrics.unwritten.read = lambda: self._writer.unwritten
-        metrics.queued.read = lambda: self._lanes.queued
-
     # ------------------------------------------------------------------ what the store tells
 
     def _offer(self, deliveries: Sequence[Delivery]) -> None:
@@ -349,14 +338,20 @@ class Dispatcher:
         if self._stopping or self._early is not None or self._writer.unwritten > _MOST_UNWRITTEN:
             return
         now = self._time.now()
-        sendables = self._lanes.take(now)
+        self._begin_attempts(now)
+        for request in self._lanes.needs_rows():
+            self._spawn(self._load(request))
+        self._set_alarm(now)
+
+    def _begin_attempts(self, now: datetime) -> None:
+        """Send what may be sent; of much the rest has its turn after what else the loop has to do."""
+        sendables = self._lanes.take(now, _BEGUN_TOGETHER)
         if sendables:
             attempted_at = self._clock.now()
             for sendable in sendables:
                 self._send(sendable, attempted_at)
-        for request in self._lanes.needs_rows():
-            self._spawn(self._load(request))
-        self._set_alarm(now)
+        if len(sendables) >= _BEGUN_TOGETHER:
+            self._pump_soon()
 
     def _set_alarm(self, now: datetime) -> None:
         if self._timer is not None:

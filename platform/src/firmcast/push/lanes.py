@@ -265,13 +265,13 @@ class Lanes(Generic[DeliveryT]):
 
     # ------------------------------------------------------------------ what the driver asks
 
-    def take(self, now: datetime) -> list[Sendable[DeliveryT]]:
-        """Return what is to be sent now; all of it counts as in flight from here on."""
+    def take(self, now: datetime, most: int | None = None) -> list[Sendable[DeliveryT]]:
+        """Return what is to be sent now, about `most` if there is more; all of it counts as in flight from here on."""
         self._fire_timers(now)
         taken: list[Sendable[DeliveryT]] = []
         self._take_trials(now, taken)
         turns, unreserved = self._turns, self._limits.in_flight - self._limits.reserved
-        while turns.in_flight < self._limits.in_flight:
+        while turns.in_flight < self._limits.in_flight and (most is None or len(taken) < most):
             is_scarce = turns.in_flight >= unreserved
             group = turns.first_idle() if is_scarce else turns.first()
             if group is None:

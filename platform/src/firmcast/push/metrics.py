@@ -1,12 +1,15 @@
 """What push tells of itself. An attempt that delivers costs three additions here, and two looks for a bound."""
 
+from collections.abc import Callable
 from datetime import datetime
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from firmcast.metrics import Metrics
+from firmcast.push.lanes import Lanes
 from firmcast.push.retry import Blocked, Dead, DeadReason, Delivered, FailureReason, RetryAt, Verdict
 from firmcast.push.scheduling.breaker import BreakerState
+from firmcast.push.scheduling.census import Census, take_census
 
 _NO_REASON: Final = ""
 
@@ -90,6 +93,21 @@ class PushMetrics:
         self.replayed = metrics.gauge(
             "firmcast_push_replay_backlog", "Deliveries of replays that are still to be made, counted up to 100000"
         )
+
+    def show(self, lanes: Lanes[Any], *, in_flight: Callable[[], int], unwritten: Callable[[], int]) -> None:
+        """Have what a dispatcher holds read when somebody asks."""
+        census = Census()
+
+        async def count() -> None:
+            nonlocal census
+            census = take_census(lanes.groups.values())
+
+        self.metrics.before_telling(count)
+        self.lanes.read = lambda: census.lanes
+        self.breakers.read = lambda: census.breakers
+        self.in_flight.read = in_flight
+        self.unwritten.read = unwritten
+        self.queued.read = lambda: lanes.queued
 
     def settled(self, verdict: Verdict, occurred_at: datetime, now: datetime, duration: float) -> None:
         """Count an attempt on an event of `occurred_at` that took `duration` seconds."""

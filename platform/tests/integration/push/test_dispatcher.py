@@ -576,6 +576,27 @@ async def test_a_healthy_lane_leaves_no_row(world, callback) -> None:
     assert await world.database.read(all_lanes) == []
 
 
+async def test_attempts_that_begin_in_several_turns_wait_for_no_answer(
+    world, callback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_arrived = asyncio.Event()
+
+    async def script(_received, writer: asyncio.StreamWriter) -> bool:
+        if len(callback.requests) == len(DEVICES):
+            all_arrived.set()
+        await all_arrived.wait()
+        writer.write(OK)
+        return True
+
+    callback.script = script
+    monkeypatch.setattr("firmcast.push.dispatcher._BEGUN_TOGETHER", 3)
+    await world.subscribe(callback.url())
+    await world.happen(*DEVICES)
+    await world.dispatch()
+    await world.settled()
+    assert callback.lanes() == {device: [1] for device in DEVICES}
+
+
 async def test_stopping_lets_attempts_end_and_loses_nothing(world, callback) -> None:
     arrived, release = asyncio.Event(), asyncio.Event()
 

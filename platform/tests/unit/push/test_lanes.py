@@ -94,6 +94,16 @@ def test_a_failing_lane_waits_alone_and_keeps_its_order() -> None:
     assert it.next_timer() is None
 
 
+def test_what_is_taken_in_parts_is_what_would_be_taken_at_once() -> None:
+    rows = [row(number, f"d{number}", [GROUP, OTHER][number % 2]) for number in range(1, 21)]
+    at_once, in_parts = lanes(), lanes()
+    at_once.offer(rows, NOW)
+    in_parts.offer(rows, NOW)
+    parts = [events(in_parts.take(NOW, 8)) for _ in range(4)]
+    assert [len(part) for part in parts] == [8, 8, 4, 0]
+    assert [event for part in parts for event in part] == events(at_once.take(NOW))
+
+
 def test_after_a_dead_letter_the_lane_goes_on() -> None:
     it = lanes()
     it.offer([row(1), row(2)], NOW)

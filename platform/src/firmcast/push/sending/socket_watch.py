@@ -17,8 +17,11 @@ import pycurl
 OnReady = Callable[[list[tuple[int, int]]], None]
 """Called with pairs of a descriptor and libcurl's CSELECT mask."""
 
-_MOST_EVENTS = 32
-"""In one turn of the loop: each of them may end an attempt and begin another, and whoever commits waits meanwhile."""
+_MOST_EVENTS = 8
+"""In one turn of the loop: each of them may end an attempt and begin another, for a fifth of a millisecond in all.
+
+Whoever commits waits for one turn, and with PostgreSQL for one at each statement.
+"""
 
 
 class SocketWatch(Protocol):
