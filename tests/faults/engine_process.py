@@ -144,7 +144,7 @@ class Failpoint:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def watch(self, gauge: Gauge) -> None:
-        for store, name in product((SqliteDatabase, PostgresDatabase), ("write", "write_apart")):
+        for store, name in product((SqliteDatabase, PostgresDatabase), ("write", "write_apart", "write_behind")):
             self._watch_writes(store, name, gauge)
         commit = SqliteWriter._commit
 

@@ -66,7 +66,7 @@ class ApplicationDeletion:
                     )
 
     async def _complete(self, application_id: ApplicationId) -> None:
-        while await self._database.write(_forget_some, application_id, _ROWS_AT_ONCE):
+        while await self._database.write_behind(_forget_some, application_id, _ROWS_AT_ONCE):
             pass
         await self._files.release(lambda tx: _forget_rest(tx, application_id))
 

@@ -115,7 +115,7 @@ class RetentionSweeper:
 
         while True:
             began = self._clock.monotonic()
-            removed = await self._database.write(remove)
+            removed = await self._database.write_behind(remove)
             self._note(kind, removed)
             if removed < SMALL_ROWS:
                 return
@@ -125,7 +125,7 @@ class RetentionSweeper:
         after: Position | None = _FIRST_POSITION
         while after is not None:
             began = self._clock.monotonic()
-            removed, after = await self._database.write(push.forget_dead_letters, before, after, SMALL_ROWS)
+            removed, after = await self._database.write_behind(push.forget_dead_letters, before, after, SMALL_ROWS)
             self._note("dead_letter", removed)
             await self._rest(began)
 
@@ -133,7 +133,7 @@ class RetentionSweeper:
         after: EventId | None = events.BEFORE_ALL
         while after is not None:
             began = self._clock.monotonic()
-            removed, after = await self._database.write(forget_events, before, after, EVENTS_AT_ONCE, now)
+            removed, after = await self._database.write_behind(forget_events, before, after, EVENTS_AT_ONCE, now)
             self._note("event", removed)
             await self._rest(began)
 

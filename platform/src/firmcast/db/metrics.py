@@ -1,4 +1,7 @@
-"""What a store tells of itself: how many writes share a commit, how long a commit takes, how many writes wait."""
+"""What a store tells of itself: how many writes share a commit, how many wait, and where the time of a write goes.
+
+That is the wait for its turn, its statements, the commit, and the wait for the event loop to hear of it.
+"""
 
 from collections.abc import Callable
 from typing import Final
@@ -21,6 +24,19 @@ class StoreMetrics:
         self.commit_seconds = metrics.histogram(
             "firmcast_store_commit_seconds", "How long the commit itself took, its sync included", _SECONDS
         )
+        self.queue_seconds = metrics.histogram(
+            "firmcast_store_queue_seconds",
+            "How long a write that somebody waits for waited for its turn, behind others",
+            _SECONDS,
+        )
+        self.write_seconds = metrics.histogram(
+            "firmcast_store_write_seconds", "How long the statements of a write took, of whatever kind", _SECONDS
+        )
+        self.answer_seconds = metrics.histogram(
+            "firmcast_store_answer_seconds",
+            "From the end of a commit until those who wait for it are told, which the event loop has to do (SQLite)",
+            _SECONDS,
+        )
         self.conflicts = metrics.count(
             "firmcast_store_conflicts", "Transactions that were run again because of another node (PostgreSQL)"
         )
@@ -40,6 +56,12 @@ class StoreMetrics:
             "firmcast_store_log_bytes", "Size of the file of the store's write-ahead log (SQLite)"
         )
         self.free = metrics.gauge("firmcast_store_free_bytes", "Space that is left on the disk of the data folder")
+
+    def ran(self, seconds: float, waited: float | None) -> None:
+        """Count a write whose statements took so long, and how long somebody had waited for its turn."""
+        self.write_seconds.observe(seconds)
+        if waited is not None:
+            self.queue_seconds.observe(waited)
 
     def committed(self, writes: int, began: float) -> None:
         """Count a commit of so many writes that began at a time of `monotonic` and has just returned."""

@@ -88,6 +88,20 @@ class Database(Reader, Protocol):
         """
         ...
 
+    async def write_behind(
+        self,
+        use_case: Callable[Concatenate[Transaction, Parameters], Coroutine[Any, Any, Result]],
+        /,
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        """Run a use case as `write` does, behind all that is asked with `write`: for what nobody waits for.
+
+        It has its turn soon, however much else there is. But once it has begun all others wait for it, so it should
+        take a few milliseconds and no more.
+        """
+        ...
+
     async def write_apart(
         self,
         use_case: Callable[Concatenate[Transaction, Parameters], Coroutine[Any, Any, Result]],
@@ -95,11 +109,11 @@ class Database(Reader, Protocol):
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Result:
-        """Run a use case as `write` does, beside other writes where the store can, each statement seeing what is there.
+        """Run a use case as `write_behind` does, or beside other writes, each statement seeing what is there.
 
-        For what no other write touches meanwhile, or what it locks itself. It may not announce anything to other
-        nodes: only `write` keeps announcements in order. It may be written twice, when the database was replaced in
-        the moment of its commit: so it must do no harm then.
+        Beside them where the store can. For what no other write touches meanwhile, or what it locks itself. It may not
+        announce anything to other nodes: only `write` and `write_behind` keep announcements in order. It may be
+        written twice, when the database was replaced in the moment of its commit: so it must do no harm then.
         """
         ...
 

@@ -25,6 +25,7 @@ from firmcast.db.postgres_transaction import Connection, PostgresTransaction, ru
 from firmcast.db.postgres_writer import Isolation, PostgresWriter, Sharing
 from firmcast.db.schema_level import postgres_level, require_current
 from firmcast.db.sharing import SharedChannel, SharedChannels
+from firmcast.db.write_queue import Rank
 from firmcast.errors import StartError, StoreError, StoreUnreachableError
 from firmcast.ids import NodeId, new_node_id
 from firmcast.metrics import Count
@@ -146,6 +147,16 @@ class PostgresDatabase:
         result: Result = await self._writer.submit(lambda tx: use_case(tx, *args, **kwargs))
         return result
 
+    async def write_behind(
+        self,
+        use_case: Callable[Concatenate[Transaction, Parameters], Coroutine[Any, Any, Result]],
+        /,
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        result: Result = await self._writer.submit(lambda tx: use_case(tx, *args, **kwargs), Rank.BEHIND)
+        return result
+
     async def write_apart(
         self,
         use_case: Callable[Concatenate[Transaction, Parameters], Coroutine[Any, Any, Result]],
@@ -153,7 +164,7 @@ class PostgresDatabase:
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Result:
-        result: Result = await self._apart.submit(lambda tx: use_case(tx, *args, **kwargs))
+        result: Result = await self._apart.submit(lambda tx: use_case(tx, *args, **kwargs), Rank.BEHIND)
         return result
 
     async def write_urgently(

@@ -1,8 +1,9 @@
 """One connection writes: it runs the writes that wait one after another and commits them as one transaction.
 
-So announcements come in the order of commits, as on SQLite, and a burst of writes costs one sync. Transactions are
-serialisable unless it is said otherwise: what other nodes did meanwhile is either wholly before one or makes its group
-be run again. What the other nodes are to hear is written along, numbered.
+Who goes first is the queue's to say (`write_queue.py`). Announcements come in the order of commits, as on SQLite, and
+a burst of writes costs one sync. Transactions are serialisable unless it is said otherwise: what other nodes did
+meanwhile is either wholly before one or makes its group be run again. What the other nodes are to hear is written
+along, numbered.
 
 A connection that is lost before the commit has written nothing, so the group is run again on a new one. One that is
 lost while it commits may have written everything: the new connection asks the database what became of it. Where that
@@ -13,7 +14,6 @@ A server that shuts down, starts, or is a standby counts as away: another connec
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -34,6 +34,7 @@ from firmcast.db.postgres_errors import (
 from firmcast.db.postgres_outcome import CommitOutcome, is_there, outcome_of, timeline_of
 from firmcast.db.postgres_transaction import Connection, PostgresTransaction, run_use_case
 from firmcast.db.sharing import SharedChannels
+from firmcast.db.write_queue import Rank, WriteQueue
 from firmcast.errors import StoreBrokenError, StoreError, StoreFullError, StoreUnreachableError
 from firmcast.ids import NodeId
 
@@ -87,6 +88,8 @@ class _Write:
 
     use_case: UseCase
     future: "asyncio.Future[Any]"
+    rank: Rank
+    asked_at: float
     waits_until: float
     result: Any = None
     error: Exception | None = None
@@ -127,7 +130,7 @@ class PostgresWriter:
         self._broken = ""
         self._timeline = ""
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[_Write] = deque()
+        self._queue: WriteQueue[_Write] = WriteQueue()
         self._wake = asyncio.Event()
         self._closed = False
         self._connection: Connection | None = None
@@ -137,7 +140,7 @@ class PostgresWriter:
         """How many transactions were run again because of another node."""
         self._task = asyncio.create_task(self._run(), name="postgres-writer")
 
-    def submit(self, use_case: UseCase) -> "asyncio.Future[Any]":
+    def submit(self, use_case: UseCase, rank: Rank = Rank.PROMPT) -> "asyncio.Future[Any]":
         """Queue a use case; the future has its result when it is durable.
 
         Raises:
@@ -149,8 +152,9 @@ class PostgresWriter:
         if self._closed:
             message = "the store is closed"
             raise StoreError(message)
-        write = _Write(use_case, self._loop.create_future(), self._loop.time() + self._patience)
-        self._queue.append(write)
+        now = self._loop.time()
+        write = _Write(use_case, self._loop.create_future(), rank, now, now + self._patience)
+        self._queue.put(write, rank, now)
         self._wake.set()
         return write.future
 
@@ -172,11 +176,19 @@ class PostgresWriter:
                     self._wake.clear()
                     await self._wake.wait()
                     continue
-                group = [self._queue.popleft() for _ in range(min(len(self._queue), _WRITES_LIMIT))]
+                group = self._next_group()
                 self._tell(group, await self._write(group))
         finally:
-            _refuse(self._queue, "the store is closed")
+            _refuse(self._queue.clear(), "the store is closed")
             await self._hang_up()
+
+    def _next_group(self) -> list[_Write]:
+        first, rank = self._queue.first(self._loop.time())
+        group = [first]
+        # One that goes behind takes its time: whoever is asked for meanwhile has the next transaction.
+        while rank is Rank.PROMPT and len(group) < _WRITES_LIMIT and (write := self._queue.joining()) is not None:
+            group.append(write)
+        return group
 
     async def _write(self, group: list[_Write]) -> Announcements:
         """Commit a group, however often that has to be tried; return what is announced."""
@@ -224,7 +236,7 @@ class PostgresWriter:
                 self._to_guard -= len(group)
             for write in group:
                 write.result = write.error = None
-                announced += await self._run_one(connection, write, alone=alone, guarded=guarded)
+                announced += await self._timed(connection, write, alone=alone, guarded=guarded)
             if len(group) == 1 and group[0].error is not None:
                 await connection.execute("ROLLBACK")
                 return ()
@@ -265,6 +277,14 @@ class PostgresWriter:
             channels, items = [channel for channel, _ in texts], [text for _, text in texts]
             transaction = await connection.fetchval(_ANNOUNCE, sharing.node_id, numbers, channels, items)
         return len(texts), transaction
+
+    async def _timed(self, connection: Connection, write: _Write, *, alone: bool, guarded: bool) -> Announcements:
+        began = self._loop.time()
+        announced = await self._run_one(connection, write, alone=alone, guarded=guarded)
+        if self._metrics is not None:
+            waited = began - write.asked_at if write.rank is Rank.PROMPT else None
+            self._metrics.ran(self._loop.time() - began, waited)
+        return announced
 
     async def _run_one(self, connection: Connection, write: _Write, *, alone: bool, guarded: bool) -> Announcements:
         """Run a write; one that is `guarded` undoes itself where it fails, one that is `alone` leaves it to the caller.
@@ -324,8 +344,7 @@ class PostgresWriter:
         _log.critical("store.broken", reason=str(error))
         self._broken, self._closed = str(error), True
         _refuse(group, self._broken, StoreBrokenError)
-        _refuse(self._queue, self._broken, StoreBrokenError)
-        self._queue.clear()
+        _refuse(self._queue.clear(), self._broken, StoreBrokenError)
         self._on_broken()
 
     async def _undo(self, connection: Connection) -> None:
@@ -370,7 +389,7 @@ class PostgresWriter:
                 write.future.set_result(write.result)
 
 
-def _refuse(writes: Sequence[_Write] | deque[_Write], reason: str, kind: type[StoreError] = StoreError) -> None:
+def _refuse(writes: Sequence[_Write], reason: str, kind: type[StoreError] = StoreError) -> None:
     for write in writes:
         write.error = kind(reason)  # one for each, since whoever raises an error writes his traceback into it
         if not write.future.done():

@@ -19,6 +19,7 @@ from firmcast.db.sqlite_writer import SqliteWriter
 from firmcast.db.statement import portable
 from firmcast.db.store_folder import make_store_file, make_store_folder, sync_folder
 from firmcast.db.store_lock import StoreLock
+from firmcast.db.write_queue import Rank
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -87,7 +88,17 @@ class SqliteDatabase:
         result: Result = await self._writer.submit(lambda tx: use_case(tx, *args, **kwargs))
         return result
 
-    write_apart = write
+    async def write_behind(
+        self,
+        use_case: Callable[Concatenate[Transaction, Parameters], Coroutine[Any, Any, Result]],
+        /,
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        result: Result = await self._writer.submit(lambda tx: use_case(tx, *args, **kwargs), Rank.BEHIND)
+        return result
+
+    write_apart = write_behind
 
     async def read(
         self,
@@ -110,7 +121,7 @@ class SqliteDatabase:
 
         Free pages are used again, so some are left. A store that an early release made has no means to give any back.
         """
-        return bool(await self._writer.submit(_give_back))
+        return bool(await self._writer.submit(_give_back, Rank.BEHIND))
 
     async def catch_up(self) -> None:
         """Return at once: here nobody else writes, and what was written is told before the write returns."""

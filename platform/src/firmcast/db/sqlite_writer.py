@@ -1,8 +1,8 @@
 """One thread writes: it runs the writes that wait one after another and commits them with one sync.
 
-Each write stands in a savepoint of its own, so a use case that fails undoes only itself. Nothing is answered before
-the commit has returned. A commit that fails for any reason but a full disk ends the store: what is on disk is unknown
-until the next start, and a sync must not be tried again.
+Who goes first is the queue's to say (`write_queue.py`). Each write stands in a savepoint of its own, so a use case that
+fails undoes only itself. Nothing is answered before the commit has returned. A commit that fails for any reason but a
+full disk ends the store: what is on disk is unknown until the next start, and a sync must not be tried again.
 """
 
 import asyncio
@@ -14,15 +14,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from firmcast.clock import SystemClock
 from firmcast.db.metrics import StoreMetrics
 from firmcast.db.port import Channel
 from firmcast.db.sqlite_checkpoint import Checkpoints
 from firmcast.db.sqlite_transaction import SqliteTransaction, run_use_case, translated
+from firmcast.db.write_queue import Rank, WriteQueue
 from firmcast.errors import StoreBrokenError, StoreError, StoreFullError
 
 _WRITES_LIMIT: Final = 1000
 _ROWS_LIMIT: Final = 20_000
-"""Changed rows after which a group is committed, so that the first of it does not wait long for the last."""
+_LONGEST_GROUP: Final = 0.01
+"""After so many changed rows, or seconds for what joins it, a group is committed: its first waits for its last."""
 
 Announcements = Sequence[tuple[Channel, Sequence[object]]]
 
@@ -33,8 +36,14 @@ class Write:
 
     use_case: Callable[[SqliteTransaction], Coroutine[Any, Any, Any]]
     future: "asyncio.Future[Any]"
+    rank: Rank
+    asked_at: float
     result: Any = None
     error: Exception | None = None
+
+    def waited(self, began: float) -> float | None:
+        """Return how long somebody waited for its turn, which came when it `began`; None where nobody waits."""
+        return began - self.asked_at if self.rank is Rank.PROMPT else None
 
 
 class SqliteWriter:
@@ -47,14 +56,18 @@ class SqliteWriter:
         announce: Callable[[Announcements], None],
         on_broken: Callable[[], None],
         metrics: StoreMetrics | None = None,
+        monotonic: Callable[[], float] | None = None,
     ) -> None:
         self._connection = connection
+        self._monotonic = monotonic or SystemClock().monotonic
         self._metrics = metrics
         self._loop = loop
         self._announce = announce
         self._on_broken = on_broken
         self._checkpoints = Checkpoints(connection)
-        self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._queue: WriteQueue[Write] = WriteQueue()  # the writing thread's own
+        self._ends = False
         self._closed = False
         self._broken = ""
         self._thread = threading.Thread(target=self._run, name="firmcast-writer", daemon=True)
@@ -62,7 +75,9 @@ class SqliteWriter:
         """How many commits there were; fewer than writes, when many come at a time."""
         self._thread.start()
 
-    def submit(self, use_case: Callable[[SqliteTransaction], Coroutine[Any, Any, Any]]) -> "asyncio.Future[Any]":
+    def submit(
+        self, use_case: Callable[[SqliteTransaction], Coroutine[Any, Any, Any]], rank: Rank = Rank.PROMPT
+    ) -> "asyncio.Future[Any]":
         """Queue a use case; the future has its result when it is durable.
 
         Raises:
@@ -73,23 +88,23 @@ class SqliteWriter:
         if self._closed:
             message = "the store is closed"
             raise StoreError(message)
-        write = Write(use_case, self._loop.create_future())
-        self._queue.put(write)
+        write = Write(use_case, self._loop.create_future(), rank, self._monotonic())
+        self._asked.put(write)
         return write.future
 
     async def close(self) -> None:
         """Finish what is queued and end the thread."""
         if not self._closed:
             self._closed = True
-            self._queue.put(None)
+            self._asked.put(None)
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
+        while self._take_in():
             before = self._connection.total_changes
-            group = [first]
+            group = [self._queue.first(self._monotonic())[0]]
             announced = self._commit(group)
-            self._post(self._tell, group, announced)
+            self._post(self._tell, group, announced, self._monotonic())
             if not self._broken:
                 self._checkpoint(self._connection.total_changes - before)
         with suppress(sqlite3.Error):  # all is committed; what is not moved out of the log is read from it next time
@@ -104,7 +119,10 @@ class SqliteWriter:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for write in self._joining(group):
+                began = self._monotonic()
                 announced += self._run_one(write)
+                if self._metrics is not None:
+                    self._metrics.ran(self._monotonic() - began, write.waited(began))
             self._end(len(group))
         except Exception as error:
             self._undo(group, translated(error))
@@ -122,19 +140,28 @@ class SqliteWriter:
     @property
     def waiting(self) -> int:
         """How many writes wait for their turn."""
-        return self._queue.qsize()
+        return self._asked.qsize() + len(self._queue)
+
+    def _take_in(self, *, waits: bool = True) -> int:
+        """Let what was asked for wait in its line; return how many wait, and none only at the end."""
+        asked = self._asked
+        while not self._ends and (not asked.empty() or (waits and not self._queue)):
+            write = asked.get()
+            if write is None:
+                self._ends = True  # nothing is asked behind it
+            else:
+                self._queue.put(write, write.rank, write.asked_at)
+        return len(self._queue)
 
     def _joining(self, group: list[Write]) -> Iterator[Write]:
         """Yield the first of `group`, then each that waits by the time the one before it is done."""
         rows_limit = self._connection.total_changes + _ROWS_LIMIT
         yield group[0]
-        while len(group) < _WRITES_LIMIT and self._connection.total_changes < rows_limit:
-            try:
-                write = self._queue.get_nowait()
-            except queue.Empty:
-                return
+        ends = self._monotonic() + _LONGEST_GROUP
+        while len(group) < _WRITES_LIMIT and self._connection.total_changes < rows_limit and self._monotonic() < ends:
+            self._take_in(waits=False)
+            write = self._queue.joining()
             if write is None:
-                self._queue.put(None)  # the end of the queue; nothing is put behind it
                 return
             group.append(write)
             yield write
@@ -170,7 +197,9 @@ class SqliteWriter:
         self._broken = str(reason) or repr(reason)
         self._post(self._on_broken)
 
-    def _tell(self, group: list[Write], announced: Announcements) -> None:
+    def _tell(self, group: list[Write], announced: Announcements, committed_at: float) -> None:
+        if self._metrics is not None:
+            self._metrics.answer_seconds.observe(self._monotonic() - committed_at)
         for write in group:
             if write.future.done():
                 continue

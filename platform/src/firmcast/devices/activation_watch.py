@@ -70,7 +70,7 @@ class ActivationWatch:
         """Tell of whose time is over, and return when to look again."""
         now = self._clock.now()
         while (end := await self._database.read(activations.next_end)) is not None and end < now:
-            await self._database.write(activations.expire, now, _BATCH, log=self._log)
+            await self._database.write_behind(activations.expire, now, _BATCH, log=self._log)
         self._planned = now + _LONGEST_SLEEP if end is None else min(end + _JUST_AFTER, now + _LONGEST_SLEEP)
         return self._planned
 

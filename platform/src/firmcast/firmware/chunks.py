@@ -121,7 +121,7 @@ class FirmwareChunks:
             _log.warning("firmware.not_discarded", content_id=key, reason=str(error))
 
     async def _remove(self, content_id: str) -> None:
-        while await self._database.write(store.remove_some, content_id, _REMOVED_AT_ONCE):
+        while await self._database.write_behind(store.remove_some, content_id, _REMOVED_AT_ONCE):
             pass
 
 

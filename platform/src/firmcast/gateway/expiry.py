@@ -111,7 +111,9 @@ class Expiry:
         try:
             count = _AT_ONCE
             while count == _AT_ONCE:
-                expired = await self._database.write(registrations.expire, self._clock.now(), _AT_ONCE, log=self._log)
+                expired = await self._database.write_behind(
+                    registrations.expire, self._clock.now(), _AT_ONCE, log=self._log
+                )
                 count = len(expired)
                 for registration in expired:
                     self._on_expired(registration)

@@ -258,7 +258,7 @@ class _GroupCalls:
 
         await _told(self._database.write(change))
         # In batches: other writes go in between, however many members there were.
-        while await self._database.write(use_cases.purge_members, group_id, _PURGED_AT_ONCE) == _PURGED_AT_ONCE:
+        while await self._database.write_behind(use_cases.purge_members, group_id, _PURGED_AT_ONCE) == _PURGED_AT_ONCE:
             pass
         return empty_answer()
 

@@ -293,7 +293,7 @@ class Roster:
     async def _discard(self, subscription_id: SubscriptionId) -> None:
         deliveries, dead_letters, more = 0, 0, True
         while more:
-            part = await patiently(lambda: self._database.write(use_cases.discard_subscription, subscription_id))
+            part = await patiently(lambda: self._database.write_behind(use_cases.discard_subscription, subscription_id))
             deliveries, dead_letters, more = deliveries + part.deliveries, dead_letters + part.dead_letters, part.more
         _log.info(
             "push.subscription_discarded",

@@ -1,5 +1,7 @@
 """What became of attempts is written in batches: while one is written, and a moment longer, the next gathers.
 
+What has gathered while the store was slow or away goes in parts, since others wait for the same store.
+
 A store that is full or out of reach is waited for by who writes, since nothing is lost by it: what was delivered is
 only not yet known to the store. Any other failure ends the writer.
 """
@@ -14,6 +16,9 @@ _PAUSE_SECONDS = 0.02
 """A batch costs as much as some fifty outcomes, and nothing that is sent waits for it."""
 
 _ENOUGH = 500
+
+_AT_ONCE = 1_000
+"""Outcomes in one transaction: so long, some milliseconds, an event or an answer waits for them on SQLite."""
 
 WriteBatch = Callable[[Sequence[Settlement]], Awaitable[None]]
 
@@ -66,8 +71,10 @@ class SettlementWriter:
             waiters, self._waiters = self._waiters, []
             if batch:
                 self._writing = len(batch)
-                await self._write(batch)
-                self._writing = 0
+                for start in range(0, len(batch), _AT_ONCE):
+                    part = batch[start : start + _AT_ONCE]
+                    await self._write(part)
+                    self._writing -= len(part)
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)

@@ -84,7 +84,7 @@ class UpgradeEngine:
         now = self._clock.now()
         deadline = await self._database.read(use_cases.next_deadline)
         if deadline is not None and deadline <= now:
-            await self._database.write(
+            await self._database.write_behind(
                 use_cases.pass_time, log=self._log, limits=self._limits, now=now, limit=BATCH, living=self._living
             )
             return 0.0

@@ -1,6 +1,7 @@
 """What every adapter of the Database port keeps to; an adapter that joins is added to `opener` alone."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -381,6 +382,38 @@ async def test_a_write_apart_is_durable_and_undone_as_any_other(store: Database)
     assert await store.write_apart(note, 1, "one") == 1
     with pytest.raises(ValueError, match="2"):
         await store.write_apart(fail_after, 2)
+    assert [row[0] for row in await store.read(notes)] == [1]
+
+
+async def test_a_write_behind_lets_those_go_before_that_somebody_waits_for(store: Database) -> None:
+    heard: list[int] = []
+    store.listen(NEWS, heard.extend)
+    all_asked = threading.Event()
+
+    async def note_late(tx, number):
+        assert all_asked.wait(10)  # on PostgreSQL it is set before any of them has begun
+        return await note(tx, number)
+
+    asked = [
+        asyncio.ensure_future(it)
+        for it in (
+            store.write(note_late, 1),
+            store.write_behind(note, 2),
+            store.write_behind(note, 3),
+            store.write(note, 4),
+            store.write(note, 5),
+        )
+    ]
+    await asyncio.sleep(0)
+    all_asked.set()
+    assert await asyncio.gather(*asked) == [1, 2, 3, 4, 5]
+    assert heard == [1, 4, 5, 2, 3]
+
+
+async def test_a_write_behind_is_durable_and_undone_as_any_other(store: Database) -> None:
+    assert await store.write_behind(note, 1, "one") == 1
+    with pytest.raises(ValueError, match="2"):
+        await store.write_behind(fail_after, 2)
     assert [row[0] for row in await store.read(notes)] == [1]
 
 

@@ -37,6 +37,24 @@ async def test_while_one_batch_is_written_the_next_gathers() -> None:
         await running
 
 
+async def test_what_gathered_for_long_is_written_in_parts_in_order() -> None:
+    batches: list[list[int]] = []
+
+    async def write(batch: Sequence[int]) -> None:
+        batches.append(list(batch))
+
+    writer = SettlementWriter(write)
+    for number in range(2_500):
+        writer.add(number)
+    running = asyncio.create_task(writer.run())
+    await writer.written()
+    assert ([len(batch) for batch in batches], writer.unwritten) == ([1_000, 1_000, 500], 0)
+    assert [number for batch in batches for number in batch] == list(range(2_500))
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
 @pytest.mark.parametrize("failure", [StoreFullError, StoreUnreachableError])
 async def test_a_full_disk_is_waited_out_and_nothing_is_lost(failure: type[StoreError]) -> None:
     failures = iter([True, True, False])

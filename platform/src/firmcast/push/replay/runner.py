@@ -108,7 +108,7 @@ class ReplayRunner:
         step = await self._database.read(look, most_waiting=self._most_waiting)
         if step is None:
             return False
-        made = await self._database.write(use_cases.make_step, step, self._clock.now())
+        made = await self._database.write_behind(use_cases.make_step, step, self._clock.now())
         if made is None:
             return False
         self._made.value += made
