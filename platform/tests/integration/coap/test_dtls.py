@@ -212,7 +212,9 @@ async def _run(*command: str, told: bytes = b"") -> tuple[int, str]:
     return process.returncode or 0, output.decode(errors="replace")
 
 
-@pytest.mark.parametrize("suite", ["PSK-AES128-CCM8", "PSK-AES128-CCM", "PSK-AES128-GCM-SHA256"])
+@pytest.mark.parametrize(
+    "suite", ["PSK-AES128-CCM8", "PSK-AES128-CCM", "PSK-AES128-GCM-SHA256", "PSK-AES128-CBC-SHA256"]
+)
 async def test_openssl_completes_a_handshake(server: SecureServer, suite: str) -> None:
     openssl = shutil.which("openssl")
     if openssl is None:

@@ -14,8 +14,11 @@ from OpenSSL import SSL
 
 from firmcast.coap.dtls.records import is_single_record
 
-SUITES: Final = b"PSK-AES128-CCM8:PSK-AES128-CCM:PSK-AES128-GCM-SHA256:@SECLEVEL=0"
-"""CCM_8 is what LwM2M requires of every client (RFC 7925 section 4.2); its short tag is below OpenSSL's level 1."""
+SUITES: Final = b"PSK-AES128-CCM8:PSK-AES128-CCM:PSK-AES128-GCM-SHA256:PSK-AES128-CBC-SHA256:@SECLEVEL=0"
+"""CCM_8 is what LwM2M requires of every client (RFC 7925 section 4.2); its short tag is below OpenSSL's level 1.
+
+CBC is for clients of LwM2M 1.0 that know nothing else, and is never taken where one of the others can be.
+"""
 
 _DTLS_1_2: Final = 0xFEFD
 _LARGEST_STREAM: Final = 1 << 16
@@ -35,7 +38,7 @@ def server_context(key_of: KeyOf) -> SSL.Context:
     """Return what server connections are made of. Without cookies: see `SSL.Context.set_cookie_generate_callback`."""
     context = _context(SSL.DTLS_SERVER_METHOD)
     assert SSL.OP_COOKIE_EXCHANGE is not None
-    context.set_options(SSL.OP_COOKIE_EXCHANGE)
+    context.set_options(SSL.OP_COOKIE_EXCHANGE | SSL.OP_CIPHER_SERVER_PREFERENCE)
 
     def answer(_ssl: Any, identity: Any, key: Any, longest: int) -> int:
         # A zero is answered by the alert `unknown_psk_identity` (RFC 4279 section 2).

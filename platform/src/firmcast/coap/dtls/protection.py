@@ -3,7 +3,7 @@
 OpenSSL makes the handshake, and its AES does the sealing. What stands between is here, since OpenSSL keeps 66 KiB of
 every session for it and this a twentieth of that. Source: RFC 5246 sections 5 and 6.3 (the keys), RFC 6655 section 3
 and RFC 5288 section 3 (the nonce is four secret bytes and eight that stand in the record), RFC 6347 section 4.1 (the
-record, and how one that came before is known).
+record, and how one that came before is known). The suite without a nonce is in `block_sessions`.
 """
 
 import hmac
@@ -18,16 +18,18 @@ from OpenSSL import SSL
 from firmcast.coap.dtls.records import ALERT, HANDSHAKE, MESSAGE, RECORD_HEADER
 
 LARGEST_MESSAGE: Final = 1 << 14
+BLOCK_SUITE: Final = "PSK-AES128-CBC-SHA256"
 _VERSION: Final = b"\xfe\xfd"
 _HEAD_LENGTH: Final = 3
-_HEADS: Final = {kind: bytes([kind]) + _VERSION for kind in (ALERT, HANDSHAKE, MESSAGE)}
+HEADS: Final = {kind: bytes([kind]) + _VERSION for kind in (ALERT, HANDSHAKE, MESSAGE)}
 """How records begin that hold this or that."""
 _EPOCH: Final = 1
 """Of every record after the handshake: there is no second one in a session."""
 _FIRST: Final = _EPOCH << 48
-_END: Final = (_EPOCH + 1) << 48
+EPOCH_END: Final = (_EPOCH + 1) << 48
 _WINDOW: Final = 64
 _KEY_LENGTH: Final = 16
+_MAC_KEY_LENGTH: Final = 32
 _SALT_LENGTH: Final = 4
 _EXPLICIT_LENGTH: Final = 8
 _COUNTERS: Final = (1 << 64) - 1
@@ -47,9 +49,11 @@ class SessionKeys:
     suite: str
     """As OpenSSL names it; one of `binding.SUITES`."""
     own_key: bytes
-    own_salt: bytes
     peer_key: bytes
-    peer_salt: bytes
+    own_salt: bytes = b""
+    peer_salt: bytes = b""
+    own_mac_key: bytes = b""
+    peer_mac_key: bytes = b""
 
 
 def server_keys(finished: SSL.Connection) -> SessionKeys:
@@ -60,7 +64,18 @@ def server_keys(finished: SSL.Connection) -> SessionKeys:
     assert client_random is not None
     assert server_random is not None
     assert suite is not None
-    block = expand(secret, b"key expansion" + server_random + client_random, 2 * (_KEY_LENGTH + _SALT_LENGTH))
+    seed = b"key expansion" + server_random + client_random
+    if suite == BLOCK_SUITE:
+        macs = expand(secret, seed, 2 * (_MAC_KEY_LENGTH + _KEY_LENGTH))
+        block = macs[2 * _MAC_KEY_LENGTH :]
+        return SessionKeys(
+            suite=suite,
+            peer_key=block[:_KEY_LENGTH],
+            own_key=block[_KEY_LENGTH:],
+            peer_mac_key=macs[:_MAC_KEY_LENGTH],
+            own_mac_key=macs[_MAC_KEY_LENGTH : 2 * _MAC_KEY_LENGTH],
+        )
+    block = expand(secret, seed, 2 * (_KEY_LENGTH + _SALT_LENGTH))
     return SessionKeys(
         suite=suite,
         peer_key=block[:_KEY_LENGTH],
@@ -86,23 +101,25 @@ class RecordProtection:
 
     def __init__(self, keys: SessionKeys, last_record: bytes) -> None:
         """Go on after the last record that the handshake sealed under our key: no nonce is used twice."""
-        self._cipher, self._peer_cipher, tag = _ciphers(keys)
-        self._expansion = _EXPLICIT_LENGTH + tag
-        self._salt, self._peer_salt = keys.own_salt, keys.peer_salt
-        last = int.from_bytes(last_record[3:11], "big")
-        self._next = last + 1
-        # With CCM the nonce tells the record's number, with GCM it counts from somewhere.
-        self._ahead = int.from_bytes(last_record[RECORD_HEADER:_SEALED], "big") - last
+        self._next = int.from_bytes(last_record[3:11], "big") + 1
         self._newest = _FIRST - 1
         self._late: frozenset[int] = frozenset()
         """The numbers below the newest that did not come, and may still: of those before a gap the last 64."""
+        self._take_keys(keys, last_record)
+
+    def _take_keys(self, keys: SessionKeys, last_record: bytes) -> None:
+        self._cipher, self._peer_cipher, tag = _ciphers(keys)
+        self._expansion = _EXPLICIT_LENGTH + tag
+        self._salt, self._peer_salt = keys.own_salt, keys.peer_salt
+        # With CCM the nonce tells the record's number, with GCM it counts from somewhere.
+        self._ahead = int.from_bytes(last_record[RECORD_HEADER:_SEALED], "big") - (self._next - 1)
 
     def write(self, content: bytes, kind: int = MESSAGE) -> bytes:
         """Return the record of a message, or of what else `kind` names, of 16 KiB at the most."""
         length = len(content)
         number = self._next
         self._next = number + 1
-        head = _HEADS[kind]
+        head = HEADS[kind]
         explicit = number + self._ahead & _COUNTERS if self._ahead else number
         return _pack_head(head, number, length + self._expansion, explicit) + self._cipher.encrypt(
             _pack_nonce(self._salt, explicit), content, _pack_associated(number, head, length)
@@ -119,7 +136,7 @@ class RecordProtection:
         head = record[:_HEAD_LENGTH]
         return self.open_message(record, head) if head[1:] == _VERSION else None
 
-    def open_message(self, record: bytes, head: bytes = _HEADS[MESSAGE]) -> bytes | None:
+    def open_message(self, record: bytes, head: bytes = HEADS[MESSAGE]) -> bytes | None:
         """Return the same of a record that begins with `head`, its kind and version; None of any other."""
         length = len(record) - RECORD_HEADER - self._expansion
         if not 0 <= length <= LARGEST_MESSAGE:
@@ -129,7 +146,7 @@ class RecordProtection:
             return None
         newest = self._newest
         if number > newest:
-            if number >= _END:
+            if number >= EPOCH_END:
                 return None
         elif number not in self._late:
             return None

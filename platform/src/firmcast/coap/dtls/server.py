@@ -11,13 +11,14 @@ from functools import partial
 
 from OpenSSL import SSL
 
+from firmcast.coap.dtls.block_sessions import BlockSession
 from firmcast.coap.dtls.handshakes import Handshake
 from firmcast.coap.dtls.handshaking import Handshaking
 from firmcast.coap.dtls.layer import Deliver, Ended, Transmit
 from firmcast.coap.dtls.open_sessions import TOUCH_INTERVAL, OpenSessions
 from firmcast.coap.dtls.parameters import DtlsParameters, HandshakeOutcome
 from firmcast.coap.dtls.peers import secure_peer
-from firmcast.coap.dtls.protection import LARGEST_MESSAGE, server_keys
+from firmcast.coap.dtls.protection import BLOCK_SUITE, LARGEST_MESSAGE, server_keys
 from firmcast.coap.dtls.records import MESSAGE, client_random, is_client_hello, is_single_record, pack_records
 from firmcast.coap.dtls.sessions import SecureSession
 from firmcast.coap.events import Peer
@@ -219,7 +220,8 @@ class DtlsServer:
         address = handshake.address
         peer = secure_peer(address, handshake.identity.decode())
         keys = server_keys(opened)
-        session = SecureSession(keys, flight, address, peer, now, key_mark=self._mark(handshake.key))
+        kind = BlockSession if keys.suite == BLOCK_SUITE else SecureSession
+        session = kind(keys, flight, address, peer, now, key_mark=self._mark(handshake.key))
         session.longest_message = handshake.longest_message
         session.client_random = handshake.random
         self._sessions.add(session, now)
