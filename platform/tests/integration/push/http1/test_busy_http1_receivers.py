@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import uvloop
 
-from firmcast.push import busy_receivers
 from firmcast.push.answer import Answer, FailureKind
 from firmcast.push.destination import DestinationRules
 from firmcast.push.http_sender import HttpSender, OutgoingRequest, SenderLimits
+from firmcast.push.sending import busy_receivers
 from firmcast.push.trust import Trust
 
 LOOPBACK = DestinationRules(allowed_networks=(ip_network("127.0.0.0/8"),))
