@@ -6,6 +6,10 @@ BIN := $(VENV)/bin
 ARGS ?=
 TEST_ARGS ?= -n auto --dist worksteal
 
+# What is compiled is kept, whatever the surroundings say: the tests start hundreds of processes, and each would compile
+# all of it for itself.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test check format lint types imports conformance faults fuzz bench lock clean
 
