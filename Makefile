@@ -33,7 +33,15 @@ serve: $(VENV)/.platform ## run the platform (ARGS="--help" for what can be set)
 test: $(VENV)/.development ## run all tests
 	$(BIN)/python -m pytest $(TEST_ARGS) $(ARGS)
 
-check: $(VENV)/.development format-check lint types imports test ## all that must pass before a change lands
+check: $(VENV)/.development ## all that must pass before a change lands
+	@$(MAKE) --no-print-directory --jobs 2 types compiled format-check lint imports
+	@$(MAKE) --no-print-directory test
+
+# The type checker takes one processor; beside it all is compiled that each worker of the tests would compile for itself.
+.PHONY: compiled
+compiled: $(VENV)/.development
+	@mkdir -p build
+	@$(BIN)/python -m pytest --collect-only -q > build/collected.txt || { cat build/collected.txt; exit 1; }
 
 format: $(VENV)/.development ## put the code in its form
 	$(BIN)/ruff format .
