@@ -113,6 +113,9 @@ class DeviceProfile:
     came already."""
     serves_while_written: bool = True
     """Other requests are answered while a package is being written; else they wait, without an acknowledgement."""
+    refuses_while_written: bool = False
+    """Other requests, and the first block of another package, are refused with 5.03 while a package is being written,
+    until it is given up."""
 
     # How it can be stopped.
 

@@ -71,6 +71,11 @@ NAMED_PROFILES: dict[str, NamedProfile] = {
         replace(_ANJAY_PUSH, serves_while_written=False),
         like="anjay-push",
     ),
+    "anjay-busy": _named(
+        "Refuses everything else with 5.03 while it is being written to, as Anjay does",
+        replace(_ANJAY_PUSH, refuses_while_written=True),
+        like="anjay-push",
+    ),
     "anjay-failing": _named(
         "Its installs fail: 3, 2, result 8", replace(_ANJAY, failed_install_returns_to=DOWNLOADED), like="anjay"
     ),

@@ -303,6 +303,8 @@ class Session:
             return Code.REQUEST_ENTITY_INCOMPLETE
         if profile.refuses_large_blocks and message.block1 is not None and message.block1.szx > profile.block_szx:
             return Code.REQUEST_ENTITY_TOO_LARGE
+        if self._upload is not None and profile.refuses_while_written:
+            return Code.SERVICE_UNAVAILABLE
         step = self._owner.decide(PackageStarted())
         if self._upload is not None and not profile.restarts_push:
             return self._upload.take
@@ -346,9 +348,13 @@ class Session:
         if path is None:
             self._send(request, Reply(code=Code.NOT_FOUND))
             return
-        if self._upload is not None and not self._settings.profile.serves_while_written and path != PACKAGE:
-            self._kept_waiting.append(request)
-            return
+        if self._upload is not None and path != PACKAGE:
+            if self._settings.profile.refuses_while_written:
+                self._send(request, Reply(code=Code.SERVICE_UNAVAILABLE))
+                return
+            if not self._settings.profile.serves_while_written:
+                self._kept_waiting.append(request)
+                return
         match request.method:
             case Code.GET:
                 self._handle_read(request, path)

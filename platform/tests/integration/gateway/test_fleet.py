@@ -40,6 +40,7 @@ def without_marks(told: list[str]) -> list[str]:
         ("no-reboot", SUCCESS),
         ("small-blocks", SUCCESS),
         ("anjay-deaf", SUCCESS),
+        ("anjay-busy", SUCCESS),
         ("zephyr-push", SUCCESS),
         ("separate", SUCCESS),
         ("sudden", SUCCESS),

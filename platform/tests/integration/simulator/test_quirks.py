@@ -135,6 +135,18 @@ async def test_a_device_that_serves_nothing_while_it_is_written_to(server: Any, 
     assert (await read).payload == b"2"
 
 
+async def test_a_device_that_is_busy_while_it_is_written_to(server: Any, start_device: StartDevice) -> None:
+    device = await start_device("anjay-busy", timing=replace(QUICK, upload_patience=0.3))
+    registered = await server.registration()
+    assert await server.write_block(registered, 0, PACKAGE[:1024], more=True) is Code.CONTINUE
+    assert (await server.request(registered, Code.GET, STATE, accept=0)).code is Code.SERVICE_UNAVAILABLE
+    assert await server.write_block(registered, 0, PACKAGE[:1024], more=True) is Code.SERVICE_UNAVAILABLE
+    await device.until(lambda status: status.updates_failed == 1)
+    assert (await server.request(registered, Code.GET, RESULT, accept=0)).payload == b"4"
+    assert await server.write_package(registered, PACKAGE) is Code.CHANGED
+    await device.until(lambda status: status.state is DOWNLOADED)
+
+
 async def test_a_package_written_anew_that_is_taken_for_a_repeat(server: Any, start_device: StartDevice) -> None:
     device = await start_device("zephyr-push", expected_digest=None, block_szx=6, report_gap=0.0)
     registered = await server.registration()
