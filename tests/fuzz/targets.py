@@ -35,6 +35,7 @@ _KNOWN: Final = ("192.0.2.1", 5683)
 _BASES: Final = (Path.of(5, 0), Path.of(5, 0, 3), Path.of(3), Path.of(5))
 _LARGEST_MESSAGE: Final = 1400
 _EXPLANATION: Final = b"the endpoint name is not known here, or its device speaks through secure sessions only"
+_PACKAGE: Final = StaticBody(bytes(2000), etag=b"etag")
 
 
 def message(data: bytes) -> None:
@@ -78,14 +79,19 @@ def engine(data: bytes) -> None:
 def stranger(data: bytes) -> None:
     """Give one datagram of a stranger to an engine, which explains its refusal and asks him something, again and again.
 
+    Packages are his who names them.
+
     Whoever's address that was is sent little.
     """
     endpoint = Endpoint(random=random.Random(1), parameters=TransmissionParameters(amplification=3))
+    endpoint.fast_route(lambda request, _peer: _PACKAGE if request.uri_path[:1] == ("fw",) else None)
     endpoint.receive(data, _STRANGER, 0.0)
     answered = 0
     for event in endpoint.take_events():
         if isinstance(event, RequestReceived):
-            endpoint.respond(event, Code.FORBIDDEN, payload=_EXPLANATION, now=0.0)
+            is_known = event.message.uri_path[:1] == ("fw",)
+            code, payload = (Code.CONTENT, _PACKAGE.read(0, 2000)) if is_known else (Code.FORBIDDEN, _EXPLANATION)
+            endpoint.respond(event, code, payload=payload, now=0.0)
             endpoint.request(_STRANGER, Code.GET, options=options(uri_path=("5", "0", "3")), now=0.0)
     while (due := endpoint.next_timer()) is not None:
         answered += sum(len(datagram) for datagram, _peer in endpoint.take_datagrams())

@@ -288,6 +288,11 @@ class Endpoint:
         if state is not None:
             state.want_bodies()
 
+    def takes_bodies(self, peer: Peer) -> bool:
+        """Tell whether whatever a peer asks for is sent as it is, and not held back."""
+        state = self._states.get(peer)
+        return state is None or state.takes_bodies
+
     def forget(self, peer: Peer, now: float) -> None:
         """Drop everything of a peer; its requests fail as CANCELLED and its observations end as FORGOTTEN."""
         state = self._states.get(peer)

@@ -119,7 +119,7 @@ class Downloads:
         pace = transfer.pace
         wait = 0.0 if pace is None else pace.reserve(self._block_size(request))
         if pace is None or wait <= 0:
-            self._serve(request, transfer, udp.respond)
+            self._serve(request, transfer, udp)
             return
         if len(self._paced) >= _PACED_LIMIT:
             udp.respond(request, Code.SERVICE_UNAVAILABLE)
@@ -128,7 +128,7 @@ class Downloads:
         def serve() -> None:
             self._paced.discard(timer)
             pace.waiting -= 1
-            self._serve(request, transfer, udp.respond)
+            self._serve(request, transfer, udp)
 
         pace.waiting += 1
         timer = asyncio.get_running_loop().call_later(wait, serve)
@@ -152,8 +152,8 @@ class Downloads:
         largest = min(self._block_exponent, self._largest_szx(request.peer))
         return 1 << (4 + (largest if asked is None else min(asked.szx, largest)))
 
-    def _serve(self, request: RequestReceived, transfer: Transfer, respond: Callable[..., bool]) -> None:
-        body = transfer.body
+    def _serve(self, request: RequestReceived, transfer: Transfer, udp: UdpEndpoint) -> None:
+        body, respond = transfer.body, udp.respond
         try:
             asked = request.message.block2
         except BlockError:
@@ -182,8 +182,10 @@ class Downloads:
             block2=Block(block.number, more=more, szx=block.szx),
             size2=None if block.number else body.size,
         )
+        # Of what is held back, a piece may go, or nothing: that the device has asked is all that is known.
+        goes = len(payload) if udp.endpoint.takes_bodies(request.peer) else 0
         if respond(request, Code.CONTENT, options=wording, payload=payload):
-            self._transfers.advance(transfer, block.offset, len(payload))
+            self._transfers.advance(transfer, block.offset, goes)
 
 
 def _may_fetch(peer: Peer, transfer: Transfer) -> bool:

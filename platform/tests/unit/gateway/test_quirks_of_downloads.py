@@ -85,9 +85,21 @@ def test_a_client_that_takes_short_fragments_is_sent_blocks_that_fit(served, ask
     message = Message(MessageType.CON, Code.GET, 1, b"t", options(uri_path=("fw", TOKEN), block2=asked))
     assert downloads.route(message, PEER) is None, "what is kept of its blocks is of any size"
     answered = []
-    udp = SimpleNamespace(respond=lambda _request, code, **told: answered.append((code, told)))
+    udp = SimpleNamespace(
+        respond=lambda _request, code, **told: answered.append((code, told)),
+        endpoint=SimpleNamespace(takes_bodies=lambda _peer: True),
+    )
     downloads.answer(SimpleNamespace(message=message, peer=PEER), udp)
     ((code, told),) = answered
     assert code == Code.CONTENT
     assert told["payload"] == PACKAGE[:256]
     assert Message(MessageType.ACK, code, 1, b"t", told["options"]).block2 == Block(0, more=True, szx=4)
+
+
+@pytest.mark.parametrize(("takes", "came"), [(True, 1024), (False, 0)])
+def test_what_is_held_back_is_asked_for_and_has_not_gone(served, takes, came) -> None:
+    message = Message(MessageType.CON, Code.GET, 1, b"t", options(uri_path=("fw", TOKEN)))
+    udp = SimpleNamespace(respond=lambda *_, **__: True, endpoint=SimpleNamespace(takes_bodies=lambda _peer: takes))
+    served.downloads.answer(SimpleNamespace(message=message, peer=PEER), udp)
+    assert served.transfers.progress(DeviceUpgradeId("u")) == (came, 4096)
+    assert [report.input for report in served.reports] == [TransferProgressed(finished=False)]
