@@ -99,7 +99,7 @@ class HeldBackAnswers:
             self._send_piece(state, answer, separate=acknowledged or not confirmable, now=now)
             return
         if not acknowledged:
-            answer.reply.datagram = self._layer.acknowledge_to(state, request.message_id)
+            answer.reply.datagram = self._layer.send_acknowledgement(request.message_id, state.address)
         sign = _Sign(state.address, self, answer)
         sign.message_id = state.next_message_id()
         state.sign = sign

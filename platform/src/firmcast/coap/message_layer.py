@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from firmcast.coap.deduplication import Reply
 from firmcast.coap.dtls.peers import is_secure
 from firmcast.coap.events import Event, Peer, StrayReceived
+from firmcast.coap.message import encode
 from firmcast.coap.parameters import TransmissionParameters
 from firmcast.coap.peers import PeerState, PeerTable
 from firmcast.coap.timers import Timers
@@ -80,19 +81,17 @@ class MessageLayer:
 
     def send_acknowledgement(self, message_id: int, peer: Peer) -> bytes:
         """Send an empty acknowledgement and return its datagram."""
-        datagram = ACK_HEAD + message_id.to_bytes(2, "big")
-        self.outgoing.append((datagram, peer))
-        return datagram
-
-    def acknowledge_to(self, state: PeerState, message_id: int) -> bytes:
-        """Send a caller an empty acknowledgement and return its datagram."""
-        datagram = ACK_HEAD + message_id.to_bytes(2, "big")
-        self.answer(state, datagram)
-        return datagram
+        return self._send_empty(ACK_HEAD, message_id, peer)
 
     def send_reset(self, message_id: int, peer: Peer) -> bytes:
         """Send a reset and return its datagram."""
-        datagram = RST_HEAD + message_id.to_bytes(2, "big")
+        return self._send_empty(RST_HEAD, message_id, peer)
+
+    def _send_empty(self, head: bytes, message_id: int, peer: Peer) -> bytes:
+        datagram = head + message_id.to_bytes(2, "big")
+        state = self.peers.states.get(peer)
+        if state is not None and state.allowance is not None:
+            state.allowance -= len(datagram)
         self.outgoing.append((datagram, peer))
         return datagram
 
@@ -120,10 +119,14 @@ class MessageLayer:
     def _send_unasked(self, state: PeerState, datagram: bytes) -> None:
         """Send what nobody asked for, or what was sent before, unless it is too much for whom it may hit."""
         allowance = state.allowance
-        if allowance is None or len(datagram) <= allowance:
+        if allowance is None or len(datagram) <= allowance - self._owed(state):
             self.answer(state, datagram)
         else:
             self.counters.withheld += 1
+
+    def _owed(self, state: PeerState) -> int:
+        """Return how many bytes may be wanted yet for the answers that a peer waits for."""
+        return self.parameters.amplification * sum(len(encode(each.message)) for each in state.pending.values())
 
     def transmit(
         self,

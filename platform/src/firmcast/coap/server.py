@@ -270,9 +270,7 @@ class ServerRole:
             return
         pending.acknowledged = True
         message_id = pending.message.message_id
-        state = self._layer.peers.states.get(pending.peer)
-        if state is not None:
-            pending.reply.datagram = self._layer.acknowledge_to(state, message_id)
+        pending.reply.datagram = self._layer.send_acknowledgement(message_id, pending.peer)
         self._layer.timers.set(pending, now + self._layer.parameters.exchange_lifetime)
 
     def _pending_of(self, request: RequestReceived) -> tuple[PeerState, PendingRequest] | None:

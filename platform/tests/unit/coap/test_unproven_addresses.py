@@ -281,11 +281,12 @@ def hits(endpoint: Endpoint, datagram: bytes) -> bool:
     said=st.lists(st.tuples(datagrams(), st.sampled_from([0.0, 0.1, 3.0, 300.0])), max_size=12),
     in_blocks=st.booleans(),
     asks=st.booleans(),
+    is_late=st.booleans(),
 )
-@example(said=[(encode(get_body(number % 3)), 0.1) for number in range(12)], in_blocks=True, asks=True)
+@example(said=[(encode(get_body(number % 3)), 0.1) for number in range(12)], in_blocks=True, asks=True, is_late=False)
 @settings(max_examples=150, deadline=None)
 def test_nobody_is_sent_three_times_what_was_said_in_his_name(
-    said: list[tuple[bytes, float]], in_blocks: bool, asks: bool
+    said: list[tuple[bytes, float]], in_blocks: bool, asks: bool, is_late: bool
 ) -> None:
     endpoint = Endpoint(random=random.Random(1), parameters=CAREFUL)
     serve(endpoint)
@@ -300,16 +301,18 @@ def test_nobody_is_sent_three_times_what_was_said_in_his_name(
             continue
         came += len(datagram)
         endpoint.receive(datagram, ADDRESS, now)
-        for event in endpoint.take_events():
-            if isinstance(event, RequestReceived):
-                answer(endpoint, event, now, in_blocks=in_blocks)
-                if asks:
-                    endpoint.request(ADDRESS, Code.GET, options=options(uri_path=("5", "0", "3")), now=now)
+        told = [event for event in endpoint.take_events() if isinstance(event, RequestReceived)]
+        if asks and told:
+            endpoint.request(ADDRESS, Code.GET, options=options(uri_path=("5", "0", "3")), now=now)
         until = now + pause
+        for event in told if not is_late else ():
+            answer(endpoint, event, now, in_blocks=in_blocks)
         while (due := endpoint.next_timer()) is not None and due <= until:
             went += take()
             assert went <= 3 * came
             endpoint.handle_timer(max(now, due))
         now = until
+        for event in told if is_late else ():
+            answer(endpoint, event, now, in_blocks=in_blocks)
         went += take()
         assert went <= 3 * came
