@@ -226,6 +226,8 @@ class ClientRole:
             self._advance(state, transmission, message, now)
         elif transmission is None:
             self._layer.note_stray(state.address)
+        elif transmission.is_any_answer_good:
+            self._layer.acknowledged(message.message_id, state.address, now)
 
     def _advance(self, state: PeerState, exchange: Exchange, message: Message, now: float) -> None:
         uploading = exchange.sent < exchange.total

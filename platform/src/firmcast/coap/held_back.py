@@ -60,9 +60,14 @@ class SeparateResponse(Transmission):
 
 
 class _Sign(Transmission):
-    """A question whether anybody is there, and the answer that waits for it."""
+    """A question whether anybody is there, and the answer that waits for it.
+
+    Zephyr takes it for a request of no method, and acknowledges it with an error.
+    """
 
     __slots__ = ("_owner", "answer")
+
+    is_any_answer_good = True
 
     def __init__(self, peer: Peer, owner: "HeldBackAnswers", answer: Answer) -> None:
         super().__init__(peer)

@@ -163,10 +163,15 @@ def ask_for_body(peer: Any, message: Message) -> list[Message]:
     return sent + peer.taken()
 
 
-def test_who_asks_for_a_body_is_asked_whether_he_is_there_and_has_it_at_once_when_he_is(keeper: Any) -> None:
+@pytest.mark.parametrize(
+    ("kind", "code"), [(RST, Code.EMPTY), (ACK, Code.EMPTY), (ACK, Code.INTERNAL_SERVER_ERROR)], ids=str
+)
+def test_who_asks_for_a_body_is_asked_whether_he_is_there_and_has_it_at_once_when_he_is(
+    keeper: Any, kind: MessageType, code: Code
+) -> None:
     acknowledged, ping = ask_for_body(keeper, get_body(1))
     assert (acknowledged.type, acknowledged.code, ping.type, ping.code) == (ACK, Code.EMPTY, CON, Code.EMPTY)
-    (block,) = keeper.give(Message(RST, Code.EMPTY, ping.message_id))
+    (block,) = keeper.give(Message(kind, code, ping.message_id))
     assert (block.type, block.payload, block.token) == (CON, PACKAGE[:1024], b"tokn")
     keeper.give(Message(ACK, Code.EMPTY, block.message_id))
     (next_block,) = keeper.give(get_body(2, Block(1, more=False, szx=6)))
