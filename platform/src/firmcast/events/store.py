@@ -84,7 +84,7 @@ SELECT_STORED: Final = packed(
     sqlite="SELECT json_group_array(json_array(event_id, message_id, device_id, sequence, application_id, event_type,"
     " occurred_at, synthesised, CAST(body AS TEXT))) FROM event WHERE event_id IN (SELECT value FROM json_each(?1))",
     postgres="SELECT event_id, message_id, device_id, sequence, application_id, event_type, occurred_at, synthesised,"
-    " body FROM event WHERE event_id = ANY(?1::bigint[]) ORDER BY event_id",
+    " body FROM event WHERE event_id = ANY(?1::bigint[])",
 )
 
 # The age of the next events in the log, and which upgrade each is of; for whoever removes old ones.
@@ -260,17 +260,19 @@ async def stored(tx: Transaction, event_ids: Sequence[EventId]) -> list[StoredEv
     """Return what is sent of these events, in the order of the log."""
     found = [
         StoredEvent(
-            event_id=EventId(row[0]),
-            message_id=MessageId(row[1]),
-            device_id=DeviceId(row[2]),
-            sequence=row[3],
-            application_id=ApplicationId(row[4]),
-            event_type=_TYPES[row[5]],
-            occurred_at=from_column(row[6]),
-            synthesised=bool(row[7]),
-            body=row[8] if isinstance(row[8], bytes) else row[8].encode(),
+            event_id=event_id,
+            message_id=message_id,
+            device_id=device_id,
+            sequence=sequence,
+            application_id=application_id,
+            event_type=_TYPES[event_type],
+            occurred_at=from_column(occurred_at),
+            synthesised=synthesised != 0,
+            body=body if isinstance(body, bytes) else body.encode(),
         )
-        for row in await tx.fetch(SELECT_STORED, list(event_ids))
+        for event_id, message_id, device_id, sequence, application_id, event_type, occurred_at, synthesised, body in (
+            await tx.fetch(SELECT_STORED, list(event_ids))
+        )
     ]
     found.sort(key=attrgetter("event_id"))
     return found

@@ -209,6 +209,7 @@ async def load(
     Raises:
         StoreError: the log has lost an event that is still to be delivered.
     """
+    await backlog_store.read_in_order(tx)
     # Each subscription's part comes in order from its index, and a group has few: merging them here sorts nothing.
     parts = [
         await backlog_store.backlog(tx, subscription_id, after, limit, partitions)
@@ -233,8 +234,9 @@ async def deliveries_of(
 async def _with_bodies(
     tx: Transaction, rows: Sequence[tuple[EventId, SubscriptionId, int, int, Trouble | None]]
 ) -> list[Delivery]:
-    stored = await events.bodies(tx, [event_id for event_id, *_ in rows])
-    lost = [event_id for event_id, *_ in rows if event_id not in stored]
+    event_ids = [row[0] for row in rows]
+    stored = await events.bodies(tx, event_ids)
+    lost = [event_id for event_id in event_ids if event_id not in stored]
     if lost:
         message = f"event {lost[0]} is to be delivered and is not in the log"
         raise StoreError(message)

@@ -11,7 +11,7 @@ import pytest
 from firmcast.db.statement import Statement, differing, portable
 from firmcast.devices.store import commands
 from firmcast.events import store as events
-from firmcast.push import history, retention
+from firmcast.push import history, retention, use_cases
 from firmcast.push.replay import store as replay
 from firmcast.push.store import attempts, backlog, dead_letters, deliveries, lanes, listing, undelivered
 from firmcast.subscriptions import store as subscriptions
@@ -393,6 +393,7 @@ NOT_HOT = {
     "undelivered.SELECT_DIFFERENCES": "once an hour, over everything, to find what is wrong",
     "attempts.INSERT_ATTEMPT": "writes only",
     "attempts.INSERT_DELIVERED_ATTEMPTS": "writes only",
+    "backlog.READ_IN_ORDER": "reads no table",
     "lanes.SELECT_HELD": "at a start and when partitions come, over the lanes in trouble",
     "lanes.HASTEN_LANES": "once at a start, over the lanes in trouble",
     "events.TAKE_NUMBERS": "writes by the primary key, and reads no table but the one row of the sequence",
@@ -471,6 +472,33 @@ async def test_every_hot_statement_uses_its_index(filled) -> None:
 async def test_a_statement_without_an_index_is_noticed(filled) -> None:
     steps = await filled.write(plan, portable("SELECT 1 FROM event WHERE task_id = 'x'"), ())
     assert faults(steps, "event_by_device") == ["not by event_by_device", "walks"]
+
+
+async def test_a_backlog_is_read_no_further_than_wanted_by_a_database_that_knows_nothing_of_it(database) -> None:
+    unknown = differing(
+        sqlite="",
+        postgres="ALTER TABLE delivery ALTER subscription_id TYPE text, ALTER event_id TYPE bigint,"
+        " ALTER partition TYPE bigint",
+    )
+    rows = "SELECT {0}, 's1', 'd' || {0}, 1, {0} % 64 FROM {1}"
+    fill = differing(
+        sqlite="INSERT INTO delivery (event_id, subscription_id, device_id, sequence, partition) "
+        + rows.format("value", "json_each('[1, 2]')"),
+        postgres="INSERT INTO delivery (event_id, subscription_id, device_id, sequence, partition) "
+        + rows.format("n", "generate_series(1, 20000) n"),
+    )
+
+    async def plans(tx) -> list[list[str]]:
+        await tx.execute(unknown)
+        await tx.execute(fill)
+        assert await use_cases.load(tx, ["nobody"], 0, 1) == []
+        return [
+            await plan(tx, backlog.SELECT_BACKLOG, ("s1", 5, 1000)),
+            await plan(tx, backlog.SELECT_BACKLOG_OF_PARTITIONS, ("s1", 5, 1000, list(range(64)))),
+        ]
+
+    for steps in await database.write(plans):
+        assert faults(steps, "delivery_by_subscription") == [], steps
 
 
 @pytest.mark.parametrize(

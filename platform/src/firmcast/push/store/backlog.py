@@ -45,6 +45,10 @@ SELECT_OLDEST: Final = portable(
     " AND l.event_id = d.event_id"
 )
 
+# What is read in the order of an index is not to be sorted, for the rest of a transaction. Of a table that it has not
+# looked at yet, PostgreSQL takes a part of a backlog for most of it: it would read all that there is, and sort it.
+READ_IN_ORDER: Final = differing(sqlite="", postgres="SELECT set_config('enable_sort', 'off', true)")
+
 # The next part of a subscription's backlog, with what is known of failed attempts.
 SELECT_BACKLOG: Final = packed(
     sqlite="SELECT json_group_array(json_array(event_id, replay, edition, attempts, first_attempted_at,"
@@ -102,6 +106,11 @@ async def oldest(tx: Transaction) -> list[tuple[SubscriptionId, EventId, DeviceI
     return [(SubscriptionId(row[0]), EventId(row[1]), DeviceId(row[2]), bool(row[3])) for row in rows]
 
 
+async def read_in_order(tx: Transaction) -> None:
+    """Have `backlog` read no more than it returns, in this transaction, whatever the store knows of its tables."""
+    await tx.execute(READ_IN_ORDER)
+
+
 async def backlog(
     tx: Transaction,
     subscription_id: SubscriptionId,
@@ -118,7 +127,8 @@ async def backlog(
     else:
         rows = await tx.fetch(SELECT_BACKLOG_OF_PARTITIONS, subscription_id, after, limit, sorted(partitions))
     rows.sort(key=itemgetter(0))
-    return [(EventId(row[0]), subscription_id, row[1], row[2], _trouble(row[3:])) for row in rows]
+    # Of very many rows hardly any is in trouble.
+    return [(row[0], subscription_id, row[1], row[2], None if row[3] is None else _trouble(row[3:])) for row in rows]
 
 
 async def of(
@@ -129,9 +139,7 @@ async def of(
     return [(EventId(row[0]), SubscriptionId(row[1]), row[2], row[3]) for row in rows]
 
 
-def _trouble(row: Row) -> Trouble | None:
-    if row[0] is None:
-        return None
+def _trouble(row: Row) -> Trouble:
     return Trouble(
         attempts=row[0],
         first_attempted_at=from_column(row[1]),
