@@ -17,6 +17,7 @@ import pytest
 from firmcast.db.port import Database
 from firmcast.db.postgres import PostgresDatabase
 from firmcast.db.sqlite import SqliteDatabase
+from firmcast.db.store_folder import make_store_file, make_store_folder
 from firmcast.events.log import EventLog
 
 _BOTH_STORES = frozenset(
@@ -55,9 +56,30 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
         url = await request.getfixturevalue("empty_postgres_store")()
         opened = await PostgresDatabase.open(url, datetime.now(UTC))
     else:
-        opened = await SqliteDatabase.open(tmp_path / "store" / "firmcast.db", datetime.now(UTC))
+        opened = await request.getfixturevalue("open_sqlite_store")(tmp_path / "store" / "firmcast.db")
     yield opened
     await opened.close()
+
+
+@pytest.fixture(scope="session")
+def open_sqlite_store() -> Callable[[Path], Awaitable[SqliteDatabase]]:
+    """Return what opens the store in a file, new or left over; a new one is a copy of one that was migrated once."""
+    migrated = b""
+
+    async def open_store(path: Path) -> SqliteDatabase:
+        nonlocal migrated
+        if migrated and not path.exists():
+            make_store_folder(path.parent)
+            make_store_file(path)
+            path.write_bytes(migrated)
+        opened = await SqliteDatabase.open(path, datetime.now(UTC))
+        if not migrated:
+            await opened.close()
+            migrated = path.read_bytes()
+            opened = await SqliteDatabase.open(path, datetime.now(UTC))
+        return opened
+
+    return open_store
 
 
 @pytest.fixture
@@ -93,6 +115,22 @@ def new_postgres_database(postgres_url: str) -> Callable[[], Awaitable[str]]:
 
 
 @pytest.fixture(scope="session")
+def new_postgres_store(postgres_url: str) -> Callable[[], Awaitable[str]]:
+    """Return what makes a new, migrated store and tells its address: a copy of one that was migrated once."""
+    migrated = ""
+
+    async def make() -> str:
+        nonlocal migrated
+        if not migrated:
+            store = await _make_database(postgres_url)
+            await (await PostgresDatabase.open(store, datetime.now(UTC))).close()
+            migrated = store
+        return await _make_database(postgres_url, template=urlsplit(migrated).path.strip("/"))
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def empty_postgres_store(postgres_url: str) -> Callable[[], Awaitable[str]]:
     """Return what empties one migrated database and tells its address: far quicker than to make one for each test."""
     store = ""
@@ -120,11 +158,11 @@ async def _empty(store: str) -> None:
         await connection.close()
 
 
-async def _make_database(server: str) -> str:
+async def _make_database(server: str, template: str = "template1") -> str:
     name = f"firmcast_{secrets.token_hex(6)}"
     connection = await asyncpg.connect(server)
     try:
-        await connection.execute(f"CREATE DATABASE {name}")
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     finally:
         await connection.close()
     return urlunsplit(urlsplit(server)._replace(path=f"/{name}"))

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from firmcast.db.port import Channel, Database
 from firmcast.db.postgres import PostgresDatabase
-from firmcast.db.sqlite import SqliteDatabase
 from firmcast.db.statement import differing, portable
 from firmcast.errors import ConflictError, StoreError
 
@@ -44,11 +43,12 @@ Opener = Callable[[], Awaitable[Database]]
 def opener(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Opener:
     """Return what opens a new store of each kind."""
     if request.param == "sqlite":
-        return lambda: SqliteDatabase.open(tmp_path_factory.mktemp("store") / "store.db", datetime.now(UTC))
-    new_database = request.getfixturevalue("new_postgres_database")
+        open_store = request.getfixturevalue("open_sqlite_store")
+        return lambda: open_store(tmp_path_factory.mktemp("store") / "store.db")
+    new_store = request.getfixturevalue("new_postgres_store")
 
     async def open_postgres() -> Database:
-        return await PostgresDatabase.open(await new_database(), datetime.now(UTC))
+        return await PostgresDatabase.open(await new_store(), datetime.now(UTC))
 
     return open_postgres
 

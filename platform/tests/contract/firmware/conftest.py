@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from firmcast.db.postgres import PostgresDatabase
-from firmcast.db.sqlite import SqliteDatabase
 from firmcast.db.statement import portable
 from firmcast.firmware import use_cases
 from firmcast.firmware.chunks import FirmwareChunks
@@ -154,7 +153,7 @@ async def shop(request, tmp_path):
         database = await PostgresDatabase.open(await request.getfixturevalue("empty_postgres_store")(), START)
         made = ChunkShop(database, tmp_path / "caches")
     else:
-        database = await SqliteDatabase.open(tmp_path / "store" / "firmcast.db", START)
+        database = await request.getfixturevalue("open_sqlite_store")(tmp_path / "store" / "firmcast.db")
         made = FolderShop(database, tmp_path / "firmware")
     yield made
     await database.close()

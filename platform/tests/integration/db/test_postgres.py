@@ -27,9 +27,9 @@ VALUE = portable("SELECT value FROM counter")
 
 
 @pytest.fixture
-async def url(new_postgres_database: Callable[[], Awaitable[str]]) -> str:
+async def url(new_postgres_store: Callable[[], Awaitable[str]]) -> str:
     """Return a database with a table of numbers and a counter."""
-    made = await new_postgres_database()
+    made = await new_postgres_store()
     connection = await asyncpg.connect(made)
     await connection.execute(
         "CREATE TABLE note (number bigint PRIMARY KEY);"

@@ -23,8 +23,8 @@ NUMBER = "SELECT pg_current_xact_id()::text"
 
 
 @pytest.fixture
-async def url(new_postgres_database: Callable[[], Awaitable[str]]) -> str:
-    made = await new_postgres_database()
+async def url(new_postgres_store: Callable[[], Awaitable[str]]) -> str:
+    made = await new_postgres_store()
     connection = await asyncpg.connect(made)
     await connection.execute("CREATE TABLE note (number bigint PRIMARY KEY)")
     await connection.close()

@@ -41,8 +41,8 @@ Nodes = Callable[[], Awaitable[PostgresDatabase]]
 
 
 @pytest.fixture
-async def url(new_postgres_database: Callable[[], Awaitable[str]]) -> str:
-    return await new_postgres_database()
+async def url(new_postgres_store: Callable[[], Awaitable[str]]) -> str:
+    return await new_postgres_store()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmcast.db.sqlite import SqliteDatabase
 from firmcast.db.statement import portable
 from firmcast.devices import activations, registrations, use_cases
 from firmcast.devices.model import DeviceDetails, NewRegistration, RegistrationUpdate
@@ -267,9 +266,9 @@ STEPS = st.lists(
 
 @settings(max_examples=25, deadline=None)
 @given(STEPS)
-def test_whatever_happens_online_and_offline_take_turns(tmp_path_factory, steps):
+def test_whatever_happens_online_and_offline_take_turns(tmp_path_factory, open_sqlite_store, steps):
     async def check():
-        database = await SqliteDatabase.open(tmp_path_factory.mktemp("told") / "store.db", BEGIN)
+        database = await open_sqlite_store(tmp_path_factory.mktemp("told") / "store.db")
         log = EventLog(encode=lambda _event: b"{}")
         application_id = ApplicationId("app")
         made = {

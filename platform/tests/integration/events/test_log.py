@@ -87,9 +87,11 @@ async def test_projections_see_the_events_in_the_transaction(database: SqliteDat
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.lists(st.sampled_from("abc"), max_size=5), st.booleans()), max_size=12))
-def test_numbers_have_no_gap_whatever_fails_meanwhile(tmp_path_factory: pytest.TempPathFactory, batches) -> None:
+def test_numbers_have_no_gap_whatever_fails_meanwhile(
+    tmp_path_factory: pytest.TempPathFactory, open_sqlite_store, batches
+) -> None:
     async def check() -> None:
-        opened = await SqliteDatabase.open(tmp_path_factory.mktemp("log") / "store.db", NOW)
+        opened = await open_sqlite_store(tmp_path_factory.mktemp("log") / "store.db")
         log = EventLog(encode=encode)
 
         async def write(tx, devices, fails) -> None:
@@ -185,12 +187,12 @@ async def test_a_position_is_never_given_twice(database: SqliteDatabase) -> None
         max_size=6,
     )
 )
-def test_every_word_and_byte_comes_back(tmp_path_factory: pytest.TempPathFactory, told) -> None:
+def test_every_word_and_byte_comes_back(tmp_path_factory: pytest.TempPathFactory, open_sqlite_store, told) -> None:
     def body(event) -> bytes:
         return json.dumps({"told": event.fact.description}, ensure_ascii=False, indent=1).encode()
 
     async def check() -> None:
-        opened = await SqliteDatabase.open(tmp_path_factory.mktemp("log") / "store.db", NOW)
+        opened = await open_sqlite_store(tmp_path_factory.mktemp("log") / "store.db")
         facts = [
             FirmwareUpgradeEnded(
                 outcome=outcome,

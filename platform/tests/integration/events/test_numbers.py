@@ -14,9 +14,9 @@ TAKE = spelt(TAKE_NUMBERS.postgres)
 
 
 async def test_a_place_in_the_log_is_given_when_nobody_else_can_take_one_for_the_device(
-    new_postgres_database: Callable[[], Awaitable[str]],
+    new_postgres_store: Callable[[], Awaitable[str]],
 ) -> None:
-    url = await new_postgres_database()
+    url = await new_postgres_store()
     await (await PostgresDatabase.open(url, datetime.now(UTC))).close()
     first, second, watcher = [await asyncpg.connect(url) for _ in range(3)]
     transaction = first.transaction()

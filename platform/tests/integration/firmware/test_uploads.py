@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmcast.clock import SystemClock
-from firmcast.db.sqlite import SqliteDatabase
 from firmcast.errors import NotFoundError
 from firmcast.firmware import upload_use_cases, use_cases
 from firmcast.firmware.files import FirmwareFiles
@@ -62,14 +61,14 @@ STEPS = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(STEPS)
-def test_counted_bytes_are_those_that_were_sent(steps):
+def test_counted_bytes_are_those_that_were_sent(open_sqlite_store, steps):
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(_upload_by_steps(Path(folder), steps))
+        asyncio.run(_upload_by_steps(open_sqlite_store, Path(folder), steps))
 
 
-async def _upload_by_steps(folder, steps):
+async def _upload_by_steps(open_store, folder, steps):
     """Follow the offset in a model of one number, through cuts, restarts and wrong offsets."""
-    database = await SqliteDatabase.open(folder / "store" / "firmcast.db", NOW)
+    database = await open_store(folder / "store" / "firmcast.db")
     files = FirmwareFiles(folder / "firmware", database)
     uploads = uploads_of(database, files)
     upload_id = (await uploads.begin(APPLICATION, METADATA, Promise(), len(CONTENT), note)).upload_id

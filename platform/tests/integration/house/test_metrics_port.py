@@ -57,10 +57,10 @@ async def test_nothing_is_told_in_clear_unless_it_is_wanted(tmp_path: Path) -> N
 
 
 async def test_a_node_that_does_not_deliver_tells_what_nobody_delivers(
-    tmp_path: Path, new_postgres_database: Callable[[], Awaitable[str]]
+    tmp_path: Path, new_postgres_store: Callable[[], Awaitable[str]]
 ) -> None:
     roles = frozenset({Role.REST})
-    url = SecretStr(await new_postgres_database())
+    url = SecretStr(await new_postgres_store())
     platform = await Platform.start(
         settings(tmp_path, MetricsSettings(port=0)).model_copy(update={"roles": roles, "database_url": url})
     )

@@ -77,8 +77,8 @@ class Cluster:
 
 
 @pytest.fixture
-async def cluster(new_postgres_database: Callable[[], Awaitable[str]]) -> AsyncIterator[Cluster]:
-    made = Cluster(await new_postgres_database())
+async def cluster(new_postgres_store: Callable[[], Awaitable[str]]) -> AsyncIterator[Cluster]:
+    made = Cluster(await new_postgres_store())
     yield made
     await made.end()
 

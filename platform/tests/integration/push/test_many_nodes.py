@@ -167,8 +167,8 @@ class World:
 
 
 @pytest.fixture
-async def world(new_postgres_database: Callable[[], Awaitable[str]], callback) -> AsyncIterator[World]:
-    made = World(await new_postgres_database(), callback)
+async def world(new_postgres_store: Callable[[], Awaitable[str]], callback) -> AsyncIterator[World]:
+    made = World(await new_postgres_store(), callback)
     await made.begin()
     yield made
     await made.end()

@@ -604,8 +604,8 @@ async def test_a_lane_that_stands_still_holds_no_replay_up(world, history, callb
     assert (await history.find(replay_id)).replay.state is ReplayState.OPEN
 
 
-async def test_nodes_that_run_one_replay_at_once_make_each_step_once(new_postgres_database) -> None:
-    url, now = await new_postgres_database(), datetime.now(UTC)
+async def test_nodes_that_run_one_replay_at_once_make_each_step_once(new_postgres_store) -> None:
+    url, now = await new_postgres_store(), datetime.now(UTC)
     nodes = [await PostgresDatabase.open(url, now) for _ in range(3)]
     try:
         log = EventLog(encode=encode_event)

@@ -405,15 +405,15 @@ def is_signed(request, secret: str) -> bool:
 
 @pytest.fixture
 async def stores(
-    request: pytest.FixtureRequest, tmp_path: Path, new_postgres_database: Callable[[], Awaitable[str]]
+    request: pytest.FixtureRequest, tmp_path: Path, open_sqlite_store, new_postgres_store: Callable[[], Awaitable[str]]
 ) -> AsyncIterator[list[Database]]:
     """Return the store by way of each node: one of SQLite, two of PostgreSQL."""
     now = datetime.now(UTC)
     opened: list[SqliteDatabase | PostgresDatabase]
     if request.param == "sqlite":
-        opened = [await SqliteDatabase.open(tmp_path / "store" / "firmcast.db", now)]
+        opened = [await open_sqlite_store(tmp_path / "store" / "firmcast.db")]
     else:
-        url = await new_postgres_database()
+        url = await new_postgres_store()
         opened = [await PostgresDatabase.open(url, now, shared=SHARED) for _ in range(2)]
     yield list(opened)
     for database in opened:

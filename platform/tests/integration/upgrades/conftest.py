@@ -1,7 +1,7 @@
 """A store with a package and devices, and upgrades driven as the gateway and the engine would."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -45,11 +45,6 @@ class Bench:
         self.now = NOW
         self.package_id = PackageId("")
         self.device_ids = []
-
-    @classmethod
-    async def open(cls, path: Path) -> "Bench":
-        """Open a store, new or left over."""
-        return cls(await SqliteDatabase.open(path, NOW))
 
     async def prepare(self, count: int) -> "Bench":
         await self.use_package()
@@ -184,5 +179,10 @@ async def empty_bench(database):
 
 
 @pytest.fixture(scope="session")
-def open_bench() -> Callable[[Path], Bench]:
-    return Bench.open
+def open_bench(open_sqlite_store: Callable[[Path], Awaitable[SqliteDatabase]]) -> Callable[[Path], Awaitable[Bench]]:
+    """Return what opens a bench on a store, new or left over."""
+
+    async def open_it(path: Path) -> Bench:
+        return Bench(await open_sqlite_store(path))
+
+    return open_it
