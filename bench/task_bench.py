@@ -67,7 +67,7 @@ class _Fleet:
 
     async def pass_time(self) -> bool:
         """Pass time once; tell whether more is due."""
-        await self.database.write(upgrades.pass_time, log=self.log, limits=_LIMITS, now=self.now, limit=BATCH)
+        await self.database.write_behind(upgrades.pass_time, log=self.log, limits=_LIMITS, now=self.now, limit=BATCH)
         deadline = await self.database.read(upgrades.next_deadline)
         return deadline is not None and deadline <= self.now
 

@@ -14,8 +14,8 @@ from tests.faults.test_receivers import percentile
 
 STATES = "firmware.state_changed"
 EVENTS_EACH = 40
-INTAKE_SECONDS = 0.25
-"""Five times what is wanted of a machine that has nothing else to do."""
+INTAKE_SECONDS = 0.15
+"""Three times what is wanted of a machine that has nothing else to do."""
 
 
 @pytest.mark.takes_long

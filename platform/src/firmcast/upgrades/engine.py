@@ -18,8 +18,11 @@ from firmcast.upgrades import use_cases
 from firmcast.upgrades.limits import Limits
 from firmcast.upgrades.use_cases import UPGRADES_CHANGED
 
-BATCH = 200
-"""Devices in one transaction: so long everybody else waits who wants to write."""
+BATCH = 100
+"""Devices in one transaction: so long everybody else waits who wants to write.
+
+A transaction costs as much as some thirty devices, so with fewer each of them would be dearer.
+"""
 _RETRY_SECONDS = 1.0
 _LONGEST_WAIT = timedelta(minutes=1)
 """A wall clock that was set makes a deadline late by no more than this."""

@@ -227,8 +227,8 @@ async def test_others_write_between_two_batches_of_the_engine(empty_bench):
     bench = empty_bench
     bench.now = datetime.now(UTC)
     ids = [await bench.add_device(f"ep-{number}") for number in range(6 * BATCH)]
-    await bench.add_group("all", ids[:1000])
-    await bench.add_group("rest", ids[1000:])
+    await bench.add_group("all", ids[: 5 * BATCH])
+    await bench.add_group("rest", ids[5 * BATCH :])
     task = await bench.create_for_groups("all", "rest")
     engine = UpgradeEngine(database=bench.database, log=bench.log, clock=SystemClock(), limits=LIMITS)
     await engine.start()
