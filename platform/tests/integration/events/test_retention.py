@@ -265,17 +265,18 @@ async def test_a_sweep_that_fails_for_whatever_reason_is_made_again(
     database, event_log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await happen(database, event_log, "d", 30 * DAY)
-    write, mistakes = database.write, [RuntimeError("nobody had foreseen it")]
+    write, mistakes = database.write_behind, [RuntimeError("nobody had foreseen it")]
 
     async def failing_write(use_case, *arguments):
         if mistakes:
             raise mistakes.pop()
         return await write(use_case, *arguments)
 
-    monkeypatch.setattr(database, "write", failing_write)
+    monkeypatch.setattr(database, "write_behind", failing_write)
     it = sweeper(database, interval=timedelta(milliseconds=10))
     await it.start()
     async with asyncio.timeout(30):
         while await positions(database):
             await asyncio.sleep(0.01)
     await it.stop()
+    assert not mistakes
