@@ -200,6 +200,10 @@ class ScriptedDevice:
         await self.boot()
         await self.register()
 
+    def send_bytes(self, datagram: bytes, address: tuple[str, int]) -> None:
+        """Send what no client would say by itself, from the socket of the device."""
+        _socket_of(self._context).sendto(datagram, (f"::ffff:{address[0]}", address[1]))
+
     def spawn(self, doing: Awaitable[None]) -> None:
         """Do something beside."""
         task = asyncio.ensure_future(doing)
