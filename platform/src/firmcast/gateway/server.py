@@ -87,12 +87,16 @@ _AMPLIFICATION: Final = 3
 _OWN_LOOK: Final = 0.5
 _LOOK_IN_STORE: Final = 1.5
 """Seconds in which it must turn out whose a notification is, before a device sends a confirmable one again."""
+_ACKNOWLEDGES_AFTER: Final = 1.5
+"""Seconds for which an answer is awaited before its request is acknowledged without it: a device that was told so does
+not ask again, and has nobody to answer it when this process dies. By then it has not asked again (RFC 7252, 4.8)."""
 _log = structlog.get_logger()
 
 
 def _transmission(settings: GatewaySettings, member: Membership) -> TransmissionParameters:
     return TransmissionParameters(
         ack_timeout=settings.acknowledgement_timeout,
+        ack_delay=_ACKNOWLEDGES_AFTER,
         slow_block_timeout=settings.slow_block_timeout,
         block_szx=settings.block_exponent,
         # Zephyr takes any request that names a size for one about a later block, and does not answer it.

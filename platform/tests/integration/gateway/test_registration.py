@@ -7,7 +7,10 @@ from datetime import timedelta
 
 import pytest
 from aiocoap.numbers.codes import Code
+from aiocoap_device import OBJECT_LINKS
 
+from firmcast.coap.codes import Code as CoapCode
+from firmcast.coap.codes import MessageType
 from firmcast.devices import registrations
 from firmcast.devices import use_cases as devices
 from firmcast.devices.model import NewRegistration
@@ -93,6 +96,23 @@ async def test_registering_again_replaces_the_former_registration(world, make_de
     assert world.gateway.device_count == 1
     device.locations.reverse()
     assert await device.update() is Code.NOT_FOUND
+
+
+async def test_a_registration_that_the_store_is_slow_to_take_is_answered_at_once(world, make_raw, monkeypatch) -> None:
+    """One that is acknowledged first is nobody's if the process dies then, and its device does not ask again."""
+    await world.add_device()
+    device = await make_raw()
+    write = world.database.write
+
+    async def slowly(*args, **kwargs):
+        written = await write(*args, **kwargs)
+        await asyncio.sleep(0.7)
+        return written
+
+    monkeypatch.setattr(world.database, "write", slowly)
+    request = device.make(CoapCode.POST, "/rd", OBJECT_LINKS, uri_query=("ep=device-1", "lt=60"), content_format=40)
+    answer = await device.answer_to(request)
+    assert (answer.code, answer.type) == (CoapCode.CREATED, MessageType.ACK)
 
 
 async def test_a_device_that_says_the_same_bytes_after_its_farewell_is_registered_anew(world, make_raw) -> None:
