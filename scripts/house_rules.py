@@ -11,7 +11,7 @@ Usage: house_rules.py [ROOT]
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 MODULE_LINES = 500
@@ -55,22 +55,22 @@ def table_owners(root: Path) -> dict[str, str]:
     return owners
 
 
-def too_long(path: str, tree: ast.Module, lines: int) -> Iterator[str]:
+def too_long(path: str, nodes: Sequence[ast.AST], lines: int) -> Iterator[str]:
     """Yield what is longer than a reader holds in mind."""
     if lines > MODULE_LINES:
         yield f"{path}: {lines} lines, {MODULE_LINES} at the most"
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             if length > FUNCTION_LINES:
                 yield f"{path}:{node.lineno}: {node.name} has {length} lines, {FUNCTION_LINES} at the most"
 
 
-def clock_reads(path: str, tree: ast.Module) -> Iterator[str]:
+def clock_reads(path: str, nodes: Sequence[ast.AST]) -> Iterator[str]:
     """Yield the calls that ask a clock."""
     if Path(path).name in CLOCK_MODULES:
         return
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Attribute):
             value = node.value
             owner = value.id if isinstance(value, ast.Name) else value.attr if isinstance(value, ast.Attribute) else ""
@@ -78,13 +78,13 @@ def clock_reads(path: str, tree: ast.Module) -> Iterator[str]:
                 yield f"{path}:{node.lineno}: {owner}.{node.attr} reads a clock; take `now` as an argument"
 
 
-def foreign_tables(path: str, tree: ast.Module, owners: dict[str, str]) -> Iterator[str]:
+def foreign_tables(path: str, nodes: Sequence[ast.AST], owners: dict[str, str]) -> Iterator[str]:
     """Yield the SQL that names another capability's table."""
     found = re.search(r"firmcast/(\w+)/", path)
     capability = found[1] if found else ""
     if capability == "db":
         return
-    for node in ast.walk(tree):
+    for node in nodes:
         if (
             isinstance(node, ast.Constant)
             and isinstance(node.value, str)
@@ -95,7 +95,7 @@ def foreign_tables(path: str, tree: ast.Module, owners: dict[str, str]) -> Itera
                     yield f"{path}:{node.lineno}: table {table} belongs to {owners[table]}; call its use cases"
 
 
-def wire_names(path: str, tree: ast.Module) -> Iterator[str]:
+def wire_names(path: str, nodes: Sequence[ast.AST]) -> Iterator[str]:
     """Yield the vendor's words that are spelt inside the platform."""
     if (
         "platform/" not in path
@@ -103,7 +103,7 @@ def wire_names(path: str, tree: ast.Module) -> Iterator[str]:
         or any(f"firmcast/{folder}" in path for folder in WIRE_FOLDERS)
     ):
         return
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and WIRE_NAMES.match(node.value):
             yield f"{path}:{node.lineno}: {node.value!r} is a wire name; spell it in firmcast_sdk.wire"
 
@@ -114,11 +114,11 @@ def broken_rules(root: Path) -> Iterator[str]:
     for file in sorted([*root.glob("platform/src/**/*.py"), *root.glob("sdk/src/**/*.py")]):
         path = file.relative_to(root).as_posix()
         text = file.read_text()
-        tree = ast.parse(text, filename=path)
-        yield from too_long(path, tree, text.count("\n"))
-        yield from clock_reads(path, tree)
-        yield from foreign_tables(path, tree, owners)
-        yield from wire_names(path, tree)
+        nodes = list(ast.walk(ast.parse(text, filename=path)))
+        yield from too_long(path, nodes, text.count("\n"))
+        yield from clock_reads(path, nodes)
+        yield from foreign_tables(path, nodes, owners)
+        yield from wire_names(path, nodes)
 
 
 def main() -> None:
