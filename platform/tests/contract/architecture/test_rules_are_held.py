@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,20 +45,32 @@ HOUSE_SEEDS = [
 ]
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of what is checked."""
+    copy = tmp_path_factory.mktemp("tree")
     ignored = shutil.ignore_patterns("__pycache__")
     for part in ("platform/src", "sdk/src"):
-        shutil.copytree(ROOT / part, tmp_path / part, ignore=ignored)
-    shutil.copy(ROOT / ".importlinter", tmp_path)
-    return tmp_path
+        shutil.copytree(ROOT / part, copy / part, ignore=ignored)
+    shutil.copy(ROOT / ".importlinter", copy)
+    return copy
 
 
-def seed(tree: Path, path: str, line: str) -> None:
-    """Add `line` to a module of the copy."""
-    with (tree / path).open("a") as file:
-        file.write(f"\n{line}\n")
+@contextmanager
+def seeded(tree: Path, *seeds: tuple[str, str]) -> Iterator[None]:
+    """Add lines to modules of the copy, which may be new, until the end."""
+    before = {tree / path: (tree / path).read_text() if (tree / path).exists() else None for path, _ in seeds}
+    try:
+        for path, line in seeds:
+            with (tree / path).open("a") as file:
+                file.write(f"\n{line}\n")
+        yield
+    finally:
+        for module, text in before.items():
+            if text is None:
+                module.unlink()
+            else:
+                module.write_text(text)
 
 
 def lint_imports(tree: Path) -> subprocess.CompletedProcess[str]:
@@ -73,8 +87,8 @@ def lint_imports(tree: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(("path", "line", "contract"), IMPORT_SEEDS)
 def test_import_contract_catches(tree: Path, path: str, line: str, contract: str) -> None:
-    seed(tree, path, line)
-    finished = lint_imports(tree)
+    with seeded(tree, (path, line)):
+        finished = lint_imports(tree)
     assert finished.returncode == 1
     assert contract in finished.stdout
 
@@ -91,9 +105,8 @@ def house_rules(tree: Path) -> subprocess.CompletedProcess[str]:
 
 def test_house_rules_catch_each_violation_and_nothing_else(tree: Path) -> None:
     """A rule looks at one place at a time, so all are seeded at once."""
-    for path, line, _complaint in HOUSE_SEEDS:
-        seed(tree, path, line)
-    finished = house_rules(tree)
+    with seeded(tree, *((path, line) for path, line, _complaint in HOUSE_SEEDS)):
+        finished = house_rules(tree)
     assert finished.returncode == 1
     said = finished.stdout.splitlines()
     assert len(said) == len(HOUSE_SEEDS), said
