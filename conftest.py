@@ -26,6 +26,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return one worker more than processors: a good part of the tests waits for processes, disks and deadlines."""
+    """Return two workers more than processors: a good part of the tests waits for processes, disks and deadlines."""
     del config
-    return min((os.cpu_count() or 1) + 1, _MOST_WORKERS)
+    return min((os.cpu_count() or 1) + 2, _MOST_WORKERS)
