@@ -201,11 +201,10 @@ class BusyReceivers:
             self._connections -= 1
             if connection.answers < self._answers_before:
                 receiver.answers = 0
-            if isinstance(connection, Http1Connection):
-                if not connection.is_understood:
-                    self._leave_alone(receiver, "its answer is no HTTP/1.1")
-                elif connection.is_silent:
-                    self._leave_alone(receiver, "it does not answer on one connection more")
+            if not connection.is_understood:
+                self._leave_alone(receiver, f"its answer is not as a connection of ours reads {receiver.protocol}")
+            elif isinstance(connection, Http1Connection) and connection.is_silent:
+                self._leave_alone(receiver, "it does not answer on one connection more")
 
     def _leave_alone(self, receiver: BusyReceiver, reason: str) -> None:
         if receiver.quiet_until <= self._loop.time():  # or another connection has said so

@@ -75,6 +75,8 @@ class Http2Connection(asyncio.Protocol):
         self._paused = False  # it does not read what we write
         self.is_open = True
         """False from when nothing more may be posted here."""
+        self.is_understood = True
+        """False when the receiver has said what is no HTTP/2 to us."""
         self.answers = 0
         """How many attempts have been answered."""
         self.last_used = self._loop.time()
@@ -191,10 +193,12 @@ class Http2Connection(asyncio.Protocol):
                 at = start + length
                 self._on_frame(length_and_kind & 0xFF, flags, stream, data[start:at])
         except WireError:
+            self.is_understood = False
             self.break_soon()
             return
         self._held = data[at:]
         if len(self._held) > FRAME_HEAD.size + LARGEST_FRAME:
+            self.is_understood = False
             self.break_soon()
 
     def break_soon(self) -> None:

@@ -206,6 +206,26 @@ async def test_when_a_connection_of_ours_ends_libcurl_makes_what_was_not_answere
     assert busy.sender.in_flight == 0
 
 
+@pytest.mark.parametrize("heads", ["in parts", "of more than we read"])
+async def test_a_receiver_whose_answers_have_large_heads_is_told_once_too_often_and_is_libcurls(
+    h2_callback, post, heads: str
+) -> None:
+    """Cookies of 20 KiB, say: each connection of ours would end, and all that is under way there be told again."""
+    large = [(f"x-{number}", "~" * 4000) for number in range(5)] if heads == "in parts" else [("x-1", "e" * 17_000)]
+
+    async def script(session, request) -> None:
+        session.h2.send_headers(request.stream, [(":status", "200"), *large], end_stream=True)
+        session.flush()
+
+    h2_callback.script = script
+    sender = HttpSender(rules=LOOPBACK, limits=SenderLimits(answers_before=1))
+    answers = [await sender.send(post(b"%d" % number)) for number in range(20)]
+    assert {answer.status for answer in answers} == {200}
+    carried = [request.connection for request in h2_callback.requests]
+    assert (carried.count(1), carried.count(2), len(carried)) == (20, 1, 21)
+    sender.close()
+
+
 async def test_a_busy_receiver_is_given_no_more_streams_than_it_allows(h2_callback, post) -> None:
     h2_callback.most_streams = 3
     sender = await busy_sender(h2_callback, post)
