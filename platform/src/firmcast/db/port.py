@@ -4,10 +4,10 @@ A use case is a coroutine function whose first argument is the open transaction.
 transaction's methods: SQLite drives it to its end on the writer's thread without a loop, PostgreSQL on the loop.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Concatenate, NewType, ParamSpec, Protocol, TypeVar
 
-from firmcast.db.statement import Statement
+from firmcast.db.statement import Columns, Statement
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -42,6 +42,10 @@ class Transaction(Protocol):
 
     async def execute_many(self, statement: Statement, rows: Sequence[Sequence[Value]]) -> None:
         """Run a statement once for each row of arguments."""
+        ...
+
+    async def copy(self, into: Columns, rows: Iterable[Sequence[Value]]) -> bool:
+        """Add rows as PostgreSQL takes them in best, by COPY; a store without it returns False and has done nothing."""
         ...
 
     def announce(self, channel: Channel, items: Sequence[object]) -> None:

@@ -5,7 +5,7 @@ statement that fails ends the transaction, and a use case that goes on regardles
 """
 
 import re
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
@@ -14,7 +14,7 @@ import asyncpg
 
 from firmcast.db.port import Channel, Row, Value
 from firmcast.db.postgres_errors import translated
-from firmcast.db.statement import Statement
+from firmcast.db.statement import Columns, Statement
 from firmcast.db.transaction_errors import ForeignAwaitError, TransactionOverError
 from firmcast.errors import StoreError
 
@@ -58,7 +58,7 @@ class PostgresTransaction:
             return []
         sql = spelt(statement.postgres)
         rows = await _Asked(lambda connection: connection.fetch(sql, *arguments))
-        return [tuple(row) for row in rows]
+        return list(map(tuple, rows))
 
     async def fetch_row(self, statement: Statement, *arguments: Value) -> Row | None:
         self._check()
@@ -82,6 +82,12 @@ class PostgresTransaction:
         sql = spelt(statement.postgres)
         if rows:
             await _Asked(lambda connection: connection.executemany(sql, rows))
+
+    async def copy(self, into: Columns, rows: Iterable[Sequence[Value]]) -> bool:
+        self._check()
+        table, columns = into.table, into.names.split(", ")
+        await _Asked(lambda connection: connection.copy_records_to_table(table, columns=columns, records=rows))
+        return True
 
     def announce(self, channel: Channel, items: Sequence[object]) -> None:
         self._check()

@@ -6,13 +6,13 @@ ends the transaction, as it would on PostgreSQL: a use case that goes on regardl
 
 import json
 import sqlite3
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from firmcast.db.port import Channel, Row, Value
-from firmcast.db.statement import Statement
+from firmcast.db.statement import Columns, Statement
 from firmcast.db.transaction_errors import ForeignAwaitError, TransactionOverError
 from firmcast.errors import StoreBrokenError, StoreError, StoreFullError
 
@@ -68,6 +68,10 @@ class SqliteTransaction:
             self._connection.executemany(statement.sqlite, map(_bound, rows))
         except Exception as error:
             raise self._failed(error) from error
+
+    async def copy(self, into: Columns, rows: Iterable[Sequence[Value]]) -> bool:
+        del into, rows
+        return False
 
     def announce(self, channel: Channel, items: Sequence[object]) -> None:
         self._check()

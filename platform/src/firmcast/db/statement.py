@@ -21,6 +21,15 @@ class Statement:
     """The text for SQLite returns one row: the rows that are meant, as a JSON array of arrays."""
 
 
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of a table that many rows are added to at once, where the store has a way for that."""
+
+    table: str
+    names: str
+    """With commas between them."""
+
+
 def portable(sql: str) -> Statement:
     """Return a statement whose text is the same in both dialects."""
     return Statement(sqlite=sql, postgres=sql)

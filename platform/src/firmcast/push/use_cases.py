@@ -93,8 +93,9 @@ async def record_settlements(
     """
     refused = 0
     if still_held is not None:
-        held = await still_held(tx, {item.claim for item in settlements})
-        ours = [item for item in settlements if item.claim in held]
+        claims = [item.claim for item in settlements]
+        held = await still_held(tx, set(claims))
+        ours = [item for item, claim in zip(settlements, claims, strict=True) if claim in held]
         refused, settlements = len(settlements) - len(ours), ours
     delivered: list[Settlement] = []
     dead: list[tuple[Settlement, str, str]] = []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from firmcast.db.port import Channel, Database
 from firmcast.db.postgres import PostgresDatabase
-from firmcast.db.statement import differing, portable
+from firmcast.db.statement import Columns, differing, portable
 from firmcast.errors import ConflictError, StoreError
 
 CREATE = differing(
@@ -295,6 +295,21 @@ async def test_many_rows_are_written_by_one_call(store: Database) -> None:
     with pytest.raises(Exception, match="(?i)unique"):
         await store.write(many, [(500, "", b""), (0, "", b"")])
     assert await numbers(store) == list(range(500))
+
+
+async def test_rows_are_copied_where_the_store_can_and_are_of_the_transaction(store: Database) -> None:
+    async def copy(tx, rows):
+        return await tx.copy(Columns("note", "number, text, raw"), iter(rows))
+
+    rows = [(number, "ü\n\t\\N", b"\0\xff") for number in range(500)]
+    has_copied = await store.write(copy, rows)
+    assert has_copied is isinstance(store, PostgresDatabase)
+    if has_copied:
+        assert await store.write(copy, [])
+        for wrong in ([(500, "", b""), (0, "", b"")], [(501, "", b""), (502, 1, b"")]):
+            with pytest.raises(Exception, match=r"(?i)unique|expected str"):
+                await store.write(copy, wrong)
+    assert await store.read(notes) == (rows if has_copied else [])
 
 
 async def test_a_read_cannot_write(store: Database) -> None:
