@@ -62,6 +62,15 @@ table ip lossy {
 """
 
 
+SILENCE = """
+table ip silent {
+    chain out {
+        type filter hook output priority filter; oifname "outside" icmp type destination-unreachable drop;
+    }
+}
+"""
+
+
 @dataclass(frozen=True)
 class Kind:
     """A fleet of one kind: its profile, and whether it has keys."""
@@ -79,6 +88,7 @@ KINDS = [
     Kind("secure-https-", "https", True),
     Kind("secure-written-", "push", True),
 ]
+BY_COAP = [kind for kind in KINDS if "http" not in kind.name]
 
 
 def run(*command: object) -> None:
@@ -150,8 +160,13 @@ class Net:
         """Lose some of what passes, both ways."""
         self._rule(LOSS % percent)
 
-    def narrow(self, mtu: int) -> None:
-        """Let no larger packets through between router and devices; their own lines are as wide as ever."""
+    def narrow(self, mtu: int, *, is_told: bool = True) -> None:
+        """Let no larger packets through between router and devices; their own lines are as wide as ever.
+
+        Whoever sends one that must not be cut in pieces is told so, or not.
+        """
+        if not is_told:
+            self._rule(SILENCE)
         self.do(self.router, "ip", "link", "set", "inside", "mtu", mtu)
 
     def seen(self) -> str:
@@ -218,6 +233,7 @@ class Case:
     prepare: Callable[[Net], None] = lambda _net: None
     before_task: Callable[[Net], None] = lambda _net: None
     disturb: Disturb = nothing
+    kinds: Sequence[Kind] = tuple(KINDS)
     options: tuple[str, ...] = ()
     """What is more of `firmcast simulate`."""
 
@@ -236,6 +252,7 @@ CASES = {
     "bad-line-and-forgotten": Case(prepare=lambda net: net.lose(5), disturb=forget_twice, options=DISORDER),
     "mtu-1280": Case(prepare=lambda net: net.narrow(1280)),
     "mtu-576": Case(prepare=lambda net: net.narrow(576)),
+    "mtu-576-untold": Case(prepare=lambda net: net.narrow(576, is_told=False), kinds=BY_COAP),
     "mtu-576-and-forgotten": Case(prepare=lambda net: net.narrow(576), disturb=forget_twice),
 }
 
@@ -270,7 +287,7 @@ async def served(folder: Path) -> AsyncIterator[tuple[Served, Callback]]:
 
 
 @asynccontextmanager
-async def known(platform: Served, callback: Callback) -> AsyncIterator[World]:
+async def known(platform: Served, callback: Callback, kinds: Sequence[Kind]) -> AsyncIterator[World]:
     """An application that is told everything, whose devices the platform knows."""
     body = {"name": "behind a NAT", "callback_ca": callback.files.authority.read_text()}
     credentials = await platform.manage("POST", "/v1/applications", json=body)
@@ -280,7 +297,7 @@ async def known(platform: Served, callback: Callback) -> AsyncIterator[World]:
         await client.subscribe(NotifyType.FW_UPGRADE_RESULT, callback.url)
         world = World(platform, callback, credentials, client)
         await world.prepare([], FIRMWARE, VERSION)
-        for kind in KINDS:
+        for kind in kinds:
             name = f"{kind.name}1"
             key = KEY if kind.is_secure else None
             made = await client.register_device(name, verify_code=name, timeout_seconds=0, psk=key)
@@ -289,13 +306,22 @@ async def known(platform: Served, callback: Callback) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def devices(net: Net, folder: Path, options: Sequence[str]) -> AsyncIterator[None]:
+async def devices(net: Net, folder: Path, case: Case) -> AsyncIterator[None]:
     """Devices of each kind, by the command, behind the router."""
     started = []
-    for kind in KINDS:
+    for kind in case.kinds:
         server = f"{PLATFORM}:{COAPS if kind.is_secure else COAP}"
         command = [COMMAND, "simulate", "--name", kind.name, "--devices", 1, "--profile", kind.profile]
-        command += ["--server", server, "--installs-version", VERSION, "--quirk", "lifetime=20", "--quick", *options]
+        command += [
+            "--server",
+            server,
+            "--installs-version",
+            VERSION,
+            "--quirk",
+            "lifetime=20",
+            "--quick",
+            *case.options,
+        ]
         if kind.is_secure:
             command += ["--psk", KEY, "--package-authority", folder / "packages/authority.pem"]
         with (folder / f"{kind.name}devices.log").open("wb") as log:
@@ -331,8 +357,8 @@ async def play(case: Case, net: Net, folder: Path) -> list[str]:
     case.prepare(net)
     async with (
         served(folder) as (platform, callback),
-        known(platform, callback) as world,
-        devices(net, folder, case.options),
+        known(platform, callback, case.kinds) as world,
+        devices(net, folder, case),
     ):
         await registered(world)
         case.before_task(net)

@@ -8,6 +8,7 @@ alike.
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -18,6 +19,9 @@ RECEIVE_BUFFER: Final = 4 << 20
 _TURN: Final = 64
 _LONGEST_DATAGRAM: Final = 4096
 _MOST_UNSENT: Final = 10_000
+_IP_MTU_DISCOVER: Final = 10
+_IP_PMTUDISC_DONT: Final = 0
+"""Both as in linux/in.h; the module `socket` has neither."""
 
 Receive = Callable[[Turn, float], None]
 """Takes datagrams with the addresses that they came from, and now."""
@@ -140,6 +144,9 @@ async def bind(
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if sys.platform == "linux":
+            # Routers may cut a datagram in pieces; marked otherwise it is lost for good on a narrow way that hides why.
+            sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT)
         if reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(address)

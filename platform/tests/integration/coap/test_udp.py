@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -185,3 +186,13 @@ async def test_the_receive_buffer_is_large() -> None:
     sock.close()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
         assert granted > plain.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere datagrams are not marked")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::"])
+async def test_routers_may_cut_what_is_sent_in_pieces(host: str) -> None:
+    sock = await bind(host, 0)
+    try:
+        assert sock.getsockopt(socket.IPPROTO_IP, 10) == 0, "IP_MTU_DISCOVER is IP_PMTUDISC_DONT"
+    finally:
+        sock.close()
