@@ -273,6 +273,12 @@ class HttpSender:
         if busy is None:
             return  # the answer before it has closed the sender
         slot, on_done = busy
+        if code and slot.prepare_afresh(code, message):
+            self._multi.remove_handle(handle)
+            self._multi.add_handle(handle)
+            self._busy[handle] = busy
+            self._kick_soon()
+            return
         answer = slot.answer(code, message)
         if answer.failure is FailureKind.UNRESOLVED:
             self._has_given_up_lookups = True

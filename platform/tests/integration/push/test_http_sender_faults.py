@@ -233,3 +233,47 @@ async def test_no_answer_makes_the_sender_grow(new_callback) -> None:
         assert len(served.requests) == 11, name
     assert sum(offered) > 1 << 20
     assert control > 1536
+
+
+@pytest.mark.parametrize("connections", [1, 5, 7, 12])
+async def test_a_receiver_that_has_ended_all_kept_connections_is_told_on_a_new_one(callback, connections: int) -> None:
+    """It ends them when it starts anew; libcurl by itself tries six that it had kept, and gives up."""
+    everyone = asyncio.Barrier(connections)
+
+    async def script(request, writer: asyncio.StreamWriter) -> bool:
+        if len(callback.requests) <= connections:
+            await everyone.wait()
+        elif request.connection <= connections:
+            return False
+        writer.write(OK)
+        return True
+
+    callback.script = script
+    sender = HttpSender(rules=LOOPBACK, limits=SenderLimits())
+    answers = await asyncio.gather(*(sender.send(post(callback.url())) for _ in range(connections)))
+    assert {answer.status for answer in answers} == {200}
+    assert callback.connections == connections
+    answer = await sender.send(post(callback.url(), body=b"told"))
+    assert (answer.status, answer.failure) == (200, None)
+    assert callback.requests[-1].body == b"told"
+    assert callback.connections == connections + 1
+    sender.close()
+
+
+async def test_a_receiver_that_ends_every_connection_fails_the_attempt_after_a_new_one(callback) -> None:
+    everyone = asyncio.Barrier(7)
+
+    async def script(_request, writer: asyncio.StreamWriter) -> bool:
+        if len(callback.requests) > 7:
+            return False
+        await everyone.wait()
+        writer.write(OK)
+        return True
+
+    callback.script = script
+    sender = HttpSender(rules=LOOPBACK, limits=SenderLimits())
+    await asyncio.gather(*(sender.send(post(callback.url())) for _ in range(7)))
+    answer = await sender.send(post(callback.url()))
+    assert (answer.status, answer.failure) == (None, FailureKind.CONNECTION_LOST)
+    assert callback.connections == 8
+    sender.close()

@@ -24,6 +24,9 @@ from firmcast.push.trust import Trust
 _HTTP2_STREAM = 92
 """CURLE_HTTP2_STREAM, which pycurl does not name: the server gave up one request of a connection."""
 
+_ONLY_DEAD_FOUND = "Connection died, tried "
+"""How libcurl says that it gives up: each connection that it had kept, one after the other, had been ended."""
+
 _SUPPRESS_CONNECT_HEADERS = 265
 """CURLOPT_SUPPRESS_CONNECT_HEADERS, which pycurl does not name either: the head of an answer is the receiver's."""
 
@@ -103,6 +106,7 @@ class AttemptSlot:
         "_dialled",
         "_forbidden",
         "_head",
+        "_is_afresh",
         "_local_fault",
         "_proxied",
         "_proxy",
@@ -127,6 +131,7 @@ class AttemptSlot:
         self._forbidden = False
         self._url = ""
         self._waits = False
+        self._is_afresh = False  # on a connection of its own, whatever is there
         self._attempt_timeout = settings.attempt_timeout
         self._spent = 0.0  # of the attempt's time, before libcurl had it
         self._head = BytesIO()
@@ -209,11 +214,38 @@ class AttemptSlot:
         if waits is not self._waits:
             handle.setopt(pycurl.PIPEWAIT, int(waits))
             self._waits = waits
-        if spent != self._spent:
-            handle.setopt(pycurl.TIMEOUT_MS, _milliseconds(self._attempt_timeout - timedelta(seconds=spent)))
-            self._spent = spent
+        self._spend(spent)
+        self._choose_connection(afresh=False)
         handle.setopt(pycurl.HTTPHEADER, headers)
         handle.setopt(pycurl.POSTFIELDS, body)
+        self._clear()
+
+    def prepare_afresh(self, code: int, message: str) -> bool:
+        """Make ready for the same attempt once more, on a new connection, if there is reason; say whether.
+
+        It is where libcurl has tried five connections that it had kept, and not a byte came back on any: a receiver
+        that starts anew has ended them all at once. The attempt's time goes on.
+        """
+        if self._is_afresh or code != pycurl.E_SEND_ERROR or not message.startswith(_ONLY_DEAD_FOUND):
+            return False
+        self._spend(self._spent + self.handle.getinfo(pycurl.TOTAL_TIME))
+        self._choose_connection(afresh=True)
+        self._clear()
+        return True
+
+    def _spend(self, seconds: float) -> None:
+        if seconds != self._spent:
+            left = self._attempt_timeout - timedelta(seconds=seconds)
+            self.handle.setopt(pycurl.TIMEOUT_MS, _milliseconds(left))
+            self._spent = seconds
+
+    def _choose_connection(self, *, afresh: bool) -> None:
+        if afresh is not self._is_afresh:
+            self.handle.setopt(pycurl.FRESH_CONNECT, int(afresh))
+            self._is_afresh = afresh
+
+    def _clear(self) -> None:
+        """Forget the answer before."""
         self._head.seek(0)
         self._head.truncate()
         self._body_size = 0
