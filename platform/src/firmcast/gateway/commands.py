@@ -27,6 +27,7 @@ from firmcast.gateway.device_link import (
 )
 from firmcast.gateway.reading import (
     has_address,
+    has_state,
     observe_firmware,
     read_delivery_method,
     read_firmware_object,
@@ -49,10 +50,11 @@ _WITHOUT_BLOCKS = (Code.REQUEST_ENTITY_INCOMPLETE, Code.NOT_FOUND)
 async def inspect(link: DeviceLink) -> ResourcesReported:
     """Observe state and result, then read everything; state and result are read last, so that they are the newest.
 
-    Of a device that has no firmware object no state is told: its registration may say so, or what it answers. Raises
-    DeviceSilentError, DeviceRefusedError.
+    Of a device that has no firmware object no state is told: that is what it answers, or its registration and one
+    answer. Raises DeviceSilentError, DeviceRefusedError.
     """
-    if link.device.lists_no_firmware_object and not link.device.choices.has_firmware_object:
+    is_doubtful = link.device.lists_no_firmware_object and not link.device.choices.has_firmware_object
+    if is_doubtful and not await has_state(link):
         return await read_version(link)
     await observe_firmware(link)
     version = await read_version(link)

@@ -81,6 +81,15 @@ async def has_address(link: DeviceLink) -> bool:
     return bool(resources_of(read.values).package_uri)
 
 
+async def has_state(link: DeviceLink) -> bool:
+    """Tell whether the device has a state of firmware updates, or may have one that it does not tell.
+
+    Raises DeviceSilentError.
+    """
+    read = await _read(link.read, FIRMWARE_STATE, _TEXT_FORMATS)
+    return read.values is not None or read.code != Code.NOT_FOUND
+
+
 async def observe_firmware(link: DeviceLink) -> None:
     """Observe state and result, each by itself; a device that refuses is read instead. Raises DeviceSilentError."""
     for path in (FIRMWARE_STATE, FIRMWARE_RESULT):

@@ -108,7 +108,7 @@ async def test_a_device_without_a_firmware_object_says_so_by_its_links_and_by_it
     task = await world.upgrade(await world.add_package(PACKAGE), known)
     await world.until_told(known, "failed")
     assert (await world.device_upgrade(task)).description == wording.NO_FIRMWARE_OBJECT
-    assert {path for _, path in device.seen} <= {"/3/0/0", "/3/0/1", "/3/0/3"}
+    assert {path for _, path in device.seen} <= {"/3/0/0", "/3/0/1", "/3/0/3", "/5/0/3"}
 
 
 async def test_nothing_is_reset_while_an_upgrade_is_open(world, make_device) -> None:
