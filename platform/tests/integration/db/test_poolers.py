@@ -136,6 +136,7 @@ async def test_a_pooler_that_keeps_statements_no_more_is_found_out_too(pooler: P
         except StoreUnreachableError:
             continue  # once for each connection of before
         assert found == list(range(11))
+    await nodes[1].catch_up()  # what is heard from here on is what is written from here on
     assert await count_up(nodes, range(11, 20)) == list(range(11, 20))
     for node in nodes:
         await node.close()
