@@ -8,10 +8,16 @@ import os
 import platform
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 _MOST_WORKERS = 6
 
 platform.__path__ = []  # type: ignore[attr-defined]  # the reason stands above
+
+# A busy machine makes any example slow: how long one takes says nothing. All else stays as hypothesis has it, which is
+# different where CI is set.
+settings.register_profile("untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
