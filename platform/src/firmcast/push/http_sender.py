@@ -273,7 +273,7 @@ class HttpSender:
         if busy is None:
             return  # the answer before it has closed the sender
         slot, on_done = busy
-        if code and slot.prepare_afresh(code, message):
+        if code and slot.prepare_afresh(message):
             self._multi.remove_handle(handle)
             self._multi.add_handle(handle)
             self._busy[handle] = busy

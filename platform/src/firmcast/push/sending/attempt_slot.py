@@ -220,13 +220,13 @@ class AttemptSlot:
         handle.setopt(pycurl.POSTFIELDS, body)
         self._clear()
 
-    def prepare_afresh(self, code: int, message: str) -> bool:
+    def prepare_afresh(self, message: str) -> bool:
         """Make ready for the same attempt once more, on a new connection, if there is reason; say whether.
 
         It is where libcurl has tried five connections that it had kept, and not a byte came back on any: a receiver
         that starts anew has ended them all at once. The attempt's time goes on.
         """
-        if self._is_afresh or code != pycurl.E_SEND_ERROR or not message.startswith(_ONLY_DEAD_FOUND):
+        if self._is_afresh or not message.startswith(_ONLY_DEAD_FOUND):
             return False
         self._spend(self._spent + self.handle.getinfo(pycurl.TOTAL_TIME))
         self._choose_connection(afresh=True)

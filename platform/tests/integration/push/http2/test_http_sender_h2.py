@@ -191,3 +191,32 @@ async def test_a_callback_without_it_is_spoken_to_as_ever(sender, tls_callback, 
     trust = Trust(authorities=authority.certificate)
     assert (await sender.send(OutgoingRequest(url=tls_callback.url(), body=b"{}", trust=trust))).status == 200
     assert tls_callback.requests[0].line.endswith(" HTTP/1.1")
+
+
+async def test_a_request_that_every_kept_connection_leaves_out_is_made_on_a_new_one(h2_callback, post) -> None:
+    """As while a receiver is reloaded that had to open many; libcurl by itself tries six and gives up."""
+    kept = 7
+    everyone = asyncio.Barrier(kept)
+
+    async def script(session, request) -> None:
+        if request.body != b"told":
+            await everyone.wait()
+            session.answer(request, 200)
+        elif session.number > kept:
+            session.answer(request, 200)
+        else:
+            session._transport.write(goaway(request.stream - 2))
+
+    h2_callback.script = script
+    h2_callback.most_streams = 1
+    sender = HttpSender(rules=LOOPBACK, limits=SenderLimits())
+    answers = await asyncio.gather(*(sender.send(post()) for _ in range(kept)))
+    assert {answer.status for answer in answers} == {200}
+    answer = await sender.send(post(b"told"))
+    assert (answer.status, answer.failure) == (200, None)
+    assert [request.connection for request in h2_callback.requests].count(kept + 1) == 1
+    sender.close()
+
+
+def goaway(last_stream: int) -> bytes:
+    return b"\0\0\x08\7\0\0\0\0\0" + last_stream.to_bytes(4, "big") + bytes(4)
