@@ -36,6 +36,9 @@ _FORGOTTEN_SECONDS: Final = 60.0
 _REFUSED_SECONDS: Final = 300.0
 """A receiver that takes no connection of ours, or whose certificate we do not take, is left to libcurl for so long."""
 
+_ENDED_SECONDS: Final = 5.0
+"""One that has ended a connection while it was opened is left to libcurl for so long: it may just be starting anew."""
+
 _CERTIFICATE: Final = re.compile(
     rb"-----BEGIN (?P<kind>(?:X509 |TRUSTED )?CERTIFICATE)-----.*?-----END (?P=kind)-----", re.DOTALL
 )
@@ -175,9 +178,12 @@ class BusyReceivers:
                 await connection.settled()
         except Exception as error:  # whatever it is: it would be so again at the next answer
             self._connections -= 1
+            is_ended = isinstance(error, ConnectionError)
             if connection is not None:
                 connection.break_off()
-            self._leave_alone(receiver, str(error) or type(error).__name__)
+                is_ended = is_ended and connection.is_understood
+            seconds = _ENDED_SECONDS if is_ended else _REFUSED_SECONDS
+            self._leave_alone(receiver, str(error) or type(error).__name__, seconds)
         else:
             receiver.add(connection)
         finally:
@@ -206,10 +212,10 @@ class BusyReceivers:
             elif isinstance(connection, Http1Connection) and connection.is_silent:
                 self._leave_alone(receiver, "it does not answer on one connection more")
 
-    def _leave_alone(self, receiver: BusyReceiver, reason: str) -> None:
+    def _leave_alone(self, receiver: BusyReceiver, reason: str, seconds: float = _REFUSED_SECONDS) -> None:
         if receiver.quiet_until <= self._loop.time():  # or another connection has said so
             _log.info("push.left_to_libcurl", url=receiver.url, error=reason)
-        receiver.leave_alone_until(self._loop.time() + _REFUSED_SECONDS)
+        receiver.leave_alone_until(max(receiver.quiet_until, self._loop.time() + seconds))
 
     # ------------------------------------------------------------------ what is old
 

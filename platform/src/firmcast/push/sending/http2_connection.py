@@ -110,7 +110,7 @@ class Http2Connection(asyncio.Protocol):
         """
         await self._heard.wait()
         if not self.is_open:
-            raise ConnectionResetError("it speaks no HTTP/2")
+            raise ConnectionResetError("it ends connections at once" if self.is_understood else "it speaks no HTTP/2")
 
     def post(self, head: bytes, body: bytes, posted: Posted) -> None:
         """Make an attempt that `takes` has allowed on a settled connection; `head` is its header block."""
@@ -155,6 +155,7 @@ class Http2Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         chosen = transport.get_extra_info("ssl_object")
         if chosen is not None and chosen.selected_alpn_protocol() != "h2":
+            self.is_understood = False
             self.break_soon()
             return
         self._transport.write(opening())

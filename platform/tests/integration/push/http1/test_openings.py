@@ -10,6 +10,7 @@ import pytest
 from firmcast.push.answer import Answer
 from firmcast.push.destination import DestinationRules
 from firmcast.push.http_sender import HttpSender, OutgoingRequest, SenderLimits
+from firmcast.push.sending import busy_receivers
 from firmcast.push.sending.busy_receivers import BusyReceivers
 from firmcast.push.trust import Trust
 
@@ -125,3 +126,25 @@ async def test_a_port_that_is_spelt_unusually_is_libcurls(callback) -> None:
         (1, f"127.0.0.1:{callback.port}")
     }
     sender.close()
+
+
+async def test_a_receiver_that_starts_anew_while_a_connection_is_opened_has_one_soon_again(
+    new_receivers, new_callback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(busy_receivers, "_ENDED_SECONDS", 0.01)
+    receivers = new_receivers(10)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        assert hear(receivers, port) == 1
+        await opened(receivers)
+    started = await new_callback(port=port)
+    async with asyncio.timeout(10):
+        while not hear(receivers, port):
+            assert not receivers.post(request(port), lambda _: None)  # which misses one
+            await asyncio.sleep(0.005)
+    await opened(receivers)
+    answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    assert receivers.post(request(port), answered.set_result)
+    assert (await answered).status == 200
+    assert started.connections == 1

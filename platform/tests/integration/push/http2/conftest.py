@@ -46,6 +46,9 @@ class H2Session(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        if self.number == self._server.ends_at_once:
+            self.drop()
+            return
         self.h2.initiate_connection()
         if self._server.most_streams is not None:
             self.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: self._server.most_streams})
@@ -96,6 +99,9 @@ class H2Callback:
 
     script: Script = answer_200
     most_streams: int | None = None
+    ends_at_once: int | None = None
+    """The number of a connection that is ended where it begins."""
+
     requests: list[H2Request] = field(default_factory=list)
     sessions: list[H2Session] = field(default_factory=list)
     _server: asyncio.Server | None = None

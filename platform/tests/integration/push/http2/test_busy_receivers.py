@@ -13,6 +13,7 @@ from h2.errors import ErrorCodes
 from firmcast.push.answer import Answer, FailureKind
 from firmcast.push.destination import DestinationRules
 from firmcast.push.http_sender import HttpSender, OutgoingRequest, SenderLimits
+from firmcast.push.sending import busy_receivers
 from firmcast.push.trust import Trust
 
 LOOPBACK = DestinationRules(allowed_networks=(ip_network("127.0.0.0/8"),))
@@ -204,6 +205,19 @@ async def test_when_a_connection_of_ours_ends_libcurl_makes_what_was_not_answere
     assert (await busy.sender.send(post())).status == 200
     assert busy.callback.requests[-1].connection != 2
     assert busy.sender.in_flight == 0
+
+
+async def test_a_receiver_that_ends_a_connection_of_ours_at_once_has_another_soon(
+    h2_callback, post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may just be starting anew, or have no worker to spare."""
+    monkeypatch.setattr(busy_receivers, "_ENDED_SECONDS", 0.01)
+    h2_callback.ends_at_once = 2
+    sender = HttpSender(rules=LOOPBACK, limits=SenderLimits(answers_before=1))
+    async with asyncio.timeout(10):
+        while not any(request.connection == 3 for request in h2_callback.requests):
+            assert (await sender.send(post())).status == 200
+    sender.close()
 
 
 @pytest.mark.parametrize("heads", ["in parts", "of more than we read"])
