@@ -27,6 +27,9 @@ _HTTP2_STREAM = 92
 _ONLY_DEAD_FOUND = "Connection died, tried "
 """How libcurl says that it gives up: each connection that it had kept, one after the other, had been ended."""
 
+_SHARED_REPEATS = 3
+"""Of an attempt over HTTP/2: some twenty connections that were kept have been tried then."""
+
 _SUPPRESS_CONNECT_HEADERS = 265
 """CURLOPT_SUPPRESS_CONNECT_HEADERS, which pycurl does not name either: the head of an answer is the receiver's."""
 
@@ -110,6 +113,7 @@ class AttemptSlot:
         "_local_fault",
         "_proxied",
         "_proxy",
+        "_repeats",
         "_rules",
         "_spent",
         "_url",
@@ -132,6 +136,7 @@ class AttemptSlot:
         self._url = ""
         self._waits = False
         self._is_afresh = False  # on a connection of its own, whatever is there
+        self._repeats = 0  # of the present attempt, where libcurl had given up
         self._attempt_timeout = settings.attempt_timeout
         self._spent = 0.0  # of the attempt's time, before libcurl had it
         self._head = BytesIO()
@@ -216,20 +221,25 @@ class AttemptSlot:
             self._waits = waits
         self._spend(spent)
         self._choose_connection(afresh=False)
+        self._repeats = 0
         handle.setopt(pycurl.HTTPHEADER, headers)
         handle.setopt(pycurl.POSTFIELDS, body)
         self._clear()
 
     def prepare_afresh(self, message: str) -> bool:
-        """Make ready for the same attempt once more, on a new connection, if there is reason; say whether.
+        """Make ready for the same attempt once more, if there is reason; say whether.
 
-        It is where libcurl has tried five connections that it had kept, and not a byte came back on any: a receiver
-        that starts anew has ended them all at once. The attempt's time goes on.
+        It is where libcurl has tried six connections that it had kept, and not a byte came back on any: a receiver
+        that starts anew has ended them all at once. The next one is new. Where attempts share connections that would
+        be one for each: there the few that are left are tried, and then all share a new one. The attempt's time goes
+        on.
         """
-        if self._is_afresh or not message.startswith(_ONLY_DEAD_FOUND):
+        most = _SHARED_REPEATS if self._waits else 1
+        if self._repeats >= most or not message.startswith(_ONLY_DEAD_FOUND):
             return False
         self._spend(self._spent + self.handle.getinfo(pycurl.TOTAL_TIME))
-        self._choose_connection(afresh=True)
+        self._repeats += 1
+        self._choose_connection(afresh=not self._waits)
         self._clear()
         return True
 
