@@ -2,13 +2,13 @@
 
 One run takes a number of events, of `DEVICES` devices, to one subscriber. The durable figure includes everything
 between the commit of an event and the commit of its acknowledgement; the backlog is written before. What others send
-is made before too, and signed when it is sent. Runs of all that is compared take turns, and the median of each counts.
+is made before too, and signed when it is sent. Runs of all that is compared take turns, and of the ratios within a
+round of turns the median counts.
 """
 
 import asyncio
 import gc
 import json
-import statistics
 import tempfile
 import time
 from collections import defaultdict
@@ -39,14 +39,14 @@ from bench.push_stage import (
     until_delivered,
     write_backlog,
 )
-from bench.rows import Row, row
+from bench.rows import Row, row_of_rounds
 from firmcast.cli.serving import look_less_for_cycles
 from firmcast.events.model import Event
 from firmcast.ids import EventId, MessageId, new_message_id
 from firmcast.push.envelope import attempt_headers, encode_event
 from firmcast.push.signing import Signer, parse_secret
 
-_RUNS = 3
+_ROUNDS = 5
 _EVENTS_PER_SECOND = 16_000
 _SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 _UNIT = "deliveries/s"
@@ -69,8 +69,8 @@ def run(seconds: float) -> tuple[list[Row], list[str]]:
                 place,
                 {
                     "sqlite": (partial(_durable, "sqlite", place, server), events),
-                    "postgres": (partial(_durable, "postgres", place, server), events),
                     "storeless": (partial(storeless, place, time.perf_counter), events),
+                    "postgres": (partial(_durable, "postgres", place, server), events),
                     "aiohttp": (_aiohttp, events // 2),
                     "pgqueuer": (partial(_pgqueuer, server), events // 4),
                 },
@@ -82,13 +82,16 @@ def run(seconds: float) -> tuple[list[Row], list[str]]:
                     ("over-pgqueuer", "pgqueuer", "pgqueuer and aiohttp"),
                 ):
                     if other != "pgqueuer" or kind == "postgres":
-                        rows.append(row(f"push/{scheme}/{kind}/{name}", rates[kind], _UNIT, against, rates[other]))
+                        rows.append(
+                            row_of_rounds(f"push/{scheme}/{kind}/{name}", rates[kind], _UNIT, against, rates[other])
+                        )
     return rows, []
 
 
-def _rates(scheme: str, folder: Path, measured: dict[str, tuple[Measure, int]]) -> dict[str, float]:
+def _rates(scheme: str, folder: Path, measured: dict[str, tuple[Measure, int]]) -> dict[str, list[float]]:
+    """Return the rates of each, round by round."""
     rates: dict[str, list[float]] = defaultdict(list)
-    for _ in range(_RUNS):
+    for _ in range(_ROUNDS):
         # In turn, so that a slow minute of the machine is shared by all.
         for name, (measure, events) in measured.items():
             with receiver(scheme, folder) as (target, received):
@@ -98,7 +101,7 @@ def _rates(scheme: str, folder: Path, measured: dict[str, tuple[Measure, int]]) 
             if distinct != events:
                 raise SystemExit(f"{name} over {scheme}: {distinct} of {events} events arrived")
             rates[name].append(events / elapsed)
-    return {name: statistics.median(each) for name, each in rates.items()}
+    return rates
 
 
 def _collect_as_usual(name: str) -> None:

@@ -1,6 +1,7 @@
 """A benchmark's result is a row: our value, the reference's value, and the ratio of both."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -29,6 +30,13 @@ def row(name: str, value: float, unit: str, against: str, reference: float) -> R
         reference=round(reference, 1),
         ratio=round(value / reference, 3),
     )
+
+
+def row_of_rounds(name: str, values: Sequence[float], unit: str, against: str, references: Sequence[float]) -> Row:
+    """Return the row of the round whose ratio is the median: both its values are of the same minutes of the machine."""
+    rounds = sorted(zip(values, references, strict=True), key=lambda pair: pair[0] / pair[1])
+    value, reference = rounds[len(rounds) // 2]
+    return row(name, value, unit, against, reference)
 
 
 def show(rows: list[Row], remarks: list[str]) -> None:
